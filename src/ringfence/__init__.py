@@ -1,0 +1,17 @@
+"""Run any coding agent inside a bounded environment: sandbox, approvals, network policy and a tamper-evident record.
+
+The public names are loaded on first use, so that the processes which only need a corner of the package
+(the one inside the sandbox, the ledger's writer, a hook) start without paying for the rest.
+"""
+
+from ringfence.version import __version__
+
+__all__ = ["Result", "Session", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in {"Session", "Result"}:
+        from ringfence.session import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module `ringfence` has no attribute `{name}`")

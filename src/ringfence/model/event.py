@@ -1,0 +1,213 @@
+"""Events: one versioned family for everything that is put on record.
+
+The body says what happened, the envelope to which session it belongs. Order and time are not in the event: the ledger
+stamps them when it records it. Field names follow the OpenTelemetry `gen_ai.*` conventions where those are settled.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from ringfence.model.decision import Decision
+
+SCHEMA = 1
+"""The version of this family. A reader of version N reads every version up to N."""
+
+
+class SessionStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="session.started"):
+    """A session began; everything that decides its strength is here."""
+
+    agent: str
+    """The agent's profile: `codex`, `claude`, `generic` ..."""
+    argv: tuple[str, ...]
+    cwd: str
+    workspace: str
+    workspace_mode: str
+    user: str
+    host: str
+    tier: str
+    """`A`, `B`, `C` ...: measured, not configured."""
+    enforcement: tuple[tuple[str, str], ...]
+    """What the kernel gave, as pairs of name and value: `landlock` `7`, `seccomp` `filter` ..."""
+    policy: str
+    """The digest of the effective policy."""
+    layers: tuple[str, ...]
+    """The files the policy came from, lowest first."""
+    version: str
+    """The version of Ringfence."""
+
+
+class SessionEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="session.ended"):
+    """A session ended, and how."""
+
+    exit_code: int | None
+    """None where it is not known, because the supervisor was killed."""
+    outcome: str
+    """`exited`, `signalled`, `refused`, `supervisor_lost` ..."""
+    duration_ms: int | None = None
+
+
+class NoticeGiven(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="notice"):
+    """Something that the user was told about: an inactive policy line, an unprotected file, a changed value."""
+
+    topic: str
+    text: str
+
+
+class ToolCallRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="tool.requested"):
+    """The agent's hook reported a tool call before it ran."""
+
+    tool: str
+    call: str
+    """The agent's own id of the call, `gen_ai.tool.call.id`."""
+    arguments: str
+    """The arguments as JSON text, redacted and cut at the ledger's limit."""
+
+
+class ToolCallCompleted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="tool.completed"):
+    """The agent's hook reported the end of a tool call."""
+
+    tool: str
+    call: str
+    success: bool | None = None
+    result: str = ""
+
+
+class PromptSubmitted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="prompt.submitted"):
+    """The person asked the agent for something."""
+
+    length: int
+    text: str | None = None
+
+
+class DecisionMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="decision"):
+    """A verdict was reached. Recorded before the answer leaves."""
+
+    decision: Decision
+    asked_by: str
+    """`exec`, `hook`, `gateway`, `api`: which way the question came."""
+    call: str | None = None
+    """The agent's own id of the tool call, where there is one."""
+
+
+class ApprovalRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.requested"):
+    """Somebody is being asked."""
+
+    request: str
+    action: str
+    """The digest of the action."""
+    policy: str
+    channel: str
+    shown: str
+    """The digest of what the person saw."""
+    expires_ms: int
+    """Milliseconds until it counts as denied."""
+
+
+class ApprovalTransition(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.transition"):
+    """An approval request changed its state."""
+
+    request: str
+    before: str
+    after: str
+    actor: str
+    """`person:NAME`, `timeout`, `policy`, `session`."""
+    channel: str
+    reason: str = ""
+    latency_ms: int | None = None
+
+
+class GrantChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="grant"):
+    """A grant was made, used, revoked, or ended."""
+
+    grant: str
+    change: str
+    """`created`, `used`, `revoked`, `expired`."""
+    scope: str
+    matcher: str
+    uses_left: int | None = None
+
+
+class CommandStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="command.started"):
+    """A governed command was started inside the sandbox."""
+
+    command: str
+    """Our id of the command."""
+    argv: tuple[str, ...]
+    cwd: str
+    pid: int
+    """The process id inside the sandbox."""
+
+
+class CommandEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="command.ended"):
+    """A governed command ended."""
+
+    command: str
+    exit_code: int
+    duration_ms: int
+
+
+class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="connection.closed"):
+    """A connection through the gateway ended."""
+
+    host: str
+    port: int
+    address: str
+    """The address that was dialled, checked before."""
+    sent_bytes: int
+    received_bytes: int
+    duration_ms: int
+    error: str = ""
+
+
+class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
+    """What a session left in the workspace."""
+
+    files: int
+    control_files: tuple[str, ...]
+    """Files created or changed that a tool of yours may run later."""
+
+
+Body: TypeAlias = (
+    SessionStarted
+    | SessionEnded
+    | NoticeGiven
+    | ToolCallRequested
+    | ToolCallCompleted
+    | PromptSubmitted
+    | DecisionMade
+    | ApprovalRequested
+    | ApprovalTransition
+    | GrantChanged
+    | CommandStarted
+    | CommandEnded
+    | ConnectionClosed
+    | WorkspaceChanged
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+    id: str
+    session: str
+    body: Body
+    schema: int = SCHEMA
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The ledger's word that an event is durable, with the place it has."""
+
+    sequence: int
+    """From 0, without gaps, over the whole ledger."""
+    time_ns: int
+    """Nanoseconds since the epoch, by the ledger's clock; never goes back."""
+
+
+def event_name(body: Body) -> str:
+    """The name an event is filtered by, such as `decision` or `session.started`."""
+    tag = type(body).__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

@@ -1,0 +1,118 @@
+"""The effective policy: what remains when every layer has been read, checked and merged. Frozen, and the same on every
+machine for the same documents, so that its digest says exactly what was in force."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from ringfence.model.decision import Verdict
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a value was written."""
+
+    layer: str
+    """`requirements`, `managed`, `user`, `project`, `session`, `preset:NAME` or `built-in`."""
+    source: str
+    """`file:line`."""
+
+
+class Access(StrEnum):
+    """What a path rule gives. On the same path deny wins over write, and write over read."""
+
+    READ = "read"
+    WRITE = "write"
+    DENY = "deny"
+
+
+class PathRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One path or glob and what it gives. The most specific rule that matches a path decides."""
+
+    pattern: str
+    """As written, with tokens: `~/x`, `/x`, `:workspace`, `:workspace/x`, `:tmp`, `:home`, or a glob such as
+    `**/*.pem`, which is relative to the workspace."""
+    access: Access
+    origin: Origin
+    reason: str = ""
+
+
+class HostRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Destinations and what may be done with them."""
+
+    id: str
+    hosts: tuple[str, ...]
+    """Normalised: exact, `*.x` (subdomains), `**.x` (apex too), each with an optional `:port`; address literals
+    and CIDR ranges, which declare that private addresses are meant."""
+    methods: tuple[str, ...] = ()
+    """Upper case; empty means any."""
+    paths: tuple[str, ...] = ()
+    """Globs; empty means any."""
+    verdict: Verdict
+    reason: str = ""
+    origin: Origin
+
+
+class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Commands by the beginning of their argument vector."""
+
+    id: str
+    prefix: tuple[tuple[str, ...], ...]
+    """For each position the words that match there."""
+    verdict: Verdict
+    reason: str = ""
+    match: tuple[str, ...] = ()
+    not_match: tuple[str, ...] = ()
+    origin: Origin
+
+
+class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Where data can go."""
+
+    default: Verdict
+    """For destinations that no rule names."""
+    default_origin: Origin
+    rules: tuple[HostRule, ...] = ()
+    host_ports: tuple[int, ...] = ()
+    """Ports of the host's loopback that appear on the sandbox's own loopback."""
+
+
+class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Which commands stop for a question, or never run."""
+
+    rules: tuple[CommandRule, ...] = ()
+
+
+class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Which variables of the person's environment reach the sandbox; every other one is removed before exec."""
+
+    keep: tuple[str, ...] = ()
+    """Names, or prefixes that end in `*`."""
+    set: tuple[tuple[str, str], ...] = ()
+
+
+class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a question waits, and how long its answer lasts."""
+
+    timeout_seconds: int = 300
+    """An unanswered request is a deny after this."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides, with the origin of each part."""
+
+    preset: str
+    filesystem: tuple[PathRule, ...]
+    network: NetworkPolicy
+    commands: CommandPolicy
+    environment: EnvironmentPolicy
+    approvals: ApprovalPolicy
+    min_tier: str
+    """`A`, `B` or `C`: below it nothing runs."""
+    layers: tuple[str, ...]
+    """The documents that were read, lowest first."""
+    notices: tuple[str, ...] = ()
+    """What the user has to be told: inactive lines, values that a higher layer replaced."""
+    digest: str = ""
+    """The digest of all the rest, filled in by the loader."""

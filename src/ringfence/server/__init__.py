@@ -1,0 +1,1 @@
+"""The fleet control plane. Nothing stands here yet."""
