@@ -1,0 +1,79 @@
+"""Where things lie on this machine. The one module, with `cli`, that reads the environment and asks for the user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+
+import msgspec
+
+MANAGED_FOLDER = "/etc/ringfence"
+"""The administrator's policy. SECURITY: a constant, because a variable here would let users replace what binds them."""
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """The folders and files of one user on one machine."""
+
+    home: str
+    state: str
+    """Ledger, keys, approvals, the list of what we left on disk."""
+    user_policy: str
+    managed_folder: str = MANAGED_FOLDER
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's database."""
+        return os.path.join(self.state, "ledger.db")
+
+    @property
+    def approvals(self) -> str:
+        """The database of approval requests and grants."""
+        return os.path.join(self.state, "approvals.db")
+
+    @property
+    def trust(self) -> str:
+        """The project policies that the user trusts, by content hash."""
+        return os.path.join(self.state, "trust.json")
+
+    @property
+    def managed_policy(self) -> str:
+        """The administrator's defaults."""
+        return os.path.join(self.managed_folder, "policy.toml")
+
+    @property
+    def requirements(self) -> str:
+        """The administrator's requirements, which only tighten."""
+        return os.path.join(self.managed_folder, "requirements.toml")
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Who runs us."""
+
+    name: str
+    uid: int
+    gid: int
+    host: str
+
+
+def places(environ: Mapping[str, str]) -> Places:
+    """The user's folders, by the XDG base directory specification."""
+    home = environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    state = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    return Places(
+        home=home,
+        state=os.path.join(state, "ringfence"),
+        user_policy=os.path.join(config, "ringfence", "policy.toml"),
+    )
+
+
+def user() -> User:
+    """The user and the host."""
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return User(name=name, uid=uid, gid=os.getgid(), host=socket.gethostname())
