@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import json
 
@@ -34,10 +35,8 @@ def main() -> None:
     parser.add_argument("--script", required=True, help="a JSON file with the turns")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", help="a file that gets each request as a line of JSON")
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":
