@@ -31,11 +31,12 @@ class Bind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that exists inside the sandbox only, with content of ours."""
+    """A file that exists inside the sandbox only, and is gone with it."""
 
     path: str
     content: bytes
     mode: int = 0o444
+    """With the owner's write bit it belongs to the agent, which may change, replace or remove this copy."""
 
 
 class Disk(Protocol):
@@ -47,6 +48,10 @@ class Disk(Protocol):
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at this path."""
+        ...
+
+    def list_folder(self, path: str) -> tuple[str, ...]:
+        """The names in a folder, sorted; none where there is no such folder or it cannot be read."""
         ...
 
 

@@ -6,9 +6,14 @@ turns every other ending into 2 with a line on standard error.
 
 from __future__ import annotations
 
+import os
 import shlex
 
-from ringfence.agents.agent import HOOK_PROGRAM, AgentRequest, PlacedFile
+from ringfence.agents.agent import HOOK_PROGRAM, AgentRequest, Disk, PlacedFile
+from ringfence.model.situations import RingfenceError
+
+CLIENT = os.path.join(os.path.dirname(__file__), "hook_client.py")
+"""Where the client lies in the installed package."""
 
 MARGIN_SECONDS = 30
 """By how much the agent's own time-out is longer than the client's deadline, so that the denial arrives first."""
@@ -30,6 +35,9 @@ def hook_timeout(request: AgentRequest) -> int:
     return request.answer_seconds + MARGIN_SECONDS
 
 
-def hook_program(source: bytes) -> PlacedFile:
+def hook_program(disk: Disk) -> PlacedFile:
     """The client, as a file inside the sandbox."""
-    return PlacedFile(path=HOOK_PROGRAM, content=source, mode=0o444)
+    content = disk.read_file(CLIENT)
+    if not content:
+        raise RingfenceError(f"the hook client `{CLIENT}` cannot be read", remedy="install Ringfence again")
+    return PlacedFile(path=HOOK_PROGRAM, content=content, mode=0o444)
