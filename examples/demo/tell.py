@@ -64,7 +64,7 @@ def main() -> int:
         verified = run(*RINGFENCE, "log", "verify")
         left = [path.name for path in (project / ".git" / "hooks").iterdir() if not path.name.endswith(".sample")]
         tell(
-            f"In the project: {len(left)} planted hooks. Your own agent: `ringfence run -- claude`, or codex, or any program."
+            f"In the project: {len(left)} planted hooks. Your own: `ringfence run -- claude`, or any program."
         )
         return ended or verified or len(left)
 
