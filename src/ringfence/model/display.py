@@ -12,7 +12,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:
-    """The text with every character escaped that is not plainly visible; the backslash too, so that no two look alike."""
+    """The text with all that is not plainly visible escaped, and the backslash too, so that no two look alike."""
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_visible, text))
