@@ -11,12 +11,12 @@ class Stage:
     def __init__(self) -> None:
         self.relay: TerminalRelay | None = None
 
-    def suspend(self) -> None:
+    async def suspend(self) -> None:
         """A question is about to be asked."""
         if self.relay is not None:
             self.relay.suspend()
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """The question is over."""
         if self.relay is not None:
             self.relay.resume()
