@@ -1,4 +1,4 @@
-"""Globs over paths, component by component: `**` stands for any number of components, `*`, `?`, `[...]` stay inside one.
+"""Globs over paths, component by component: `**` stands for any number of them, `*`, `?`, `[...]` stay inside one.
 
 Matching takes time proportional to the pattern times the path, whatever the pattern: no text of a policy or an agent
 makes it blow up.
