@@ -36,11 +36,12 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 class CommandTable:
     """The command rules of a policy, by the name of the program."""
 
-    def __init__(self, rules: Iterable[CommandRule]) -> None:
+    def __init__(self, rules: Iterable[CommandRule], *, home: str | None = None) -> None:
         self._rules: dict[str, list[CommandRule]] = {}
         for rule in rules:
+            prepared = rule if home is None else _at_home(rule, home)
             for name in rule.prefix[0]:
-                self._rules.setdefault(name, []).append(rule)
+                self._rules.setdefault(name, []).append(prepared)
 
     def hits(self, invocation: Invocation) -> Iterator[Hit]:
         """Every rule that hits, in no order that matters."""
@@ -57,6 +58,17 @@ def hits_rule(rule: CommandRule, invocations: Iterable[Invocation]) -> bool:
     """Whether one rule hits any of these."""
     table = CommandTable((rule,))
     return any(True for invocation in invocations for _ in table.hits(invocation))
+
+
+def _at_home(rule: CommandRule, home: str) -> CommandRule:
+    """The rule with `~` as the shell expands it."""
+    if not any(word.startswith("~") for position in rule.prefix for word in position):
+        return rule
+    prefix = tuple(
+        (*position, *(home + word[1:] for word in position if word == "~" or word.startswith("~/")))
+        for position in rule.prefix
+    )
+    return msgspec.structs.replace(rule, prefix=prefix)
 
 
 def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | None:

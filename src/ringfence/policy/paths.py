@@ -36,6 +36,10 @@ SYSTEM_RULES = (
 )
 """What every sandbox shows of the system; below every rule of a policy."""
 
+BINDING = frozenset({"managed", "requirements"})
+"""The layers whose denials hold whatever anybody else wrote."""
+
+_Specificity = tuple[int, int, int, int]
 _STRENGTH = {Access.DENY: 2, Access.WRITE: 1, Access.READ: 0}
 
 
@@ -91,11 +95,25 @@ def check_pattern(pattern: str) -> str | None:
     return None
 
 
+def covers(deny: str, pattern: str, *, home: str, workspace: str) -> bool:
+    """Whether everything a pattern names lies at or below what a denied one names, as far as their texts tell."""
+    outer = anchored(deny, home=home, workspace=workspace)
+    return all(any(_covers(one, inner) for one in outer) for inner in anchored(pattern, home=home, workspace=workspace))
+
+
+def _covers(deny: str, pattern: str) -> bool:
+    names = components(pattern)
+    fixed = next((at for at, name in enumerate(names) if is_glob(name)), len(names))
+    if is_glob(deny):
+        return deny == pattern or Glob(deny).deepest(names[:fixed]) is not None
+    return components(deny) == names[: len(components(deny))] and len(components(deny)) <= fixed
+
+
 class PathTable:
     """The path rules of a policy for one home and one workspace, compiled once."""
 
     def __init__(self, rules: Iterable[PathRule], *, home: str, workspace: str) -> None:
-        self._literal: dict[tuple[str, ...], PathRule] = {}
+        self._literal: dict[tuple[str, ...], list[PathRule]] = {}
         self._globs: list[tuple[Glob, PathRule]] = []
         for rule in rules:
             for pattern in anchored(rule.pattern, home=home, workspace=workspace):
@@ -105,10 +123,7 @@ class PathTable:
         if is_glob(pattern):
             self._globs.append((Glob(pattern), rule))
             return
-        names = components(pattern)
-        known = self._literal.get(names)
-        if known is None or _STRENGTH[rule.access] > _STRENGTH[known.access]:
-            self._literal[names] = rule
+        self._literal.setdefault(components(pattern), []).append(rule)
 
     def match(self, path: str) -> PathMatch | None:
         """The rule that decides for an absolute path, or nothing where no rule names it or a folder above it."""
@@ -119,15 +134,21 @@ class PathTable:
             if (depth := glob.deepest(names)) is not None
         ]
         for depth in range(len(names), -1, -1):
-            literal = self._literal.get(names[:depth])
-            if literal is not None:
-                # A path written out is more specific than a glob that happens to end at the same place.
-                candidates.append(((depth, 1, 0, _STRENGTH[literal.access]), literal))
-                break
+            # A path written out is more specific than a glob that happens to end at the same place.
+            for rule in self._literal.get(names[:depth], ()):
+                candidates.append(((depth, 1, 0, _STRENGTH[rule.access]), rule))
+        # INVARIANT: no rule of a person opens what the administrator denies, however specific it is.
+        bound = [one for one in candidates if one[1].origin.layer in BINDING]
+        if bound and (top := max(bound, key=_key))[1].access is Access.DENY:
+            return PathMatch(rule=top[1], depth=top[0][0])
         if not candidates:
             return None
-        key, rule = max(candidates, key=lambda candidate: candidate[0])
+        key, rule = max(candidates, key=_key)
         return PathMatch(rule=rule, depth=key[0])
+
+
+def _key(candidate: tuple[_Specificity, PathRule]) -> _Specificity:
+    return candidate[0]
 
 
 def _join(base: str, rest: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from ringfence.policy.shell.tables import (
     DYNAMIC_BUILTINS,
     INTERPRETERS,
+    RUNNERS,
     SHELL_VALUES,
     SHELLS,
     WRAPPERS,
