@@ -1,0 +1,59 @@
+# One command each. `make demo` and `make test` set up all they need; nothing has to be installed before but Python 3.11+.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run-stamp
+DEV_STAMP := $(VENV)/.dev-stamp
+
+.PHONY: help demo dev check test-fast test bench docs lock clean
+help:
+	@echo "make demo       a real governed session, told as a story"
+	@echo "make dev        set up .venv with everything for development"
+	@echo "make check      ruff, mypy --strict, import contracts, docs"
+	@echo "make test-fast  the tests without real agents, under a minute"
+	@echo "make test       all tests"
+	@echo "make bench      speed, as ratios against peers in one run"
+	@echo "make docs       write the generated parts of the documentation anew"
+
+$(VENV)/pyvenv.cfg:
+	@tools/make-venv $(VENV)
+
+$(RUN_STAMP): $(VENV)/pyvenv.cfg pyproject.toml requirements/run.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+dev: $(DEV_STAMP)
+
+demo: $(RUN_STAMP)
+	@$(BIN)/python examples/demo/tell.py
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/check_docs.py
+
+test-fast: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
+	$(BIN)/python -m pytest -m "slow or e2e"
+
+bench: $(DEV_STAMP)
+	$(BIN)/python -m bench
+
+docs: $(DEV_STAMP)
+	$(BIN)/python tools/write_docs.py
+
+lock:
+	@tools/lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,49 @@
+"""A decision as people read it: what, the verdict, every rule with its place, why, and what to do next."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ringfence.cli.screen import Palette
+from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
+from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.display import visible, visible_argv
+
+_WORD = {Verdict.ALLOW: "allowed", Verdict.ASK: "needs an answer", Verdict.DENY: "denied"}
+
+
+def what(action: Action) -> str:
+    """The action in one line, with nothing invisible left in it."""
+    match action:
+        case CommandAction(shell=str(script)):
+            return visible(script)
+        case CommandAction():
+            return visible_argv(action.argv)
+        case FileAction():
+            return f"{action.operation.value} {visible(action.path)}"
+        case ConnectAction():
+            request = f"{action.method} {visible(action.path or '/')} on " if action.method else ""
+            return f"{request}{visible(action.host)}:{action.port}"
+        case McpAction():
+            return f"{visible(action.tool)} of MCP server {visible(action.server)}"
+        case OpaqueAction():
+            return visible(action.tool)
+        case _:
+            assert_never(action)
+
+
+def block(decision: Decision, palette: Palette) -> str:
+    """The block that a person sees for a decision."""
+    colour = {Verdict.ALLOW: palette.green, Verdict.ASK: palette.yellow, Verdict.DENY: palette.red}[decision.verdict]
+    lines = [f"ringfence: {colour(_WORD[decision.verdict])}: {palette.bold(what(decision.action))}"]
+    if decision.message:
+        lines.append(f"  {visible(decision.message)}")
+    lines += [_reason(reason, palette) for reason in decision.reasons]
+    lines += [f"  {'next' if index == 0 else '    '}    {step}" for index, step in enumerate(decision.next_steps)]
+    return "\n".join(lines)
+
+
+def _reason(reason: Reason, palette: Palette) -> str:
+    place = palette.dim(f"({visible(reason.layer)}, {visible(reason.source)})")
+    text = f": {visible(reason.text)}" if reason.text else ""
+    return f"  rule    {visible(reason.rule)} {place} {reason.verdict.value}{text}"

@@ -1,0 +1,60 @@
+"""The options that `run` and `exec` share, as the command line writes them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ringfence.cli.failure import Arguments
+from ringfence.model.situations import UsageInvalid
+from ringfence.session.options import Ask, Options
+
+
+def parser(program: str, description: str, what: str) -> Arguments:
+    """A parser that ends at the command: what follows belongs to it, untouched."""
+    arguments = Arguments(prog=f"ringfence {program}", description=description, allow_abbrev=False)
+    add = arguments.add_argument
+    add("--policy", metavar="FILE|PRESET", help="use this policy file or preset instead of your own policy")
+    add("--workspace", metavar="DIR", help="the folder to work in (default: the Git top level, else this folder)")
+    add("--direct", action="store_true", help="changes go straight to the workspace (default)")
+    add("--staged", action="store_true", help="changes wait for a commit gate")
+    add("--min-tier", choices=("A", "B", "C"), help="refuse to run with less containment than this")
+    add("--allow-host", metavar="H", action="append", default=[], help="allow this destination in this session")
+    add("--read", metavar="P", action="append", default=[], help="make this path readable in this session")
+    add("--write", metavar="P", action="append", default=[], help="make this path writable in this session")
+    add("--ask", choices=("terminal", "web", "queue", "deny"), default="terminal", help="who answers questions")
+    add("--env", metavar="NAME", action="append", default=[], help="pass this variable of your environment on")
+    add("--json", action="store_true", help="write the result as one JSON line to descriptor 3, or to --result")
+    add("--result", metavar="FILE", help="write the result as one JSON line to this file")
+    add("-q", "--quiet", action="store_true", help="no summary and no notices")
+    add("command", metavar=what, nargs=argparse.REMAINDER)
+    return arguments
+
+
+def command_of(parsed: argparse.Namespace) -> tuple[str, ...]:
+    """The command that was named, without the `--` before it."""
+    words: Sequence[str] = parsed.command
+    if words and words[0] == "--":
+        words = words[1:]
+    if not words:
+        raise UsageInvalid("no command was named", remedy="put it behind the options: `ringfence run -- claude`")
+    return tuple(words)
+
+
+def options_of(parsed: argparse.Namespace) -> Options:
+    """The session's options; what this version cannot do is refused, never ignored."""
+    if parsed.staged:
+        remedy = "leave `--staged` out: changes then go straight to the workspace, with control files protected"
+        raise UsageInvalid("staged workspaces are not available in this version", remedy=remedy)
+    if parsed.ask == "web":
+        raise UsageInvalid("the web page is not available in this version", remedy="use `--ask terminal` or `queue`")
+    return Options(
+        workspace=parsed.workspace,
+        policy=parsed.policy,
+        min_tier=parsed.min_tier,
+        allow_hosts=tuple(parsed.allow_host),
+        read=tuple(parsed.read),
+        write=tuple(parsed.write),
+        environment=tuple(parsed.env),
+        ask=Ask(parsed.ask),
+    )

@@ -1,0 +1,31 @@
+"""What a person or a program asks of a session. Everything here stays under the policy's requirements."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Ask(StrEnum):
+    """Who answers when an action needs a person."""
+
+    TERMINAL = "terminal"
+    QUEUE = "queue"
+    DENY = "deny"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The options that `run`, `exec` and the Python API share."""
+
+    workspace: str | None = None
+    """A folder; None means the Git top level of the working directory, else the working directory."""
+    policy: str | None = None
+    """The name of a preset or the path of a policy file; None means the user's own policy."""
+    min_tier: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    """Names of variables of the person's environment that reach the sandbox."""
+    ask: Ask = Ask.TERMINAL
