@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 
-from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
+from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry.database import State, state
 from ringfence.telemetry.entries import Entry
@@ -95,7 +95,8 @@ class LedgerReader:
         """The rows as they are stored, in order."""
         with self._errors():
             cursor = self._database.execute(
-                f"SELECT {_COLUMNS} FROM entry WHERE sequence > ? ORDER BY sequence", (after,)
+                f"SELECT {_COLUMNS} FROM entry WHERE sequence > ? ORDER BY sequence",  # noqa: S608 - constants
+                (after,),
             )
             for row in cursor:
                 yield Entry(*row)
@@ -117,7 +118,8 @@ class LedgerReader:
         """Sessions, newest first."""
         with self._errors():
             started = self._database.execute(
-                f"SELECT {_COLUMNS} FROM entry WHERE event = 'session.started' ORDER BY sequence DESC LIMIT ?",
+                f"SELECT {_COLUMNS} FROM entry WHERE event = 'session.started'"  # noqa: S608 - constants
+                " ORDER BY sequence DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
             return [self._summary(recorded(Entry(*row))) for row in started]
@@ -187,7 +189,8 @@ class LedgerReader:
 
     def _last(self, session: str, event: str) -> Recorded | None:
         row = self._database.execute(
-            f"SELECT {_COLUMNS} FROM entry WHERE session = ? AND event = ? ORDER BY sequence DESC LIMIT 1",
+            f"SELECT {_COLUMNS} FROM entry WHERE session = ? AND event = ?"  # noqa: S608 - constants
+            " ORDER BY sequence DESC LIMIT 1",
             (session, event),
         ).fetchone()
         return recorded(Entry(*row)) if row else None
