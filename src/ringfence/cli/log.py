@@ -6,7 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
@@ -14,7 +16,7 @@ from ringfence.cli.moments import local, local_time, since
 from ringfence.cli.screen import Palette, visible, wants_colour
 from ringfence.model.decision import Verdict
 from ringfence.model.event import Body
-from ringfence.model.situations import LedgerBroken, UsageInvalid
+from ringfence.model.situations import UsageInvalid
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, Recorded, Wanted, line
 from ringfence.telemetry.timeline import Tone, row
@@ -86,14 +88,8 @@ def _follow(reader: LedgerReader, wanted: Wanted, shown: _Shown) -> None:
         for found in reader.events(Wanted(session=wanted.session, after=after)):
             after = found.sequence
             ended = ended or found.event == "session.ended"
-        for found in reader.events(_after(wanted, shown.last)):
+        for found in reader.events(msgspec.structs.replace(wanted, after=shown.last)):
             shown.show(found)
-
-
-def _after(wanted: Wanted, sequence: int) -> Wanted:
-    import msgspec
-
-    return msgspec.structs.replace(wanted, after=sequence)
 
 
 def _wait_for(path: str) -> None:
@@ -119,6 +115,12 @@ class _Shown:
     def __init__(self, *, as_json: bool) -> None:
         self._json = as_json
         self._paint = Palette(colour=wants_colour(sys.stdout))
+        self._tones: dict[Tone, Callable[[str], str]] = {
+            Tone.QUIET: self._paint.dim,
+            Tone.GOOD: self._paint.green,
+            Tone.STOPPED: self._paint.red,
+            Tone.ATTENTION: self._paint.yellow,
+        }
         self.number = 0
         self.last = -1
         self.ended = False
@@ -142,17 +144,8 @@ class _Shown:
 
     def _line(self, found: Recorded) -> str:
         told = row(found)
-        paint = {
-            Tone.PLAIN: str,
-            Tone.QUIET: self._paint.dim,
-            Tone.GOOD: self._paint.green,
-            Tone.STOPPED: self._paint.red,
-            Tone.ATTENTION: self._paint.yellow,
-        }[told.tone]
+        paint = self._tones.get(told.tone, str)
         why = f"  {self._paint.dim('(' + told.why + ')')}" if told.why else ""
         return (
             f"{self._paint.dim(local_time(found.time_ns))}  {paint(f'{told.symbol} {told.label:<7}')}  {told.what}{why}"
         )
-
-
-__all__ = ["LedgerBroken", "main"]

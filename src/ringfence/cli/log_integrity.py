@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,9 +11,10 @@ import msgspec
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.cli.screen import visible
+from ringfence.model.situations import LedgerBroken
 from ringfence.telemetry import proofs
 from ringfence.telemetry.reader import LedgerReader, Wanted, line
-from ringfence.telemetry.verification import Report, verify
+from ringfence.telemetry.verification import Fault, Report, verify
 
 
 def main(part: str, words: Sequence[str], path: str) -> int:
@@ -28,17 +30,28 @@ def _verify(words: Sequence[str], path: str) -> int:
     parsed = arguments.parse_args(words)
     if parsed.proof:
         return _verify_proof(parsed.proof, parsed.key or proofs.known_key(path), as_json=parsed.json)
-    reader = LedgerReader(path)
     try:
-        report = verify(reader)
-    finally:
-        reader.close()
+        report = _report(path)
+    except LedgerBroken as broken:
+        if not os.path.exists(path):
+            raise
+        # A record that cannot even be read is one that does not verify.
+        fault = Fault(kind="unreadable", sequence=None, text=broken.message)
+        report = Report(entries=0, erased=0, checkpoints=0, sealed=0, root="", faults=(fault,))
     if parsed.json:
         plain = {"schema": 1, "verified": report.verified, **msgspec.structs.asdict(report)}
         print(msgspec.json.encode(plain).decode())
     else:
         _tell(report)
     return codes.OK if report.verified else codes.FAILED
+
+
+def _report(path: str) -> Report:
+    reader = LedgerReader(path)
+    try:
+        return verify(reader)
+    finally:
+        reader.close()
 
 
 def _tell(report: Report) -> None:

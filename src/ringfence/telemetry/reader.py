@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -228,7 +229,9 @@ def recorded(entry: Entry) -> Recorded:
 
 def line(found: Recorded) -> bytes:
     """An event as one line of JSON, with its place."""
-    place = {"schema": 1, "sequence": found.sequence, "time_ns": found.time_ns, "session": found.session}
+    moment = datetime.fromtimestamp(found.time_ns / 1e9, UTC).isoformat(timespec="microseconds")
+    place: dict[str, object] = {"schema": 1, "sequence": found.sequence, "time": moment, "time_ns": found.time_ns}
+    place["session"] = found.session
     place |= {"event": found.event, "id": found.id}
     body = msgspec.Raw(b"null")
     if found.raw is not None:

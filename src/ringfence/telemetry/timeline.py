@@ -97,10 +97,8 @@ def _decision(decision: Decision) -> Row:
     symbol, tone = _MARKS[decision.verdict]
     by = "" if decision.resolved_by == "policy" else f"; by {visible(decision.resolved_by)}"
     reasons = [f"{visible(reason.rule)}: {_text(reason.text)}" for reason in decision.reasons[:2]]
-    why = " + ".join(reasons) + by
-    return Row(
-        symbol=symbol, label=decision.verdict.value, what=_action(decision.action), why=why.lstrip("; "), tone=tone
-    )
+    why = (" + ".join(reasons) + by).removeprefix("; ")
+    return Row(symbol=symbol, label=decision.verdict.value, what=_action(decision.action), why=why, tone=tone)
 
 
 def _ended(body: events.SessionEnded) -> Row:

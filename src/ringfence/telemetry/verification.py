@@ -102,11 +102,11 @@ class _Verifier:
             self._fault("content", entry.sequence, "its labels are not those of its content")
 
     def _compare(self, seals: list[_Sealed]) -> None:
-        for sealed in seals:
-            if sealed.checkpoint.root == self._tree.root():
-                self._good += 1
-                self._sealed = self._tree.size
-                continue
+        wrong = [sealed for sealed in seals if sealed.checkpoint.root != self._tree.root()]
+        if seals and not wrong:
+            self._good += 1
+            self._sealed = self._tree.size
+        for sealed in wrong:
             text = f"the entries up to {self._tree.size - 1} are not those that the checkpoint in {sealed.where} sealed"
             self._fault("checkpoint", self._sealed, text)
 
