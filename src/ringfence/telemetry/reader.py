@@ -18,7 +18,7 @@ from ringfence.model.decision import Verdict
 from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry.database import State, state
-from ringfence.telemetry.entries import Entry
+from ringfence.telemetry.entries import Entry, is_name
 from ringfence.telemetry.seal import checkpoint_file
 
 _COLUMNS = "sequence, time_ns, session, event, id, commitment, salt, content"
@@ -100,7 +100,7 @@ class LedgerReader:
                 (after,),
             )
             for row in cursor:
-                yield Entry(*row)
+                yield self._entry(row)
 
     def checkpoints(self) -> list[tuple[int, str]]:
         """Size and note of each checkpoint in the database, oldest first."""
@@ -123,7 +123,7 @@ class LedgerReader:
                 " ORDER BY sequence DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
-            return [self._summary(recorded(Entry(*row))) for row in started]
+            return [self._summary(recorded(self._entry(row))) for row in started]
 
     def newest(self) -> str:
         """The session that began last."""
@@ -160,9 +160,24 @@ class LedgerReader:
         with self._errors():
             query = f"SELECT {_COLUMNS} FROM entry WHERE {' AND '.join(conditions)} ORDER BY sequence"  # noqa: S608
             for row in self._database.execute(query, values):
-                found = recorded(Entry(*row))
+                found = recorded(self._entry(row))
                 if _fits(found, wanted):
                     yield found
+
+    def _entry(self, row: tuple[object, ...]) -> Entry:
+        # SECURITY: a column holds whatever was put into it; an unexpected kind must not stop who verifies half-way.
+        number, time_ns, session, event, name, commitment, salt, content = row
+        if isinstance(content, str):
+            content = content.encode("utf-8", "surrogateescape")
+        match (number, time_ns, session, event, name, commitment, salt, content):
+            case (int(), int(), str(), str(), str(), bytes(), bytes() | None, bytes() | None):
+                entry = Entry(number, time_ns, session, event, name, commitment, salt, content)
+                if all(map(is_name, (session, event, name))) and number >= 0:
+                    return entry
+        raise LedgerBroken(
+            f"entry {number} of the ledger `{self.path}` is damaged",
+            remedy="move the ledger aside; what stands before it can be shown with `ringfence log`",
+        )
 
     def _summary(self, start: Recorded) -> SessionSummary:
         ended = self._last(start.session, "session.ended")
@@ -194,7 +209,7 @@ class LedgerReader:
             " ORDER BY sequence DESC LIMIT 1",
             (session, event),
         ).fetchone()
-        return recorded(Entry(*row)) if row else None
+        return recorded(self._entry(row)) if row else None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

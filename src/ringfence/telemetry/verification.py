@@ -12,7 +12,7 @@ import msgspec
 
 from ringfence.model.event import Event, event_name
 from ringfence.telemetry import notes
-from ringfence.telemetry.entries import Entry, commitment_of, is_name
+from ringfence.telemetry.entries import Entry, commitment_of
 from ringfence.telemetry.reader import LedgerReader
 from ringfence.telemetry.seal import key_file
 from ringfence.telemetry.tree import Frontier
@@ -159,8 +159,6 @@ def _missing(expected: int, found: int) -> str:
 def _labelled(entry: Entry) -> bool:
     """Whether session, event and id beside the content are those in it, as far as this version can read it."""
     assert entry.content is not None
-    if not all(map(is_name, (entry.session, entry.event, entry.id))):
-        return False
     try:
         event = msgspec.json.decode(entry.content, type=Event)
     except msgspec.MsgspecError:
