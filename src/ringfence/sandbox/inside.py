@@ -110,6 +110,7 @@ def _files(layout: Layout) -> list[str]:
         else:
             root.bind(number, target, writable=detail)
             os.close(number)
+    root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
     for path, target in cast("list[tuple[str, str]]", layout["links"]):
         root.link(path, target)
     # Before the files, because the hook client is one of them and lies beside the socket.
