@@ -113,8 +113,6 @@ def _files(layout: Layout) -> list[str]:
     root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
     for path, target in cast("list[tuple[str, str]]", layout["links"]):
         root.link(path, target)
-    # Before the files, because the hook client is one of them and lies beside the socket.
-    root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
     for path, content, mode in cast("list[tuple[str, bytes, int]]", layout["files"]):
         root.write(path, content, mode)
     _protect(root, workspace, layout)
