@@ -12,7 +12,6 @@ import random
 from functools import partial
 
 import pytest
-
 from tests.egress.gatewaying import allow_loopback, gateway_on
 
 PEERS = 84
