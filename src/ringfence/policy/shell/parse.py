@@ -278,6 +278,8 @@ class _Reader:
             return self._hole(node, quoted=False)
         if kind == "variable_assignment":
             return self._declared(node)
+        if text == "$$":
+            return (Piece("", False, hole=True),)
         if kind == "$" and following and following[0].type in {"string", "translated_string"}:
             return ()
         if any(child.type in _HOLES for child in node.children):
