@@ -72,7 +72,7 @@ def _check(parsed: argparse.Namespace) -> int:
     if not parsed.files:
         workspace = find_workspace(None, os.getcwd(), where.home)
         policy = load_policy(where, workspace)
-        print(f"valid: {len(policy.layers)} layers, preset `{policy.preset}`")
+        print(f"valid: preset `{policy.preset}`")
         for layer in policy.layers:
             print(f"  {visible(layer)}")
         if not os.path.exists(os.path.join(workspace, PROJECT_FILE)):
