@@ -112,6 +112,7 @@ class _Merging:
             environment=self._environment(),
             approvals=ApprovalPolicy(timeout_seconds=seconds),
             min_tier=tier,
+            tests=tuple(test for document in self.documents for test in document.tests),
             layers=tuple(f"{label(one.layer, one.file)} {one.file}{_trust(one)}" for one in self.documents),
         )
 
