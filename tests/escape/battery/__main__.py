@@ -7,7 +7,7 @@ import sys
 
 from tests.escape.battery.arena import Arena
 from tests.escape.battery.catalogue import ATTACKS
-from tests.escape.battery.inside import plainly, ringfence
+from tests.escape.battery.inside import alone, plainly, ringfence
 from tests.escape.battery.people import people
 from tests.escape.battery.prove import carry_out
 
@@ -20,12 +20,14 @@ def main(words: list[str]) -> int:
         for attack in (attack for attack in ATTACKS if not chosen or attack.id in chosen):
             for person in people():
                 secret = secrets.token_hex(16)
-                line = [attack.id.ljust(5), person.name.ljust(7)]
-                for name, wrap in (("plainly", plainly(attack)), ("inside", ringfence)):
+                possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
+                for name, wrap in (("plainly", plainly(attack)), ("inside", alone if "--alone" in words else ringfence)):
                     if name == "inside" and "--plainly" in words:
                         continue
                     result = carry_out(attack, wrap, person=person, secret=secret, arena=arena)
-                    surprise = name == "inside" and result.ran.ended not in attack.ends
+                    if name == "plainly":
+                        possible = result.evidence is not None
+                    surprise = name == "inside" and possible and result.ran.ended not in attack.ends
                     hole = name == "inside" and result.evidence is not None
                     holes += hole
                     line.append(f"{name} {'GETS OUT' if result.evidence else 'fails'} ({result.ran.ended})")

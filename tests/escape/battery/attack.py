@@ -55,5 +55,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
     """Runs with a controlling terminal."""
     stdin: str = "null"
-    """`null`, `file` (a read-only file of the host) or `folder`."""
+    """`null` or `file`, a file of the host opened for reading."""
+    stderr: str = "file"
+    """`file` or `folder`, a folder of the host opened for reading."""
     timeout: float = 20.0

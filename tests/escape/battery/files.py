@@ -232,10 +232,10 @@ FILES = (
     Attack(
         id="A15c",
         kind=Kind.FILES,
-        title="use a standard input that is a folder",
-        program="folder_stdin",
+        title="use a standard error that is a folder",
+        program="folder_stderr",
         arguments=("new", "{secret}"),
-        stdin="folder",
+        stderr="folder",
         oracle=oracles.appeared("{outside}"),
         ends=("no folder", "refused"),
     ),

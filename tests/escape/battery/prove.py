@@ -47,4 +47,4 @@ def carry_out(attack: Attack, wrap: Wrap, *, person: Person, secret: str, arena:
 
 
 def _streams(attack: Attack) -> Streams:
-    return Streams(stdin=attack.stdin, terminal=attack.terminal, timeout=attack.timeout)
+    return Streams(stdin=attack.stdin, stderr=attack.stderr, terminal=attack.terminal, timeout=attack.timeout)

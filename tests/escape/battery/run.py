@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import tempfile
 import termios
 import tty
@@ -37,6 +38,7 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
     """What a run inherits."""
 
     stdin: str = "null"
+    stderr: str = "file"
     terminal: bool = False
     timeout: float = 20.0
 
@@ -49,7 +51,7 @@ def start(stage: Stage, argv: tuple[str, ...], streams: Streams) -> Ran:
             (*stage.arena_prefix, *prefix, *argv),
             stdin=stdin,
             stdout=output,
-            stderr=errors,
+            stderr=_opened(stage.outside, held) if streams.stderr == "folder" else errors,
             cwd=stage.workspace,
             env=environment(stage),
             pass_fds=stage.inherited,
@@ -73,8 +75,9 @@ def start(stage: Stage, argv: tuple[str, ...], streams: Streams) -> Ran:
 
 def environment(stage: Stage) -> dict[str, str]:
     """The environment of the person who starts the sandbox."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-    return {**kept, "HOME": stage.home, "USER": stage.person.name, SECRET_NAME: stage.secret, **stage.environment}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    modules = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    return {**kept, "PYTHONPATH": modules, "HOME": stage.home, "USER": stage.person.name, SECRET_NAME: stage.secret, **stage.environment}
 
 
 def account(stage: Stage) -> dict[str, object]:
@@ -93,10 +96,14 @@ def _stdin(stage: Stage, streams: Streams, held: ExitStack) -> tuple[int, tuple[
         for descriptor in (master, slave):
             held.callback(os.close, descriptor)
         return slave, ("setsid", "--ctty", "--wait", source.INTERPRETER, "-I", "-c", _LEADER)
-    path = {"null": "/dev/null", "file": os.path.join(stage.outside, "input"), "folder": stage.outside}[streams.stdin]
+    path = {"null": "/dev/null", "file": os.path.join(stage.outside, "input")}[streams.stdin]
+    return _opened(path, held), ()
+
+
+def _opened(path: str, held: ExitStack) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     held.callback(os.close, descriptor)
-    return descriptor, ()
+    return descriptor
 
 
 def _read(descriptor: int) -> str:

@@ -28,7 +28,9 @@ elif how == "commondir":
 elif how == "config.worktree":
     write(os.path.join(git, "config.worktree"), evil)
 elif how == "pointer":
-    shutil.copytree(os.path.join(os.path.dirname(workspace), "main", ".git"), os.path.join(workspace, "other"))
+    write(os.path.join(workspace, "other", "HEAD"), "ref: refs/heads/main\n")
+    os.makedirs(os.path.join(workspace, "other", "objects"))
+    os.makedirs(os.path.join(workspace, "other", "refs"))
     write(os.path.join(workspace, "other", "config"), evil)
     os.unlink(git)
     write(git, "gitdir: ./other\n")
