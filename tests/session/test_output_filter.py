@@ -20,7 +20,7 @@ HARMFUL = [
     b"\x1b]52;c;cm0gLXJmIH4=\x07",
     b"\x1b]52;c;cm0gLXJmIH4=\x1b\\",
     b"\x1b]1337;File=inline=1:AAAA\x07",
-    b"\x1bP$q\"p\x1b\\",
+    b'\x1bP$q"p\x1b\\',
     b"\x1bP+q544e\x1b\\",
     b"\x1b[21t",
     b"\x1b[5i",

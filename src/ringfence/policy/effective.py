@@ -76,6 +76,9 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback that appear on the sandbox's own loopback."""
+    floor: Verdict | None = None
+    """What requirements say at least about destinations that no rule of the administrator allows."""
+    floor_origin: Origin | None = None
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):

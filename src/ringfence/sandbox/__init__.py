@@ -1,4 +1,5 @@
-"""The sandbox: plan, probe, launch. The names load on first use, because the process inside imports this package too."""
+"""The sandbox: plan, probe, launch. The names load on first use, because the process inside imports this package
+too."""
 
 from importlib import import_module
 
@@ -8,7 +9,7 @@ _PLACES = {
     "probe": "probe", "require": "probe", "TierReport": "probe", "Fact": "probe", "sweep": "stubs",
 }  # fmt: skip
 
-__all__ = sorted(_PLACES)  # noqa: PLE0605
+__all__ = sorted(_PLACES)
 
 
 def __getattr__(name: str) -> object:

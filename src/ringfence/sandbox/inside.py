@@ -73,7 +73,8 @@ def _build(control: socket, layout: Layout, progress: list[str]) -> None:
 
 
 def _stand_by(control: socket, child: int, reader: int) -> None:
-    # The writing end of the pipe stays open here and nowhere else: when this process dies, process 1 sees the end of it.
+    # The writing end of the pipe stays open here and nowhere else: when this process dies, process 1 sees the end of
+    # it.
     control.close()
     os.close(reader)
     namespaces.drop_capabilities()

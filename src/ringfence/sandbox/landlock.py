@@ -1,7 +1,8 @@
-"""Landlock: the file policy once more, enforced on each command by the kernel even where a mount would allow the access.
+"""Landlock: the file policy once more, enforced on each command by the kernel even where a mount would allow the
+access.
 
-Generation by generation of the interface (ABI), always with every right that the kernel knows. Network rights are left to
-the capture, which sees the whole destination where Landlock sees a port.
+Generation by generation of the interface (ABI), always with every right that the kernel knows. Network rights are
+left to the capture, which sees the whole destination where Landlock sees a port.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ class Ruleset:
         self._prepared = self._build(())
 
     def restrict(self, streams: tuple[tuple[int, int], ...]) -> None:
-        """Bind the calling thread, for ever; `streams` are regular files it was handed, with the rights they came with."""
-        # SECURITY: `/proc/self/fd/0` opens the file behind a descriptor anew, past every mount. The rule gives exactly the
-        # access that the descriptor already has, so a file handed in for reading cannot be opened for writing.
+        """Bind the calling thread, for ever; `streams` are regular files it was handed, with the rights they came
+        with."""
+        # SECURITY: `/proc/self/fd/0` opens the file behind a descriptor anew, past every mount. The rule gives
+        # exactly the access that the descriptor already has, so a file handed in for reading cannot be opened for
+        # writing.
         ruleset = self._build(streams) if streams else self._prepared
         try:
             syscalls.call(syscalls.LANDLOCK_RESTRICT_SELF, ruleset, 0, what="landlock")

@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -61,8 +62,8 @@ class Sandbox:
 
     def __init__(self, launcher: int, control: socket.socket, on_lost: Callable[[], None] | None) -> None:
         self.listeners: Mapping[str, socket.socket] = {}
-        """`proxy`, `capture4`, `capture6`, `dns_udp`, `dns_tcp`, `dns_udp6`, `dns_tcp6`, `hook`, `host:PORT`, `host6:PORT`:
-        non-blocking, bound inside, to be served outside. Those of IPv6 only where the kernel has it."""
+        """`proxy`, `capture4`, `capture6`, `dns_udp`, `dns_tcp`, `dns_udp6`, `dns_tcp6`, `hook`, `host:PORT`,
+        `host6:PORT`: non-blocking, bound inside, to be served outside. Those of IPv6 only where the kernel has it."""
         self.enforcement: tuple[tuple[str, str], ...] = ()
         """What the kernel gave, for the record."""
         self.notices: tuple[str, ...] = ()
@@ -85,11 +86,13 @@ class Sandbox:
 
         `on_lost` is called once, if the sandbox ends without having been closed.
         """
-        surveyed = survey(plan)
+        # The launcher first: its interpreter starts while this process looks at the disk.
         launcher, control = _spawn_launcher()
         sandbox = cls(launcher, control, on_lost)
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
+            surveyed = survey(plan, str(launcher))
+            sandbox._release = surveyed.release
             wire.send_request(control, surveyed.layout)
             async with asyncio.timeout(_START_SECONDS):
                 await sandbox._ready
@@ -240,14 +243,19 @@ class Sandbox:
 
     def _fail_everything(self) -> None:
         lost: RingfenceError = SandboxLost("the sandbox ended")
-        if not self._ready.done():
-            self._ready.set_exception(SandboxUnavailable("the sandbox ended while it was being set up"))
-            self._ready.exception()
-        for future in (*self._answers.values(), *self._ends.values()):
-            if not future.done():
-                future.set_exception(lost)
-                future.exception()
+        _fail(self._ready, SandboxUnavailable("the sandbox ended while it was being set up"))
+        for answer in self._answers.values():
+            _fail(answer, lost)
+        for ended in self._ends.values():
+            _fail(ended, lost)
         self._ends.clear()
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        # Nobody may be waiting, which is no fault worth a warning.
+        future.exception()
 
 
 @contextlib.asynccontextmanager
@@ -270,8 +278,8 @@ def _spawn_launcher() -> tuple[int, socket.socket]:
     null = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 10)
     os.close(low)
     try:
-        # SECURITY: a new interpreter with an empty environment: nothing of the session's memory or variables is inside, not
-        # even in `/proc/1/environ`.
+        # SECURITY: a new interpreter with an empty environment: nothing of the session's memory or variables is
+        # inside, not even in `/proc/1/environ`.
         pid = os.posix_spawn(
             interpreter,
             [interpreter, "-I", "-S", "-c", _PROGRAM, _SOURCE],
@@ -301,7 +309,7 @@ async def _reap(pid: int) -> None:
     loop = asyncio.get_running_loop()
     handle = os.pidfd_open(pid)
     ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(handle, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(handle, _mark, ended)
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await ended
@@ -310,7 +318,12 @@ async def _reap(pid: int) -> None:
     finally:
         loop.remove_reader(handle)
         os.close(handle)
-        os.waitpid(pid, 0)
+        os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended already
+
+
+def _mark(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _failed(text: str) -> SandboxUnavailable:

@@ -72,7 +72,8 @@ class Root:
 
     def rebind(self, target: str, attributes: int) -> None:
         """Bind a path on itself, with attributes: this pins it against renaming too."""
-        point = self.open(target)
+        # A link is bound as a link: it stays what it is and can no more be replaced.
+        point = self.open(target, os.O_PATH | os.O_NOFOLLOW)
         tree = clone_tree(point, NOSUID | NODEV | attributes, f"bind `{target}` on itself")
         attach(tree, point, f"bind `{target}` on itself")
         os.close(tree)
@@ -146,8 +147,8 @@ class Root:
         os.close(parent)
 
     def _walk(self, path: str, *, folder: bool) -> int:
-        # SECURITY: a mount point is only ever made in a file system of ours. On a host tree, making one through a planted
-        # link is how a sandbox writes outside by itself (CVE-2026-87766).
+        # SECURITY: a mount point is only ever made in a file system of ours. On a host tree, making one through a
+        # planted link is how a sandbox writes outside by itself (CVE-2026-87766).
         current = self.open("/")
         parts = [part for part in path.split("/") if part]
         for position, part in enumerate(parts):

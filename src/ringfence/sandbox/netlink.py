@@ -1,4 +1,5 @@
-"""The sandbox's network: a loopback that takes every address as its own, and a redirect of every TCP port to the gateway.
+"""The sandbox's network: a loopback that takes every address as its own, and a redirect of every TCP port to the
+gateway.
 
 Raw netlink, because the tools for it may not be installed and cost a hundred milliseconds. What happens to the captured
 connections is decided outside.
@@ -35,8 +36,8 @@ def loopback_up() -> None:
 
 def take_every_address() -> bool:
     """Route all of IPv4 and IPv6 to the loopback; False where the kernel has no IPv6."""
-    # UDP is not redirected: with these routes a datagram to any address finds no listener and is refused at once, so that
-    # QUIC falls back to TCP without waiting; port 53 finds our resolver, whatever the resolver's address was.
+    # UDP is not redirected: with these routes a datagram to any address finds no listener and is refused at once, so
+    # that QUIC falls back to TCP without waiting; port 53 finds our resolver, whatever the resolver's address was.
     channel = _Channel(0)
     try:
         channel.transact([channel.message(_NEWROUTE, _CREATE | _EXCL | _ACK, _local_route(AF_INET))], 1)

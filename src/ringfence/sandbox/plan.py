@@ -1,5 +1,5 @@
-"""The plan of a sandbox: what the policy means for its files and its network. Pure; what is on the disk is looked at later,
-in the survey, and the kernel's part is the launcher's."""
+"""The plan of a sandbox: what the policy means for its files and its network. Pure; what is on the disk is looked at
+later, in the survey, and the kernel's part is the launcher's."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str
     path: str
     """The user's PATH."""
+    state: str = ""
+    """Where it is kept what was made on the host for a session; by default below HOME."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

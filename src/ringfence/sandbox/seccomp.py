@@ -1,8 +1,8 @@
 """The system-call filter: what no coding agent needs and what attacks on the kernel start with.
 
 Generates a classic BPF program for x86_64 and aarch64. It is a deny list over the calls that exist today, with an allow
-list for socket families and protocols, and "not implemented" for every call that is newer than this table. Files are the
-business of mounts and Landlock, not of this.
+list for socket families and protocols, and "not implemented" for every call that is newer than this table. Files are
+the business of mounts and Landlock, not of this.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Filter:
 
 
 def _argument(index: int) -> int:
-    # SECURITY: the kernel reads these arguments as 32-bit numbers; comparing all 64 bits would let a set upper bit hide one.
+    # SECURITY: the kernel reads these arguments as 32-bit numbers; comparing all 64 bits would let a set upper bit
+    # hide one.
     return 16 + 8 * index
 
 

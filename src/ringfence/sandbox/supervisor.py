@@ -145,8 +145,8 @@ class Supervisor:
             finally:
                 done.release()
 
-        # no_new_privs, Landlock and seccomp bind a thread and what it starts: a short-lived one takes them on and starts the
-        # command, without a fork of the interpreter.
+        # no_new_privs, Landlock and seccomp bind a thread and what it starts: a short-lived one takes them on and
+        # starts the command, without a fork of the interpreter.
         _thread.start_new_thread(run, ())
         done.acquire()
         result = outcome[0]

@@ -1,14 +1,15 @@
-"""Looks at the disk for a plan: what exists, where links lead, what has to be covered. The result is the layout that the
-process inside follows; it is plain data, because that process has no decoder but the interpreter's own."""
+"""Looks at the disk for a plan: what exists, where links lead, what has to be covered. The result is the layout that
+the process inside follows; it is plain data, because that process has no decoder but the interpreter's own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
 from ringfence.model.situations import UsageInvalid
-from ringfence.sandbox import etc
+from ringfence.sandbox import etc, protection, stubs
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, covers
 
 INSIDE_ROOT = 1000
@@ -20,6 +21,8 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
 
     layout: dict[str, object]
     notices: tuple[str, ...]
+    release: Callable[[], None]
+    """Removes what was made on the host for this sandbox; to be called when it has ended."""
 
 
 class Links:
@@ -53,8 +56,8 @@ class Links:
         return current
 
 
-def survey(plan: Plan) -> Surveyed:
-    """Look at the disk and lay the sandbox out."""
+def survey(plan: Plan, name: str) -> Surveyed:
+    """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
     facts = plan.facts
     links = Links()
     workspace = _workspace(plan)
@@ -81,12 +84,47 @@ def survey(plan: Plan) -> Surveyed:
         "writable": [place[0] for place in private]
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
-        "pinned": [],
-        "read_only": [],
-        "stubs": [],
-        "masked": [path for path in plan.denied if any(covers(bind.target, path) for bind in ordered)],
     }
-    return Surveyed(layout=layout, notices=plan.notices)
+    hidden, about_hidden = _hidden(plan, workspace, ordered, links)
+    found, mounted, release = _protected(plan, workspace, name)
+    layout |= {
+        "pinned": list(found.pinned),
+        "read_only": [*found.read_only, *(each for each, what in mounted if what == "itself")],
+        "stubs": [(each, what) for each, what in mounted if what != "itself"],
+        "masked": hidden,
+    }
+    return Surveyed(layout=layout, notices=(*plan.notices, *about_hidden, *found.notices), release=release)
+
+
+def _protected(
+    plan: Plan, workspace: str, name: str
+) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
+    if not plan.workspace_writable:
+        return protection.Protection(), [], lambda: None
+    state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
+    found = protection.protection(workspace, stubs.standing(state, workspace))
+    made, release = stubs.claim(state, list(found.wanted), name)
+    return found, [protection.stub_mount(stub) for stub in made], release
+
+
+def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
+    visible = [bind.target for bind in binds]
+    named = [path for each in plan.denied for path in {each, links.real(each)}]
+    hidden = [path for path in named if any(covers(target, path) for target in visible)]
+    relative = tuple(each for each in plan.denied_globs if not each.startswith("/"))
+    found, notices = protection.matches(workspace, relative)
+    hidden += [f"{workspace}/{each}" for each in found]
+    for pattern in plan.denied_globs:
+        if pattern.startswith("/"):
+            hidden += _elsewhere(pattern, visible)
+    return sorted(set(hidden)), notices
+
+
+def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
+    base = os.path.dirname(pattern[: min(pattern.index(each) for each in "*?[" if each in pattern)])
+    roots = [each for each in visible if covers(base, each)]
+    roots += [base] if any(covers(each, base) for each in visible) and os.path.isdir(base) else []
+    return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/")[0]]
 
 
 def _workspace(plan: Plan) -> str:

@@ -14,7 +14,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.syscall.restype = ctypes.c_long
 LIBC.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 
-# These numbers are the same on every architecture (the table was unified at 424); pivot_root and the capability calls are older.
+# These numbers are the same on every architecture (since 424); those below are older.
 OPEN_TREE, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT = 428, 429, 430, 431, 432
 CLOSE_RANGE, OPENAT2, MOUNT_SETATTR = 436, 437, 442
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
@@ -73,8 +73,8 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
 
 def open_beneath(folder: int, path: str, flags: int = os.O_PATH) -> int:
     """Open a path below a folder; neither a symbolic link nor `..` leads anywhere else."""
-    # SECURITY: every component is checked by the kernel in one call, so that nothing planted in a writable tree, now or by
-    # an earlier session, can redirect what is mounted or created.
+    # SECURITY: every component is checked by the kernel in one call, so that nothing planted in a writable tree, now or
+    # by an earlier session, can redirect what is mounted or created.
     return _openat2(folder, path, flags, NO_SYMLINKS | NO_MAGICLINKS | BENEATH)
 
 

@@ -1,0 +1,1 @@
+"""The ways of asking a person: one file each, all behind the protocol in `channel`."""

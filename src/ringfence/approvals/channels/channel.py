@@ -1,0 +1,54 @@
+"""What every way of asking has in common: a question goes in, an answer or the reason why there is none comes out.
+
+A channel never decides: it carries. Whatever it raises, the gate turns into a deny.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from ringfence.approvals.objects import Request, Scope
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person said."""
+
+    vote: str
+    """The id of the vote, so that the same answer is never counted twice."""
+    approver: str
+    """`person:NAME`."""
+    approve: bool
+    seen: str
+    """The digest of what was shown: computed from it, never copied from the request."""
+    scope: Scope = Scope.ONCE
+    reason: str = ""
+
+
+class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
+    """Nobody answered, and nobody will. This is a deny; it says nothing about the action."""
+
+    reason: str
+    """In words for people: `nobody to ask`, `the terminal went away` ..."""
+
+
+Outcome: TypeAlias = Answer | Unanswered
+
+
+class Channel(Protocol):
+    """A way of asking."""
+
+    @property
+    def name(self) -> str:
+        """`terminal`, `queue` ..., as it is recorded."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why this way never reaches anybody, where that is known before asking; otherwise empty."""
+        ...
+
+    async def ask(self, request: Request) -> Outcome:
+        """Put the question. The gate cancels it when the deadline has passed or nobody waits any more."""
+        ...

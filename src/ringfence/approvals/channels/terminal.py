@@ -1,0 +1,133 @@
+"""Asks on the terminal that the person sits at.
+
+Type-ahead cannot approve: what was typed before is thrown away, nothing counts until the keyboard was silent for a
+moment, and an approval takes a letter and Enter on a line of their own. Everything else is a deny, or asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from ringfence.approvals.channels.channel import Answer, Outcome, Unanswered
+from ringfence.approvals.channels.screen import CONTROLLING, NoRelay, Relay, Screen, TerminalGone, borrowed
+from ringfence.approvals.objects import Request, Scope
+from ringfence.model.canonical import digest
+
+GUARD_SECONDS = 0.4
+"""How long the keyboard must be silent before a key counts."""
+
+_ENTER = b"\r\n"
+_NO = b"\x03\x04"
+"""^C and ^D: they deny, at any moment."""
+_ERASE = b"\x7f\x08"
+_CHOICES = {b"o": Scope.ONCE, b"s": Scope.SESSION}
+_MENU = "  [o] once   [s] for this session   [d] deny      then Enter; Enter alone denies"
+
+
+class Terminal:
+    """Asks on a terminal (`ringfence.approvals.channels.channel.Channel`)."""
+
+    name = "terminal"
+    refusal = ""
+
+    def __init__(
+        self,
+        *,
+        approver: str,
+        new_id: Callable[[], str],
+        colours: bool,
+        relay: Relay | None = None,
+        path: str = CONTROLLING,
+        guard_seconds: float = GUARD_SECONDS,
+    ) -> None:
+        self._approver = approver
+        self._new_id = new_id
+        self._colours = colours
+        self._relay = relay if relay is not None else NoRelay()
+        self._path = path
+        self._guard_seconds = guard_seconds
+        self._one_at_a_time = asyncio.Lock()
+
+    async def ask(self, request: Request) -> Outcome:
+        """Put the question and wait for a line."""
+        async with self._one_at_a_time:
+            try:
+                async with borrowed(self._path, self._relay) as screen:
+                    return await self._converse(screen, request)
+            except TerminalGone as gone:
+                return Unanswered(reason=str(gone))
+
+    async def _converse(self, screen: Screen, request: Request) -> Outcome:
+        screen.discard()
+        await screen.write(self._drawn(request))
+        ended = "no answer was taken"
+        try:
+            if await self._silence(screen):
+                ended = "denied"
+                return self._answer(request, None)
+            await screen.write("\n> ")
+            while True:
+                line = await _line(screen)
+                if line is None or line in {b"", b"d"}:
+                    ended = "denied"
+                    return self._answer(request, None)
+                if line in _CHOICES:
+                    ended = f"allowed, {_CHOICES[line].value}"
+                    return self._answer(request, _CHOICES[line])
+                await screen.write("\n  type o, s or d, then Enter\n> ")
+        finally:
+            await _parting(screen, ended)
+
+    def _drawn(self, request: Request) -> str:
+        strong, plain = ("\x1b[0;1m", "\x1b[0m") if self._colours else ("", "")
+        first, *rest = request.prompt
+        return "\n".join(["", f"{strong}ringfence: {first}{plain}", *rest, "", _MENU])
+
+    async def _silence(self, screen: Screen) -> bool:
+        """Wait until nobody types. True where what came was a refusal.
+
+        SECURITY: somebody who is typing to the agent when the question appears has not read it.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._guard_seconds):
+                    typed = await screen.read()
+            except TimeoutError:
+                return False
+            if any(byte in _NO for byte in typed):
+                return True
+
+    def _answer(self, request: Request, scope: Scope | None) -> Answer:
+        return Answer(
+            vote=self._new_id(),
+            approver=self._approver,
+            approve=scope is not None,
+            seen=digest(list(request.prompt)),
+            scope=scope if scope is not None else Scope.ONCE,
+        )
+
+
+async def _line(screen: Screen) -> bytes | None:
+    """What was typed before Enter, echoed as far as it is letters; None for ^C and ^D."""
+    line = b""
+    while True:
+        for byte in await screen.read():
+            if byte in _NO:
+                return None
+            if byte in _ENTER:
+                return line
+            if byte in _ERASE:
+                line = line[:-1]
+                await screen.write("\b \b")
+            elif len(line) < 16:
+                # Escape sequences of arrows and mice stay in the line, so that the line is no answer.
+                line += bytes((byte,))
+                await screen.write(chr(byte) if 0x20 <= byte < 0x7F else "?")
+
+
+async def _parting(screen: Screen, word: str) -> None:
+    # Where nobody is there to read it, the answer, or that there is none, stands already.
+    with suppress(TerminalGone):
+        await screen.write(f"\n  {word}\n")

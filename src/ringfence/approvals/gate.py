@@ -1,0 +1,182 @@
+"""The gate: every action passes here, and leaves with a final decision that is on record.
+
+Evaluate, and where the policy asks: look for a grant, then ask. It fails closed in one place: whatever goes wrong, in
+the policy, the desk, the channel or the ledger, is a deny that says so. It knows no kind of action, no way of asking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from ringfence.approvals.answers import allowed, denied, unrecorded
+from ringfence.approvals.channels.channel import Channel
+from ringfence.approvals.desk import Desk
+from ringfence.approvals.question import Question, Settled, granted
+from ringfence.approvals.site import Site
+from ringfence.approvals.transitions import State, Trigger
+from ringfence.model.action import Action, action_digest
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.event import ApprovalTransition, DecisionMade, Receipt
+from ringfence.model.ports import Clock, Recorder
+from ringfence.model.situations import LedgerBroken
+
+__all__ = ["Gate", "Site"]
+
+
+class Gate:
+    """Decides actions for one session. Use it as an asynchronous context: leaving it withdraws every open question."""
+
+    def __init__(
+        self,
+        *,
+        evaluate: Callable[[Action], Decision],
+        desk: Desk,
+        channel: Channel,
+        recorder: Recorder,
+        clock: Clock,
+        site: Site,
+    ) -> None:
+        self._evaluate = evaluate
+        self._desk = desk
+        self._channel = channel
+        self._recorder = recorder
+        self._clock = clock
+        self._site = site
+        self._tasks = asyncio.TaskGroup()
+        self._open = False
+        self._questions: dict[tuple[str, str], Question] = {}
+
+    async def __aenter__(self) -> Gate:
+        await self._tasks.__aenter__()
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        for question in tuple(self._questions.values()):
+            question.withdraw("the session is ending")
+        await self._tasks.__aexit__(kind, value, trace)
+
+    async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
+        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
+        decision = self._judge(action)
+        try:
+            final = await self._resolve(decision)
+            await self._recorder.record(DecisionMade(decision=final, asked_by=asked_by, call=call))
+        except LedgerBroken as broken:
+            return unrecorded(decision, broken)
+        except asyncio.CancelledError:
+            final = denied(decision, by="cancelled", why="whoever asked went away before the answer")
+            self._recorder.record_soon(DecisionMade(decision=final, asked_by=asked_by, call=call), lambda _: None)
+            raise
+        return final
+
+    def decide_soon(
+        self, action: Action, done: Callable[[Decision], None], *, asked_by: str = "gateway", call: str | None = None
+    ) -> None:
+        """Like `decide`, with a callback; without a task for what is not asked: the ledger's receipt calls `done`."""
+        decision = self._judge(action)
+        if decision.verdict is Verdict.ASK and self._open:
+            self._tasks.create_task(self._decide_later(decision, done, asked_by, call))
+            return
+        if decision.verdict is Verdict.ASK:
+            decision = denied(decision, by="nobody", why="the session is ending")
+
+        def acknowledged(outcome: Receipt | LedgerBroken) -> None:
+            done(unrecorded(decision, outcome) if isinstance(outcome, LedgerBroken) else decision)
+
+        self._recorder.record_soon(DecisionMade(decision=decision, asked_by=asked_by, call=call), acknowledged)
+
+    async def _decide_later(
+        self, decision: Decision, done: Callable[[Decision], None], asked_by: str, call: str | None
+    ) -> None:
+        final = denied(decision, by="cancelled", why="the session is ending")
+        try:
+            final = await self.decide(decision.action, asked_by=asked_by, call=call)
+        finally:
+            # Whatever ends this task, whoever holds a connection open gets an answer.
+            done(final)
+
+    def _judge(self, action: Action) -> Decision:
+        try:
+            return self._evaluate(action)
+        except Exception as failure:  # noqa: BLE001 - fail closed: a policy that cannot be evaluated allows nothing
+            unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
+            return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
+
+    async def _resolve(self, decision: Decision) -> Decision:
+        try:
+            while decision.verdict is Verdict.ASK:
+                final = await self._ask(decision)
+                if final is not None:
+                    return final
+                decision = self._judge(decision.action)
+        except LedgerBroken:
+            raise
+        except Exception as failure:  # noqa: BLE001 - fail closed: what cannot be asked is not allowed
+            return denied(decision, by="error", why=f"it could not be asked: {failure}")
+        return decision
+
+    async def _ask(self, decision: Decision) -> Decision | None:
+        """The final decision, or None where an approval cannot be used any more and the question starts again."""
+        grant = self._desk.use_remembered(decision, session=self._site.session, workspace=self._site.workspace)
+        if grant is not None:
+            await self._recorder.record(granted(grant, "used"))
+            return allowed(decision, by=f"grant:{grant.id}", who=grant.approver)
+        if self._channel.refusal or not self._open:
+            return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
+        settled = await self._question(decision).wait()
+        if settled.grant is None:
+            return denied(decision, by=settled.by, why=settled.why)
+        return await self._use(settled, decision)
+
+    def _question(self, decision: Decision) -> Question:
+        """The open question for this action under this policy; whoever asks the same joins it."""
+        key = (action_digest(decision.action), decision.policy)
+        question = self._questions.get(key)
+        if question is None:
+            question = self._questions[key] = Question(
+                decision,
+                desk=self._desk,
+                channel=self._channel,
+                recorder=self._recorder,
+                clock=self._clock,
+                site=self._site,
+            )
+            question.start(self._tasks).add_done_callback(lambda _: self._questions.pop(key, None))
+        return question
+
+    async def _use(self, settled: Settled, decision: Decision) -> Decision | None:
+        """Use an approval, if it still is one for exactly this."""
+        request = settled.request
+        assert request is not None
+        now = self._judge(decision.action)
+        # INVARIANT: what was shown is what runs, under the policy that asked.
+        if now.verdict is not Verdict.ASK or (now.policy, action_digest(now.action)) != (
+            request.policy,
+            request.digest,
+        ):
+            self._desk.move(request.id, Trigger.CHANGE)
+            await self._recorder.record(self._moved(request.id, State.INVALIDATED, "the policy changed meanwhile"))
+            return None
+        grant = self._desk.use(request.id)
+        if grant is None:
+            return None
+        await self._recorder.record(granted(grant, "used"))
+        if grant.uses == 1:
+            await self._recorder.record(self._moved(request.id, State.CONSUMED, ""))
+        return allowed(decision, by=settled.by, who=grant.approver)
+
+    def _moved(self, request: str, after: State, reason: str) -> ApprovalTransition:
+        return ApprovalTransition(
+            request=request,
+            before=State.APPROVED.value,
+            after=after.value,
+            actor="session",
+            channel=self._channel.name,
+            reason=reason,
+        )

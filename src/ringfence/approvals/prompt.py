@@ -1,0 +1,100 @@
+"""What a person sees when they are asked: the effect first, then exactly what would run, and which rule asked.
+
+Lines of plain text, the same for every way of asking. Their digest is what a vote is bound to.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ringfence.approvals import matchers
+from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
+from ringfence.model.decision import Decision, Placement
+from ringfence.model.display import visible, visible_argv
+
+SHOWN = 6000
+"""Characters of a command that are shown. Beyond, its beginning and end are, and it says so."""
+
+
+def prompt(decision: Decision) -> tuple[str, ...]:
+    """The lines that describe what is asked."""
+    return (
+        headline(decision),
+        "",
+        *(f"  {line}" for line in _exactly(decision.action)),
+        "",
+        *(f"  {line}" for line in _why(decision)),
+        f"  risk     {decision.risk.value}; {_where(decision)}",
+        f"  session  would remember: {matchers.in_words(decision.action)}",
+    )
+
+
+def headline(decision: Decision) -> str:
+    """The effect in one line."""
+    effects = ", ".join(f"{effect.kind.value} {visible(effect.object)}" for effect in decision.effects[:4])
+    more = f" and {len(decision.effects) - 4} more" if len(decision.effects) > 4 else ""
+    what = effects + more or _kind(decision.action)
+    return f"the agent wants to {what}" + (" (not everything it does could be analysed)" if decision.opaque else "")
+
+
+def _kind(action: Action) -> str:
+    match action:
+        case CommandAction():
+            return "run a command"
+        case ConnectAction():
+            return f"connect to {visible(action.host)}:{action.port}"
+        case FileAction():
+            return f"{action.operation.value} {visible(action.path)}"
+        case McpAction():
+            return f"use {visible(action.tool)} of {visible(action.server)}"
+        case OpaqueAction():
+            return f"use the tool {visible(action.tool)}"
+        case _:
+            assert_never(action)
+
+
+def _exactly(action: Action) -> list[str]:
+    match action:
+        case CommandAction():
+            lines = [f"command  {_whole(visible(action.shell) if action.shell else visible_argv(action.argv))}"]
+            if action.shell:
+                lines.append(f"run by   {_whole(visible_argv(action.argv))}")
+            if action.executable and (action.executable,) != action.argv[:1]:
+                lines.append(f"program  {visible(action.executable)}")
+            lines.append(f"folder   {visible(action.cwd)}")
+            return lines + [f"sets     {visible(name)}={_whole(visible(value))}" for name, value in action.environment]
+        case ConnectAction():
+            request = f"{action.method or 'any method'} {visible(action.path or '')}".strip()
+            return [f"to       {visible(action.host)}:{action.port}", f"request  {request}"]
+        case FileAction():
+            return [f"file     {visible(action.path)}"]
+        case McpAction():
+            return [
+                f"tool     {visible(action.server)} / {visible(action.tool)}",
+                f"with     {_whole(visible(action.arguments))}",
+            ]
+        case OpaqueAction():
+            return [f"tool     {visible(action.tool)}", f"with     {_whole(visible(action.arguments))}"]
+        case _:
+            assert_never(action)
+
+
+def _whole(text: str) -> str:
+    # SECURITY: padding must not push the harmful part out of sight without a word.
+    if len(text) <= SHOWN:
+        return text
+    half = SHOWN // 2
+    return f"{text[:half]} [... {len(text) - SHOWN} CHARACTERS ARE NOT SHOWN HERE ...] {text[-half:]}"
+
+
+def _why(decision: Decision) -> list[str]:
+    return [
+        f"because  {visible(reason.text) or 'a rule asks'} (rule {visible(reason.rule)}, {visible(reason.layer)},"
+        f" {visible(reason.source)})"
+        for reason in decision.reasons
+        if reason.verdict is decision.verdict
+    ]
+
+
+def _where(decision: Decision) -> str:
+    return "inside the sandbox" if decision.placement is Placement.INSIDE else "OUTSIDE THE SANDBOX"

@@ -1,0 +1,16 @@
+"""What a gate guards: one session in one workspace, under one policy."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the questions of a gate come from."""
+
+    session: str
+    workspace: str
+    policy: str
+    """The digest of the policy at the start, for decisions that could not be evaluated."""
+    timeout_seconds: int = 300
+    """An unanswered question is a deny after this."""

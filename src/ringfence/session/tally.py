@@ -1,0 +1,75 @@
+"""What a session's summary says: a recorder that counts what passes through it on its way to the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.event import ApprovalRequested, Body, ConnectionClosed, DecisionMade, Receipt, ToolCallRequested
+from ringfence.model.ports import Recorder
+from ringfence.model.situations import LedgerBroken
+
+_MAX_DENIALS = 100
+
+
+class Tally:
+    """Counts, and tells `on_denial` about each denial once it is on record."""
+
+    def __init__(self, recorder: Recorder, *, on_denial: Callable[[DecisionMade], None]) -> None:
+        self._recorder = recorder
+        self._on_denial = on_denial
+        self.verdicts: Counter[Verdict] = Counter()
+        self.asked = 0
+        self.tool_calls = 0
+        self.hosts: dict[str, int] = {}
+        """Bytes sent and received, by destination that was reached."""
+        self.denials: list[Decision] = []
+        """The first hundred distinct ones."""
+
+    async def record(self, body: Body) -> Receipt:
+        """Record, then count."""
+        receipt = await self._recorder.record(body)
+        self._count(body)
+        return receipt
+
+    def record_soon(self, body: Body, done: Callable[[Receipt | LedgerBroken], None] | None = None) -> None:
+        """Record without waiting, and count once it is durable."""
+
+        def counted(outcome: Receipt | LedgerBroken) -> None:
+            if isinstance(outcome, Receipt):
+                self._count(body)
+            if done is not None:
+                done(outcome)
+
+        self._recorder.record_soon(body, counted)
+
+    def _count(self, body: Body) -> None:
+        match body:
+            case DecisionMade(decision=decision):
+                self.verdicts[decision.verdict] += 1
+                if decision.verdict is Verdict.DENY:
+                    self._deny(body)
+            case ApprovalRequested():
+                self.asked += 1
+            case ToolCallRequested():
+                self.tool_calls += 1
+            case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
+                name = f"{host}:{port}"
+                self.hosts[name] = self.hosts.get(name, 0) + sent + received
+            case _:
+                pass
+
+    def _deny(self, made: DecisionMade) -> None:
+        known = any(_same(made.decision, earlier) for earlier in self.denials)
+        if not known and len(self.denials) < _MAX_DENIALS:
+            self.denials.append(made.decision)
+            self._on_denial(made)
+
+
+def _same(one: Decision, other: Decision) -> bool:
+    """Whether a person would call it the same denial: the same action, or another request to the same destination."""
+    if isinstance(one.action, ConnectAction) and isinstance(other.action, ConnectAction):
+        return (one.action.host, one.action.port) == (other.action.host, other.action.port)
+    return one.action == other.action

@@ -1,0 +1,143 @@
+"""The ledger's database: its tables, how it is opened, and how a batch is appended. Standard library only.
+
+Several writers share one database: `BEGIN IMMEDIATE` puts their batches one after the other, and the state of the tree
+is a row like any other, so it can never disagree with the entries after a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ringfence.telemetry.entries import SALT_BYTES, Entry, commitment_of
+from ringfence.telemetry.tree import EMPTY_ROOT, Frontier
+
+SCHEMA = 1
+LOCK_SECONDS = 10.0
+"""How long a writer waits for another session's batch before it gives up."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS ledger (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    schema INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    frontier BLOB NOT NULL,
+    time_ns INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS entry (
+    sequence INTEGER PRIMARY KEY,
+    time_ns INTEGER NOT NULL,
+    session TEXT NOT NULL,
+    event TEXT NOT NULL,
+    id TEXT NOT NULL,
+    commitment BLOB NOT NULL,
+    salt BLOB,
+    content BLOB
+);
+CREATE INDEX IF NOT EXISTS entry_session ON entry (session, sequence);
+CREATE INDEX IF NOT EXISTS entry_start ON entry (sequence) WHERE event = 'session.started';
+CREATE TABLE IF NOT EXISTS checkpoint (
+    size INTEGER PRIMARY KEY,
+    time_ns INTEGER NOT NULL,
+    note TEXT NOT NULL
+);
+"""
+
+
+class State(NamedTuple):
+    """How far the ledger has grown."""
+
+    origin: str
+    """The name under which its checkpoints are signed."""
+    size: int
+    frontier: bytes
+    time_ns: int
+    """The time of the last entry."""
+
+    def root(self) -> bytes:
+        """The root of the tree."""
+        return Frontier(self.size, self.frontier).root() if self.size else EMPTY_ROOT
+
+
+class Draft(NamedTuple):
+    """An event on its way into the ledger."""
+
+    session: str
+    event: str
+    id: str
+    content: bytes
+
+
+def open_for_writing(path: str) -> sqlite3.Connection:
+    """Open the ledger, and make it where there is none: readable for its owner alone, durable at every commit."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version == SCHEMA:
+        return
+    if version > SCHEMA:
+        raise sqlite3.DatabaseError(f"the ledger was written by a newer version (schema {version})")
+    with transaction(connection):
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT OR IGNORE INTO ledger VALUES (1, ?, ?, 0, x'', 0)",
+            (SCHEMA, f"ringfence.local/{os.urandom(8).hex()}"),
+        )
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything inside, or nothing; no other writer in between."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk has often rolled back on its own; a second ROLLBACK would hide the first error.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def state(connection: sqlite3.Connection) -> State:
+    """The state of the tree."""
+    row = connection.execute("SELECT origin, size, frontier, time_ns FROM ledger").fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("the ledger has lost the state of its tree")
+    return State(*row)
+
+
+def append(connection: sqlite3.Connection, drafts: Sequence[Draft], now_ns: int) -> list[tuple[int, int]]:
+    """Append events and return the sequence and time of each. Order and time are stamped here and nowhere else."""
+    with transaction(connection):
+        before = state(connection)
+        # INVARIANT: time never goes back, whatever the machine's clock does.
+        time_ns = max(now_ns, before.time_ns)
+        tree = Frontier(before.size, before.frontier)
+        entries = []
+        for draft in drafts:
+            salt = os.urandom(SALT_BYTES)
+            entry = Entry(tree.size, time_ns, *draft[:3], commitment_of(salt, draft.content), salt, draft.content)
+            tree.append(entry.leaf())
+            entries.append(entry)
+        connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", entries)
+        connection.execute("UPDATE ledger SET size = ?, frontier = ?, time_ns = ?", (tree.size, tree.packed(), time_ns))
+    return [(entry.sequence, entry.time_ns) for entry in entries]

@@ -1,0 +1,214 @@
+"""The ledger's writer: a process of its own whose only link to the world is one socket, held by the session.
+
+It outlives its session: when the socket ends before the session did, it records that the supervisor was lost, cleans up
+what the session can no longer clean up, seals the ledger and leaves. Standard library only until the first seal.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import sqlite3
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from json import dumps
+
+from ringfence.model.ids import new_id
+from ringfence.telemetry import frames
+from ringfence.telemetry.database import Draft, append, open_for_writing
+from ringfence.telemetry.entries import MAX_CONTENT, is_name
+
+BATCH = 256
+SEAL_EVENTS = 1000
+SEAL_SECONDS = 60.0
+SOCKET = 3
+"""The descriptor of the link."""
+
+_READ = 1 << 20
+
+
+class Writer:
+    """Records what comes over a socket until it ends."""
+
+    def __init__(self, link: socket.socket, path: str, session: str) -> None:
+        self._link = link
+        self._path = path
+        self._session = session
+        self._frames = frames.Frames()
+        self._ended = False
+        """The stream of the session has ended."""
+        self._started = self._over = False
+        """Whether the session's first and last event were recorded."""
+        self._unsealed = 0
+        self._seal_at = 0.0
+
+    def run(self) -> sqlite3.Connection:
+        """Record until the session is gone, and return the open database."""
+        connection = open_for_writing(self._path)
+        while not self._ended:
+            drafts = self._take()
+            if drafts:
+                receipts = append(connection, drafts, time.time_ns())
+                self._note(drafts)
+                self._answer(frames.receipts_frame(receipts))
+            self._seal_when_due(connection)
+        return connection
+
+    def finish(self, connection: sqlite3.Connection, cleanup: str) -> None:
+        """Put on record that the supervisor was lost, clean up, and seal."""
+        if self._started and not self._over:
+            body = {"event": "session.ended", "exit_code": None, "outcome": "supervisor_lost", "duration_ms": None}
+            self._append_own(connection, body)
+        if cleanup:
+            failure = clean_up(cleanup)
+            if failure:
+                self._append_own(connection, {"event": "notice", "topic": "cleanup", "text": failure})
+        self._seal(connection)
+
+    def _append_own(self, connection: sqlite3.Connection, body: Mapping[str, object]) -> None:
+        event = {"id": new_id(), "session": self._session, "body": body, "schema": 1}
+        content = dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        append(connection, [Draft(self._session, str(body["event"]), str(event["id"]), content)], time.time_ns())
+        self._unsealed += 1
+
+    def _take(self) -> list[Draft]:
+        """Everything that waits, up to a batch; waits itself where there is nothing."""
+        drafts: list[Draft] = []
+        while len(drafts) < BATCH:
+            found = self._frames.next()
+            if found is None:
+                if self._ended or not self._read(wait=not drafts):
+                    break
+                continue
+            kind, payload = found
+            if kind == frames.EVENT:
+                drafts.append(self._draft(payload))
+            else:
+                raise ValueError(f"a frame of kind {kind} has no place here")
+        return drafts
+
+    def _read(self, *, wait: bool) -> bool:
+        """Read once; false where nothing came."""
+        patience = max(0.0, self._seal_at - time.monotonic()) if self._unsealed else None
+        if not select.select([self._link], [], [], patience if wait else 0)[0]:
+            return False
+        try:
+            data = self._link.recv(_READ)
+        except ConnectionResetError:
+            data = b""
+        self._ended = not data
+        self._frames.feed(data)
+        return bool(data)
+
+    def _draft(self, payload: bytes) -> Draft:
+        event_id, event, content = payload.split(b"\0", 2)
+        names = event_id.decode("ascii"), event.decode("ascii")
+        if not all(map(is_name, names)) or len(content) > MAX_CONTENT:
+            raise ValueError("an event came that no session of ours would send")
+        return Draft(self._session, names[1], names[0], content)
+
+    def _note(self, drafts: list[Draft]) -> None:
+        if not self._unsealed:
+            self._seal_at = time.monotonic() + SEAL_SECONDS
+        self._unsealed += len(drafts)
+        for draft in drafts:
+            self._started |= draft.event == "session.started"
+            self._over |= draft.event == "session.ended"
+
+    def _answer(self, data: bytes) -> None:
+        # Whoever asked may be gone: what it asked for is recorded, and what it still sent will be read to the end.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._link.sendall(data)
+
+    def _seal_when_due(self, connection: sqlite3.Connection) -> None:
+        due = self._unsealed >= SEAL_EVENTS or (self._unsealed and time.monotonic() >= self._seal_at)
+        if due and not self._ended:
+            self._seal(connection)
+
+    def _seal(self, connection: sqlite3.Connection) -> None:
+        from ringfence.telemetry.seal import seal
+
+        seal(connection, self._path, time.time_ns())
+        self._unsealed = 0
+
+
+def clean_up(name: str) -> str:
+    """Call `module:function:argument`; the text of what went wrong, or nothing."""
+    module, function, argument = name.split(":", 2)
+    try:
+        getattr(import_module(module), function)(argument)
+    except Exception as failure:  # noqa: BLE001 - the session is over: whatever it was, it goes on record
+        return f"cleaning up after the session failed: {type(failure).__name__}: {failure}"
+    return ""
+
+
+def kind_of(failure: BaseException) -> str:
+    """The situation behind a failure, by the name that the session turns into advice."""
+    code = getattr(failure, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        kinds = {
+            5: "busy",
+            6: "busy",
+            8: "readonly",
+            10: "io",
+            11: "corrupt",
+            13: "full",
+            14: "unopenable",
+            26: "corrupt",
+        }
+        return kinds.get(code & 0xFF, "other")
+    if isinstance(failure, OSError):
+        full = failure.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        return "full" if full else "unopenable" if failure.filename else "io"
+    return "corrupt" if isinstance(failure, sqlite3.DatabaseError) else "other"
+
+
+def start() -> None:
+    """Run as a process: the arguments are the words of the command line, the link is descriptor 3."""
+    path, session, packages, cleanup = sys.argv[1:]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    os.umask(0o077)
+    os.chdir("/")
+    # At the end, so that nothing installed can stand in for the standard library.
+    sys.path += [folder for folder in packages.split(os.pathsep) if folder and folder not in sys.path]
+    link = socket.socket(fileno=SOCKET)
+    try:
+        _record(Writer(link, path, session), cleanup)
+    except Exception as failure:  # noqa: BLE001 - the last place: whoever waits must be told, and gets a deny
+        _tell(link, failure)
+        # What the session left behind is cleaned up even where nothing can be recorded any more.
+        _wait_for_end(link)
+        if cleanup:
+            clean_up(cleanup)
+        os._exit(1)
+    link.close()
+    os._exit(0)
+
+
+def _record(writer: Writer, cleanup: str) -> None:
+    connection = writer.run()
+    try:
+        writer.finish(connection, cleanup)
+    finally:
+        connection.close()
+
+
+def _tell(link: socket.socket, failure: Exception) -> None:
+    text = f"{type(failure).__name__}: {failure}"
+    with suppress(OSError):
+        link.sendall(frames.frame(frames.BROKEN, f"{kind_of(failure)}\0{text}".encode("utf-8", "replace")))
+        link.shutdown(socket.SHUT_WR)
+
+
+def _wait_for_end(link: socket.socket) -> None:
+    with suppress(OSError):
+        while link.recv(_READ):
+            pass
