@@ -153,10 +153,10 @@ async def test_the_screen_is_borrowed_and_given_back(person: Person, request_: R
     calls: list[str] = []
 
     class Relay:
-        async def suspend(self) -> None:
+        def suspend(self) -> None:
             calls.append("suspend" if "ringfence" not in person.seen else "late")
 
-        async def resume(self) -> None:
+        def resume(self) -> None:
             calls.append("resume")
 
     asking = Terminal(

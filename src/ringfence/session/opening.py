@@ -86,6 +86,7 @@ async def open_session(
 ) -> AsyncIterator[Governed]:
     """A session for the length of a block. `whole_agent` gives `argv` its agent's profile; without, it is a program."""
     asked = Asked(options, argv, environ, cwd)
+    failure: Exception | None = None
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
@@ -104,9 +105,15 @@ async def open_session(
             host_ports=setup.host_ports,
         )
         governed = await _assemble(stack, asked, agent, setup, policy, plan, ledger, on_denial, announce)
-        yield governed
-        if governed.broken is not None:
-            raise governed.broken
+        try:
+            yield governed
+        except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
+            failure = error
+            governed.outcome = "failed"
+    if failure is None:
+        failure = governed.broken
+    if failure is not None:
+        raise failure
 
 
 async def _assemble(
@@ -142,7 +149,7 @@ async def _assemble(
     gate = Gate(
         evaluate=evaluator.evaluate,
         desk=desk,
-        channel=channel_for(asked.options.ask, desk, stage, asked.user.name, announce),
+        channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
         site=Site(
