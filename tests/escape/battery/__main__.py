@@ -21,7 +21,10 @@ def main(words: list[str]) -> int:
             for person in people():
                 secret = secrets.token_hex(16)
                 possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
-                for name, wrap in (("plainly", plainly(attack)), ("inside", alone if "--alone" in words else ringfence)):
+                for name, wrap in (
+                    ("plainly", plainly(attack)),
+                    ("inside", alone if "--alone" in words else ringfence),
+                ):
                     if name == "inside" and "--plainly" in words:
                         continue
                     result = carry_out(attack, wrap, person=person, secret=secret, arena=arena)
