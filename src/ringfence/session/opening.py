@@ -91,7 +91,7 @@ async def open_session(
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
         stack.push_async_callback(ledger.close)
-        agent = detect(argv, environ, asked.places.home) if whole_agent else Generic()
+        agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
         policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
         require(options.min_tier or policy.min_tier)
