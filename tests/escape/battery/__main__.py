@@ -15,16 +15,13 @@ from tests.escape.battery.prove import carry_out
 def main(words: list[str]) -> int:
     """Carry out the chosen attacks, with and without the sandbox, for every account."""
     chosen = [word for word in words if not word.startswith("-")]
-    holes = 0
+    holes, sandbox = 0, alone if "--alone" in words else ringfence
     with Arena() as arena:
         for attack in (attack for attack in ATTACKS if not chosen or attack.id in chosen):
             for person in people():
                 secret = secrets.token_hex(16)
                 possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
-                for name, wrap in (
-                    ("plainly", plainly(attack)),
-                    ("inside", alone if "--alone" in words else ringfence),
-                ):
+                for name, wrap in (("plainly", plainly(attack)), ("inside", sandbox)):
                     if name == "inside" and "--plainly" in words:
                         continue
                     result = carry_out(attack, wrap, person=person, secret=secret, arena=arena)

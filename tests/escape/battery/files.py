@@ -237,7 +237,7 @@ FILES = (
         arguments=("new", "{secret}"),
         stderr="folder",
         oracle=oracles.appeared("{outside}"),
-        ends=("no folder", "refused"),
+        ends=("no folder", "refused", "did not start (1)"),
     ),
     Attack(
         id="A16",

@@ -76,15 +76,13 @@ def start(stage: Stage, argv: tuple[str, ...], streams: Streams) -> Ran:
 def environment(stage: Stage) -> dict[str, str]:
     """The environment of the person who starts the sandbox."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    modules = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {
-        **kept,
-        "PYTHONPATH": modules,
+    own = {
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
         "HOME": stage.home,
         "USER": stage.person.name,
         SECRET_NAME: stage.secret,
-        **stage.environment,
     }
+    return {**kept, **own, **stage.environment}
 
 
 def account(stage: Stage) -> dict[str, object]:

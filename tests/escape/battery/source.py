@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from functools import cache
 from importlib.abc import Traversable
 from importlib.resources import files
@@ -22,7 +24,10 @@ def command(name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The argv that carries out the program `name`."""
     if _program(f"{name}.sh").is_file():
         return ("/bin/sh", "-c", f"echo 'attack: began'\n{_program(f'{name}.sh').read_text()}", name, *arguments)
-    return (INTERPRETER, "-I", "-c", source(name), *arguments)
+    # SECURITY: an attacker hides what it is about to do. Else the rules for commands would stop some of these attacks
+    # by their words, and the layer that has to stop them would not be tried.
+    hidden = base64.b64encode(json.dumps(arguments).encode()).decode()
+    return (INTERPRETER, "-I", "-c", source(name), hidden)
 
 
 @cache
