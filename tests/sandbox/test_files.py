@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 from boxes import Box, Place
+
 from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Bind, PlacedFile
