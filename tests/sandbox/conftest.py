@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from boxes import Box, Place  # noqa: E402
-from ringfence.sandbox.launch import Sandbox  # noqa: E402
+from ringfence.sandbox.launch import Sandbox
+from tests.sandbox.boxes import Box, Place
 
 
 @pytest.fixture
