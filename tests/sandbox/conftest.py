@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.sandbox.boxes import Box, Place
 
 from ringfence.sandbox.launch import Sandbox
-from tests.sandbox.boxes import Box, Place
 
 
 @pytest.fixture

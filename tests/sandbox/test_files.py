@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 
+from tests.sandbox.boxes import Box, Place
+
 from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Bind, PlacedFile
-from tests.sandbox.boxes import Box, Place
 
 
 async def test_home_is_private_and_its_secrets_are_not_there(box: Box) -> None:

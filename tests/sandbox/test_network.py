@@ -5,9 +5,9 @@ import socket
 import struct
 
 import pytest
+from tests.sandbox.boxes import Box, Place
 
 from ringfence.sandbox.launch import Sandbox
-from tests.sandbox.boxes import Box, Place
 
 ORIGINAL_DESTINATION = 80
 CONNECT = (

@@ -4,13 +4,15 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.sandbox.boxes import SYSTEM_PATH, Box, Place
 
 from ringfence.model.situations import ProgramNotFound, SandboxLost, SandboxUnavailable
 from ringfence.sandbox.launch import Sandbox
-from tests.sandbox.boxes import SYSTEM_PATH, Box, Place
 
 
 async def test_nothing_inside_is_root_or_has_a_capability(box: Box) -> None:
@@ -161,14 +163,11 @@ async def test_the_death_of_either_process_ends_everything_and_is_told(place: Pl
     with pytest.raises(SandboxLost):
         await sandbox.open_pty(24, 80)
     await sandbox.close()
-    assert [pid for pid in inside[1:] if _alive(pid)] == []
+    assert _outlived(inside[1:]) == []
 
 
 @pytest.mark.slow
 def test_when_the_session_is_killed_nothing_inside_survives(place: Place, tmp_path: Path) -> None:
-    import sys
-    import time
-
     script = f"""
 import asyncio, os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
@@ -190,11 +189,7 @@ asyncio.run(main())
     pids = [int(each) for each in done.stdout.split()]
     assert done.returncode == -signal.SIGKILL and len(pids) >= 3, done.stderr
 
-    deadline = time.monotonic() + 5
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-    assert [pid for pid in pids if _alive(pid)] == []
+    assert _outlived(pids) == []
 
 
 async def _sleeper(box: Box):  # type: ignore[no-untyped-def]
@@ -217,6 +212,13 @@ def _descendants(pid: int) -> list[int]:
         each for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
     ]
     return [pid, *(each for child in children for each in _descendants(int(child)))]
+
+
+def _outlived(pids: list[int]) -> list[int]:
+    deadline = time.monotonic() + 5
+    while any(map(_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return [pid for pid in pids if _alive(pid)]
 
 
 def _alive(pid: int) -> bool:

@@ -10,10 +10,10 @@ import termios
 from pathlib import Path
 
 import pytest
+from tests.sandbox.boxes import SYSTEM_PATH, Box
 
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox.launch import Pty
-from tests.sandbox.boxes import SYSTEM_PATH, Box
 
 REOPEN = "import os,sys; fd = os.open('/proc/self/fd/0', os.O_WRONLY | int(sys.argv[1])); os.write(fd, b'EVIL')"
 

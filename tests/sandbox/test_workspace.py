@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.sandbox.boxes import Box, Place
 
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
 from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
-from tests.sandbox.boxes import Box, Place
 
 STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mcp.json", ".vscode", ".idea"}
 
