@@ -60,6 +60,7 @@ def _build(control: socket, layout: Layout, progress: list[str]) -> None:
     progress.append("privileges")
     _seal(cast(str, layout["hostname"]), inside_uid, inside_gid)
     progress.append("rules")
+    landlock.stay_within(abi)
     rules = landlock.Ruleset(abi, tuple(cast("list[str]", layout["writable"])), ("/dev",))
     facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
     lines = [" ".join(sockets)]
