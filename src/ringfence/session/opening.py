@@ -109,7 +109,7 @@ async def open_session(
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
             failure = error
-            governed.outcome = "failed"
+            governed.outcome = "failed" if governed.broken is None else governed.outcome
     # The loss of a part explains what failed because of it.
     failure = governed.broken or failure
     if failure is not None:
@@ -216,7 +216,7 @@ async def _remember_loss(lost: asyncio.Future[RingfenceError], governed: Governe
     governed.broken = await lost
     governed.outcome = "broken"
     network.close()
-    await governed.sandbox.close()
+    governed.sandbox.end()
 
 
 async def _ended(governed: Governed, started_ns: int, began_ns: int) -> None:
@@ -251,7 +251,7 @@ def _interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGrants]:
+def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, ...]:
     """What the agent's profile opens, and what the person at the keyboard does."""
     profile = SessionGrants(
         allow_hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
@@ -262,7 +262,7 @@ def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGran
         write=tuple(_path(path, asked) for path in asked.options.write),
         environment=asked.options.environment,
     )
-    return profile, person
+    return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
 
 
 def _path(written: str, asked: Asked) -> str:
