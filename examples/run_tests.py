@@ -1,6 +1,6 @@
 """Run a project's tests under policy, from Python.
 
-    python examples/run_tests.py path/to/project
+python examples/run_tests.py path/to/project
 """
 
 import asyncio

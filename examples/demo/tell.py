@@ -63,9 +63,7 @@ def main() -> int:
         tell("And nobody edited it:")
         verified = run(*RINGFENCE, "log", "verify")
         left = [path.name for path in (project / ".git" / "hooks").iterdir() if not path.name.endswith(".sample")]
-        tell(
-            f"In the project: {len(left)} planted hooks. Your own: `ringfence run -- claude`, or any program."
-        )
+        tell(f"In the project: {len(left)} planted hooks. Your own: `ringfence run -- claude`, or any program.")
         return ended or verified or len(left)
 
 

@@ -19,10 +19,9 @@ from ringfence.approvals.transitions import State
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import elapsed, local, span
-from ringfence.cli.screen import visible
 from ringfence.model import ids
 from ringfence.model.canonical import digest
-from ringfence.model.display import shortened
+from ringfence.model.display import shortened, visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.session.sources import Places, places, user
 from ringfence.telemetry.ledger import Ledger

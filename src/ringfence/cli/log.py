@@ -13,8 +13,9 @@ import msgspec
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import local, local_time, since
-from ringfence.cli.screen import Palette, visible, wants_colour
+from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Verdict
+from ringfence.model.display import visible
 from ringfence.model.event import Body
 from ringfence.model.situations import UsageInvalid
 from ringfence.session.sources import places

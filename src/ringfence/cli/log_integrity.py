@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
-from ringfence.cli.screen import visible
+from ringfence.model.display import visible
 from ringfence.model.situations import LedgerBroken
 from ringfence.telemetry import proofs
 from ringfence.telemetry.reader import LedgerReader, Wanted, line

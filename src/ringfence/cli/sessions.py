@@ -11,8 +11,8 @@ import msgspec
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import elapsed, local
-from ringfence.cli.screen import Palette, visible, visible_argv, wants_colour
-from ringfence.model.display import shortened
+from ringfence.cli.screen import Palette, wants_colour
+from ringfence.model.display import shortened, visible, visible_argv
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, SessionSummary
 

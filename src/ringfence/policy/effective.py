@@ -76,6 +76,9 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback that appear on the sandbox's own loopback."""
+    floor: Verdict | None = None
+    """What requirements say at least about destinations that no rule of the administrator allows."""
+    floor_origin: Origin | None = None
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,15 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """An unanswered request is a deny after this."""
 
 
+class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
+    """One question and the verdict it should get. The question has the keys of a line of `policy explain --stdin`."""
+
+    question: tuple[tuple[str, str], ...]
+    argv: tuple[str, ...] = ()
+    expect: Verdict
+    origin: Origin
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, with the origin of each part."""
 
@@ -112,6 +124,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """`A`, `B` or `C`: below it nothing runs."""
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    tests: tuple[PolicyTest, ...] = ()
+    """What the authors of the documents expect of the whole."""
     notices: tuple[str, ...] = ()
     """What the user has to be told: inactive lines, values that a higher layer replaced."""
     digest: str = ""

@@ -1,0 +1,137 @@
+"""Claude Code: its place for settings, its key, its model, and its own sandbox told that it is already contained.
+
+Of the folder with its settings only what is named here is visible: the login and the transcripts are the person's own
+files, settings are copies (what the agent changes in them is gone with the session, so nothing planted there runs on
+the host later), commands, skills and plugins are read-only. `~/.claude.json` is such a copy: it names programs to run.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ringfence.agents import claude_hooks
+from ringfence.agents.agent import AgentRequest, AgentSetup, Bind, Disk, HookAnswer, HookCall, PlacedFile
+from ringfence.agents.claude_settings import managed_settings, read_settings
+from ringfence.agents.hook_answer import allowed, denial_text, denied
+from ringfence.agents.hook_command import hook_program
+from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.situations import RingfenceError
+
+COPIED = ("settings.json", "settings.local.json", "CLAUDE.md", "keybindings.json")
+READ_ONLY = ("agents", "commands", "hooks", "output-styles", "plugins", "rules", "skills", "workflows", "themes")
+WRITABLE = (".credentials.json", "projects", "todos", "tasks", "plans", "file-history", "history.jsonl")
+"""SECURITY: nothing in these is run by a later Claude Code outside."""
+HOSTS = ("api.anthropic.com:443", "platform.claude.com:443")
+"""The model, and the place where a login is renewed."""
+KEYS = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_BETAS",
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL",
+    "ANTHROPIC_MODEL",
+    "ANTHROPIC_SMALL_FAST_MODEL",
+    "CLAUDE_CODE_MAX_OUTPUT_TOKENS",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_SUBAGENT_MODEL",
+    "MAX_THINKING_TOKENS",
+)
+OUR_VARIABLES = (
+    ("IS_SANDBOX", "1"),
+    ("DISABLE_AUTOUPDATER", "1"),
+    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+)
+"""The program is read-only inside, and reports to its vendor would only be denials in the record."""
+OTHER_CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+
+
+class Claude:
+    """The profile of Claude Code."""
+
+    name = "claude"
+
+    def __init__(self, *, home: str) -> None:
+        self._home = home
+
+    def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
+        """What Claude Code needs for this session."""
+        own_folder = request.environ.get("CLAUDE_CONFIG_DIR")
+        folder = own_folder or os.path.join(request.home, ".claude")
+        state = os.path.join(folder if own_folder else request.home, ".claude.json")
+        environ, notices = _environment(request, disk, folder)
+        model = _model(environ)
+        managed = managed_settings(request, disk)
+        variables = [*OUR_VARIABLES, *([("CLAUDE_CONFIG_DIR", own_folder)] if own_folder else [])]
+        return AgentSetup(
+            name=self.name,
+            argv=request.argv,
+            keep=KEYS,
+            set=tuple(variables),
+            binds=_binds(folder, disk),
+            files=(hook_program(disk), *managed.files, *_copies(folder, state, disk)),
+            destinations=model.destinations,
+            host_ports=model.host_ports,
+            hooks=True,
+            notices=(*notices, *model.notices, *managed.notices),
+        )
+
+    def parse_hook(self, event: str, payload: bytes) -> HookCall:
+        """Read what Claude Code handed to its hook."""
+        return claude_hooks.parse(event, payload, self._home)
+
+    def render(self, call: HookCall, decision: Decision | None) -> HookAnswer:
+        """The answer; an allowance answers Claude Code's own question as well, so that nobody is asked twice."""
+        if decision is not None and decision.verdict is not Verdict.ALLOW:
+            return denied(call.event, denial_text(decision))
+        before_tool = decision is not None and call.event == "PreToolUse"
+        return allowed(call.event, say_so=before_tool and call.tool not in claude_hooks.FOR_THE_PERSON)
+
+    def refuse(self, event: str, reason: str) -> HookAnswer:
+        """A denial without a decision."""
+        return denied(event, reason)
+
+
+def _environment(request: AgentRequest, disk: Disk, folder: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The person's variables with those from their settings, which Claude Code lays over them."""
+    path = os.path.join(folder, "settings.json")
+    try:
+        settings = read_settings(disk.read_file(path), path)
+    except RingfenceError as error:
+        return request.environ, (f"the model's host was not taken from the settings: {error.message}",)
+    variables = settings.get("env")
+    named = (
+        {key: value for key, value in variables.items() if isinstance(value, str)}
+        if isinstance(variables, dict)
+        else {}
+    )
+    notices = []
+    if "apiKeyHelper" in settings:
+        notices.append(f"`apiKeyHelper` in `{path}` runs inside the sandbox and may need `--read` or `--allow-host`")
+    return {**request.environ, **named}, tuple(notices)
+
+
+def _model(environ: dict[str, str]) -> OwnEndpoint:
+    for variable in OTHER_CLOUDS:
+        if environ.get(variable) in {"1", "true"}:
+            notice = f"`{variable}` is set: name the host with `--allow-host` and the credentials with `--env`"
+            return OwnEndpoint(notices=(notice,))
+    address = environ.get("ANTHROPIC_BASE_URL")
+    if address:
+        return own_endpoint(address, "ANTHROPIC_BASE_URL")
+    return OwnEndpoint(destinations=HOSTS)
+
+
+def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
+    rows = [(name, False) for name in READ_ONLY] + [(name, True) for name in WRITABLE]
+    places = [(os.path.join(folder, name), writable) for name, writable in rows]
+    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in places if disk.exists(path))
+
+
+def _copies(folder: str, state: str, disk: Disk) -> tuple[PlacedFile, ...]:
+    paths = [state, *(os.path.join(folder, name) for name in COPIED)]
+    found = [(path, disk.read_file(path)) for path in paths]
+    return tuple(PlacedFile(path=path, content=content, mode=0o600) for path, content in found if content)

@@ -1,0 +1,87 @@
+"""What Claude Code hands to its hooks, in our words.
+
+Tools that only talk to the person (a question, a plan to agree to) are opaque actions and are never answered with an
+allowance: that would press the button in the person's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ringfence.agents import tool_arguments as read
+from ringfence.agents.agent import HookCall, HookMoment, HookUnreadable
+from ringfence.agents.tool_arguments import JsonObject
+from ringfence.model.action import Action, FileOperation
+from ringfence.model.canonical import text_from_os
+
+EVENTS = {
+    "PreToolUse": HookMoment.BEFORE_TOOL,
+    "PostToolUse": HookMoment.AFTER_TOOL,
+    "PostToolUseFailure": HookMoment.AFTER_TOOL,
+    "UserPromptSubmit": HookMoment.PROMPT,
+    "SessionStart": HookMoment.SESSION,
+}
+"""The hooks that are installed."""
+
+FOR_THE_PERSON = frozenset({"AskUserQuestion", "ExitPlanMode"})
+"""Tools whose permission question is the point of the tool."""
+
+_FILE_TOOLS: Mapping[str, tuple[FileOperation, str]] = {
+    "Read": (FileOperation.READ, "file_path"),
+    "NotebookRead": (FileOperation.READ, "notebook_path"),
+    "Write": (FileOperation.WRITE, "file_path"),
+    "Edit": (FileOperation.WRITE, "file_path"),
+    "MultiEdit": (FileOperation.WRITE, "file_path"),
+    "NotebookEdit": (FileOperation.WRITE, "notebook_path"),
+}
+_SEARCH_TOOLS = frozenset({"Glob", "Grep", "LS"})
+
+
+def parse(event: str, payload: bytes, home: str) -> HookCall:
+    """One call of a hook."""
+    moment = EVENTS.get(event)
+    if moment is None:
+        raise HookUnreadable(f"the hook event `{event}` is not one that was asked for")
+    fields = read.read_object(payload)
+    cwd = read.optional_text(fields, "cwd")
+    if moment is HookMoment.PROMPT:
+        return HookCall(event=event, moment=moment, cwd=cwd, prompt=text_from_os(read.text(fields, "prompt")))
+    if moment is HookMoment.SESSION:
+        return HookCall(event=event, moment=moment, cwd=cwd)
+    tool, arguments = read.text(fields, "tool_name"), fields.get("tool_input")
+    success, result = _outcome(event, fields) if moment is HookMoment.AFTER_TOOL else (None, "")
+    return HookCall(
+        event=event,
+        moment=moment,
+        tool=tool,
+        call=read.optional_text(fields, "tool_use_id"),
+        cwd=cwd,
+        actions=(_action(tool, arguments, cwd, home),) if moment is HookMoment.BEFORE_TOOL else (),
+        arguments=read.arguments_text(arguments),
+        success=success,
+        result=result,
+    )
+
+
+def _action(tool: str, arguments: object, cwd: str, home: str) -> Action:
+    fields: JsonObject = arguments if isinstance(arguments, dict) else {}
+    if tool in _FILE_TOOLS:
+        operation, name = _FILE_TOOLS[tool]
+        return read.file(operation, read.text(fields, name), cwd=cwd, home=home)
+    if tool in _SEARCH_TOOLS:
+        return read.file(FileOperation.READ, read.optional_text(fields, "path") or ".", cwd=cwd, home=home)
+    if tool == "WebFetch":
+        return read.connection(read.text(fields, "url"))
+    if tool == "Bash" or (isinstance(fields.get("command"), str) and not tool.startswith("mcp__")):
+        return read.command(read.text(fields, "command"), cwd)
+    return read.other(tool, arguments)
+
+
+def _outcome(event: str, fields: JsonObject) -> tuple[bool, str]:
+    if event == "PostToolUseFailure":
+        return False, text_from_os(read.optional_text(fields, "error"))
+    response = fields.get("tool_response")
+    if isinstance(response, str):
+        # The agent reports a failed call here too, as a sentence where a successful one has an object.
+        return not response.startswith("Error:"), text_from_os(response)
+    return True, read.arguments_text(response)

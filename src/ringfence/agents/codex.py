@@ -1,0 +1,159 @@
+"""Codex CLI: its place for settings, its key, its model, and its own sandbox told that it is already contained.
+
+Of the folder with its settings only what is named here is visible: logins and transcripts are the person's own files,
+settings are copies (what the agent changes in them is gone with the session, so nothing planted there runs on the host
+later), programs and instructions are read-only. Sockets and databases of a Codex running outside are not there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ringfence.agents import codex_config, codex_hooks
+from ringfence.agents.agent import (
+    AgentRequest,
+    AgentSetup,
+    Bind,
+    Disk,
+    HookAnswer,
+    HookCall,
+    PlacedFile,
+)
+from ringfence.agents.codex_config import Provider, Table
+from ringfence.agents.codex_requirements import REQUIREMENTS, merged_requirements
+from ringfence.agents.hook_answer import allowed, denial_text, denied
+from ringfence.agents.hook_command import hook_program
+from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.situations import UsageInvalid
+
+COPIED = ("config.toml", "AGENTS.md", "AGENTS.override.md", "hooks.json", "installation_id", "version.json")
+READ_ONLY = ("prompts", "rules", "plugins", "themes")
+WRITABLE = ("auth.json", "sessions", "archived_sessions", "history.jsonl")
+"""SECURITY: nothing in these is run or obeyed by a later Codex outside; `auth.json` is rewritten in place."""
+MANAGED = ("/etc/codex/managed_config.toml", "/etc/codex/config.toml")
+OPENAI_HOSTS = ("api.openai.com:443", "auth.openai.com:443", "chatgpt.com:443")
+LOCAL_PROVIDERS = {"ollama": 11434, "lmstudio": 1234}
+KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_ACCESS_TOKEN", "OPENAI_ORGANIZATION", "OPENAI_PROJECT")
+
+
+class Codex:
+    """The profile of Codex CLI."""
+
+    name = "codex"
+
+    def __init__(self, *, home: str, position: int = 0) -> None:
+        self._home = home
+        self._position = position
+        """Where in the command line the program stands: 1 behind `node`."""
+
+    def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
+        """What Codex needs for this session."""
+        folder = request.environ.get("CODEX_HOME") or os.path.join(request.home, ".codex")
+        before, argv = request.argv[: self._position], request.argv[self._position :]
+        config, notices = _configuration(argv, disk, folder)
+        provider = codex_config.provider(config, request.environ, argv)
+        model = _model(provider)
+        managed = merged_requirements(disk.read_file(REQUIREMENTS), disk.exists(REQUIREMENTS), request)
+        variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
+        return AgentSetup(
+            name=self.name,
+            argv=(*before, *_arguments(argv, never_ask=managed.never_ask)),
+            keep=tuple(dict.fromkeys([*KEYS, "OPENAI_BASE_URL", "RUST_LOG", *provider.key_variables])),
+            set=tuple(variables),
+            binds=_binds(folder, disk),
+            files=(
+                hook_program(disk),
+                PlacedFile(path=REQUIREMENTS, content=managed.content),
+                *_copies(folder, disk),
+            ),
+            destinations=model.destinations,
+            host_ports=model.host_ports,
+            hooks=True,
+            notices=(*notices, *model.notices, *managed.notices),
+        )
+
+    def parse_hook(self, event: str, payload: bytes) -> HookCall:
+        """Read what Codex handed to its hook."""
+        return codex_hooks.parse(event, payload, self._home)
+
+    def render(self, call: HookCall, decision: Decision | None) -> HookAnswer:
+        """The answer; Codex never asks by itself here, so an allowance is silence."""
+        if decision is None or decision.verdict is Verdict.ALLOW:
+            return allowed(call.event, say_so=False)
+        return denied(call.event, denial_text(decision))
+
+    def refuse(self, event: str, reason: str) -> HookAnswer:
+        """A denial without a decision."""
+        return denied(event, reason)
+
+
+def _configuration(argv: tuple[str, ...], disk: Disk, folder: str) -> tuple[Table, tuple[str, ...]]:
+    profile = codex_config.option_value(argv, "-p", "--profile")
+    tables, notices = [], []
+    for name in ("config.toml", *([f"{profile}.config.toml"] if profile and "/" not in profile else [])):
+        path = os.path.join(folder, name)
+        try:
+            tables.append(codex_config.read_table(disk.read_file(path)))
+        except ValueError as error:
+            tables.append({})
+            notices.append(f"`{path}` is not valid TOML, so the model's host was not taken from it: {error}")
+    return codex_config.effective_table(tables[0], tables[1] if tables[1:] else {}, argv), tuple(notices)
+
+
+def _model(provider: Provider) -> OwnEndpoint:
+    if provider.base_url is not None:
+        widened = own_endpoint(provider.base_url, f"{provider.told_by} (provider `{provider.id}`)")
+        extra = OPENAI_HOSTS[1:] if provider.openai_login else ()
+        return OwnEndpoint(
+            destinations=(*widened.destinations, *extra), host_ports=widened.host_ports, notices=widened.notices
+        )
+    if provider.id in LOCAL_PROVIDERS:
+        port = LOCAL_PROVIDERS[provider.id]
+        notice = f"port {port} of this machine is reachable, because codex was told to use `{provider.id}`"
+        return OwnEndpoint(host_ports=(port,), notices=(notice,))
+    if provider.id != "openai":
+        notice = f"the host of codex's model provider `{provider.id}` is not known; name it with `--allow-host`"
+        return OwnEndpoint(notices=(notice,))
+    return OwnEndpoint(destinations=OPENAI_HOSTS)
+
+
+def _arguments(argv: tuple[str, ...], *, never_ask: bool) -> tuple[str, ...]:
+    """Codex's own sandbox cannot be nested in ours and is switched off; ours stands around the whole agent."""
+    kept, words = [argv[0]], iter(argv[1:])
+    for word in words:
+        if word == "--":
+            kept += [word, *words]
+            break
+        name, _, value = word.partition("=")
+        if name in {"-s", "--sandbox"}:
+            _refuse_read_only(value if "=" in word else next(words, ""))
+        else:
+            kept.append(word)
+    ours = ["-c", 'sandbox_mode="danger-full-access"']
+    if never_ask and codex_config.option_value(argv, "-a", "--ask-for-approval") is None:
+        ours += ["-c", 'approval_policy="never"']
+    return (kept[0], *ours, *kept[1:])
+
+
+def _refuse_read_only(mode: str) -> None:
+    if mode == "read-only":
+        raise UsageInvalid(
+            "codex's own `--sandbox read-only` cannot be set up inside another sandbox",
+            remedy="leave it out, and let the sandbox around codex be read-only: `ringfence run --policy read-only`",
+        )
+
+
+def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
+    # One by one, because Codex puts skills of its own beside the person's.
+    skills = [f"skills/{name}" for name in disk.list_folder(os.path.join(folder, "skills")) if name != ".system"]
+    rows = [(name, False) for name in (*READ_ONLY, *skills)] + [(name, True) for name in WRITABLE]
+    places = [(os.path.join(folder, name), writable) for name, writable in rows]
+    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in places if disk.exists(path))
+
+
+def _copies(folder: str, disk: Disk) -> tuple[PlacedFile, ...]:
+    names = [*COPIED, *(name for name in disk.list_folder(folder) if name.endswith(".config.toml"))]
+    own = [(os.path.join(folder, name), 0o600) for name in names]
+    found = [(path, mode, disk.read_file(path)) for path, mode in [*own, *((path, 0o444) for path in MANAGED)]]
+    return tuple(PlacedFile(path=path, content=content, mode=mode) for path, mode, content in found if content)

@@ -1,0 +1,46 @@
+"""Which agent a command line starts, by the name of its program, also behind a symbolic link or `node`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+
+from ringfence.agents.agent import Agent
+from ringfence.agents.claude import Claude
+from ringfence.agents.codex import Codex
+from ringfence.agents.generic import Generic
+from ringfence.agents.known_by_name import ROWS, KnownByName
+
+_LAUNCHERS = frozenset({"node", "bun"})
+_ENDINGS = (".js", ".mjs", ".cjs", ".exe")
+
+
+def detect(argv: Sequence[str], environ: Mapping[str, str], home: str) -> Agent:
+    """The profile for a command line; the generic one for a program that is not known."""
+    position = 1 if argv[1:] and os.path.basename(argv[0]) in _LAUNCHERS else 0
+    for name in _names(argv[position], environ) if argv else ():
+        agent = _by_name(name, home, position)
+        if agent is not None:
+            return agent
+    return Generic(home)
+
+
+def _names(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What the program is called, and what it is called where its links lead."""
+    found = shutil.which(program, path=environ.get("PATH", os.defpath)) or program
+    return tuple(_stem(os.path.basename(path)) for path in (program, os.path.realpath(found)))
+
+
+def _stem(name: str) -> str:
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return name
+
+
+def _by_name(name: str, home: str, position: int) -> Agent | None:
+    if name == "codex":
+        return Codex(home=home, position=position)
+    if name == "claude":
+        return Claude(home=home)
+    return next((KnownByName(row, home) for row in ROWS if row.name == name), None)

@@ -1,0 +1,100 @@
+"""What all connections of a gateway share: the engine, the questions they ask, the limits, and who is open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ringfence.egress.authorization import Authorize
+from ringfence.egress.engine import Engine
+from ringfence.egress.limits import Limits
+from ringfence.egress.refusal import Refusal, denied
+from ringfence.egress.resolver import Resolver
+from ringfence.model.decision import Decision
+from ringfence.model.event import ConnectionClosed
+from ringfence.model.host import Destination
+from ringfence.model.ports import Clock
+
+_SWEEP_SECONDS = 0.25
+
+
+class Stage(Protocol):
+    """What one connection is going through at the moment. One stage hands its sockets on to the next."""
+
+    destination: Destination | None
+
+    def close(self, error: str) -> None:
+        """End the connection, whatever it is doing; `error` says why, for the record."""
+        ...
+
+
+class Core:
+    """Shared by all connections; knows which are open and which have to be done with something by a certain time."""
+
+    def __init__(
+        self,
+        *,
+        authorize: Authorize,
+        resolver: Resolver,
+        clock: Clock,
+        limits: Limits,
+        on_closed: Callable[[ConnectionClosed], None],
+        on_refused: Callable[[Decision], None],
+    ) -> None:
+        self.engine = Engine()
+        self.authorize = authorize
+        self.resolver = resolver
+        self.clock = clock
+        self.limits = limits
+        self.on_closed = on_closed
+        self.on_refused = on_refused
+        self.open: set[Stage] = set()
+        self._deadlines: dict[Stage, tuple[float, Callable[[], None]]] = {}
+        self._sweeping = False
+        self._closed = False
+
+    def expect(self, stage: Stage, seconds: float, otherwise: Callable[[], None]) -> None:
+        """Call `otherwise` when that time has passed, unless another deadline or `relax` comes first."""
+        self._deadlines[stage] = (self.clock.monotonic() + seconds, otherwise)
+        if not self._sweeping and not self._closed:
+            self._sweeping = True
+            self.engine.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def enter(self, stage: Stage) -> None:
+        """A stage begins."""
+        self.open.add(stage)
+
+    def leave(self, stage: Stage) -> None:
+        """A stage is over: its sockets are handed on or closed."""
+        self.open.discard(stage)
+        self._deadlines.pop(stage, None)
+
+    def refuse(self, decision: Decision) -> Refusal:
+        """Put a denial of our own on record; what the client is to be told."""
+        self.on_refused(decision)
+        return denied(decision)
+
+    def relax(self, stage: Stage) -> None:
+        """There is no deadline for this stage any more."""
+        self._deadlines.pop(stage, None)
+
+    def close(self) -> None:
+        """End every connection and stop."""
+        self._closed = True
+        for stage in tuple(self.open):
+            stage.close("the session ended")
+        self._deadlines.clear()
+        self.engine.close()
+        self.resolver.close()
+
+    def _sweep(self) -> None:
+        self._sweeping = False
+        if self._closed:
+            return
+        now = self.clock.monotonic()
+        for stage, (when, otherwise) in tuple(self._deadlines.items()):
+            if when <= now and self._deadlines.pop(stage, None) is not None:
+                otherwise()
+        if self._deadlines and not self._sweeping:
+            self._sweeping = True
+            self.engine.loop.call_later(_SWEEP_SECONDS, self._sweep)

@@ -1,0 +1,124 @@
+"""The event loop of the data path: edge-triggered epoll, nested in asyncio.
+
+An epoll descriptor can itself be waited for, so asyncio watches one descriptor and every tunnel is served from that one
+callback, without a transport, a future or a task per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+
+from ringfence.egress.pipes import PipePool
+
+READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+WRITABLE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
+HANGUP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+BROKEN = select.EPOLLHUP | select.EPOLLERR
+_EVERYTHING = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_BATCH = 512
+_RESET = struct.pack("ii", 1, 0)
+
+Handler = Callable[[int], None]
+"""Is called with the events of its socket."""
+
+
+class Engine:
+    """Watches sockets and gives pumps their turns. Lives in the event loop that runs when it is made."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.pipes = PipePool()
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._again: deque[Callable[[], None]] = deque()
+        self._leaving: list[socket.socket] = []
+        self._turning = False
+        self._kicked = False
+        self._closed = False
+        self.loop.add_reader(self._epoll.fileno(), self._turn)
+
+    def watch(self, sock: socket.socket, handler: Handler) -> None:
+        """Call `handler` on each edge of the socket, until it is discarded."""
+        descriptor = sock.fileno()
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, _EVERYTHING)
+
+    def listen(self, sock: socket.socket, handler: Handler) -> None:
+        """Call `handler` as long as connections wait on a listener; level-triggered, so that none is forgotten."""
+        descriptor = sock.fileno()
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def pause(self, sock: socket.socket, seconds: float) -> None:
+        """Leave a listener alone for a while, because there is no descriptor for another connection."""
+        self._epoll.modify(sock.fileno(), 0)
+        self.loop.call_later(seconds, self._resume, sock)
+
+    def handle(self, sock: socket.socket, handler: Handler) -> None:
+        """Replace the handler of a watched socket."""
+        self._handlers[sock.fileno()] = handler
+
+    def discard(self, sock: socket.socket, *, reset: bool = False) -> None:
+        """Forget a socket and close it; with `reset`, so that the other side cannot take it for an orderly end."""
+        self._handlers.pop(sock.fileno(), None)
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if self._turning:
+            # INVARIANT: no descriptor number is reused within one batch of events, so that an event can never reach
+            # the connection that got the number of the one it was meant for.
+            self._leaving.append(sock)
+        else:
+            sock.close()
+
+    def again(self, turn: Callable[[], None]) -> None:
+        """Call `turn` after the others had theirs."""
+        self._again.append(turn)
+        if not self._turning:
+            self._kick()
+
+    def close(self) -> None:
+        """Stop watching. The sockets belong to those who gave them."""
+        if self._closed:
+            return
+        self._closed = True
+        self.loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        self._handlers.clear()
+        self.pipes.close()
+
+    def _resume(self, sock: socket.socket) -> None:
+        if not self._closed and sock.fileno() in self._handlers:
+            self._epoll.modify(sock.fileno(), select.EPOLLIN)
+
+    def _turn(self) -> None:
+        self._kicked = False
+        if self._closed:
+            return
+        handlers = self._handlers
+        self._turning = True
+        try:
+            for descriptor, events in self._epoll.poll(0, _BATCH):
+                handler = handlers.get(descriptor)
+                if handler is not None:
+                    handler(events)
+            self._run_again()
+        finally:
+            self._turning = False
+            while self._leaving:
+                self._leaving.pop().close()
+        if self._again:
+            self._kick()
+
+    def _run_again(self) -> None:
+        for _ in range(len(self._again)):
+            self._again.popleft()()
+
+    def _kick(self) -> None:
+        if not self._kicked and not self._closed:
+            self._kicked = True
+            self.loop.call_soon(self._turn)

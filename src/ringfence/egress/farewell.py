@@ -1,0 +1,102 @@
+"""The last stage of a connection that was refused: the client is told why, and given the time to read it."""
+
+from __future__ import annotations
+
+import socket
+
+from ringfence.egress.core import Core
+from ringfence.egress.engine import READABLE
+from ringfence.egress.refusal import Refusal
+from ringfence.model.host import Destination
+
+_DROPPED_AT_MOST = 1 << 20
+_ENOUGH = 4096
+
+
+class Farewell:
+    """Says the last words, then waits for the client to close.
+
+    A close with unread bytes is a reset, which takes back what was said; so the rest is read and dropped, up to limits.
+    """
+
+    __slots__ = ("_client", "_core", "_dropped", "destination")
+
+    def __init__(self, core: Core, client: socket.socket, last_words: bytes) -> None:
+        self.destination: Destination | None = None
+        self._core = core
+        self._client = client
+        self._dropped = 0
+        core.enter(self)
+        core.expect(self, core.limits.linger_seconds, self._over)
+        core.engine.handle(client, self._ready)
+        try:
+            if last_words:
+                client.send(last_words)
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            return self._over()
+        self._ready(READABLE)
+        return None
+
+    def close(self, error: str) -> None:
+        """End it now."""
+        self._over()
+
+    def _ready(self, events: int) -> None:
+        try:
+            while data := self._client.recv(65_536):
+                self._dropped += len(data)
+                if self._dropped > _DROPPED_AT_MOST:
+                    break
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._over()
+
+    def _over(self) -> None:
+        if self in self._core.open:
+            self._core.leave(self)
+            self._core.engine.discard(self._client)
+
+
+class Unspoken:
+    """Waits for the first bytes of a refused client that believes to speak to its server, to answer in kind."""
+
+    __slots__ = ("_client", "_core", "_first", "_refusal", "destination")
+
+    def __init__(self, core: Core, client: socket.socket, refusal: Refusal, first: bytes = b"") -> None:
+        self.destination: Destination | None = None
+        self._core = core
+        self._client = client
+        self._refusal = refusal
+        self._first = first
+        core.enter(self)
+        core.expect(self, core.limits.linger_seconds, self._answer)
+        core.engine.handle(client, self._ready)
+        self._ready(READABLE)
+
+    def close(self, error: str) -> None:
+        """End it now."""
+        self._core.leave(self)
+        self._core.engine.discard(self._client, reset=True)
+
+    def _ready(self, events: int) -> None:
+        try:
+            data = self._client.recv(_ENOUGH)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return self.close("")
+        self._first += data
+        if not data or self._first[:1] == b"\x16" or b"\n" in self._first or len(self._first) >= _ENOUGH:
+            self._answer()
+        return None
+
+    def _answer(self) -> None:
+        last_words = self._refusal.in_answer_to(self._first)
+        if not last_words:
+            return self.close("")
+        self._core.leave(self)
+        Farewell(self._core, self._client, last_words)
+        return None

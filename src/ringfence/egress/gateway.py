@@ -1,0 +1,124 @@
+"""The egress gateway of one session: the only way out of its sandbox.
+
+It takes the sockets that were made inside the sandbox and carries what is authorised. It holds no policy: it asks
+`authorize` for each connection, and refuses by itself only what no policy could make safe.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+from ringfence.egress.authorization import Authorize
+from ringfence.egress.core import Core
+from ringfence.egress.dns import Resolve
+from ringfence.egress.dns_service import DnsService
+from ringfence.egress.limits import Limits
+from ringfence.egress.listeners import Listener
+from ringfence.egress.resolver import Resolver, SystemResolver
+from ringfence.egress.synthetic import SyntheticAddresses
+from ringfence.model.decision import Decision
+from ringfence.model.event import ConnectionClosed
+from ringfence.model.ports import Clock
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def time_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return time.time_ns()
+
+
+def _nothing(_: object) -> None:
+    """For those who do not want to be told."""
+
+
+class Gateway:
+    """Carries the connections of one session. Make it, use it and close it inside a running event loop.
+
+    `on_closed` is called for each connection that was allowed, when it ends or could not be opened. `on_refused` is
+    called with each denial of the gateway's own (an address, a foreign server name ...), which no policy has seen.
+    """
+
+    def __init__(
+        self,
+        authorize: Authorize,
+        *,
+        resolver: Resolver | None = None,
+        on_closed: Callable[[ConnectionClosed], None] = _nothing,
+        on_refused: Callable[[Decision], None] = _nothing,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        limits = limits or Limits()
+        self._core = Core(
+            authorize=authorize,
+            resolver=resolver or SystemResolver(clock),
+            clock=clock,
+            limits=limits,
+            on_closed=on_closed,
+            on_refused=on_refused,
+        )
+        self._names = SyntheticAddresses(limits.dns_names)
+        self._dns = DnsService(Resolve(self._names, limits.dns_queries), clients=limits.dns_clients)
+        self._listeners: list[Listener] = []
+
+    def listen(self, kind: str, sock: socket.socket) -> None:
+        """Take connections from a listening TCP socket, which the gateway owns from now on.
+
+        `kind`: `proxy` (HTTP and SOCKS5), `capture4`, `capture6` (redirected connections) or `host_port:N`.
+        """
+        self._listeners.append(Listener(self._core, kind, sock, self._names))
+
+    def serve_dns(self, udp: socket.socket | None = None, tcp: socket.socket | None = None) -> None:
+        """Answer DNS on these sockets, which the gateway owns from now on. May be called for several pairs."""
+        if udp is not None:
+            self._dns.serve_udp(udp)
+        if tcp is not None:
+            self._dns.serve_tcp(tcp)
+
+    def serve(self, listeners: Mapping[str, socket.socket]) -> None:
+        """Serve the listeners of a sandbox by their names: `proxy`, `capture4`, `capture6`, `dns_udp`, `dns_tcp`,
+        `host:N`, and the same with a `6` for the second family. Names that are not the gateway's are left alone."""
+        for name, sock in listeners.items():
+            role, _, port = name.partition(":")
+            if name in ("proxy", "capture4", "capture6"):
+                self.listen(name, sock)
+            elif role in ("host", "host6", "host_port", "host_port6"):
+                self.listen(f"host_port:{port}", sock)
+            elif name in ("dns_udp", "dns_udp6"):
+                self.serve_dns(udp=sock)
+            elif name in ("dns_tcp", "dns_tcp6"):
+                self.serve_dns(tcp=sock)
+
+    def close_matching(self, matches: Callable[[str, int], bool]) -> int:
+        """End every connection, open or waiting, to a host and port for which `matches` says so: a grant was revoked.
+        Says how many there were."""
+        found = []
+        for stage in self._core.open:
+            destination = stage.destination
+            if destination is not None and matches(destination.host.name, destination.port):
+                found.append(stage)
+        for stage in found:
+            stage.close("it is not allowed any more")
+        return len(found)
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients there are, in whatever stage."""
+        return len(self._core.open)
+
+    def close(self) -> None:
+        """End everything: listeners, questions, connections, DNS. The sandbox has no network after this."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        self._dns.close()
+        self._core.close()

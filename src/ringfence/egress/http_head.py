@@ -1,0 +1,192 @@
+"""Reads the head of an HTTP/1 request, strictly: what two programs could read differently is refused.
+
+Bytes in, a `RequestHead` or `HeadInvalid` out. Sizes and times are the caller's business, and so is what the request is
+allowed to do.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+from ringfence.model.host import Destination, parse_destination, shown
+
+END = b"\r\n\r\n"
+_MOST_FIELDS = 128
+_REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+class HeadInvalid(ValueError):
+    """The head is malformed or ambiguous; the message says how, for the one who sent it."""
+
+
+class Target(StrEnum):
+    """The form in which a request names its target."""
+
+    AUTHORITY = "authority"
+    """`CONNECT host:port`."""
+    ABSOLUTE = "absolute"
+    """`GET http://host/path`, as a proxy is asked."""
+    ORIGIN = "origin"
+    """`GET /path`, as a server is asked."""
+
+
+class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A request's head that means one thing only."""
+
+    method: str
+    target: Target
+    destination: Destination | None
+    """Where it goes: the target and the Host header, which agree. None only for an HTTP/1.0 request without Host."""
+    path: str
+    """The path in its one spelling, without query; empty for CONNECT."""
+    query: str
+    """The query with its question mark, as it came; empty where there is none."""
+    fields: tuple[tuple[bytes, bytes], ...]
+    """The header fields in order, the names in lower case."""
+    length: int = 0
+    """The length of the body; 0 where there is none."""
+    chunked: bool = False
+    """Whether the body comes in chunks instead."""
+    minor: int = 1
+    """The minor version: 0 or 1."""
+
+
+def parse_head(head: bytes) -> RequestHead:
+    """The request whose head, up to and including the empty line, is `head`; `HeadInvalid` where it is not one."""
+    # SECURITY: a bare CR or LF ends a line for some parsers and not for others; so does a folded line.
+    if not head.endswith(END):
+        raise HeadInvalid("the request's head has no end")
+    line, *lines = head[: -len(END)].split(b"\r\n")
+    request = _REQUEST_LINE.fullmatch(line)
+    if request is None:
+        raise HeadInvalid(f"the request line {_show(line)} is not `METHOD target HTTP/1.1`")
+    fields = _fields(lines)
+    minor = int(request[3])
+    method, target = request[1].decode("ascii"), request[2].decode("ascii")
+    length, chunked = _framing(fields, minor)
+    form, destination, path, query = _target(method, target, _host(fields, minor, method))
+    return RequestHead(
+        method=method,
+        target=form,
+        destination=destination,
+        path=path,
+        query=query,
+        fields=fields,
+        length=length,
+        chunked=chunked,
+        minor=minor,
+    )
+
+
+def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    if len(lines) > _MOST_FIELDS:
+        raise HeadInvalid(f"the request has more than {_MOST_FIELDS} header fields")
+    fields = []
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            raise HeadInvalid(f"the header line {_show(line)} is malformed")
+        fields.append((field[1].lower(), field[2]))
+    return tuple(fields)
+
+
+def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int, bool]:
+    """The body's length and whether it is chunked."""
+    lengths = [value for name, value in fields if name == b"content-length"]
+    codings = [value for name, value in fields if name == b"transfer-encoding"]
+    # SECURITY: request smuggling lives on two framings of one body; every ambiguity is refused.
+    if lengths and codings:
+        raise HeadInvalid("the request has both Content-Length and Transfer-Encoding")
+    if len(lengths) > 1 or len(codings) > 1:
+        raise HeadInvalid("the request frames its body more than once")
+    if codings:
+        if codings[0].lower() != b"chunked" or minor == 0:
+            raise HeadInvalid(f"the transfer encoding {_show(codings[0])} is not accepted; only `chunked` is")
+        return 0, True
+    if not lengths:
+        return 0, False
+    if not _LENGTH.fullmatch(lengths[0]):
+        raise HeadInvalid(f"the content length {_show(lengths[0])} is not a number")
+    return int(lengths[0]), False
+
+
+def _host(fields: tuple[tuple[bytes, bytes], ...], minor: int, method: str) -> bytes | None:
+    hosts = [value for name, value in fields if name == b"host"]
+    if len(hosts) > 1:
+        raise HeadInvalid("the request has more than one Host header")
+    if hosts:
+        return hosts[0]
+    if minor == 1 and method != "CONNECT":
+        raise HeadInvalid("the request has no Host header")
+    return None
+
+
+def _target(method: str, target: str, host: bytes | None) -> tuple[Target, Destination | None, str, str]:
+    if method == "CONNECT":
+        named = _destination(target, None)
+        _agree(named, host)
+        return Target.AUTHORITY, named, "", ""
+    if target.startswith("/") or target == "*":
+        path, question, query = target.partition("?")
+        destination = None if host is None else _destination(host, 80)
+        return Target.ORIGIN, destination, _path(path), question + query
+    scheme, separator, rest = target.partition("://")
+    if separator != "://" or scheme.lower() != "http":
+        raise HeadInvalid(f"the target {shown(target)} is neither a path nor an `http://` URL; use CONNECT for TLS")
+    authority, path, query = _split_url(rest)
+    named = _destination(authority, 80)
+    _agree(named, host)
+    return Target.ABSOLUTE, named, _path(path), query
+
+
+def _split_url(rest: str) -> tuple[str, str, str]:
+    if "#" in rest:
+        raise HeadInvalid("the target has a fragment, which is never sent")
+    before, question, query = rest.partition("?")
+    authority, slash, path = before.partition("/")
+    return authority, slash + path or "/", question + query
+
+
+def _agree(named: Destination, host: bytes | None) -> None:
+    # SECURITY: one server judges by the target, another by Host; where they differ, nobody may choose.
+    if host is not None and _destination(host, named.port) != named:
+        raise HeadInvalid(f"the Host header {_show(host)} is not the target `{named}`")
+
+
+def _destination(text: str | bytes, default_port: int | None) -> Destination:
+    try:
+        return parse_destination(text, default_port=default_port)
+    except ValueError as error:
+        raise HeadInvalid(str(error)) from None
+
+
+def _path(path: str) -> str:
+    """One spelling per path, so that a rule about a path cannot be evaded by another spelling of it."""
+    if "#" in path or "\\" in path:
+        raise HeadInvalid(f"the path {shown(path)} holds a character that has to be escaped")
+    plain = _ESCAPE.sub(_unescape, path)
+    # Clients remove dot segments before they send; only somebody who wants to be misread leaves them in.
+    if any(segment in (".", "..") for segment in plain.split("/")):
+        raise HeadInvalid(f"the path {shown(path)} holds a `.` or `..` segment")
+    return plain
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    digits = escape[1] or ""
+    if len(digits) != 2 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        raise HeadInvalid(f"the path has a malformed escape {shown(escape[0])}")
+    character = chr(int(digits, 16))
+    if character == "\0":
+        raise HeadInvalid("the path holds an escaped NUL")
+    return character if character in _UNRESERVED else f"%{digits.upper()}"
+
+
+def _show(data: bytes) -> str:
+    return shown(data.decode("latin-1"))

@@ -1,0 +1,55 @@
+"""Whether what a client says inside a tunnel names the host that the tunnel was authorised for.
+
+SECURITY: without this check an allowed host on a shared front end (a content network) opens every other host behind it:
+the tunnel goes to the allowed one, the TLS server name or the Host header asks for another.
+"""
+
+from __future__ import annotations
+
+from ringfence.egress import refusal
+from ringfence.egress.first_bytes import Http, Spoken, Tls
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision
+from ringfence.model.host import Destination, parse_host, shown
+
+
+def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool) -> Decision | None:
+    """The denial of a client that means another host, or that speaks so that a rule cannot be checked; else None."""
+    action = ConnectAction(host=destination.host.name, port=destination.port)
+    match spoken:
+        case Tls(server_name=name):
+            return _tls(name, destination, action, needs_request=needs_request)
+        case Http(head=head):
+            if head.destination is not None and head.destination.host == destination.host:
+                return None
+            meant = head.destination.host.name if head.destination else "none"
+            text = f"the request inside names the host `{meant}`, not the one that was authorised"
+            return refusal.built_in(action, "http.host", text)
+        case _ if needs_request:
+            text = "a rule for this host looks at HTTP methods or paths, and the connection does not speak HTTP"
+            return refusal.built_in(action, "inspection.needed", text, "ask for a rule without `methods` and `paths`")
+        case _:
+            return None
+
+
+def _tls(
+    name: bytes | None, destination: Destination, action: ConnectAction, *, needs_request: bool
+) -> Decision | None:
+    if needs_request:
+        text = "a rule for this host looks at HTTP methods or paths, which TLS hides and this version does not inspect"
+        return refusal.built_in(action, "inspection.needed", text, "ask for a rule without `methods` and `paths`")
+    if name is None:
+        # A server that gets no name answers with its default site, which need not be the authorised one. Clients leave
+        # the name out for addresses only.
+        if destination.host.address is not None:
+            return None
+        return refusal.built_in(action, "tls.name", "the TLS client does not say which host it means")
+    try:
+        same = parse_host(name) == destination.host
+    except ValueError:
+        same = False
+    if same:
+        return None
+    meant = shown(name.decode("latin-1"))
+    text = f"the TLS client asks for the host {meant}, not for the one that was authorised"
+    return refusal.built_in(action, "tls.name", text, "connect to the host by its own name")

@@ -1,0 +1,30 @@
+"""How much the gateway takes before it refuses. Every limit is told to the one who meets it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one session. Times are in seconds, sizes in bytes."""
+
+    connections: int = 4096
+    """Open at once; more are refused, and none that are open suffer."""
+    head: int = 65_536
+    """A request's head, a TLS ClientHello, or whatever else a client sends before we know what it is."""
+    head_seconds: float = 30.0
+    """For the client to say where it wants to go."""
+    dial_seconds: float = 10.0
+    """For one address to answer, where it is the last one."""
+    next_address_seconds: float = 2.5
+    """For one address to answer, where there are others to try."""
+    half_closed_seconds: float = 600.0
+    """For a connection of which one side has finished and nothing has moved since."""
+    linger_seconds: float = 2.0
+    """For a client to read why it was refused."""
+    dns_queries: int = 200_000
+    """In one session."""
+    dns_names: int = 32_768
+    """Different names in one session."""
+    dns_clients: int = 64
+    """TCP connections for DNS at once."""

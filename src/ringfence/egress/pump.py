@@ -1,0 +1,208 @@
+"""One direction of an open connection: moves bytes from a source to a sink as fast as both allow.
+
+Small messages are read and written; once a full read shows a bulk transfer, bytes go through a pipe (`splice`) and
+never enter this process. Sockets are edge-triggered, so a pump goes on until the source is empty, the sink is full, or
+its turn is over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ringfence.egress.http_body import Body
+from ringfence.egress.pipes import CAPACITY, Pipe, PipePool
+
+CHUNK = 16_384
+_ROUNDS = 16
+_SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+
+
+class Pump:
+    """Bytes from `source` to `sink`, both non-blocking descriptors that somebody else owns and closes.
+
+    `ended` is called once, when the source has ended and everything is written. `again` asks for another call of `run`
+    after others had their turn.
+    `OSError` comes from `run` when either side is broken.
+    """
+
+    # INVARIANT: bytes wait in `_pending` or in the pipe (`_piped` of them), never in both; while any wait, nothing is
+    # read. Everything that decides about going on is kept here and not in a local, because a turn can end anywhere.
+    __slots__ = (
+        "_again",
+        "_ended",
+        "_hangup",
+        "_pending",
+        "_pipe",
+        "_piped",
+        "_pipes",
+        "finished",
+        "moved",
+        "sink",
+        "source",
+    )
+
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        *,
+        pipes: PipePool,
+        ended: Callable[[], None],
+        again: Callable[[], None],
+        first: bytes = b"",
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.moved = 0
+        self.finished = False
+        """Whether nothing will move any more: the source ended, or `stop` was called."""
+        self._pending: bytes | memoryview = first
+        self._pipe: Pipe | None = None
+        self._piped = 0
+        self._hangup = 0
+        self._pipes = pipes
+        self._ended = ended
+        self._again = again
+
+    @property
+    def blocked(self) -> bool:
+        """Whether bytes wait for the sink to take them."""
+        return bool(self._pending) or self._piped > 0
+
+    def run(self, hangup: int = 0) -> None:
+        """Move what can be moved. `hangup`: the source was reported to have ended, somewhere behind its bytes."""
+        if hangup:
+            # An edge is reported once. Seen while the sink is full, it has to be remembered until it can be acted upon.
+            self._hangup = hangup
+        if self.finished:
+            return
+        if self._pending and not self._write(self._pending):
+            return
+        if self._pipe is not None:
+            self._splice(self._pipe)
+        else:
+            self._copy()
+
+    def start(self) -> None:
+        """Write what was given to begin with, and read nothing yet."""
+        if self._pending:
+            self._write(self._pending)
+
+    def stop(self) -> None:
+        """Move nothing any more, and let go of the pipe."""
+        self.finished = True
+        if self._pipe is not None:
+            self._release(empty=self._piped == 0)
+
+    def _copy(self) -> None:
+        source, sink = self.source, self.sink
+        for _ in range(_ROUNDS):
+            try:
+                data = os.read(source, CHUNK)
+            except BlockingIOError:
+                return None
+            if not data:
+                return self._end()
+            try:
+                written = os.write(sink, data)
+            except BlockingIOError:
+                written = 0
+            self.moved += written
+            size = len(data)
+            if written != size:
+                self._pending = memoryview(data)[written:]
+                return None
+            if size == CHUNK:
+                self._pipe = self._pipes.take()
+                if self._pipe is not None:
+                    return self._splice(self._pipe)
+            elif not self._hangup:
+                # A short read has emptied the source: what comes later makes a new edge.
+                return None
+        self._again()
+        return None
+
+    def _splice(self, pipe: Pipe) -> None:
+        reading, writing = pipe
+        for _ in range(_ROUNDS):
+            if self._piped == 0:
+                try:
+                    self._piped = os.splice(self.source, writing, CAPACITY, flags=_SPLICE)
+                except BlockingIOError:
+                    return self._release(empty=True)
+                if self._piped == 0:
+                    self._release(empty=True)
+                    return self._end()
+            try:
+                moved = os.splice(reading, self.sink, self._piped, flags=_SPLICE)
+            except BlockingIOError:
+                return None
+            self._piped -= moved
+            self.moved += moved
+        self._again()
+        return None
+
+    def _write(self, data: bytes | memoryview) -> bool:
+        try:
+            written = os.write(self.sink, data)
+        except BlockingIOError:
+            return False
+        self.moved += written
+        self._pending = b"" if written == len(data) else memoryview(data)[written:]
+        return not self._pending
+
+    def _release(self, *, empty: bool) -> None:
+        pipe, self._pipe, self._piped = self._pipe, None, 0
+        if pipe is not None:
+            self._pipes.give_back(pipe, empty=empty)
+
+    def _end(self) -> None:
+        self.finished = True
+        self._ended()
+
+
+class RequestPump(Pump):
+    """One request's body from the client to the server, and nothing behind it.
+
+    What the client sends after the body is read and dropped, up to a limit: unread bytes would turn the close of the
+    connection into a reset, and the client would lose the end of the answer.
+    """
+
+    __slots__ = ("_body", "_dropped")
+
+    _DROPPED_AT_MOST = 1 << 20
+
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        *,
+        pipes: PipePool,
+        ended: Callable[[], None],
+        again: Callable[[], None],
+        first: bytes,
+        body: Body,
+    ) -> None:
+        super().__init__(source, sink, pipes=pipes, ended=ended, again=again, first=first)
+        self._body = body
+        self._dropped = 0
+
+    def _copy(self) -> None:
+        for _ in range(_ROUNDS):
+            try:
+                data = os.read(self.source, CHUNK * 4)
+            except BlockingIOError:
+                return None
+            if not data:
+                return self._end()
+            part = self._body.take(data)
+            self._dropped += len(data) - len(part)
+            if self._dropped > self._DROPPED_AT_MOST:
+                return self._end()
+            if part and not self._write(part):
+                if not self._pending:
+                    self._pending = part
+                return None
+        self._again()
+        return None

@@ -1,0 +1,131 @@
+"""How a client is told that its connection was refused or failed, in the words of the protocol that it speaks.
+
+The text says what was refused, which rule or limit said so, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringfence.egress import socks
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.host import Destination, Host
+
+ACCESS_DENIED = 49
+UNRECOGNIZED_NAME = 112
+_PHRASES = {
+    400: "Bad Request",
+    403: "Forbidden",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no connection."""
+
+    status: int
+    """The HTTP status."""
+    text: str
+    """What the person or agent reads; several lines."""
+    verdict: str = "error"
+    """The value of `X-Ringfence-Verdict`: `deny`, or `error` where no rule was the reason."""
+    rule: str = ""
+    socks: int = socks.FAILED
+    alert: int = ACCESS_DENIED
+    """The TLS alert."""
+
+    def as_http(self) -> bytes:
+        """A complete HTTP response."""
+        body = self.text.encode()
+        rule = (
+            f"X-Ringfence-Rule: {self.rule}\r\n"
+            if self.rule and self.rule.isascii() and self.rule.isprintable()
+            else ""
+        )
+        head = (
+            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\nX-Ringfence-Verdict: {self.verdict}\r\n{rule}Connection: close\r\n\r\n"
+        )
+        return head.encode("ascii") + body
+
+    def as_socks(self) -> bytes:
+        """The SOCKS5 reply. The protocol has no room for words."""
+        return socks.reply(self.socks)
+
+    def as_tls(self) -> bytes:
+        """A fatal TLS alert, in the clear, as it is answered to a ClientHello."""
+        return bytes((21, 3, 3, 0, 2, 2, self.alert))
+
+    def in_answer_to(self, first: bytes) -> bytes:
+        """What a client that started to speak directly, without a proxy, understands; empty where that is nothing."""
+        if first[:1] == b"\x16":
+            return self.as_tls()
+        return self.as_http() if b"HTTP/" in first.partition(b"\n")[0].upper() else b""
+
+
+def denied(decision: Decision) -> Refusal:
+    """The refusal that a decision makes."""
+    reasons = decision.reasons
+    lines = [f"ringfence: {decision.message or f'connection to {_what(decision)} is denied'}"]
+    lines += [f"  rule: {reason.rule} ({reason.layer}, {reason.source}): {reason.text}" for reason in reasons]
+    lines += [f"  what to do: {step}" for step in decision.next_steps]
+    return Refusal(
+        status=403,
+        text="\n".join(lines) + "\n",
+        verdict="deny",
+        rule=reasons[0].rule if reasons else "",
+        socks=socks.NOT_ALLOWED,
+        alert=UNRECOGNIZED_NAME if reasons and reasons[0].rule == "tls.name" else ACCESS_DENIED,
+    )
+
+
+def built_in(action: ConnectAction, rule: str, text: str, *steps: str) -> Decision:
+    """A denial by the gateway itself, where no policy was asked or the policy's answer cannot be carried out safely."""
+    reason = Reason(rule=rule, layer="built-in", source="gateway", verdict=Verdict.DENY, text=text)
+    destination = Destination(host=Host(name=action.host), port=action.port)
+    return Decision(
+        verdict=Verdict.DENY,
+        action=action,
+        reasons=(reason,),
+        policy="",
+        message=f"connection to `{destination}` is denied",
+        next_steps=steps,
+        resolved_by="gateway",
+    )
+
+
+def malformed(reason: str) -> Refusal:
+    """The client's request cannot be read in one way only."""
+    return Refusal(status=400, text=f"ringfence: the request is refused: {reason}\n")
+
+
+def too_large(limit: int) -> Refusal:
+    """The client's head does not end."""
+    return Refusal(status=431, text=f"ringfence: the request is refused: its head is longer than {limit} bytes\n")
+
+
+def too_late(seconds: float) -> Refusal:
+    """The client did not say where it wants to go."""
+    return Refusal(status=408, text=f"ringfence: no complete request came within {seconds:g} seconds\n")
+
+
+def overloaded(limit: int) -> Refusal:
+    """There are too many connections."""
+    text = f"ringfence: the session has {limit} connections open, which is the limit; close some and try again\n"
+    return Refusal(status=503, text=text)
+
+
+def unreachable(destination: Destination, reason: str, *, status: int = 502, code: int = socks.UNREACHABLE) -> Refusal:
+    """The connection was allowed, and the other side is not there."""
+    text = f"ringfence: `{destination}` is allowed, but cannot be reached: {reason}\n"
+    return Refusal(status=status, text=text, socks=code)
+
+
+def _what(decision: Decision) -> str:
+    action = decision.action
+    return f"`{action.host}:{action.port}`" if isinstance(action, ConnectAction) else "the destination"

@@ -1,0 +1,257 @@
+"""The stage of a connection that stands: checks that what the client says first names the host that was authorised,
+then leaves the bytes to two pumps and counts them."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+
+from ringfence.egress import refusal
+from ringfence.egress.core import Core
+from ringfence.egress.engine import HANGUP, READABLE
+from ringfence.egress.farewell import Farewell
+from ringfence.egress.first_bytes import look
+from ringfence.egress.front import Wanted
+from ringfence.egress.http_body import Body
+from ringfence.egress.http_forward import server_head
+from ringfence.egress.http_head import HeadInvalid, RequestHead
+from ringfence.egress.identity import foreign
+from ringfence.egress.pump import CHUNK, Pump, RequestPump
+from ringfence.egress.tls_hello import HelloInvalid
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision
+from ringfence.model.event import ConnectionClosed
+from ringfence.model.host import Destination
+
+
+class Tunnel:
+    """A client and its server."""
+
+    __slots__ = (
+        "_address",
+        "_client",
+        "_core",
+        "_down",
+        "_first",
+        "_moved",
+        "_server",
+        "_started",
+        "_up",
+        "_wanted",
+        "destination",
+    )
+
+    def __init__(
+        self,
+        core: Core,
+        client: socket.socket,
+        server: socket.socket,
+        wanted: Wanted,
+        *,
+        address: str,
+        started: float,
+        client_events: int,
+        server_events: int,
+    ) -> None:
+        self.destination: Destination | None = wanted.destination
+        self._core = core
+        self._client = client
+        self._server = server
+        self._wanted = wanted
+        self._address = address
+        self._started = started
+        self._first = wanted.rest
+        self._moved = -1
+        self._up: Pump | None = None
+        self._down = self._pump(server, client, self._down_ended, self._down_again, wanted.opened)
+        core.enter(self)
+        core.engine.handle(client, self._client_ready)
+        core.engine.handle(server, self._server_ready)
+        self._guarded(lambda: self._begin(client_events, server_events))
+
+    def close(self, error: str) -> None:
+        """End it; both sides see that it did not end by itself."""
+        self._finish(error, reset=True)
+
+    def _pump(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        ended: Callable[[], None],
+        again: Callable[[], None],
+        first: bytes,
+    ) -> Pump:
+        pipes = self._core.engine.pipes
+        return Pump(source.fileno(), sink.fileno(), pipes=pipes, ended=ended, again=again, first=first)
+
+    def _begin(self, client_events: int, server_events: int) -> None:
+        self._down.start()
+        if self._wanted.head is not None:
+            self._forward(self._wanted.head)
+        elif self._wanted.origin.startswith("host_port:"):
+            # A service that the person put at the sandbox's own loopback: the client calls it `localhost`.
+            self._connect_up(self._first, client_events)
+        elif self._first or client_events & READABLE:
+            self._listen(client_events, read=bool(client_events & READABLE))
+        if server_events & READABLE and self in self._core.open:
+            self._down.run(server_events & HANGUP)
+
+    def _forward(self, head: RequestHead) -> None:
+        body = Body(head)
+        first = server_head(head, self._wanted.destination) + body.take(self._wanted.rest)
+        self._up = RequestPump(
+            self._client.fileno(),
+            self._server.fileno(),
+            pipes=self._core.engine.pipes,
+            ended=self._up_ended,
+            again=self._up_again,
+            first=first,
+            body=body,
+        )
+        self._up.run()
+
+    def _connect_up(self, first: bytes, events: int) -> None:
+        self._up = self._pump(self._client, self._server, self._up_ended, self._up_again, first)
+        self._first = b""
+        self._up.run(events & HANGUP)
+
+    def _listen(self, events: int, *, read: bool) -> None:
+        """Hold back the client's first bytes until they have been understood."""
+        while True:
+            ended = False
+            if read:
+                try:
+                    data = self._client.recv(CHUNK)
+                except BlockingIOError:
+                    return None
+                ended = not data
+                self._first += data
+            decision: Decision | None = None
+            try:
+                spoken = look(self._first, ended=ended)
+            except (HeadInvalid, HelloInvalid) as invalid:
+                return self._refuse(refusal.built_in(self._action(), "protocol.malformed", str(invalid)))
+            if spoken is not None:
+                decision = foreign(spoken, self._wanted.destination, needs_request=False)
+                if decision is not None:
+                    return self._refuse(decision)
+                return self._connect_up(self._first, events | (HANGUP if ended else 0))
+            if len(self._first) > self._core.limits.head:
+                text = f"the first bytes cannot be understood within {self._core.limits.head} bytes"
+                return self._refuse(refusal.built_in(self._action(), "protocol.malformed", text))
+            read = True
+
+    def _refuse(self, decision: Decision) -> None:
+        """The client says something else inside than what was authorised. Nothing of it has reached the server."""
+        words = self._core.refuse(decision).in_answer_to(self._first)
+        told = self._down.moved == len(self._wanted.opened) and not self._down.blocked
+        self._core.leave(self)
+        self._report(f"denied: {decision.reasons[0].text}")
+        self._down.stop()
+        self._core.engine.discard(self._server)
+        if words and told:
+            Farewell(self._core, self._client, words)
+        else:
+            self._core.engine.discard(self._client, reset=True)
+
+    def _client_ready(self, events: int) -> None:
+        up, down = self._up, self._down
+        try:
+            if events & READABLE:
+                if up is None:
+                    self._listen(events, read=True)
+                else:
+                    up.run(events & HANGUP)
+            if events & select.EPOLLOUT and down.blocked:
+                down.run()
+        except (OSError, HeadInvalid) as error:
+            self._finish(_words(error), reset=True)
+
+    def _server_ready(self, events: int) -> None:
+        up = self._up
+        try:
+            if events & READABLE:
+                self._down.run(events & HANGUP)
+            if events & select.EPOLLOUT and up is not None and up.blocked:
+                up.run()
+        except (OSError, HeadInvalid) as error:
+            self._finish(_words(error), reset=True)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (OSError, HeadInvalid) as error:
+            self._finish(_words(error), reset=True)
+
+    def _up_again(self) -> None:
+        self._core.engine.again(self._run_up)
+
+    def _down_again(self) -> None:
+        self._core.engine.again(self._run_down)
+
+    def _run_up(self) -> None:
+        if self._up is not None:
+            self._guarded(self._up.run)
+
+    def _run_down(self) -> None:
+        self._guarded(self._down.run)
+
+    def _up_ended(self) -> None:
+        self._half_closed(self._server, other=self._down.finished)
+
+    def _down_ended(self) -> None:
+        # A forwarded request is over with its answer; whatever else the client says is not forwarded anyway.
+        self._half_closed(
+            self._client, other=self._wanted.head is not None or (self._up is not None and self._up.finished)
+        )
+
+    def _half_closed(self, sink: socket.socket, *, other: bool) -> None:
+        if other:
+            return self._finish("", reset=False)
+        with contextlib.suppress(OSError):  # where it is closed already, its own event says so
+            sink.shutdown(socket.SHUT_WR)
+        self._core.expect(self, self._core.limits.half_closed_seconds, self._stale)
+        return None
+
+    def _stale(self) -> None:
+        moved = self._down.moved + (self._up.moved if self._up is not None else 0)
+        if moved == self._moved:
+            return self._finish("one side had finished, and nothing moved any more", reset=True)
+        self._moved = moved
+        self._core.expect(self, self._core.limits.half_closed_seconds, self._stale)
+        return None
+
+    def _finish(self, error: str, *, reset: bool) -> None:
+        if self not in self._core.open:
+            return
+        self._core.leave(self)
+        self._down.stop()
+        if self._up is not None:
+            self._up.stop()
+        self._core.engine.discard(self._client, reset=reset)
+        self._core.engine.discard(self._server, reset=reset)
+        self._report(error)
+
+    def _report(self, error: str) -> None:
+        destination = self._wanted.destination
+        self._core.on_closed(
+            ConnectionClosed(
+                host=destination.host.name,
+                port=destination.port,
+                address=self._address,
+                sent_bytes=self._up.moved if self._up is not None else 0,
+                received_bytes=max(0, self._down.moved - len(self._wanted.opened)),
+                duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
+                error=error,
+            )
+        )
+
+    def _action(self) -> ConnectAction:
+        destination = self._wanted.destination
+        return ConnectAction(host=destination.host.name, port=destination.port)
+
+
+def _words(error: OSError | HeadInvalid) -> str:
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

@@ -1,0 +1,81 @@
+"""What a person is told about a decision: one sentence, and what can be done next."""
+
+from __future__ import annotations
+
+import shlex
+
+from ringfence.model.action import (
+    Action,
+    CommandAction,
+    ConnectAction,
+    FileAction,
+    FileOperation,
+    McpAction,
+    OpaqueAction,
+)
+from ringfence.model.decision import Reason, Verdict
+from ringfence.policy.paths import BINDING
+from ringfence.policy.schema import escaped
+
+_VERBS = {
+    Verdict.ALLOW: "may run inside the sandbox",
+    Verdict.ASK: "stops for an answer",
+    Verdict.DENY: "is denied",
+}
+
+
+def subject(action: Action) -> str:
+    """An action in a few words, safe to print."""
+    match action:
+        case CommandAction():
+            text = action.shell if action.shell is not None else shlex.join(action.argv)
+            return f"command `{escaped(text)}`"
+        case FileAction():
+            return f"{'reading' if action.operation is FileOperation.READ else 'writing'} `{escaped(action.path)}`"
+        case ConnectAction():
+            request = f" {escaped(action.method or '')} {escaped(action.path or '')}".rstrip()
+            return f"connection to `{escaped(action.host)}:{action.port}`{request}"
+        case McpAction():
+            return f"MCP tool `{escaped(action.server)}/{escaped(action.tool)}`"
+        case OpaqueAction():
+            return f"tool `{escaped(action.tool)}`"
+
+
+def message(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) -> str:
+    """The decision in one sentence."""
+    why = reasons[0].text if reasons else "no rule speaks about it"
+    return f"{subject(action)} {_VERBS[verdict]}: {why}"
+
+
+def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    """What can be done where it did not simply pass."""
+    if verdict is Verdict.ALLOW:
+        return ()
+    binding = [reason for reason in reasons if reason.layer in BINDING and reason.verdict is verdict]
+    if binding:
+        return (f"ask whoever manages this machine: `{binding[0].source}` says so, and no setting of yours changes it",)
+    if isinstance(action, ConnectAction):
+        return _open_host(action)
+    if isinstance(action, FileAction):
+        return _open_path(action)
+    if verdict is Verdict.ASK:
+        return ("answer the question, or run with `--ask terminal` where somebody can",)
+    rules = ", ".join(f"`{reason.rule}`" for reason in reasons if reason.verdict is Verdict.DENY)
+    return (f"do it without this command, or run it yourself outside the sandbox; the verdict comes from {rules}",)
+
+
+def _open_host(action: ConnectAction) -> tuple[str, ...]:
+    host = shlex.quote(escaped(action.host))
+    return (
+        f"for this session: `--allow-host {host}`",
+        "for good: a `[[network.rule]]` with this host in `~/.config/ringfence/policy.toml`",
+    )
+
+
+def _open_path(action: FileAction) -> tuple[str, ...]:
+    key = action.operation.value
+    path = shlex.quote(escaped(action.path))
+    return (
+        f"for this session: `--{key} {path}`",
+        f"for good: `[filesystem] {key}` in `~/.config/ringfence/policy.toml`",
+    )

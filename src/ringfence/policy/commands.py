@@ -1,0 +1,167 @@
+"""Which command rules hit a program with its arguments, through paths, global options, bundles and abbreviations.
+
+A rule that denies or asks hits generously: what could be the command is taken for it, and the hit says that it is not
+certain. A rule that allows hits only what is exactly written.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from ringfence.model.decision import Verdict
+from ringfence.policy.effective import CommandRule
+from ringfence.policy.shell.peel import Invocation
+from ringfence.policy.shell.tables import BEFORE_SUBCOMMAND
+from ringfence.policy.shell.tree import Word
+
+MAX_SKIPPED = 24
+
+_SYSTEM_FOLDERS = ("/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/")
+_VERSION = re.compile(r"[0-9][0-9.]*")
+_SUBCOMMAND = re.compile(r"[a-z][a-z0-9:_-]*")
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that speaks about an invocation."""
+
+    rule: CommandRule
+    certain: bool
+    """False where a word that is only known at run time could make it so."""
+
+
+class CommandTable:
+    """The command rules of a policy, by the name of the program."""
+
+    def __init__(self, rules: Iterable[CommandRule], *, home: str | None = None) -> None:
+        self._rules: dict[str, list[CommandRule]] = {}
+        for rule in rules:
+            prepared = rule if home is None else _at_home(rule, home)
+            for name in rule.prefix[0]:
+                self._rules.setdefault(name, []).append(prepared)
+
+    def hits(self, invocation: Invocation) -> Iterator[Hit]:
+        """Every rule that hits, in no order that matters."""
+        program = invocation.program
+        names = {program, _unversioned(program)}
+        for name in names:
+            for rule in self._rules.get(name, ()):
+                certain = _match(rule, name, invocation)
+                if certain is not None:
+                    yield Hit(rule=rule, certain=certain)
+
+
+def hits_rule(rule: CommandRule, invocations: Iterable[Invocation]) -> bool:
+    """Whether one rule hits any of these."""
+    table = CommandTable((rule,))
+    return any(True for invocation in invocations for _ in table.hits(invocation))
+
+
+def _at_home(rule: CommandRule, home: str) -> CommandRule:
+    """The rule with `~` as the shell expands it."""
+    if not any(word.startswith("~") for position in rule.prefix for word in position):
+        return rule
+    prefix = tuple(
+        (*position, *(home + word[1:] for word in position if word == "~" or word.startswith("~/")))
+        for position in rule.prefix
+    )
+    return msgspec.structs.replace(rule, prefix=prefix)
+
+
+def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | None:
+    """Whether a rule hits for certain, perhaps, or (nothing) not at all."""
+    arguments = invocation.words[1:]
+    if rule.verdict is Verdict.ALLOW:
+        return _exactly(rule, invocation.words[0], arguments)
+    anywhere = [_option_at(position, arguments) for position in rule.prefix[1:]]
+    needed = [position for position, found in zip(rule.prefix[1:], anywhere, strict=True) if not found]
+    if any(word.startswith("-") for position in needed for word in position if len(position) == 1):
+        return None
+    outcomes = set(_follow(needed, arguments, program, 0))
+    return True if True in outcomes else False if outcomes else None
+
+
+def _exactly(rule: CommandRule, name: Word, arguments: Sequence[Word]) -> bool | None:
+    # SECURITY: a program in the workspace must not inherit the good name of the one it is called after.
+    text = name.text or ""
+    if "/" in text and not text.startswith(_SYSTEM_FOLDERS):
+        return None
+    if len(arguments) < len(rule.prefix) - 1:
+        return None
+    pairs = zip(rule.prefix[1:], arguments, strict=False)
+    return True if all(word.text in position and not word.glob for position, word in pairs) else None
+
+
+def _follow(needed: Sequence[tuple[str, ...]], words: Sequence[Word], program: str, skipped: int) -> Iterator[bool]:
+    """Ways in which the needed words follow one another, each certain or not."""
+    if not needed:
+        yield True
+        return
+    if not words or skipped > MAX_SKIPPED:
+        return
+    first, rest = words[0], words[1:]
+    if first.text is not None and first.text.startswith(("-", "+")) and first.text not in needed[0]:
+        for width in _widths(first.text, program):
+            yield from _follow(needed, words[width:], program, skipped + 1)
+        return
+    certain = _is_word(needed[0], first)
+    if certain is not None:
+        yield from (certain and later for later in _follow(needed[1:], rest, "", skipped + 1))
+
+
+def _widths(option: str, program: str) -> tuple[int, ...]:
+    """How many words an option may take up: both where it is not known."""
+    known = BEFORE_SUBCOMMAND.get(program)
+    name, equals, _ = option.partition("=")
+    if equals or option == "--":
+        return (1,)
+    if known is not None:
+        if name in known.flags:
+            return (1,)
+        if name in known.values:
+            return (2,)
+        if any(len(short) == 2 and option.startswith(short) for short in known.values) and not option.startswith("--"):
+            return (1,)
+    return (1, 2)
+
+
+def _is_word(position: tuple[str, ...], word: Word) -> bool | None:
+    if word.text is None:
+        return False if any(_SUBCOMMAND.fullmatch(name) for name in position) else None
+    if word.text in position:
+        return True
+    if word.glob and any(fnmatch.fnmatchcase(name, word.text) for name in position):
+        return False
+    return None
+
+
+def _option_at(position: tuple[str, ...], arguments: Sequence[Word]) -> bool:
+    """Whether a position that names options is met by any argument in front of `--`."""
+    wanted = [word for word in position if word.startswith("-")]
+    if not wanted:
+        return False
+    for word in arguments:
+        if word.text == "--":
+            return False
+        if word.text is not None and any(_is_option(option, word.text) for option in wanted):
+            return True
+    return False
+
+
+def _is_option(option: str, text: str) -> bool:
+    if text == option:
+        return True
+    name = text.partition("=")[0]
+    if option.startswith("--"):
+        return name == option or (len(name) > 4 and name.startswith("--") and option.startswith(name))
+    return len(option) == 2 and text.startswith("-") and not text.startswith("--") and option[1] in text[1:]
+
+
+def _unversioned(program: str) -> str:
+    """`python3.11` as `python3`, `pip3` as `pip`: rules name programs without what differs between machines."""
+    stem = program.rstrip("0123456789.")
+    version = program[len(stem) :]
+    return stem if stem and version and _VERSION.fullmatch(version) else program

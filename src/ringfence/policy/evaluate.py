@@ -1,0 +1,151 @@
+"""The decision about an action: every rule that speaks about it, the strictest verdict, and all the reasons.
+
+Pure and total. It never raises: an error in here is a deny that says so. `policy explain` and enforcement both come
+through `Evaluator.evaluate`; there is no second way to judge.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from ringfence.model.action import (
+    Action,
+    CommandAction,
+    ConnectAction,
+    Effect,
+    FileAction,
+    McpAction,
+    OpaqueAction,
+)
+from ringfence.model.decision import Decision, Reason, Risk, Verdict
+from ringfence.model.host_pattern import HostPattern, Network
+from ringfence.policy.advice import message, next_steps
+from ringfence.policy.effective import Policy
+from ringfence.policy.judges.command import CommandJudge
+from ringfence.policy.judges.connect import ConnectJudge
+from ringfence.policy.judges.file import FileJudge
+from ringfence.policy.judges.finding import Finding
+
+logger = logging.getLogger(__name__)
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a policy is applied: what `~` and `:workspace` mean."""
+
+    home: str
+    workspace: str
+
+
+class Evaluator:
+    """One policy, compiled for one home and workspace."""
+
+    def __init__(self, policy: Policy, context: Context) -> None:
+        self.policy = policy
+        self.context = context
+        self._files = FileJudge(policy, home=context.home, workspace=context.workspace)
+        self._connections = ConnectJudge(policy)
+        self._commands = CommandJudge(policy, self._files, home=context.home)
+
+    def evaluate(self, action: Action) -> Decision:
+        """The decision about an action, whatever it holds."""
+        try:
+            return self._decide(action, self._judge(action))
+        except (Exception, RecursionError) as error:  # an error is a deny, in this one place
+            logger.exception("evaluation failed")
+            return self._failed(action, error)
+
+    def needs_request(self, host: str, port: int) -> bool:
+        """Whether the verdict about a destination depends on the HTTP method or path, so that waiting to see them is
+        worth while."""
+        try:
+            return self._connections.needs_request(host, port)
+        except ValueError:
+            return False
+
+    def _judge(self, action: Action) -> Finding:
+        match action:
+            case CommandAction():
+                return self._commands.judge(action)
+            case FileAction():
+                return self._files.judge(action)
+            case ConnectAction():
+                return self._connections.judge(action)
+            case McpAction():
+                text = f"tool `{action.tool}` of MCP server `{action.server}` runs inside the sandbox, which holds it"
+                return Finding(reasons=(_built_in("mcp.default", Verdict.ALLOW, text),))
+            case OpaqueAction():
+                text = f"tool `{action.tool}` is not known; it runs inside the sandbox, which holds it"
+                return Finding(reasons=(_built_in("tools.default", Verdict.ALLOW, text),), opaque=True)
+
+    def _decide(self, action: Action, finding: Finding) -> Decision:
+        reasons = strictest_first(finding.reasons)
+        verdict = reasons[0].verdict if reasons else Verdict.DENY
+        return Decision(
+            verdict=verdict,
+            action=action,
+            reasons=reasons,
+            policy=self.policy.digest,
+            risk=_risk(verdict, finding),
+            effects=tuple(dict.fromkeys(finding.effects)),
+            opaque=finding.opaque,
+            message=message(action, verdict, reasons),
+            next_steps=next_steps(action, verdict, reasons),
+        )
+
+    def _failed(self, action: Action, error: BaseException) -> Decision:
+        text = f"it could not be judged because of an error in Ringfence: {type(error).__name__}"
+        reason = _built_in("evaluate.error", Verdict.DENY, text)
+        return Decision(
+            verdict=Verdict.DENY,
+            action=action,
+            reasons=(reason,),
+            policy=self.policy.digest,
+            risk=Risk.HIGH,
+            opaque=True,
+            message=f"denied: {text}",
+            next_steps=("report this with the command and `ringfence --version`",),
+        )
+
+
+def evaluate(policy: Policy, action: Action, *, context: Context) -> Decision:
+    """The decision of a policy about one action. Whoever has many keeps an `Evaluator`."""
+    return Evaluator(policy, context).evaluate(action)
+
+
+def declared_networks(policy: Policy) -> tuple[Network, ...]:
+    """The addresses and ranges that allowing or asking rules name: there, a private address is what was meant."""
+    patterns = (
+        HostPattern.parse(text)
+        for rule in policy.network.rules
+        if rule.verdict is not Verdict.DENY
+        for text in rule.hosts
+    )
+    return tuple(dict.fromkeys(pattern.network for pattern in patterns if pattern.network is not None))
+
+
+def strictest_first(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Every reason once, deny before ask before allow; among equals by rule, so that the order of rules never shows."""
+    unique = dict.fromkeys(reasons)
+    return tuple(
+        sorted(unique, key=lambda reason: (-reason.verdict.strictness, reason.rule, reason.source, reason.text))
+    )
+
+
+def _built_in(rule: str, verdict: Verdict, text: str) -> Reason:
+    return Reason(rule=rule, layer="built-in", source="ringfence", verdict=verdict, text=text)
+
+
+def _risk(verdict: Verdict, finding: Finding) -> Risk:
+    match verdict:
+        case Verdict.DENY:
+            return Risk.HIGH
+        case Verdict.ASK:
+            return Risk.HIGH if finding.opaque else Risk.MEDIUM
+        case Verdict.ALLOW:
+            return Risk.LOW
+
+
+__all__ = ["Context", "Effect", "Evaluator", "declared_networks", "evaluate", "strictest_first"]

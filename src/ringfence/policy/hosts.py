@@ -1,0 +1,72 @@
+"""Which host rules speak about a destination: one walk over the labels of the name, whatever the number of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from ringfence.model.host import Host
+from ringfence.model.host_pattern import HostPattern, Network, PatternKind
+from ringfence.policy.effective import HostRule
+
+Entry = tuple[int | None, HostRule]
+"""A port, or nothing for every port, and the rule."""
+
+
+class HostTable:
+    """The host rules of a policy."""
+
+    def __init__(self, rules: Iterable[HostRule]) -> None:
+        self._exact: dict[str, list[Entry]] = {}
+        self._below: dict[str, list[Entry]] = {}
+        self._any: list[Entry] = []
+        # By IP version and prefix length, so that a look-up costs one probe for each length in use.
+        self._ranges: dict[tuple[int, int], dict[int, list[Entry]]] = {}
+        for rule in rules:
+            for text in rule.hosts:
+                self._add(HostPattern.parse(text), rule)
+
+    def _add(self, pattern: HostPattern, rule: HostRule) -> None:
+        entry = (pattern.port, rule)
+        match pattern.kind:
+            case PatternKind.ANY:
+                self._any.append(entry)
+            case PatternKind.EXACT:
+                self._exact.setdefault(pattern.name, []).append(entry)
+            case PatternKind.SUBDOMAINS:
+                self._below.setdefault(pattern.name, []).append(entry)
+            case PatternKind.DOMAIN:
+                self._exact.setdefault(pattern.name, []).append(entry)
+                self._below.setdefault(pattern.name, []).append(entry)
+            case PatternKind.NETWORK:
+                assert pattern.network is not None
+                self._add_range(pattern.network, entry)
+
+    def _add_range(self, network: Network, entry: Entry) -> None:
+        ranges = self._ranges.setdefault((network.version, network.prefixlen), {})
+        ranges.setdefault(int(network.network_address), []).append(entry)
+
+    def rules(self, host: Host, port: int) -> tuple[HostRule, ...]:
+        """Every rule that names the destination, each once."""
+        entries = [*self._any, *self._named(host)]
+        found = {id(rule): rule for only, rule in entries if only is None or only == port}
+        return tuple(found.values())
+
+    def _named(self, host: Host) -> list[Entry]:
+        if host.address is not None:
+            return self._covering(host.address)
+        found = list(self._exact.get(host.name, ()))
+        at = host.name.find(".")
+        while at >= 0:
+            found.extend(self._below.get(host.name[at + 1 :], ()))
+            at = host.name.find(".", at + 1)
+        return found
+
+    def _covering(self, text: str) -> list[Entry]:
+        address = ip_address(text)
+        value, bits = int(address), address.max_prefixlen
+        found: list[Entry] = []
+        for (version, length), ranges in self._ranges.items():
+            if version == address.version:
+                found.extend(ranges.get(value >> (bits - length) << (bits - length), ()))
+        return found

@@ -1,0 +1,36 @@
+"""`[filesystem]`: which paths can be read, written, or neither."""
+
+from __future__ import annotations
+
+from ringfence.policy.effective import Access, PathRule
+from ringfence.policy.layers import Layer
+from ringfence.policy.paths import check_pattern
+from ringfence.policy.schema import Table
+
+MAX_PATHS = 10_000
+
+
+def rules(table: Table, layer: Layer) -> tuple[PathRule, ...]:
+    """The path rules of a document, in no order that matters."""
+    found: list[PathRule] = []
+    for access in Access:
+        if layer is Layer.REQUIREMENTS and access is not Access.DENY and table.has(access.value):
+            table.fault(
+                access.value, f"`{access.value}` opens a path, and requirements only tighten; write it in `policy.toml`"
+            )
+        found.extend(_paths(table, access))
+    table.finish()
+    if len(found) > MAX_PATHS:
+        table.faults.add(table.path, f"`filesystem` has {len(found)} paths; the limit is {MAX_PATHS} in one file")
+    return tuple(found)
+
+
+def _paths(table: Table, access: Access) -> list[PathRule]:
+    found = []
+    for path, pattern in table.take_texts(access.value):
+        fault = check_pattern(pattern)
+        if fault:
+            table.faults.add(path, fault)
+        else:
+            found.append(PathRule(pattern=pattern, access=access, origin=table.faults.origin(path)))
+    return found

@@ -1,0 +1,147 @@
+"""The first program of a sandbox: builds it around itself, step by step, and ends as its process 1.
+
+Started as a fresh interpreter, so that nothing of the session's memory is in it. Everything it needs is imported before
+the host's files disappear. A step that fails ends everything, with the step's name as the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket
+from typing import cast
+
+from ringfence.sandbox import landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
+from ringfence.sandbox.supervisor import Supervisor
+
+CONTROL = 3
+"""The descriptor of the control socket."""
+
+Layout = dict[str, object]
+
+
+def main() -> None:
+    """Build the sandbox and serve it until the session ends."""
+    syscalls.close_range(CONTROL + 1)
+    control = socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL)
+    os.set_inheritable(CONTROL, False)
+    progress = ["read the layout"]
+    try:
+        layout, _ = wire.receive_request(control)
+        if layout is None:
+            os._exit(0)
+        _build(control, layout, progress)
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
+        number = error.errno if isinstance(error, OSError) else 0
+        text = error.strerror if isinstance(error, OSError) else repr(error)
+        wire.send(control, f"failed {number or 0} {progress[-1]}: {text}".encode(errors="replace"))
+        os._exit(70)
+
+
+def _build(control: socket, layout: Layout, progress: list[str]) -> None:
+    inside_uid, inside_gid = cast(int, layout["uid"]), cast(int, layout["gid"])
+    progress.append("landlock")
+    abi = landlock.version()
+    program = seccomp.prepare()
+    progress.append("namespaces")
+    namespaces.enter_outer(inside_uid, inside_gid)
+    reader, writer = os.pipe()
+    progress.append("process 1")
+    child = os.fork()
+    if child:
+        _stand_by(control, child, reader)
+    os.close(writer)
+    progress.append("network")
+    sockets, facts = _network(cast("list[int]", layout["host_ports"]))
+    progress.append("files")
+    notices = _files(layout)
+    progress.append("hook socket")
+    sockets["hook"] = listeners.hook()
+    progress.append("privileges")
+    _seal(cast(str, layout["hostname"]), inside_uid, inside_gid)
+    progress.append("rules")
+    rules = landlock.Ruleset(abi, tuple(cast("list[str]", layout["writable"])), ("/dev",))
+    facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
+    lines = [" ".join(sockets)]
+    lines += [f"fact {name} {value}" for name, value in facts]
+    lines += [f"notice {text}" for text in notices]
+    descriptors = tuple(each.fileno() for each in sockets.values())
+    wire.send(control, ("ready " + "\n".join(lines)).encode(errors="replace")[: wire.PACKET], descriptors)
+    for each in sockets.values():
+        each.close()
+    Supervisor(control, reader, rules, program).serve()
+
+
+def _stand_by(control: socket, child: int, reader: int) -> None:
+    # The writing end of the pipe stays open here and nowhere else: when this process dies, process 1 sees the end of
+    # it.
+    control.close()
+    os.close(reader)
+    namespaces.drop_capabilities()
+    namespaces.hide_memory()
+    _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, str]]]:
+    netlink.loopback_up()
+    ipv6 = netlink.take_every_address()
+    netlink.redirect_tcp(listeners.CAPTURE_PORT)
+    return listeners.network(host_ports, ipv6=ipv6), [("capture", "all tcp, v4 and v6" if ipv6 else "all tcp, v4")]
+
+
+def _files(layout: Layout) -> list[str]:
+    binds = cast("list[tuple[str, str, bool, bool]]", layout["binds"])
+    private = cast("list[tuple[str, int, str]]", layout["private"])
+    workspace = cast(str, layout["workspace"])
+    root = mounts.Root()
+    sources = mounts.open_sources(binds, root.notices)
+    devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
+    root.begin()
+    mounts.private_proc(root)
+    mounts.private_devices(root, devices, cast(str, layout["shared_memory"]))
+    work: list[tuple[str, tuple[int, bool] | tuple[int, str]]] = [(target, (fd, rw)) for fd, target, rw in sources]
+    work += [(path, (mode, size)) for path, mode, size in private]
+    for target, what in sorted(work, key=lambda each: each[0].count("/")):
+        number, detail = what
+        if isinstance(detail, str):
+            options = {"mode": f"{number:o}", "size": detail, "nr_inodes": "500000"}
+            root.filesystem(target, "tmpfs", syscalls.NOSUID | syscalls.NODEV, options)
+        else:
+            root.bind(number, target, writable=detail)
+            os.close(number)
+    root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
+    for path, target in cast("list[tuple[str, str]]", layout["links"]):
+        root.link(path, target)
+    for path, content, mode in cast("list[tuple[str, bytes, int]]", layout["files"]):
+        root.write(path, content, mode)
+    _protect(root, workspace, layout)
+    root.seal("/dev")
+    root.enter()
+    return root.notices
+
+
+def _protect(root: mounts.Root, workspace: str, layout: Layout) -> None:
+    for name in cast("list[str]", layout["pinned"]):
+        root.rebind(f"{workspace}/{name}", 0)
+    for name in cast("list[str]", layout["read_only"]):
+        root.rebind(f"{workspace}/{name}", syscalls.RDONLY)
+    for name, with_what in cast("list[tuple[str, str]]", layout["stubs"]):
+        root.cover(f"{workspace}/{name}", with_what)
+    for path in cast("list[str]", layout["masked"]):
+        try:
+            root.cover(path)
+        except OSError as error:
+            if error.errno not in (2, 20):
+                raise
+
+
+def _seal(hostname: str, inside_uid: int, inside_gid: int) -> None:
+    syscalls.checked(syscalls.LIBC.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hooks = syscalls.open_plain(os.path.dirname(listeners.HOOK_PATH))
+    syscalls.set_attributes(hooks, syscalls.RDONLY, recursive=False, what="seal the hook folder")
+    os.close(hooks)
+    namespaces.enter_inner(inside_uid, inside_gid)
+    namespaces.drop_capabilities()
+    namespaces.hide_memory()

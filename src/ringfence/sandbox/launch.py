@@ -1,0 +1,318 @@
+"""Starts a sandbox and speaks with its process 1: the session's side of the control socket. asyncio, and no policy.
+
+A sandbox ends when it is closed, when this process dies, or when either process of its own does; then nothing inside is
+left, and its listeners have nobody to serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable
+from ringfence.sandbox import wire
+from ringfence.sandbox.interpreter import start
+from ringfence.sandbox.plan import Plan
+from ringfence.sandbox.probe import fix_for
+from ringfence.sandbox.survey import survey
+
+_BUFFER = 1 << 18
+_START_SECONDS = 20.0
+_CLOSE_SECONDS = 5.0
+_ENOENT, _EACCES = 2, 13
+
+
+class Pty(msgspec.Struct, frozen=True, kw_only=True):
+    """A terminal of the sandbox's own. The session reads, writes and resizes the master, and closes it."""
+
+    master: int
+    name: str
+    """Its path inside."""
+
+
+class Command:
+    """A command that was started inside."""
+
+    def __init__(self, sandbox: Sandbox, number: int, pid: int, ended: asyncio.Future[int]) -> None:
+        self.pid = pid
+        """The process id inside the sandbox."""
+        self._sandbox = sandbox
+        self._number = number
+        self._ended = ended
+
+    async def wait(self) -> int:
+        """The exit code; 128+N when signal N ended it. `SandboxLost` if the sandbox ended first."""
+        return await asyncio.shield(self._ended)
+
+    def signal(self, signum: int) -> None:
+        """Send a signal to the command's process group; nothing happens when it has ended."""
+        self._sandbox.request({"op": "signal", "id": 0, "command": self._number, "signal": int(signum)})
+
+
+class Sandbox:
+    """A running sandbox."""
+
+    def __init__(self, launcher: int, control: socket.socket, on_lost: Callable[[], None] | None) -> None:
+        self.listeners: Mapping[str, socket.socket] = {}
+        """`proxy`, `capture4`, `capture6`, `dns_udp`, `dns_tcp`, `dns_udp6`, `dns_tcp6`, `hook`, `host:PORT`,
+        `host6:PORT`: non-blocking, bound inside, to be served outside. Those of IPv6 only where the kernel has it."""
+        self.enforcement: tuple[tuple[str, str], ...] = ()
+        """What the kernel gave, for the record."""
+        self.notices: tuple[str, ...] = ()
+        """What the user has to be told."""
+        self._launcher = launcher
+        self._control = control
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._answers: dict[int, asyncio.Future[tuple[str, tuple[int, ...]]]] = {}
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._last = 0
+        self._closed = False
+        self._lost = False
+        self._release: Callable[[], None] = lambda: None
+
+    @classmethod
+    async def start(cls, plan: Plan, *, on_lost: Callable[[], None] | None = None) -> Sandbox:
+        """Start a sandbox. `SandboxUnavailable` names the step that failed; then nothing is left behind.
+
+        `on_lost` is called once, if the sandbox ends without having been closed.
+        """
+        # The launcher first: its interpreter starts while this process looks at the disk.
+        launcher, control = _spawn_launcher()
+        sandbox = cls(launcher, control, on_lost)
+        try:
+            sandbox._loop.add_reader(control.fileno(), sandbox._receive)
+            surveyed = survey(plan, str(launcher))
+            sandbox._release = surveyed.release
+            wire.send_request(control, surveyed.layout)
+            async with asyncio.timeout(_START_SECONDS):
+                await sandbox._ready
+        except BaseException as error:
+            await sandbox.close()
+            if isinstance(error, TimeoutError | OSError):
+                raise SandboxUnavailable(f"the sandbox did not start: {error or 'no answer'}") from error
+            raise
+        sandbox.notices = (*surveyed.notices, *sandbox.notices)
+        return sandbox
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin: int | Pty,
+        stdout: int | Pty,
+        stderr: int | Pty,
+        umask: int = 0o022,
+    ) -> Command:
+        """Start a command. The program is looked up inside, with the PATH of `env`.
+
+        A stream is a descriptor, which stays the caller's to close, or a terminal, which becomes the controlling one.
+        """
+        descriptors: list[int] = []
+        streams: list[int | str] = []
+        for stream in (stdin, stdout, stderr):
+            if isinstance(stream, Pty):
+                streams.append(stream.name)
+            else:
+                streams.append(len(descriptors))
+                descriptors.append(stream)
+        number = self._next()
+        ended: asyncio.Future[int] = self._loop.create_future()
+        self._ends[number] = ended
+        request: dict[str, object] = {"op": "spawn", "argv": list(argv), "env": dict(env), "cwd": cwd, "umask": umask}
+        try:
+            answer, _ = await self._ask(number, {**request, "streams": streams}, tuple(descriptors))
+        except BaseException:
+            self._ends.pop(number, None)
+            raise
+        return Command(self, number, int(answer), ended)
+
+    async def open_pty(self, rows: int, columns: int) -> Pty:
+        """Open a terminal of the sandbox's own."""
+        answer, descriptors = await self._ask(self._next(), {"op": "pty", "rows": rows, "columns": columns}, ())
+        return Pty(master=descriptors[0], name=answer)
+
+    def request(self, request: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
+        """Send a request to process 1."""
+        if self._lost or self._closed:
+            return
+        try:
+            wire.send_request(self._control, request, descriptors)
+        except BlockingIOError as error:
+            raise SandboxLost("the sandbox's process 1 does not take requests") from error
+        except OSError:
+            self._lose()
+
+    async def close(self) -> None:
+        """End everything inside, wait for it, and remove what was left on the host. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._control.fileno())
+        self._control.close()
+        for listener in self.listeners.values():
+            listener.close()
+        await _reap(self._launcher)
+        self._fail_everything()
+        self._release()
+
+    def _next(self) -> int:
+        self._last += 1
+        return self._last
+
+    async def _ask(
+        self, number: int, request: dict[str, object], descriptors: tuple[int, ...]
+    ) -> tuple[str, tuple[int, ...]]:
+        if self._lost or self._closed:
+            raise SandboxLost("the sandbox has ended")
+        answer: asyncio.Future[tuple[str, tuple[int, ...]]] = self._loop.create_future()
+        self._answers[number] = answer
+        try:
+            self.request({**request, "id": number}, descriptors)
+            return await answer
+        finally:
+            self._answers.pop(number, None)
+
+    def _receive(self) -> None:
+        try:
+            data, descriptors = wire.receive(self._control)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", ()
+        if not data:
+            self._lose()
+            return
+        word, _, rest = data.decode(errors="replace").partition(" ")
+        match word:
+            case "ready":
+                self._take_listeners(rest, descriptors)
+            case "failed":
+                if not self._ready.done():
+                    self._ready.set_exception(_failed(rest))
+            case "exit":
+                number, _, code = rest.partition(" ")
+                ended = self._ends.pop(int(number), None)
+                if ended is not None and not ended.done():
+                    ended.set_result(int(code))
+            case _:
+                self._take_answer(word, rest, descriptors)
+
+    def _take_answer(self, word: str, rest: str, descriptors: tuple[int, ...]) -> None:
+        number, _, text = rest.partition(" ")
+        answer = self._answers.get(int(number))
+        if answer is None or answer.done():
+            for descriptor in descriptors:
+                os.close(descriptor)
+        elif word == "refused":
+            answer.set_exception(_refused(text))
+        else:
+            answer.set_result((text, descriptors))
+
+    def _take_listeners(self, text: str, descriptors: tuple[int, ...]) -> None:
+        names, *lines = text.split("\n")
+        self.listeners = {
+            name: socket.socket(fileno=each) for name, each in zip(names.split(), descriptors, strict=True)
+        }
+        for listener in self.listeners.values():
+            listener.setblocking(False)
+        facts = [line.split(" ", 2) for line in lines if line.startswith("fact ")]
+        self.enforcement = (("tier", "A"), *((name, value) for _, name, value in facts))
+        self.notices = tuple(line[7:] for line in lines if line.startswith("notice "))
+        self._ready.set_result(None)
+
+    def _lose(self) -> None:
+        if self._lost or self._closed:
+            return
+        self._lost = True
+        self._loop.remove_reader(self._control.fileno())
+        self._fail_everything()
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def _fail_everything(self) -> None:
+        lost: RingfenceError = SandboxLost("the sandbox ended")
+        _fail(self._ready, SandboxUnavailable("the sandbox ended while it was being set up"))
+        for answer in self._answers.values():
+            _fail(answer, lost)
+        for ended in self._ends.values():
+            _fail(ended, lost)
+        self._ends.clear()
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        # Nobody may be waiting, which is no fault worth a warning.
+        future.exception()
+
+
+@contextlib.asynccontextmanager
+async def launch(plan: Plan, *, on_lost: Callable[[], None] | None = None) -> AsyncIterator[Sandbox]:
+    """A sandbox for the length of a block."""
+    sandbox = await Sandbox.start(plan, on_lost=on_lost)
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+def _spawn_launcher() -> tuple[int, socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for each in (ours, theirs):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+    ours.setblocking(False)
+    try:
+        pid = start("inside", {3: theirs.fileno()})
+    except OSError as error:
+        ours.close()
+        raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
+    finally:
+        theirs.close()
+    return pid, ours
+
+
+async def _reap(pid: int) -> None:
+    loop = asyncio.get_running_loop()
+    handle = os.pidfd_open(pid)
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(handle, _mark, ended)
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await ended
+    except TimeoutError:
+        os.kill(pid, 9)
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+        os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended already
+
+
+def _mark(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _failed(text: str) -> SandboxUnavailable:
+    number, _, what = text.partition(" ")
+    step = what.partition(":")[0]
+    remedy = "`ringfence doctor` shows what this machine can enforce, and how to get the rest"
+    if step in ("landlock", "namespaces"):
+        remedy = f"{fix_for(step)}; {remedy}"
+    return SandboxUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
+
+
+def _refused(text: str) -> RingfenceError:
+    number, _, what = text.partition(" ")
+    if int(number) in (_ENOENT, _EACCES):
+        return ProgramNotFound(what, remedy="check the name, and that the program lies on PATH or in a readable folder")
+    return SandboxUnavailable(f"the command was not started: {what}")

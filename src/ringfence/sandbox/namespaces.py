@@ -1,0 +1,70 @@
+"""The two nested user namespaces of a sandbox, and the way to no capabilities.
+
+The outer one owns the mounts and the network and is left behind before anything foreign runs; in the inner one nothing
+has rights over them.
+"""
+
+from __future__ import annotations
+
+import os
+from _struct import pack
+
+from ringfence.sandbox import syscalls
+from ringfence.sandbox.syscalls import prctl
+
+_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 24, 28, 38, 47
+_SECUREBITS_LOCKED = 0xEF
+"""No root privileges, no keeping or raising of capabilities, and no way back."""
+_MAX_USER_NAMESPACES = "/proc/sys/user/max_user_namespaces"
+
+
+def enter_outer(inside_uid: int, inside_gid: int) -> None:
+    """Leave the host's namespaces, as one user only."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        os.setgroups([])
+    kinds = syscalls.NEWNET | syscalls.NEWNS | syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS | syscalls.NEWCGROUP
+    syscalls.unshare(syscalls.NEWUSER | kinds, "new namespaces")
+    _map(inside_uid, uid, inside_gid, gid)
+    syscalls.checked(syscalls.LIBC.mount(b"none", b"/", None, 0x4000 | 0x40000, None), "make the mounts private")
+    # One namespace may still follow: the inner one. Everything below it finds the number used up.
+    _write(_MAX_USER_NAMESPACES, "1")
+
+
+def enter_inner(inside_uid: int, inside_gid: int) -> None:
+    """Leave the outer user namespace, which owns the mounts and the network."""
+    syscalls.unshare(syscalls.NEWUSER, "inner user namespace")
+    _map(inside_uid, inside_uid, inside_gid, inside_gid)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability in every set, and every way to get one."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        last = int(file.read())
+    prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
+    for capability in range(last + 1):
+        prctl(_PR_CAPBSET_DROP, capability, what="empty the bounding set")
+    prctl(_PR_SET_SECUREBITS, _SECUREBITS_LOCKED, what="lock the secure bits")
+    syscalls.call(syscalls.older("capset"), pack("=Ii", 0x20080522, 0), bytes(24), what="drop capabilities")
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
+
+
+def hide_memory() -> None:
+    """Nobody of the same user may look into this process."""
+    prctl(_PR_SET_DUMPABLE, 0, what="hide the memory")
+
+
+def _map(inside_uid: int, uid: int, inside_gid: int, gid: int) -> None:
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{inside_uid} {uid} 1")
+    _write("/proc/self/gid_map", f"{inside_gid} {gid} 1")
+
+
+def _write(path: str, text: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, f"write `{path}`: {error.strerror}") from error
+    finally:
+        os.close(file)

@@ -1,0 +1,198 @@
+"""Place holders for control files that do not exist: made on the host for as long as a session needs them, then
+removed.
+
+A mount needs something to lie on. The place holder is an empty folder, or a file of known content; the last session
+in a workspace removes it, and what a killed session left is swept up by the next one or by whoever calls `sweep`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ringfence.sandbox.syscalls import open_beneath, open_plain
+
+_MANIFEST, _LOCK = "stubs.json", "stubs.lock"
+
+
+class Stub(msgspec.Struct, frozen=True, kw_only=True):
+    """One place holder."""
+
+    workspace: str
+    name: str
+    """Relative to the workspace."""
+    content: str | None
+    """None for a folder."""
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """A place holder and the sessions that need it."""
+
+    stub: Stub
+    users: list[tuple[int, int, str]]
+    """Process id, its start time, and a name for the sandbox."""
+
+
+def claim(state: str, wanted: list[Stub], user: str) -> tuple[tuple[Stub, ...], Callable[[], None]]:
+    """Make the place holders that are missing; gives those that stand, ours or shared, and what releases them."""
+    owner = (os.getpid(), _started(os.getpid()) or 0, user)
+    with _manifest(state) as entries:
+        _sweep(entries)
+        standing = []
+        for stub in wanted:
+            entry = next((each for each in entries if each.stub == stub), None)
+            if entry is not None:
+                entry.users.append(owner)
+                standing.append(stub)
+            elif not _exists(stub):
+                entries.append(Entry(stub=stub, users=[owner]))
+                standing.append(stub)
+        # INVARIANT: what is made on the host stands in the manifest before it is made, so that no crash can hide it.
+        _write(state, entries)
+        made = tuple(stub for stub in standing if _make(stub))
+        refused = set(standing) - set(made)
+        entries[:] = [entry for entry in entries if entry.stub not in refused]
+    return made, lambda: _release(state, owner)
+
+
+def standing(state: str, workspace: str) -> frozenset[str]:
+    """The names in a workspace that are place holders now, so that nobody takes them for the user's own."""
+    with _manifest(state) as entries:
+        return frozenset(entry.stub.name for entry in entries if entry.stub.workspace == workspace)
+
+
+def sweep(state: str) -> int:
+    """Remove the place holders of sessions that are gone. Safe at any time and from any process of the user."""
+    if not os.path.exists(os.path.join(state, _MANIFEST)):
+        return 0
+    with _manifest(state) as entries:
+        before = len(entries)
+        _sweep(entries)
+        return before - len(entries)
+
+
+def _release(state: str, owner: tuple[int, int, str]) -> None:
+    with _manifest(state) as entries:
+        for entry in entries:
+            entry.users = [user for user in entry.users if user != owner]
+        _sweep(entries)
+
+
+def _sweep(entries: list[Entry]) -> None:
+    for entry in entries:
+        entry.users = [user for user in entry.users if _started(user[0]) == user[1]]
+    gone = [entry for entry in entries if not entry.users]
+    # Deepest first, so that a folder is empty when its turn comes.
+    for entry in sorted(gone, key=lambda each: -each.stub.name.count("/")):
+        _remove(entry.stub)
+    entries[:] = [entry for entry in entries if entry.users]
+
+
+@contextlib.contextmanager
+def _manifest(state: str) -> Iterator[list[Entry]]:
+    os.makedirs(state, mode=0o700, exist_ok=True)
+    lock = os.open(os.path.join(state, _LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = _read(state)
+        yield entries
+        _write(state, entries)
+    finally:
+        os.close(lock)
+
+
+def _read(state: str) -> list[Entry]:
+    try:
+        with open(os.path.join(state, _MANIFEST), "rb") as file:
+            return msgspec.json.decode(file.read(), type=list[Entry])
+    except FileNotFoundError:
+        return []
+
+
+def _write(state: str, entries: list[Entry]) -> None:
+    path = os.path.join(state, _MANIFEST)
+    with open(path + ".new", "wb") as file:
+        file.write(msgspec.json.encode(entries))
+    os.replace(path + ".new", path)
+
+
+def _started(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _parent(stub: Stub) -> Iterator[tuple[int, str]]:
+    workspace = open_plain(stub.workspace, os.O_PATH | os.O_DIRECTORY)
+    try:
+        folder = open_beneath(workspace, os.path.dirname(stub.name) or ".", os.O_PATH | os.O_DIRECTORY)
+    finally:
+        os.close(workspace)
+    try:
+        yield folder, os.path.basename(stub.name)
+    finally:
+        os.close(folder)
+
+
+def _exists(stub: Stub) -> bool:
+    try:
+        with _parent(stub) as (folder, name):
+            os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _make(stub: Stub) -> bool:
+    try:
+        with _parent(stub) as (folder, name):
+            if stub.content is None:
+                os.mkdir(name, 0o755, dir_fd=folder)
+                return True
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags, 0o644, dir_fd=folder), "w") as file:
+                file.write(stub.content)
+            return True
+    except FileExistsError:
+        return _is_ours(stub)
+    except OSError:
+        # Where the user may not make it, nothing inside may either.
+        return False
+
+
+def _is_ours(stub: Stub) -> bool:
+    with _parent(stub) as (folder, name):
+        if stub.content is None:
+            try:
+                opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            except OSError:
+                return False
+            try:
+                return not os.listdir(opened)
+            finally:
+                os.close(opened)
+        try:
+            opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError:
+            return False
+        with os.fdopen(opened, "rb") as file:
+            return file.read(64) == stub.content.encode()
+
+
+def _remove(stub: Stub) -> None:
+    # SECURITY: only ever an empty folder, or a file that still has the content we gave it; by descriptor, so that a
+    # folder swapped for a link leads nowhere.
+    with contextlib.suppress(OSError), _parent(stub) as (folder, name):
+        if stub.content is None:
+            os.rmdir(name, dir_fd=folder)
+        elif _is_ours(stub):
+            os.unlink(name, dir_fd=folder)

@@ -1,0 +1,241 @@
+"""Process 1 of a sandbox: starts commands on the session's word, reaps everything, reports how commands ended.
+
+Lives until the session or the launcher is gone; then the kernel ends everything inside with it. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an enum of every signal at start
+import _thread
+import fcntl
+import gc
+import os
+import select
+from _socket import socket
+from _struct import pack, unpack
+from typing import cast
+
+from ringfence.sandbox import landlock, seccomp, syscalls, wire
+
+_SIGINT, _SIGKILL, _SIGPIPE, _SIGCHLD, _SIGXFSZ = 2, 9, 13, 17, 25
+_PR_SET_PDEATHSIG = 1
+_TIOCGPTN, _TIOCSPTLCK, _TIOCSWINSZ = 0x80045430, 0x40045431, 0x5414
+_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR, _EINVAL, _EBADFD = 2, 13, 8, 20, 22, 77
+_REGULAR, _FIFO, _CHARACTER, _SOCKET, _TYPE = 0o100000, 0o010000, 0o020000, 0o140000, 0o170000
+_READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
+_MODES = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
+
+Request = dict[str, object]
+
+
+class Refused(Exception):
+    """A request that cannot be carried out, with the error number and the words for it."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
+        self.text = text
+
+
+class Supervisor:
+    """The resident process: one loop over the session's requests and the ends of children."""
+
+    def __init__(self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter) -> None:
+        self._control = control
+        self._lifeline = lifeline
+        self._rules = rules
+        self._program = program
+        self._commands: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Serve until the session or the launcher is gone; does not return."""
+        syscalls.prctl(_PR_SET_PDEATHSIG, _SIGKILL, what="end with the launcher")
+        woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        _signal.signal(_SIGINT, _signal.SIG_DFL)
+        _signal.signal(_SIGCHLD, lambda *_: None)
+        _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        events = select.poll()
+        for descriptor in (self._control.fileno(), self._lifeline, woken):
+            events.register(descriptor, select.POLLIN)
+        gc.collect()
+        gc.freeze()
+        while True:
+            for descriptor, _ in events.poll():
+                if descriptor == self._lifeline:
+                    os._exit(0)
+                if descriptor == woken:
+                    os.read(woken, 4096)
+                else:
+                    self._take_request()
+            self._reap()
+
+    def _take_request(self) -> None:
+        try:
+            request, descriptors = wire.receive_request(self._control)
+        except OSError:
+            os._exit(0)
+        if request is None:
+            os._exit(0)
+        try:
+            self._answer(request, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _answer(self, request: Request, descriptors: tuple[int, ...]) -> None:
+        number = cast(int, request["id"])
+        try:
+            match request["op"]:
+                case "spawn":
+                    pid = self._spawn(request, descriptors)
+                    self._commands[pid], self._pids[number] = number, pid
+                    self._send(f"spawned {number} {pid}")
+                case "pty":
+                    master, name = _open_terminal(cast(int, request["rows"]), cast(int, request["columns"]))
+                    self._send(f"pty {number} {name}", (master,))
+                    os.close(master)
+                case "signal":
+                    self._signal(cast(int, request["command"]), cast(int, request["signal"]))
+                case _:
+                    raise Refused(_EINVAL, "no such request")
+        except Refused as refused:
+            self._send(f"refused {number} {refused.number} {refused.text}")
+        except OSError as error:
+            self._send(f"refused {number} {error.errno or 0} {error.strerror}")
+
+    def _send(self, text: str, descriptors: tuple[int, ...] = ()) -> None:
+        wire.send(self._control, text.encode(errors="replace"), descriptors)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._commands.pop(pid, None)
+            if number is not None:
+                del self._pids[number]
+                code = os.waitstatus_to_exitcode(status)
+                self._send(f"exit {number} {code if code >= 0 else 128 - code}")
+
+    def _signal(self, command: int, number: int) -> None:
+        # INVARIANT: a command is in the table exactly as long as its process id cannot be given to another.
+        pid = self._pids.get(command)
+        if pid is not None:
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:
+                return
+
+    def _spawn(self, request: Request, descriptors: tuple[int, ...]) -> int:
+        actions = _stream_actions(cast("list[int | str]", request["streams"]), descriptors)
+        streams = tuple(each for descriptor in set(descriptors) for each in _stream_rule(descriptor))
+        outcome: list[int | BaseException] = []
+        done = _thread.allocate_lock()
+        done.acquire()
+
+        def run() -> None:
+            try:
+                outcome.append(self._start(request, actions, streams))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                outcome.append(error)
+            finally:
+                done.release()
+
+        # no_new_privs, Landlock and seccomp bind a thread and what it starts: a short-lived one takes them on and
+        # starts the command, without a fork of the interpreter.
+        _thread.start_new_thread(run, ())
+        done.acquire()
+        result = outcome[0]
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _start(self, request: Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]) -> int:
+        cwd = cast(str, request["cwd"])
+        syscalls.unshare(syscalls.CLONE_FS, "own working directory")
+        try:
+            os.chdir(cwd)
+        except OSError as error:
+            raise Refused(
+                0, f"the working directory `{cwd}` cannot be entered in the sandbox: {error.strerror}"
+            ) from error
+        os.umask(cast(int, request["umask"]))
+        self._rules.restrict(streams)
+        self._program.install()
+        argv, environment = cast("list[str]", request["argv"]), cast("dict[str, str]", request["env"])
+        return _execute(argv, environment, actions)
+
+
+def _execute(argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]) -> int:
+    refused = _ENOENT
+    for path in _candidates(argv[0], environment.get("PATH", "/usr/bin:/bin")):
+        try:
+            return _posix_spawn(path, argv, environment, actions)
+        except OSError as error:
+            if error.errno == _ENOEXEC:
+                return _posix_spawn("/bin/sh", ["sh", path, *argv[1:]], environment, actions)
+            if error.errno not in (_ENOENT, _EACCES, _ENOTDIR):
+                raise Refused(error.errno or 0, f"`{path}` cannot be started: {error.strerror}") from error
+            if error.errno == _ENOENT and os.path.exists(path):
+                raise Refused(_ENOENT, f"the interpreter that `{path}` names is not in the sandbox") from error
+            if error.errno == _EACCES and os.path.exists(path):
+                refused = _EACCES
+    why = "cannot be executed" if refused == _EACCES else "is not in the sandbox"
+    raise Refused(refused, f"the program `{argv[0]}` {why}")
+
+
+def _posix_spawn(path: str, argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]) -> int:
+    return os.posix_spawn(
+        path,
+        argv,
+        environment,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[_SIGINT, _SIGPIPE, _SIGCHLD, _SIGXFSZ],
+    )
+
+
+def _candidates(program: str, path: str) -> list[str]:
+    if "/" in program:
+        return [program]
+    return [os.path.join(folder or ".", program) for folder in path.split(":")]
+
+
+def _stream_actions(streams: list[int | str], descriptors: tuple[int, ...]) -> list[tuple[int, ...]]:
+    actions: list[tuple[int, ...]] = []
+    for number, stream in enumerate(streams):
+        if isinstance(stream, int):
+            actions.append((os.POSIX_SPAWN_DUP2, descriptors[stream], number))
+        else:
+            # Opened by path in the new session, a terminal becomes its controlling terminal.
+            actions.append((os.POSIX_SPAWN_OPEN, number, stream, os.O_RDWR, 0))  # type: ignore[arg-type]
+    return actions
+
+
+def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
+    kind = os.fstat(descriptor).st_mode & _TYPE
+    if kind == _SOCKET:
+        return []
+    if kind not in (_REGULAR, _FIFO, _CHARACTER):
+        # SECURITY: a folder among the streams is a way around every mount: `/proc/self/fd/0/..`.
+        raise Refused(_EINVAL, "a folder or a block device cannot be a stream of a sandboxed command")
+    if kind == _FIFO and os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:"):
+        return []
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    if flags & os.O_PATH:
+        raise Refused(_EINVAL, "a descriptor without access cannot be a stream of a sandboxed command")
+    rights = _MODES[flags & os.O_ACCMODE]
+    return [(descriptor, rights | (landlock.IOCTL_DEV if kind == _CHARACTER else 0))]
+
+
+def _open_terminal(rows: int, columns: int) -> tuple[int, str]:
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, _TIOCSPTLCK, pack("i", 0))
+    (number,) = unpack("i", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
+    fcntl.ioctl(master, _TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))
+    return master, f"/dev/pts/{number}"

@@ -1,0 +1,196 @@
+"""Looks at the disk for a plan: what exists, where links lead, what has to be covered. The result is the layout that
+the process inside follows; it is plain data, because that process has no decoder but the interpreter's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from ringfence.model.situations import UsageInvalid
+from ringfence.sandbox import etc, protection, stubs
+from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, covers
+from ringfence.sandbox.programs import Programs
+
+INSIDE_ROOT = 1000
+"""Who the host's root is inside: nobody is user 0 there."""
+
+
+class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the survey found."""
+
+    layout: dict[str, object]
+    notices: tuple[str, ...]
+    release: Callable[[], None]
+    """Removes what was made on the host for this sandbox; to be called when it has ended."""
+
+
+class Links:
+    """Resolves symbolic links on the host and remembers them, so that the same paths lead to the same places inside."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def real(self, path: str) -> str:
+        """The canonical path."""
+        current, rest, steps = "/", path.strip("/").split("/"), 0
+        while rest:
+            part = rest.pop(0)
+            if part in ("", "."):
+                continue
+            if part == "..":
+                current = os.path.dirname(current)
+                continue
+            step = os.path.join(current, part)
+            try:
+                target = os.readlink(step)
+            except OSError:
+                current = step
+                continue
+            steps += 1
+            if steps > 40:
+                return path
+            self.found[step] = target
+            rest = target.split("/") + rest
+            current = "/" if target.startswith("/") else current
+        return current
+
+
+def survey(plan: Plan, name: str) -> Surveyed:
+    """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
+    facts = plan.facts
+    links = Links()
+    workspace = _workspace(plan)
+    home = links.real(facts.home)
+    uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
+    binds = [*_system(links), *_visible_etc(links)]
+    binds += [_canonical(bind, links) for bind in plan.binds if os.path.lexists(bind.source) or bind.required]
+    binds += _programs(plan, workspace, home, links)
+    own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
+    private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
+    files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
+    files += [(file.path, file.content, file.mode) for file in plan.files]
+    ordered = _unique([*binds, own])
+    layout: dict[str, object] = {
+        "uid": uid,
+        "gid": gid,
+        "hostname": facts.hostname,
+        "workspace": workspace,
+        "host_ports": list(plan.host_ports),
+        "shared_memory": SHARED_MEMORY,
+        "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
+        "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in ordered],
+        "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
+        "files": files,
+        "writable": [place[0] for place in private]
+        + ["/dev/shm", "/dev/pts"]  # noqa: S108
+        + [bind.target for bind in ordered if bind.writable],
+    }
+    hidden, about_hidden = _hidden(plan, workspace, ordered, links)
+    found, mounted, release = _protected(plan, workspace, name)
+    layout |= {
+        "pinned": list(found.pinned),
+        "read_only": [*found.read_only, *(each for each, what in mounted if what == "itself")],
+        "stubs": [(each, what) for each, what in mounted if what != "itself"],
+        "masked": hidden,
+    }
+    return Surveyed(layout=layout, notices=(*plan.notices, *about_hidden, *found.notices), release=release)
+
+
+def _protected(
+    plan: Plan, workspace: str, name: str
+) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
+    if not plan.workspace_writable:
+        return protection.Protection(), [], lambda: None
+    state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
+    found = protection.protection(workspace, stubs.standing(state, workspace))
+    made, release = stubs.claim(state, list(found.wanted), name)
+    return found, [protection.stub_mount(stub) for stub in made], release
+
+
+def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
+    visible = [bind.target for bind in binds]
+    named = [path for each in plan.denied for path in {each, links.real(each)}]
+    hidden = [path for path in named if any(covers(target, path) for target in visible)]
+    relative = tuple(each for each in plan.denied_globs if not each.startswith("/"))
+    found, notices = protection.matches(workspace, relative)
+    hidden += [f"{workspace}/{each}" for each in found]
+    for pattern in plan.denied_globs:
+        if pattern.startswith("/"):
+            hidden += _elsewhere(pattern, visible)
+    return sorted(set(hidden)), notices
+
+
+def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
+    base = os.path.dirname(pattern[: min(pattern.index(each) for each in "*?[" if each in pattern)])
+    roots = [each for each in visible if covers(base, each)]
+    roots += [base] if any(covers(each, base) for each in visible) and os.path.isdir(base) else []
+    return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/")[0]]
+
+
+def _workspace(plan: Plan) -> str:
+    path = plan.workspace
+    if not os.path.isdir(path):
+        what = "is not a folder" if os.path.exists(path) else "does not exist"
+        raise UsageInvalid(f"the workspace `{path}` {what}", remedy="give an existing folder with `--workspace DIR`")
+    return os.path.realpath(path)
+
+
+def _system(links: Links) -> list[Bind]:
+    found = []
+    for path in SYSTEM_ROOTS:
+        real = links.real(path)
+        if os.path.isdir(real):
+            found.append(Bind(source=real, target=real))
+    # A link into another root needs no mount of its own.
+    return [bind for bind in found if not any(covers(o.target, bind.target) and o != bind for o in found)]
+
+
+def _visible_etc(links: Links) -> list[Bind]:
+    found = []
+    for name in etc.VISIBLE:
+        path = f"/etc/{name}"
+        if os.path.islink(path):
+            links.real(path)
+        elif os.path.lexists(path):
+            found.append(Bind(source=path, target=path))
+    return found
+
+
+def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]:
+    programs = Programs(home, workspace, links.real)
+    programs.add_path(plan.facts.path)
+    for program in plan.programs:
+        programs.add_program(program, plan.facts.path)
+    denied = [links.real(path) for path in plan.denied]
+    return [
+        Bind(source=path, target=path)
+        for path in programs.found()
+        if not any(covers(each, path) for each in denied) and not any(covers(bind.target, path) for bind in plan.binds)
+    ]
+
+
+def _canonical(bind: Bind, links: Links) -> Bind:
+    source = links.real(bind.source)
+    target = source if bind.target == bind.source else bind.target
+    return Bind(source=source, target=target, writable=bind.writable, required=bind.required)
+
+
+def _shown(link: str, binds: list[Bind]) -> bool:
+    return any(covers(bind.target, link) for bind in binds)
+
+
+def _unique(binds: list[Bind]) -> list[Bind]:
+    chosen: dict[str, Bind] = {}
+    for bind in binds:
+        before = chosen.get(bind.target)
+        if before is None or not before.writable:
+            chosen[bind.target] = bind
+    return list(chosen.values())
+
+
+def _accounts(plan: Plan, uid: int, gid: int, home: str) -> tuple[tuple[str, bytes], ...]:
+    facts = plan.facts
+    user = "user" if facts.uid == 0 else facts.user
+    return etc.synthesised(user=user, uid=uid, gid=gid, home=home, hostname=facts.hostname)

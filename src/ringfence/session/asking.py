@@ -1,0 +1,41 @@
+"""Who is asked when an action needs a person, in a session with these options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ringfence.approvals.channels.channel import Channel
+from ringfence.approvals.channels.deny import Nobody
+from ringfence.approvals.channels.queue import Queue
+from ringfence.approvals.channels.screen import CONTROLLING
+from ringfence.approvals.channels.terminal import Terminal
+from ringfence.model.ids import new_id
+from ringfence.session.options import Ask
+from ringfence.session.stage import Stage
+
+
+def channel_for(ask: Ask, stage: Stage, user: str, announce: Callable[[str], None]) -> Channel:
+    """The way of asking; one that never reaches anybody says so before it is asked."""
+    match ask:
+        case Ask.DENY:
+            return Nobody("nobody is asked in this session (`--ask deny`)")
+        case Ask.QUEUE:
+            return Queue(announce)
+        case Ask.TERMINAL:
+            if not _has_terminal():
+                return Nobody("there is no terminal to ask on; `--ask queue` waits for an answer given elsewhere")
+            return Terminal(approver=f"person:{user}", new_id=new_id, colours=_colours(), relay=stage)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open(CONTROLLING, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _colours() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb" and sys.stderr.isatty()

@@ -1,0 +1,40 @@
+"""The environment inside: what policy and profile let through, and what makes the ordinary tools find the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+PROXY = "http://127.0.0.1:3128"
+"""The gateway's explicit proxy, as seen from inside. Whatever ignores these variables is captured all the same."""
+
+_LOCAL = "localhost,127.0.0.1,::1"
+_PROXIED = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def inside(
+    environ: Mapping[str, str],
+    *,
+    keep: Iterable[str],
+    fixed: Iterable[tuple[str, str]],
+    session: str,
+    user: str,
+) -> dict[str, str]:
+    """The variables of a governed command. What is not named by somebody is not there."""
+    names = tuple(keep)
+    exact = frozenset(name for name in names if not name.endswith("*"))
+    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+    kept = {name: value for name, value in environ.items() if name in exact or (prefixes and name.startswith(prefixes))}
+    return {
+        "PATH": environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        "HOME": environ.get("HOME", "/"),
+        "USER": user,
+        "LOGNAME": user,
+        **kept,
+        **dict.fromkeys(_PROXIED, PROXY),
+        "no_proxy": _LOCAL,
+        "NO_PROXY": _LOCAL,
+        "NODE_USE_ENV_PROXY": "1",
+        "RINGFENCE": "1",
+        "RINGFENCE_SESSION": session,
+        **dict(fixed),
+    }
