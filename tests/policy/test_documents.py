@@ -21,7 +21,16 @@ def faults(text: str | bytes, layer: Layer = Layer.USER) -> list[str]:
 
 
 def test_a_document_holds_what_was_written_with_its_lines() -> None:
-    text = '[filesystem]\nread = ["~/x"]\n[network]\ndefault = "deny"\n[[network.rule]]\nhosts = ["API.Example.com:443"]\nmethods = ["get"]\nverdict = "allow"\n'
+    text = """\
+[filesystem]
+read = ["~/x"]
+[network]
+default = "deny"
+[[network.rule]]
+hosts = ["API.Example.com:443"]
+methods = ["get"]
+verdict = "allow"
+"""
 
     document = read_document(text.encode(), file="p.toml", layer=Layer.USER)
 
@@ -182,11 +191,15 @@ def test_any_bytes_are_a_document_or_located_faults(data: bytes) -> None:
 
 _VALUES = st.recursive(
     st.booleans() | st.integers(-5, 70000) | st.sampled_from(["ask", "deny", "/x", "~", "*.x.test", "", "git", "\x01"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["rule", "hosts", "verdict", "prefix", "read", "deny", "default", "id", "match", "set", "x"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["rule", "hosts", "verdict", "prefix", "read", "deny", "default", "id", "match", "set", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
 )
@@ -194,7 +207,9 @@ _VALUES = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["filesystem", "network", "commands", "environment", "approvals", "sandbox", "test", "extends"]),
+        st.sampled_from(
+            ["filesystem", "network", "commands", "environment", "approvals", "sandbox", "test", "extends"]
+        ),
         _VALUES,
     ),
     st.sampled_from(Layer),

@@ -44,7 +44,7 @@ SPELLINGS = [
     "bash -c 'touch M'",
     "bash -lc 'touch M'",
     "bash -o pipefail -ec 'touch M'",
-    'sh -c "bash -c \'touch M\'"',
+    "sh -c \"bash -c 'touch M'\"",
     "touch M # x",
     "to'u'ch M",
     '"touch" M',
@@ -100,7 +100,7 @@ SPELLINGS = [
     "select x in a; do touch M; done",
     "touch\\\n M",
     "touch \\\n  M",
-    "tou\"\"ch M",
+    'tou""ch M',
     "touch {M,N}",
 ]
 
@@ -163,7 +163,7 @@ def test_what_cannot_be_followed_is_said_to_be_unclear(text: str, kind: Unclear)
     "text",
     [
         "git log --oneline | head -5",
-        "for f in *.py; do echo \"$f\"; done > out.txt 2>&1",
+        'for f in *.py; do echo "$f"; done > out.txt 2>&1',
         "cat > x.py <<'E'\nprint($HOME)\nE\npython3 x.py",
         'npm test -- --grep "a b" && echo done || exit 1',
         "FOO=bar make -j$(nproc) all",
@@ -193,8 +193,8 @@ def test_home_is_known_until_the_script_changes_it() -> None:
 
 _WORDS = st.lists(
     st.sampled_from(
-        ["a", "b c", "'", '"', "\\", "\\\n", "'x y'", '"q\\"r"', "$'\\t\\x41\\u00e9'", '"\\$z"', "{1,2}", "x{a,b{c,d}}", "{}",
-         "''", '""', "\\ ", "=", "-", ",", "#", "%", "\\'", "'a'b\"c\"", '"a\\b"', "é", "{a", "b}", "{,z}"]
+        ["a", "b c", "'", '"', "\\", "\\\n", "'x y'", '"q\\"r"', "$'\\t\\x41\\u00e9'", '"\\$z"', "{1,2}", "x{a,b{c,d}}",
+         "{}", "''", '""', "\\ ", "=", "-", ",", "#", "%", "\\'", "'a'b\"c\"", '"a\\b"', "é", "{a", "b}", "{,z}"]
     ),
     min_size=1,
     max_size=5,
@@ -207,7 +207,10 @@ def test_words_come_out_as_bash_makes_them(words: list[list[str]]) -> None:
     text = "printf '%s\\0' " + " ".join("".join(pieces) for pieces in words)
     analysis = analyse_shell(text, home="/home/u")
     bash = subprocess.run(
-        ["bash", "--norc", "-c", text], capture_output=True, env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}, check=False
+        ["bash", "--norc", "-c", text],
+        capture_output=True,
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+        check=False,
     )
 
     if analysis.issues or bash.returncode != 0:

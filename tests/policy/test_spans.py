@@ -82,7 +82,7 @@ def test_every_path_of_the_text_has_a_line_that_holds_its_key() -> None:
             assert path[-1] in lines[line - 1][column - 1 :], path
 
 
-@given(st.text(alphabet='ab=[]{}".\'\\#\n ,1-', max_size=60))
+@given(st.text(alphabet="ab=[]{}\".'\\#\n ,1-", max_size=60))
 def test_no_text_makes_it_fail(text: str) -> None:
     line, column = spans(text).at(("a", "b", 0))
 

@@ -182,7 +182,7 @@ class _Merging:
         return NetworkPolicy(
             default=default,
             default_origin=origin,
-            rules=self._rules([(document, document.network.rules) for document in self.documents]),
+            rules=self._rules([(document, _opening(document)) for document in self.documents]),
             host_ports=self._host_ports(),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
@@ -237,6 +237,13 @@ class _Merging:
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _) in values.items())),
         )
+
+
+def _opening(document: Document) -> tuple[HostRule, ...]:
+    """The host rules of a document; those of a layer that only tightens cannot turn a default deny into a question."""
+    if document.trusted and document.layer is not Layer.REQUIREMENTS:
+        return document.network.rules
+    return tuple(msgspec.structs.replace(rule, opens=False) for rule in document.network.rules)
 
 
 def _trust(document: Document) -> str:

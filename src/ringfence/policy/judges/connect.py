@@ -54,8 +54,8 @@ class ConnectJudge:
                 case None:
                     speaking.append((rule, _spoken(rule)))
         reasons = [spoken for _, spoken in speaking]
-        if not reasons:
-            return (self._default(host), *unseen)
+        if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
+            return (*reasons, self._default(host), *unseen)
         return (*reasons, *self._floor(host, speaking))
 
     def _applies(self, rule: HostRule, action: ConnectAction) -> bool | None:
@@ -80,7 +80,7 @@ class ConnectJudge:
 
     def _default(self, host: Host) -> Reason:
         network = self._network
-        text = f"no rule names host `{host}`"
+        text = f"no rule opens host `{host}`"
         return reason("network.default", network.default_origin, network.default, text)
 
     def _unseen(self, rule: HostRule) -> Reason:
