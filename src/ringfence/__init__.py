@@ -4,14 +4,19 @@ The public names are loaded on first use, so that the processes which only need 
 (the one inside the sandbox, the ledger's writer, a hook) start without paying for the rest.
 """
 
+from typing import TYPE_CHECKING
+
 from ringfence.version import __version__
+
+if TYPE_CHECKING:
+    from ringfence.session.api import Result, Session
 
 __all__ = ["Result", "Session", "__version__"]
 
 
 def __getattr__(name: str) -> object:
     if name in {"Session", "Result"}:
-        from ringfence.session import api
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module("ringfence.session.api"), name)
     raise AttributeError(f"module `ringfence` has no attribute `{name}`")

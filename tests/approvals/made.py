@@ -64,7 +64,9 @@ def desk_at(path: str, time: Time, prefix: str = "id") -> Desk:
     return Desk(SqliteStore(path), time.time_ns, counting(prefix))
 
 
-def opened(desk: Desk, wanted: Decision, *, session: str = "session-1", workspace: str = "/w", seconds: int = 60) -> Request:
+def opened(
+    desk: Desk, wanted: Decision, *, session: str = "session-1", workspace: str = "/w", seconds: int = 60
+) -> Request:
     request, _ = desk.open(
         wanted, session=session, workspace=workspace, channel="test", prompt=("may it?",), seconds=seconds
     )
@@ -76,9 +78,7 @@ def vote(request: Request, vote_id: str = "vote-1", *, approve: bool = True, sco
 
 
 def answer(request: Request, *, approve: bool = True, scope: Scope = Scope.ONCE) -> Answer:
-    return Answer(
-        vote=f"vote-on-{request.id}", approver="person:ada", approve=approve, seen=request.shown, scope=scope
-    )
+    return Answer(vote=f"vote-on-{request.id}", approver="person:ada", approve=approve, seen=request.shown, scope=scope)
 
 
 class Memory:

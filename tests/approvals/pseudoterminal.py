@@ -42,9 +42,8 @@ class Person:
 
     def hang_up(self) -> None:
         """Close the terminal's window."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._master)
-        if self._slave >= 0:
+        if self._master >= 0:
+            asyncio.get_running_loop().remove_reader(self._master)
             os.close(self._slave)
             os.close(self._master)
         self._slave = self._master = -1

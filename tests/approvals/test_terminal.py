@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.approvals.made import Time, command, counting, decision, desk_at
+from tests.approvals.pseudoterminal import Person
 
 from ringfence.approvals.channels.channel import Answer, Outcome, Unanswered
 from ringfence.approvals.channels.terminal import Terminal
 from ringfence.approvals.objects import Request, Scope
 from ringfence.approvals.prompt import prompt
-from tests.approvals.made import Time, command, counting, decision, desk_at
-from tests.approvals.pseudoterminal import Person
 
 GUARD = 0.05
 
@@ -153,10 +153,10 @@ async def test_the_screen_is_borrowed_and_given_back(person: Person, request_: R
     calls: list[str] = []
 
     class Relay:
-        async def suspend(self) -> None:
+        def suspend(self) -> None:
             calls.append("suspend" if "ringfence" not in person.seen else "late")
 
-        async def resume(self) -> None:
+        def resume(self) -> None:
             calls.append("resume")
 
     asking = Terminal(

@@ -93,7 +93,7 @@ timeout_seconds = 100000
     assert merged.environment.set == ()
     assert merged.approvals.timeout_seconds == 300
     assert [notice.partition(": ")[0] for notice in merged.notices] == [
-        f"project.toml:{line}" for line in (21, 3, 4, 9, 8, 18, 19)
+        f"project.toml:{line}" for line in (21, 3, 4, 8, 9, 18, 19)
     ]
     assert all("ringfence trust" in notice for notice in merged.notices)
 

@@ -170,7 +170,7 @@ def test_what_the_person_grants_for_a_session_opens_it(machine: Machine) -> None
         allow_hosts=("*.x.test:443",), read=("/srv/data",), write=("~/out",), environment=("TOKEN",), host_ports=(5432,)
     )
 
-    policy = load_policy(machine.places, str(machine.project), grants=grants)
+    policy = load_policy(machine.places, str(machine.project), grants=(grants,))
 
     assert connect(policy, "a.x.test").verdict is Verdict.ALLOW
     assert file(policy, "read", "/srv/data/x").verdict is Verdict.ALLOW
@@ -186,7 +186,7 @@ def test_a_grant_does_not_open_what_requirements_deny(machine: Machine) -> None:
     )
 
     policy = load_policy(
-        machine.places, str(machine.project), grants=SessionGrants(allow_hosts=("x.test",), read=("/srv/data",))
+        machine.places, str(machine.project), grants=(SessionGrants(allow_hosts=("x.test",), read=("/srv/data",)),)
     )
 
     assert connect(policy, "x.test").verdict is Verdict.DENY
@@ -199,7 +199,7 @@ def test_a_grant_does_not_open_what_requirements_deny(machine: Machine) -> None:
 )
 def test_a_grant_that_makes_no_sense_is_wrong_usage(machine: Machine, grants: SessionGrants) -> None:
     with pytest.raises(UsageInvalid):
-        load_policy(machine.places, str(machine.project), grants=grants)
+        load_policy(machine.places, str(machine.project), grants=(grants,))
 
 
 def test_a_preset_or_a_file_can_be_chosen(machine: Machine) -> None:

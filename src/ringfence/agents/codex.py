@@ -28,7 +28,7 @@ from ringfence.model.decision import Decision, Verdict
 from ringfence.model.situations import UsageInvalid
 
 COPIED = ("config.toml", "AGENTS.md", "AGENTS.override.md", "hooks.json", "installation_id", "version.json")
-READ_ONLY = ("prompts", "rules", "skills", "plugins", "themes")
+READ_ONLY = ("prompts", "rules", "plugins", "themes")
 WRITABLE = ("auth.json", "sessions", "archived_sessions", "history.jsonl")
 """SECURITY: nothing in these is run or obeyed by a later Codex outside; `auth.json` is rewritten in place."""
 MANAGED = ("/etc/codex/managed_config.toml", "/etc/codex/config.toml")
@@ -145,7 +145,9 @@ def _refuse_read_only(mode: str) -> None:
 
 
 def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
-    rows = [(name, False) for name in READ_ONLY] + [(name, True) for name in WRITABLE]
+    # One by one, because Codex puts skills of its own beside the person's.
+    skills = [f"skills/{name}" for name in disk.list_folder(os.path.join(folder, "skills")) if name != ".system"]
+    rows = [(name, False) for name in (*READ_ONLY, *skills)] + [(name, True) for name in WRITABLE]
     places = [(os.path.join(folder, name), writable) for name, writable in rows]
     return tuple(Bind(source=path, target=path, writable=writable) for path, writable in places if disk.exists(path))
 

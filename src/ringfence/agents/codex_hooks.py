@@ -44,6 +44,7 @@ def parse(event: str, payload: bytes, home: str) -> HookCall:
         cwd=cwd,
         actions=_actions(tool, arguments, cwd, home) if moment is HookMoment.BEFORE_TOOL else (),
         arguments=read.arguments_text(arguments),
+        success=_success(tool, fields.get("tool_response")),
         result=_result(fields.get("tool_response")),
     )
 
@@ -86,3 +87,10 @@ def _result(response: object) -> str:
     if response is None:
         return ""
     return text_from_os(response) if isinstance(response, str) else read.arguments_text(response)
+
+
+def _success(tool: str, response: object) -> bool | None:
+    """Known for a patch only: for a command the hook gets the output and not the exit code."""
+    if tool == "apply_patch" and isinstance(response, str) and response.startswith("Exit code: "):
+        return response.startswith("Exit code: 0\n")
+    return None

@@ -33,12 +33,11 @@ def denied(event: str, text: str) -> HookAnswer:
 
 def denial_text(decision: Decision) -> str:
     """What the agent is told about a decision that did not allow."""
-    strictest = [reason for reason in decision.reasons if reason.verdict is decision.verdict]
-    rule = (strictest or list(decision.reasons))[0].rule if decision.reasons else "none"
+    rule = decision.because.rule if decision.because else "none"
     words = [f"denied by ringfence ({_kind(decision)}, rule {rule})"]
     if decision.message:
-        words.append(f": {decision.message}")
-    return "".join(words) + f". {_retry(decision)}"
+        words.append(f": {decision.message.removeprefix('denied: ')}")
+    return "".join(words) + f"; {_retry(decision)}"
 
 
 def _denial(event: str, reason: str) -> dict[str, object]:
@@ -66,10 +65,10 @@ def _kind(decision: Decision) -> str:
 
 def _retry(decision: Decision) -> str:
     if decision.verdict is Verdict.ASK or decision.resolved_by in {"timeout", "nobody"}:
-        return "Nobody answered; a retry helps only when a person is there to approve it."
+        return "nobody answered, so a retry helps only when a person is there to approve it"
     if decision.resolved_by == "person":
-        return "A person said no; do not retry."
-    return "A retry does not help; find another way or tell the user."
+        return "a person said no, so do not retry"
+    return "a retry does not help, so find another way or tell the user"
 
 
 def _line(value: object) -> bytes:

@@ -7,6 +7,7 @@ that goes away cancels its question.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import OrderedDict
@@ -38,10 +39,13 @@ async def serve_hooks(listener: socket.socket, agent: Agent, judge: Judge, recor
     server = HookServer(agent, judge, recorder)
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
+    # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
+    places = asyncio.Semaphore(MOST_AT_ONCE)
     async with asyncio.TaskGroup() as tasks:
         while True:
+            await places.acquire()
             connection, _ = await loop.sock_accept(listener)
-            tasks.create_task(server.serve(connection))
+            tasks.create_task(server.serve(connection)).add_done_callback(lambda _: places.release())
 
 
 class HookServer:
@@ -52,15 +56,13 @@ class HookServer:
         self._judge = judge
         self._recorder = recorder
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def serve(self, connection: socket.socket) -> None:
         """One question and its answer."""
         with connection:
             connection.setblocking(False)
             try:
-                async with self._places:
-                    await self._converse(connection)
+                await self._converse(connection)
             except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                 # The client denies by itself when no answer arrives.
                 logger.debug("a hook went away: %s", error)
@@ -148,7 +150,8 @@ class HookServer:
 
 async def _gone(connection: socket.socket) -> None:
     """Return when the client closes; anything more that it sends is against the protocol and counts as the same."""
-    await asyncio.get_running_loop().sock_recv(connection, 1)
+    with contextlib.suppress(OSError):
+        await asyncio.get_running_loop().sock_recv(connection, 1)
 
 
 async def _read_frame(connection: socket.socket, kind: bytes) -> bytes:

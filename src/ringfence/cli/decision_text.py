@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ringfence.cli.screen import Palette, visible, visible_argv
+from ringfence.cli.screen import Palette
 from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
 from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.display import visible, visible_argv
 
 _WORD = {Verdict.ALLOW: "allowed", Verdict.ASK: "needs an answer", Verdict.DENY: "denied"}
 

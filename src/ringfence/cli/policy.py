@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
-from ringfence.cli.screen import visible
+from ringfence.model.display import visible
 from ringfence.model.situations import Diagnostic, PolicyInvalid
 
 

@@ -11,8 +11,9 @@ import msgspec
 
 from ringfence.cli import codes
 from ringfence.cli.decision_text import block
-from ringfence.cli.screen import Palette, visible, wants_colour
+from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Decision, to_contract
+from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of

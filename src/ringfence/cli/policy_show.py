@@ -7,7 +7,8 @@ import sys
 
 import msgspec
 
-from ringfence.cli.screen import Palette, visible, wants_colour
+from ringfence.cli.screen import Palette, wants_colour
+from ringfence.model.display import visible
 from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, Policy
 
 

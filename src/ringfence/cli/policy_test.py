@@ -8,8 +8,8 @@ import os
 from typing import TextIO
 
 from ringfence.cli import codes
-from ringfence.cli.screen import visible
 from ringfence.model.decision import Decision
+from ringfence.model.display import visible
 from ringfence.policy.effective import PolicyTest
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of

@@ -155,3 +155,8 @@ def _matcher(pattern: str) -> re.Pattern[str]:
     if body.endswith("/**"):
         body, suffix = body[:-3], "/.*"
     return re.compile(prefix + re.escape(body).replace(r"\*", "[^/]*") + suffix)
+
+
+def is_reported(path: str) -> bool:
+    """Whether a change of this path is told after a session: what a pinned folder merely holds is not."""
+    return any(row.direct is not Direct.PIN and _matcher(row.pattern).fullmatch(path) for row in CONTROL_FILES)

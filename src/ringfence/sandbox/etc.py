@@ -7,18 +7,19 @@ from __future__ import annotations
 
 VISIBLE = (
     "X11/rgb.txt", "adduser.conf", "alternatives", "bash.bashrc", "bash_completion", "bash_completion.d", "bashrc",
-    "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version", "dictionaries-common", "dircolors",
-    "emacs", "environment", "fedora-release", "fonts", "gai.conf", "gdb", "gitattributes", "gitconfig", "gnutls",
-    "gtk-3.0", "host.conf", "inputrc", "issue", "java", "java-8-openjdk", "java-11-openjdk", "java-17-openjdk",
-    "java-21-openjdk", "java-25-openjdk", "jvm", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload",
-    "less", "lesskey", "locale.alias", "locale.conf", "locale.gen", "localtime", "login.defs", "lsb-release",
-    "machine-id", "magic", "magic.mime", "mailcap", "man_db.conf", "manpath.config", "maven", "mime.types",
-    "mke2fs.conf", "nanorc", "netconfig", "networks", "npmrc", "openal", "opt", "os-release", "papersize", "perl", "php", "pip.conf",
-    "pki/ca-trust", "pki/java", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf", "profile", "profile.d",
-    "protocols", "python3", "python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14", "R",
-    "rc.common", "redhat-release", "rpc", "ruby", "sensors3.conf", "services", "shells", "skel", "ssl/cert.pem",
-    "ssl/certs", "ssl/openssl.cnf", "subversion", "system-release", "terminfo", "texmf", "timezone", "vim", "vimrc",
-    "wgetrc", "xdg/pip", "xml", "yarnrc", "zsh", "zshenv", "zshrc",
+    "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version", "dictionaries-common",
+    "dircolors", "emacs", "environment", "fedora-release", "fonts", "gai.conf", "gdb", "gitattributes",
+    "gitconfig", "gnutls", "gtk-3.0", "host.conf", "inputrc", "issue", "java", "java-8-openjdk", "java-11-openjdk",
+    "java-17-openjdk", "java-21-openjdk", "java-25-openjdk", "jvm", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+    "ld.so.preload", "less", "lesskey", "locale.alias", "locale.conf", "locale.gen", "localtime", "login.defs",
+    "lsb-release", "machine-id", "magic", "magic.mime", "mailcap", "man_db.conf", "manpath.config", "maven",
+    "mime.types", "mke2fs.conf", "nanorc", "netconfig", "networks", "npmrc", "openal", "opt", "os-release",
+    "papersize", "perl", "php", "pip.conf", "pki/ca-trust", "pki/java", "pki/tls/certs", "pki/tls/cert.pem",
+    "pki/tls/openssl.cnf", "profile", "profile.d", "protocols", "python3", "python3.9", "python3.10", "python3.11",
+    "python3.12", "python3.13", "python3.14", "R", "rc.common", "redhat-release", "rpc", "ruby", "sensors3.conf",
+    "services", "shells", "skel", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "subversion", "system-release",
+    "terminfo", "texmf", "timezone", "vim", "vimrc", "wgetrc", "xdg/pip", "xml", "yarnrc", "zsh", "zshenv",
+    "zshrc",
 )  # fmt: skip
 """Files and folders of the host's /etc that programs need to start, to be readable and to verify certificates."""
 

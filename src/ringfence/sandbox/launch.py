@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,11 +17,11 @@ import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable
 from ringfence.sandbox import wire
+from ringfence.sandbox.interpreter import start
 from ringfence.sandbox.plan import Plan
+from ringfence.sandbox.probe import fix_for
 from ringfence.sandbox.survey import survey
 
-_SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from ringfence.sandbox.inside import main; main()"
 _BUFFER = 1 << 18
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
@@ -273,36 +271,14 @@ def _spawn_launcher() -> tuple[int, socket.socket]:
     for each in (ours, theirs):
         each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
     ours.setblocking(False)
-    interpreter = _interpreter()
-    low = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    null = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 10)
-    os.close(low)
     try:
-        # SECURITY: a new interpreter with an empty environment: nothing of the session's memory or variables is
-        # inside, not even in `/proc/1/environ`.
-        pid = os.posix_spawn(
-            interpreter,
-            [interpreter, "-I", "-S", "-c", _PROGRAM, _SOURCE],
-            {},
-            file_actions=[
-                # The socket first: its number may be one of those that the streams take.
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 3),
-                *((os.POSIX_SPAWN_DUP2, null, number) for number in range(3)),
-            ],
-            setsid=True,
-        )
+        pid = start("inside", {3: theirs.fileno()})
     except OSError as error:
         ours.close()
         raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
     finally:
         theirs.close()
-        os.close(null)
     return pid, ours
-
-
-def _interpreter() -> str:
-    # The real one: in a virtual environment `sys.executable` is a link that would be resolved at every start.
-    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 async def _reap(pid: int) -> None:
@@ -327,11 +303,12 @@ def _mark(future: asyncio.Future[None]) -> None:
 
 
 def _failed(text: str) -> SandboxUnavailable:
-    number, _, step = text.partition(" ")
-    return SandboxUnavailable(
-        f"the sandbox cannot be set up; the step that failed: {step} (error {number})",
-        remedy="`ringfence doctor` shows what this machine can enforce, and how to get the rest",
-    )
+    number, _, what = text.partition(" ")
+    step = what.partition(":")[0]
+    remedy = "`ringfence doctor` shows what this machine can enforce, and how to get the rest"
+    if step in ("landlock", "namespaces"):
+        remedy = f"{fix_for(step)}; {remedy}"
+    return SandboxUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
 
 
 def _refused(text: str) -> RingfenceError:

@@ -54,12 +54,9 @@ def protection(workspace: str, place_holders: frozenset[str]) -> Protection:
 
 def stub_mount(stub: Stub) -> tuple[str, str]:
     """How a place holder is covered: (name, with what)."""
-    row = next(row for row in CONTROL_FILES if row.pattern == stub.name)
-    if stub.content is not None:
-        return stub.name, "itself"
-    # A folder that is expected reads as empty; one in a file's place cannot be opened, which programs take better
-    # than a folder they can open and not read.
-    return stub.name, "empty" if row.is_folder and row.direct is not Direct.PIN else "folder"
+    # An empty folder that can be read: in a file's place it reads as an error either way, and Git warns of a closed
+    # one.
+    return stub.name, "itself" if stub.content is not None else "empty"
 
 
 def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> tuple[list[str], tuple[str, ...]]:

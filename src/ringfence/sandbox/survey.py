@@ -11,6 +11,7 @@ import msgspec
 from ringfence.model.situations import UsageInvalid
 from ringfence.sandbox import etc, protection, stubs
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, covers
+from ringfence.sandbox.programs import Programs
 
 INSIDE_ROOT = 1000
 """Who the host's root is inside: nobody is user 0 there."""
@@ -65,6 +66,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
     binds += [_canonical(bind, links) for bind in plan.binds if os.path.lexists(bind.source) or bind.required]
+    binds += _programs(plan, workspace, home, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
@@ -79,7 +81,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
         "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in ordered],
-        "links": sorted(links.found.items()),
+        "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
         "files": files,
         "writable": [place[0] for place in private]
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
@@ -156,10 +158,27 @@ def _visible_etc(links: Links) -> list[Bind]:
     return found
 
 
+def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]:
+    programs = Programs(home, workspace, links.real)
+    programs.add_path(plan.facts.path)
+    for program in plan.programs:
+        programs.add_program(program, plan.facts.path)
+    denied = [links.real(path) for path in plan.denied]
+    return [
+        Bind(source=path, target=path)
+        for path in programs.found()
+        if not any(covers(each, path) for each in denied) and not any(covers(bind.target, path) for bind in plan.binds)
+    ]
+
+
 def _canonical(bind: Bind, links: Links) -> Bind:
     source = links.real(bind.source)
     target = source if bind.target == bind.source else bind.target
     return Bind(source=source, target=target, writable=bind.writable, required=bind.required)
+
+
+def _shown(link: str, binds: list[Bind]) -> bool:
+    return any(covers(bind.target, link) for bind in binds)
 
 
 def _unique(binds: list[Bind]) -> list[Bind]:

@@ -11,19 +11,18 @@ from ringfence.approvals.channels.deny import Nobody
 from ringfence.approvals.channels.queue import Queue
 from ringfence.approvals.channels.screen import CONTROLLING
 from ringfence.approvals.channels.terminal import Terminal
-from ringfence.approvals.desk import Desk
 from ringfence.model.ids import new_id
 from ringfence.session.options import Ask
 from ringfence.session.stage import Stage
 
 
-def channel_for(ask: Ask, desk: Desk, stage: Stage, user: str, announce: Callable[[str], None]) -> Channel:
+def channel_for(ask: Ask, stage: Stage, user: str, announce: Callable[[str], None]) -> Channel:
     """The way of asking; one that never reaches anybody says so before it is asked."""
     match ask:
         case Ask.DENY:
             return Nobody("nobody is asked in this session (`--ask deny`)")
         case Ask.QUEUE:
-            return Queue(desk, announce)
+            return Queue(announce)
         case Ask.TERMINAL:
             if not _has_terminal():
                 return Nobody("there is no terminal to ask on; `--ask queue` waits for an answer given elsewhere")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from ringfence.model.action import CommandAction
 from ringfence.sandbox.launch import Command, Pty, Sandbox
 from ringfence.session.stage import Stage
 from ringfence.session.streams import Kind, Streams
@@ -21,16 +19,28 @@ HANG_UP_SECONDS = 5.0
 
 
 async def run_in_front(
-    sandbox: Sandbox, action: CommandAction, *, environment: Mapping[str, str], streams: Streams, stage: Stage
+    sandbox: Sandbox,
+    argv: tuple[str, ...],
+    *,
+    cwd: str,
+    environment: Mapping[str, str],
+    streams: Streams,
+    stage: Stage,
 ) -> int:
     """Run a command to its end and return its exit code; 128+N when signal N ended it."""
     terminal_out = streams.terminal_out
     pty = await sandbox.open_pty(*window_size(terminal_out)) if terminal_out is not None else None
     with ExitStack() as cleanup:
         ends = [_end(cleanup, fd, kind, pty) for fd, kind in enumerate(streams.kinds)]
-        command = await sandbox.spawn(
-            action.argv, env=environment, cwd=action.cwd, stdin=ends[0], stdout=ends[1], stderr=ends[2]
-        )
+        waiting: list[signal.Signals] = []
+        deliver: list[Callable[[signal.Signals], None]] = [waiting.append]
+        for number in _PASSED_ON:
+            cleanup.enter_context(_on_signal(number, lambda number=number: deliver[0](number)))
+        command = await sandbox.spawn(argv, env=environment, cwd=cwd, stdin=ends[0], stdout=ends[1], stderr=ends[2])
+        # A signal that came while the command was being started is the command's as well.
+        deliver[0] = command.signal
+        for number in waiting:
+            command.signal(number)
         gone = asyncio.Event()
         if pty is not None and terminal_out is not None:
             relay = TerminalRelay(
@@ -40,8 +50,6 @@ async def run_in_front(
             relay.start()
             cleanup.callback(relay.stop)
             cleanup.enter_context(_on_signal(signal.SIGWINCH, relay.resize))
-        for number in _PASSED_ON:
-            cleanup.enter_context(_on_signal(number, lambda number=number: command.signal(number)))
         code = await _until_end(command, gone)
     stage.relay = None
     return code
@@ -87,9 +95,3 @@ def _on_signal(number: signal.Signals, handler: object) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(number)
-
-
-def flush_own_streams() -> None:
-    """What we printed ourselves goes out before anything a command prints."""
-    sys.stdout.flush()
-    sys.stderr.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -33,7 +33,7 @@ def load_here(
     cwd: str,
     workspace: str | None = None,
     choice: str | None = None,
-    grants: SessionGrants | None = None,
+    grants: Iterable[SessionGrants] = (),
 ) -> Here:
     """Load the policy that `run` and `exec` would load from here."""
     where = places(environ)

@@ -86,13 +86,14 @@ async def open_session(
 ) -> AsyncIterator[Governed]:
     """A session for the length of a block. `whole_agent` gives `argv` its agent's profile; without, it is a program."""
     asked = Asked(options, argv, environ, cwd)
+    failure: Exception | None = None
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
         stack.push_async_callback(ledger.close)
-        agent = detect(argv, environ, asked.places.home) if whole_agent else Generic()
+        agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
-        policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(options, setup))
+        policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
         require(options.min_tier or policy.min_tier)
         plan = build_plan(
             policy,
@@ -104,9 +105,15 @@ async def open_session(
             host_ports=setup.host_ports,
         )
         governed = await _assemble(stack, asked, agent, setup, policy, plan, ledger, on_denial, announce)
-        yield governed
-        if governed.broken is not None:
-            raise governed.broken
+        try:
+            yield governed
+        except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
+            failure = error
+            governed.outcome = "failed"
+    if failure is None:
+        failure = governed.broken
+    if failure is not None:
+        raise failure
 
 
 async def _assemble(
@@ -142,7 +149,7 @@ async def _assemble(
     gate = Gate(
         evaluate=evaluator.evaluate,
         desk=desk,
-        channel=channel_for(asked.options.ask, desk, stage, asked.user.name, announce),
+        channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
         site=Site(
@@ -165,7 +172,7 @@ async def _assemble(
         notices=notices,
         environment=environment.inside(
             asked.environ,
-            keep=(*policy.environment.keep, *setup.keep, *asked.options.environment),
+            keep=(*policy.environment.keep, *setup.keep),
             fixed=(*policy.environment.set, *setup.set),
             session=asked.session,
             user=asked.user.name,
@@ -176,11 +183,25 @@ async def _assemble(
     background = await stack.enter_async_context(Background())
     gateway = Gateway(GatewayJudge(gate, evaluator), on_closed=tally.record_soon)
     stack.callback(gateway.close)
-    gateway.serve(sandbox.listeners)
+    _serve(gateway, sandbox)
     background.start(_end_with(ledger, lose))
     background.start(_remember_loss(lost, governed))
     background.start(serve_hooks(sandbox.listeners["hook"], agent, governed.judge_hook, tally))
     return governed
+
+
+def _serve(gateway: Gateway, sandbox: Sandbox) -> None:
+    """Give the gateway the sockets that were made inside, each with what it is for."""
+    for name, listener in sandbox.listeners.items():
+        kind, _, port = name.partition(":")
+        if kind in {"proxy", "capture4", "capture6"}:
+            gateway.listen(kind, listener)
+        elif kind in {"host", "host6"}:
+            gateway.listen(f"host_port:{port}", listener)
+        elif kind in {"dns_udp", "dns_udp6"}:
+            gateway.serve_dns(udp=listener)
+        elif kind in {"dns_tcp", "dns_tcp6"}:
+            gateway.serve_dns(tcp=listener)
 
 
 async def _end_with(ledger: Ledger, lose: Callable[[RingfenceError], None]) -> None:
@@ -226,10 +247,25 @@ def _interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _grants(options: Options, setup: AgentSetup) -> SessionGrants:
-    return SessionGrants(
-        allow_hosts=(*setup.destinations, *options.allow_hosts), read=options.read, write=options.write
+def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGrants]:
+    """What the agent's profile opens, and what the person at the keyboard does."""
+    profile = SessionGrants(
+        allow_hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
     )
+    person = SessionGrants(
+        allow_hosts=asked.options.allow_hosts,
+        read=tuple(_path(path, asked) for path in asked.options.read),
+        write=tuple(_path(path, asked) for path in asked.options.write),
+        environment=asked.options.environment,
+    )
+    return profile, person
+
+
+def _path(written: str, asked: Asked) -> str:
+    """A path of the command line, which is relative to where it was typed."""
+    if written.startswith(("/", "~", ":")):
+        return written
+    return os.path.normpath(os.path.join(asked.cwd, written))
 
 
 def _facts(asked: Asked) -> HostFacts:

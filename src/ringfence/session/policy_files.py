@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 
 import msgspec
 
@@ -47,7 +48,7 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_policy(
-    places: Places, workspace: str, *, choice: str | None = None, grants: SessionGrants | None = None
+    places: Places, workspace: str, *, choice: str | None = None, grants: Iterable[SessionGrants] = ()
 ) -> Policy:
     """The policy in force for a workspace. `choice` names a preset, or a file that stands in for the user's own.
 
@@ -72,8 +73,7 @@ def load_policy(
                 documents.append(document)
     if faults:
         raise PolicyInvalid(tuple(faults))
-    if grants is not None:
-        documents.append(_granted(grants))
+    documents.extend(_granted(one) for one in grants)
     name, notices = choose_preset(documents, chosen_preset)
     facts = Facts(home=places.home, workspace=workspace)
     return merge((preset(name), *documents), facts=facts, notices=notices)
@@ -192,6 +192,6 @@ def _granted_host(text: str, origin: Origin) -> HostRule:
         id=f"session:{pattern}",
         hosts=(pattern,),
         verdict=Verdict.ALLOW,
-        reason="granted for this session",
+        reason="granted for this session by " + origin.source,
         origin=origin,
     )

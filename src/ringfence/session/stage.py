@@ -11,12 +11,12 @@ class Stage:
     def __init__(self) -> None:
         self.relay: TerminalRelay | None = None
 
-    async def suspend(self) -> None:
+    def suspend(self) -> None:
         """A question is about to be asked."""
         if self.relay is not None:
             self.relay.suspend()
 
-    async def resume(self) -> None:
+    def resume(self) -> None:
         """The question is over."""
         if self.relay is not None:
             self.relay.resume()

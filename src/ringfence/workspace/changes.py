@@ -29,7 +29,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 def changes_since(workspace: str, since_ns: int, is_control_file: Callable[[str], bool]) -> Changes:
     """Look through the workspace, not following links."""
-    files, looked_at, control = 0, 0, []
+    files, looked_at = 0, 0
+    control: list[str] = []
     for relative, status in _entries(workspace):
         looked_at += 1
         if looked_at > LIMIT:

@@ -19,11 +19,11 @@ CONTROLLING = "/dev/tty"
 class Relay(Protocol):
     """Whoever else draws on the terminal and reads its keys: the session, while an agent owns the screen."""
 
-    async def suspend(self) -> None:
-        """Stop reading keys and drawing; return when both have stopped."""
+    def suspend(self) -> None:
+        """Stop reading keys and drawing."""
         ...
 
-    async def resume(self) -> None:
+    def resume(self) -> None:
         """Go on, and have the agent draw its screen anew."""
         ...
 
@@ -31,10 +31,10 @@ class Relay(Protocol):
 class NoRelay:
     """For a terminal that nobody else uses meanwhile."""
 
-    async def suspend(self) -> None:
+    def suspend(self) -> None:
         """Nothing to stop."""
 
-    async def resume(self) -> None:
+    def resume(self) -> None:
         """Nothing to go on with."""
 
 
@@ -103,7 +103,7 @@ class Screen:
 @asynccontextmanager
 async def borrowed(path: str, relay: Relay) -> AsyncIterator[Screen]:
     """The terminal for one question. Its mode and its owner get it back, whatever happens."""
-    await relay.suspend()
+    relay.suspend()
     try:
         descriptor = _open(path)
         try:
@@ -115,7 +115,7 @@ async def borrowed(path: str, relay: Relay) -> AsyncIterator[Screen]:
         finally:
             os.close(descriptor)
     finally:
-        await relay.resume()
+        relay.resume()
 
 
 def _open(path: str) -> int:

@@ -1,0 +1,147 @@
+"""What `run` and `exec` have in common: one session, one command in front, its result and its summary."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+
+from ringfence.cli import codes
+from ringfence.cli.decision_text import block
+from ringfence.cli.screen import Palette, wants_colour
+from ringfence.cli.summary import summary
+from ringfence.model.decision import Decision, Verdict, to_contract
+from ringfence.model.event import CommandEnded, CommandStarted, DecisionMade
+from ringfence.model.ids import new_id
+from ringfence.model.situations import UsageInvalid
+from ringfence.session.foreground import run_in_front
+from ringfence.session.governed import Governed
+from ringfence.session.opening import open_session
+from ringfence.session.options import Options
+from ringfence.session.streams import survey
+
+RESULT_DESCRIPTOR = 3
+
+
+def conduct(command: tuple[str, ...], options: Options, parsed: argparse.Namespace, *, whole_agent: bool) -> int:
+    """Run a command in a session of its own and return the exit code of the contract."""
+    result = _result_descriptor(parsed)
+    try:
+        return asyncio.run(_Conductor(options, parsed, whole_agent=whole_agent, result=result).run(command))
+    finally:
+        if result is not None:
+            os.close(result)
+
+
+class _Conductor:
+    def __init__(self, options: Options, parsed: argparse.Namespace, *, whole_agent: bool, result: int | None) -> None:
+        self._options = options
+        self._quiet = bool(parsed.quiet)
+        self._whole_agent = whole_agent
+        self._result = result
+        self._streams = survey()
+        self._palette = Palette(colour=wants_colour(sys.stderr))
+        self._governed: Governed | None = None
+        self._began = time.monotonic()
+
+    async def run(self, command: tuple[str, ...]) -> int:
+        async with open_session(
+            self._options,
+            argv=command,
+            environ=os.environ,
+            cwd=os.getcwd(),
+            whole_agent=self._whole_agent,
+            on_denial=self._on_denial,
+            announce=self._say,
+        ) as governed:
+            self._governed = governed
+            for notice in governed.notices:
+                self._say(f"ringfence: {self._palette.yellow('note')}: {notice}")
+            decision, code = await self._govern(governed)
+            governed.exit_code = code
+            governed.outcome = "refused" if decision.verdict is Verdict.DENY else "exited"
+        self._finish(governed, decision, code)
+        return code
+
+    async def _govern(self, governed: Governed) -> tuple[Decision, int]:
+        action = governed.command(governed.setup.argv)
+        decision = await governed.decide(action, asked_by="run" if self._whole_agent else "exec")
+        if decision.verdict is not Verdict.ALLOW:
+            return decision, codes.DENIED
+        number, started = new_id(), time.monotonic()
+        await governed.tally.record(CommandStarted(command=number, argv=action.argv, cwd=action.cwd, pid=0))
+        code = await run_in_front(
+            governed.sandbox,
+            governed.setup.argv,
+            cwd=governed.cwd,
+            environment=governed.environment,
+            streams=self._streams,
+            stage=governed.stage,
+        )
+        duration = int((time.monotonic() - started) * 1000)
+        await governed.tally.record(CommandEnded(command=number, exit_code=code, duration_ms=duration))
+        return decision, code
+
+    def _on_denial(self, made: DecisionMade) -> None:
+        """Say it at once, unless a program owns the screen: then the summary does."""
+        governed = self._governed
+        if governed is not None and governed.stage.relay is not None and self._whole_agent:
+            return
+        # A hook's denial is told to the agent, in its own words.
+        if made.asked_by != "hook":
+            self._say(block(made.decision, self._palette), important=True)
+
+    def _say(self, text: str, *, important: bool = False) -> None:
+        if self._quiet and not important:
+            return
+        relay = self._governed.stage.relay if self._governed is not None else None
+        ending = "\r\n" if relay is not None else "\n"
+        with suppress(OSError):
+            sys.stderr.write(text.replace("\n", ending) + ending)
+            sys.stderr.flush()
+
+    def _finish(self, governed: Governed, decision: Decision, code: int) -> None:
+        if self._whole_agent and not self._quiet:
+            self._say(summary(governed, code, time.monotonic() - self._began, self._palette))
+        if self._result is not None:
+            line = json.dumps(_result(governed, decision, code), ensure_ascii=False) + "\n"
+            os.write(self._result, line.encode())
+
+
+def _result(governed: Governed, decision: Decision, code: int) -> dict[str, object]:
+    changes = governed.changes
+    return {
+        "schema": 1,
+        "session": governed.session,
+        "exit_code": code,
+        "decision": to_contract(decision),
+        "allowed": governed.tally.verdicts[Verdict.ALLOW],
+        "denied": governed.tally.verdicts[Verdict.DENY],
+        "asked": governed.tally.asked,
+        "hosts": sorted(governed.tally.hosts),
+        "files_changed": changes.files if changes else 0,
+        "control_files": list(changes.control_files) if changes else [],
+        "denials": [to_contract(one) for one in governed.tally.denials],
+    }
+
+
+def _result_descriptor(parsed: argparse.Namespace) -> int | None:
+    """Where the machine-readable line goes; opened before anything runs, so that a wrong path is found before."""
+    if parsed.result:
+        try:
+            return os.open(parsed.result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        except OSError as failure:
+            raise UsageInvalid(f"`{parsed.result}` cannot be written: {failure.strerror}") from failure
+    if not parsed.json:
+        return None
+    try:
+        return os.dup(RESULT_DESCRIPTOR)
+    except OSError:
+        raise UsageInvalid(
+            "`--json` writes to descriptor 3, which is not open",
+            remedy="open it (`3>result.json`), or name a file with `--result FILE`",
+        ) from None

@@ -1,0 +1,53 @@
+"""The summary at the end of `ringfence run`: what happened, in a few lines, and where the rest is."""
+
+from __future__ import annotations
+
+from ringfence.cli.decision_text import what
+from ringfence.cli.screen import Palette
+from ringfence.model.decision import Verdict
+from ringfence.model.display import shortened, visible
+from ringfence.session.governed import Governed
+
+_SHOWN = 5
+
+
+def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> str:
+    """The lines of the summary."""
+    tally = governed.tally
+    counts = f"{tally.verdicts[Verdict.ALLOW]} allowed, {tally.asked} asked, {tally.verdicts[Verdict.DENY]} denied"
+    calls = f"; {tally.tool_calls} tool calls reported" if tally.tool_calls else ""
+    lines = [f"ringfence: session ended with exit code {code} after {_duration(seconds)}"]
+    lines.append(_line("actions", counts + calls))
+    if tally.hosts:
+        lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
+    for index, denial in enumerate(tally.denials[:_SHOWN]):
+        rule = denial.because.rule if denial.because else "policy"
+        text = f"{palette.red(shortened(what(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"
+        lines.append(_line("denied" if index == 0 else "", text))
+    if len(tally.denials) > _SHOWN:
+        lines.append(_line("", f"and {len(tally.denials) - _SHOWN} more"))
+    if governed.changes is not None:
+        more = "" if governed.changes.complete else " or more"
+        lines.append(_line("files", f"{governed.changes.files}{more} changed in {visible(governed.workspace)}"))
+        if governed.changes.control_files:
+            names = _some([visible(name) for name in governed.changes.control_files])
+            lines.append(_line(palette.yellow("look at"), f"{names} (these may run or be obeyed by themselves)"))
+    lines.append(_line("record", f"`ringfence log {governed.session[:_PREFIX]}`"))
+    return "\n".join(lines)
+
+
+_PREFIX = 26
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<8} {text}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"

@@ -1,0 +1,100 @@
+"""Tries, one after the other, what a sandbox needs of this machine, in a process that is thrown away. Runs like the
+launcher, as a fresh interpreter; prints a line for each trial and decides nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ringfence.sandbox import landlock, mounts, namespaces, netlink, seccomp, syscalls
+from ringfence.sandbox.syscalls import NODEV, NOSUID
+
+_GET_ACTION_AVAILABLE, _USER_NOTIFICATION = 2, 0x7FC00000
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+
+
+def main() -> None:
+    """Run every trial and leave."""
+    syscalls.close_range(3)
+    uid = 1000 if os.geteuid() == 0 else os.geteuid()
+    gid = 1000 if os.geteuid() == 0 else os.getegid()
+    _try("landlock", lambda: f"generation {landlock.version()}")
+    _try("seccomp", _seccomp)
+    _try("user notification", _user_notification)
+    _try("cgroup delegation", _cgroup)
+    if _try("namespaces", lambda: namespaces.enter_outer(uid, gid)):
+        _try("loopback", netlink.loopback_up)
+        _try("every address", lambda: "IPv4 and IPv6" if netlink.take_every_address() else "IPv4 only")
+        _try("capture", lambda: netlink.redirect_tcp(1))
+        _in_process_one()
+    os._exit(0)
+
+
+def _in_process_one() -> None:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    root = mounts.Root()
+    sources = mounts.open_sources([("/usr", "/usr", False, True)], [])
+    devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
+    if _try("mounts by descriptor", lambda: _mounts(root, sources)):
+        _try("overlay", _overlay)
+        _try("private proc", lambda: mounts.private_proc(root))
+        _try("private devices", lambda: mounts.private_devices(root, devices, "1m"))
+        _try("private root", root.enter)
+    _try("inner user namespace", lambda: namespaces.enter_inner(os.geteuid(), os.getegid()))
+    _try("no capabilities", namespaces.drop_capabilities)
+    os._exit(0)
+
+
+def _mounts(root: mounts.Root, sources: list[tuple[int, str, bool]]) -> None:
+    root.begin()
+    for source, target, writable in sources:
+        root.bind(source, target, writable=writable)
+
+
+def _overlay() -> None:
+    # Two lower layers make a complete, read-only overlay; whether the kernel lets a user mount one is the question.
+    os.close(syscalls.new_filesystem("overlay", NOSUID | NODEV, {"lowerdir": "/usr:/etc", "userxattr": ""}))
+
+
+def _seccomp() -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.prctl(38, 1, what="no new privileges")
+            seccomp.prepare().install()
+        except BaseException:  # noqa: BLE001 - the exit code is all that the parent sees
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise OSError(22, "the filter was not accepted")
+
+
+def _user_notification() -> None:
+    number = _SECCOMP[os.uname().machine]
+    action = _USER_NOTIFICATION.to_bytes(4, "little")
+    syscalls.call(number, _GET_ACTION_AVAILABLE, 0, action, what="user notification")
+
+
+def _cgroup() -> str:
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        line = next((each for each in file if each.startswith("0::")), "")
+    path = "/sys/fs/cgroup" + line[3:].strip()
+    if not line or not os.access(path, os.W_OK):
+        raise OSError(13, f"`{path}` is not delegated to this user")
+    with open(f"{path}/cgroup.controllers", encoding="ascii") as file:
+        return file.read().strip() or "no controllers"
+
+
+def _try(name: str, trial: Callable[[], object]) -> bool:
+    try:
+        detail, ok = trial(), True
+    except OSError as error:
+        detail, ok = f"{error.strerror} (error {error.errno})", False
+    except KeyError as error:
+        detail, ok = f"the machine type {error} is not supported", False
+    line = f"{name}\t{'ok' if ok else 'no'}\t{detail or ''}\n"
+    os.write(1, line.encode(errors="replace"))
+    return ok

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from boxes import Box, Place
+
+from ringfence.model.situations import UsageInvalid
+from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
+from ringfence.sandbox import stubs
+from ringfence.sandbox.launch import Sandbox
+
+STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mcp.json", ".vscode", ".idea"}
+
+
+async def test_everyday_git_works_inside(git_box: Box) -> None:
+    done = await git_box.shell(
+        "set -e; echo b >> a; git status --porcelain; git add a; git commit -qm second; git switch -qc topic;"
+        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list; git branch"
+    )
+
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert "second" in git_box.place.git("log", "--oneline", "topic")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "echo evil > .git/hooks/pre-commit",
+        "echo evil >> .git/config",
+        "mv .git .git2 && mkdir -p .git/hooks && echo evil > .git/hooks/pre-commit",
+        "mv .git/hooks .git/h2 && mkdir .git/hooks && echo evil > .git/hooks/pre-commit",
+        "rm -rf .git/hooks && mkdir .git/hooks",
+        "rm -f .git/config && echo evil > .git/config",
+        "mkdir -p .claude && echo evil > .claude/settings.json",
+        "echo evil > .mcp.json",
+        "rmdir .claude && ln -s /tmp .claude",
+        "mkdir -p .git/modules/m && echo evil > .git/modules/m/config",
+        "echo ../evil > .git/commondir",
+        "rm -f .git/commondir && echo ../evil > .git/commondir",
+        "git config core.fsmonitor evil",
+        "mkdir -p .vscode && echo evil > .vscode/tasks.json",
+    ],
+)
+async def test_control_files_cannot_be_planted(repository: Place, attack: str) -> None:
+    witness = repository.root / "witness"
+    subprocess.run(["cp", "-a", repository.workspace, witness], check=True)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(repository.home)}
+    without = subprocess.run(["bash", "-c", attack], cwd=witness, env=environment, capture_output=True, check=False)
+    assert without.returncode in ((0, 1) if "rmdir" in attack else (0,)), "the attack has to work without the sandbox"
+    before = _everything(repository.workspace)
+
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        tried = await Box(sandbox, repository).shell(attack)
+    finally:
+        await sandbox.close()
+
+    assert tried.code != 0
+    assert _everything(repository.workspace) == before
+
+
+async def test_place_holders_are_shared_by_sessions_and_removed_by_the_last(repository: Place) -> None:
+    before = _everything(repository.workspace)
+    first = await Sandbox.start(repository.plan())
+    second = await Sandbox.start(repository.plan())
+    assert STUBS | {".git/commondir", ".git/modules", ".git/worktrees"} <= repository.names()
+
+    await first.close()
+
+    tried = await Box(second, repository).shell("mkdir .claude/x || echo x > .mcp.json/x")
+    assert tried.code != 0
+    assert repository.names() >= STUBS
+    await second.close()
+    assert _everything(repository.workspace) == before
+
+
+async def test_a_file_the_user_makes_in_a_place_holder_is_not_removed(repository: Place) -> None:
+    sandbox = await Sandbox.start(repository.plan())
+    (repository.workspace / ".vscode" / "settings.json").write_text("{}")
+
+    await sandbox.close()
+
+    assert (repository.workspace / ".vscode" / "settings.json").read_text() == "{}"
+    assert not (repository.workspace / ".claude").exists()
+
+
+@pytest.mark.slow
+def test_the_place_holders_of_a_killed_session_are_swept_up(repository: Place) -> None:
+    before = _everything(repository.workspace)
+    script = f"""
+import asyncio, os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from boxes import Place
+from ringfence.sandbox.launch import Sandbox
+place = Place(*(Path(each) for each in sys.argv[1:]))
+async def main():
+    await Sandbox.start(place.plan())
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+    arguments = [str(each) for each in (repository.root, repository.home, repository.workspace, repository.state)]
+    source = str(Path(__file__).parents[2] / "src")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": source}
+    killed = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert repository.names() >= STUBS
+
+    assert stubs.sweep(str(repository.state)) > 0
+
+    assert _everything(repository.workspace) == before
+    assert stubs.sweep(str(repository.state)) == 0
+
+
+@pytest.mark.parametrize("name", ["/", "/usr", "/tmp"])
+def test_a_folder_of_the_system_is_no_workspace(place: Place, name: str) -> None:
+    elsewhere = Place(root=place.root, home=place.home, workspace=Path(name), state=place.state)
+
+    with pytest.raises(UsageInvalid, match="folder of the system"):
+        elsewhere.plan()
+
+
+def test_home_and_what_contains_it_are_no_workspace(place: Place) -> None:
+    for folder, words in ((place.home, "your home folder"), (place.root, "contains your home folder")):
+        elsewhere = Place(root=place.root, home=place.home, workspace=folder, state=place.state)
+        with pytest.raises(UsageInvalid, match=words):
+            elsewhere.plan()
+
+
+async def test_a_workspace_that_does_not_exist_is_refused(place: Place) -> None:
+    gone = Place(root=place.root, home=place.home, workspace=place.root / "gone", state=place.state)
+
+    with pytest.raises(UsageInvalid, match="does not exist"):
+        await Sandbox.start(gone.plan())
+
+
+async def test_a_link_to_home_is_no_workspace(place: Place) -> None:
+    (place.root / "link").symlink_to(place.home)
+    elsewhere = Place(root=place.root, home=place.home, workspace=place.root / "link", state=place.state)
+
+    with pytest.raises(UsageInvalid, match="home folder"):
+        await Sandbox.start(elsewhere.plan())
+
+
+def test_the_table_names_the_row_that_speaks_for_a_path() -> None:
+    rows = {
+        ".git/hooks/pre-commit": Direct.PIN,
+        ".claude/settings.json": Direct.PROTECT,
+        "deep/er/.envrc": Direct.REPORT,
+        "deep/AGENTS.md": Direct.REPORT,
+        "a/sitecustomize.py": Direct.REPORT,
+        "x.pth": Direct.REPORT,
+        ".github/workflows/ci.yml": Direct.REPORT,
+    }
+
+    assert {path: row.direct for path in rows if (row := control_file(path))} == rows
+    assert control_file("src/main.py") is None
+    assert control_file("notAGENTS.md") is None
+
+
+def test_every_row_of_the_table_has_a_reason() -> None:
+    assert all(row.why and not row.pattern.startswith("/") for row in CONTROL_FILES)
+
+
+def _everything(folder: Path) -> dict[str, tuple[int, bytes]]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
+    return found
