@@ -27,7 +27,7 @@ def may(command: str) -> tuple[bool, str]:
     """Ask, as an agent's hook does, whether a command may run."""
     question = {"tool_name": "Bash", "tool_input": {"command": command}, "cwd": str(Path.cwd())}
     asked = subprocess.run(
-        [sys.executable, "-I", "-S", HOOK, "generic", "PreToolUse"],
+        [sys.executable, "-I", "-S", HOOK, "PreToolUse", "60"],
         input=json.dumps(question),
         capture_output=True,
         text=True,

@@ -23,7 +23,7 @@ def detect(argv: Sequence[str], environ: Mapping[str, str], home: str) -> Agent:
         agent = _by_name(name, home, position)
         if agent is not None:
             return agent
-    return Generic()
+    return Generic(home)
 
 
 def _names(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -43,4 +43,4 @@ def _by_name(name: str, home: str, position: int) -> Agent | None:
         return Codex(home=home, position=position)
     if name == "claude":
         return Claude(home=home)
-    return next((KnownByName(row) for row in ROWS if row.name == name), None)
+    return next((KnownByName(row, home) for row in ROWS if row.name == name), None)

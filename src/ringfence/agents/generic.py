@@ -1,10 +1,16 @@
-"""Any program: a shell, a script, an agent that somebody wrote. It has no hooks; the guarantees hold all the same."""
+"""Any program: a shell, a script, an agent that somebody wrote. The guarantees hold for it without its help.
+
+One that wants its tool calls judged and on record runs the hook client that lies in every sandbox, with the JSON that
+the larger agents hand to theirs: `tool_name`, `tool_input`, `cwd`. See `docs/home-made-agents.md`.
+"""
 
 from __future__ import annotations
 
-from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall, HookUnreadable
-from ringfence.agents.hook_answer import denied
-from ringfence.model.decision import Decision
+from ringfence.agents import claude_hooks
+from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
+from ringfence.agents.hook_answer import allowed, denial_text, denied
+from ringfence.agents.hook_command import hook_program
+from ringfence.model.decision import Decision, Verdict
 
 
 class Generic:
@@ -12,17 +18,24 @@ class Generic:
 
     name = "generic"
 
+    def __init__(self, home: str) -> None:
+        self._home = home
+
     def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
-        """Nothing beyond what the policy gives."""
-        return AgentSetup(name=self.name, argv=request.argv)
+        """Nothing beyond what the policy gives, and the hook client for those who ask."""
+        return AgentSetup(name=self.name, argv=request.argv, files=(hook_program(disk),))
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:
-        """There is no hook, so whoever calls one is not the agent."""
-        raise HookUnreadable("this program has no hooks")
+        """Read a tool call in the common form."""
+        return claude_hooks.parse(event, payload, self._home)
 
     def render(self, call: HookCall, decision: Decision | None) -> HookAnswer:
-        """Never an allowance."""
-        return denied(call.event, "this program has no hooks")
+        """Exit code 0 to go on; 2 with the reason otherwise."""
+        if decision is None:
+            return HookAnswer()
+        if decision.verdict is Verdict.ALLOW:
+            return allowed(call.event, say_so=True)
+        return denied(call.event, denial_text(decision))
 
     def refuse(self, event: str, reason: str) -> HookAnswer:
         """A denial without a decision."""

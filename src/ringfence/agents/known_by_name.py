@@ -53,7 +53,8 @@ ROWS = (
 class KnownByName(Generic):
     """The profile of one row."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, home: str) -> None:
+        super().__init__(home)
         self._row = row
         self.name = row.name
 

@@ -111,12 +111,12 @@ def _files(layout: Layout) -> list[str]:
         else:
             root.bind(number, target, writable=detail)
             os.close(number)
+    root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
     for path, target in cast("list[tuple[str, str]]", layout["links"]):
         root.link(path, target)
     for path, content, mode in cast("list[tuple[str, bytes, int]]", layout["files"]):
         root.write(path, content, mode)
     _protect(root, workspace, layout)
-    root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
     root.seal("/dev")
     root.enter()
     return root.notices

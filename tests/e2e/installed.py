@@ -1,0 +1,67 @@
+"""The real agents, installed once from npm in the versions that `agents.json` pins.
+
+They go to `.cache/agents` in the checkout, or to $RINGFENCE_TEST_CACHE, readable for every user, because the tests run
+the agents as another user too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+VERSIONS = Path(__file__).parent / "agents.json"
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Unavailable(Exception):
+    """The agents cannot be had here; the text says why."""
+
+
+def installed_agents() -> Path:
+    """The folder with the programs `codex` and `claude`."""
+    cache = Path(os.environ.get("RINGFENCE_TEST_CACHE") or REPOSITORY / ".cache") / "agents"
+    wanted = json.loads(VERSIONS.read_text())
+    programs = cache / "node_modules" / ".bin"
+    if not _is_current(cache, wanted):
+        _install(cache, wanted)
+    if shutil.which("node") is None:
+        raise Unavailable("`node` is not on PATH, and Codex starts through it")
+    return programs
+
+
+def _is_current(cache: Path, wanted: dict[str, str]) -> bool:
+    for package, version in wanted.items():
+        manifest = cache / "node_modules" / package / "package.json"
+        if not manifest.exists() or json.loads(manifest.read_text())["version"] != version:
+            return False
+    return True
+
+
+def _install(cache: Path, wanted: dict[str, str]) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise Unavailable("`npm` is not on PATH")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with open(cache / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_current(cache, wanted):
+                _run_npm(npm, cache, wanted)
+    except OSError as error:
+        raise Unavailable(f"the agents cannot be installed to `{cache}`: {error}") from error
+
+
+def _run_npm(npm: str, cache: Path, wanted: dict[str, str]) -> None:
+    # `--force`: one of the packages asks for a newer Node than its program needs.
+    packages = [f"{package}@{version}" for package, version in wanted.items()]
+    argv = [npm, "install", "--prefix", str(cache), "--force", "--no-audit", "--no-fund", "--no-save", *packages]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, umask=0o022)
+    except subprocess.TimeoutExpired:
+        raise Unavailable("npm did not install the agents within five minutes") from None
+    if done.returncode:
+        raise Unavailable(f"npm could not install the agents: {done.stderr.strip()[-500:]}")

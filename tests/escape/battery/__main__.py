@@ -1,0 +1,40 @@
+"""Prints what became of each attack: `python -m tests.escape.battery [--plainly] [ID...]`."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+
+from tests.escape.battery.arena import Arena
+from tests.escape.battery.catalogue import ATTACKS
+from tests.escape.battery.inside import alone, plainly, ringfence
+from tests.escape.battery.people import people
+from tests.escape.battery.prove import carry_out
+
+
+def main(words: list[str]) -> int:
+    """Carry out the chosen attacks, with and without the sandbox, for every account."""
+    chosen = [word for word in words if not word.startswith("-")]
+    holes, sandbox = 0, alone if "--alone" in words else ringfence
+    with Arena() as arena:
+        for attack in (attack for attack in ATTACKS if not chosen or attack.id in chosen):
+            for person in people():
+                secret = secrets.token_hex(16)
+                possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
+                for name, wrap in (("plainly", plainly(attack)), ("inside", sandbox)):
+                    if name == "inside" and "--plainly" in words:
+                        continue
+                    result = carry_out(attack, wrap, person=person, secret=secret, arena=arena)
+                    if name == "plainly":
+                        possible = result.evidence is not None
+                    surprise = name == "inside" and possible and result.ran.ended not in attack.ends
+                    hole = name == "inside" and result.evidence is not None
+                    holes += hole
+                    line.append(f"{name} {'GETS OUT' if result.evidence else 'fails'} ({result.ran.ended})")
+                    if surprise or hole or (chosen and "-v" in words):
+                        line.append(f"<-- not as expected\n{result.told()}")
+                print(" | ".join([*line, attack.title]), flush=True)
+    return 1 if holes else 0
+
+
+sys.exit(main(sys.argv[1:]))

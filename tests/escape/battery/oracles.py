@@ -1,0 +1,133 @@
+"""How one sees that an attack worked. Each looks at the outcome: files, listeners, victims, output."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import subprocess
+
+from tests.escape.battery.attack import Oracle
+from tests.escape.battery.run import account
+from tests.escape.battery.stage import Ran, Stage
+
+
+def secret_shown(stage: Stage, ran: Ran) -> str | None:
+    """The secret stands in what the attack printed."""
+    return "the secret was printed" if stage.secret in ran.output else None
+
+
+def said_success(stage: Stage, ran: Ran) -> str | None:
+    """The kernel did what was asked: for attacks whose outcome only the attacker can see."""
+    lines = [line for line in ran.output.splitlines() if line.startswith("attack: succeeded")]
+    return lines[0] if lines else None
+
+
+def file_has(path: str, text: str) -> Oracle:
+    """A file of the host holds the attacker's text."""
+
+    def look(stage: Stage, ran: Ran) -> str | None:
+        name, content = stage.fill((path, text))
+        try:
+            with open(name, encoding="utf-8", errors="replace") as stream:
+                return f"`{name}` was written" if content in stream.read() else None
+        except OSError:
+            return None
+
+    return look
+
+
+def appeared(folder: str, expected: tuple[str, ...] = ("notes", "input")) -> Oracle:
+    """Something new lies in a folder outside the workspace."""
+
+    def look(stage: Stage, ran: Ran) -> str | None:
+        (name,) = stage.fill((folder,))
+        new = sorted(set(os.listdir(name)) - set(expected))
+        return f"`{name}` has {new}" if new else None
+
+    return look
+
+
+def status_runs_it(stage: Stage, ran: Ran) -> str | None:
+    """The person's own `git status`, outside, runs the attacker's command."""
+    subprocess.run(
+        ("git", "-C", stage.workspace, "status"),
+        env={"PATH": os.environ["PATH"], "HOME": stage.home},
+        capture_output=True,
+        **account(stage),
+    )
+    return "`git status` ran the attacker's command" if os.path.exists(stage.words["canary"]) else None
+
+
+def exists(path: str) -> str | None:
+    """A name is there that was not."""
+    return f"`{path}` was made" if os.path.lexists(path) else None
+
+
+def mode_changed(stage: Stage, ran: Ran) -> str | None:
+    """The secret file's mode is no longer what it was."""
+    mode = stat.S_IMODE(os.stat(f"{stage.outside}/notes").st_mode)
+    return f"mode is now {mode:o}" if mode != 0o600 else None
+
+
+def victim_ended(stage: Stage, ran: Ran) -> str | None:
+    """The process outside no longer runs."""
+    return "the process outside was ended" if _gone(int(stage.words["victim"]), 0.2) else None
+
+
+def outlived(stage: Stage, ran: Ran) -> str | None:
+    """A process that was started inside still runs half a second after the session. Ends it."""
+    left = [process for process in marked(f"stays-{stage.words['mark']}") if not _gone(process, 0.5)]
+    for process in left:
+        os.kill(process, 9)
+    return f"process {left} still runs" if left else None
+
+
+def marked(mark: str) -> list[int]:
+    """The processes of this machine whose last argument is the mark."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{int(entry)}/cmdline", "rb") as stream:
+                if stream.read().endswith(mark.encode() + b"\0"):
+                    found.append(int(entry))
+        except (ValueError, OSError):
+            continue
+    return found
+
+
+def helper_saw(stage: Stage, ran: Ran) -> str | None:
+    """A helper outside noted something."""
+    return f"seen outside: {stage.evidence}" if any(stage.evidence) else None
+
+
+def typed(stage: Stage, ran: Ran) -> str | None:
+    """The terminal's input holds what the attacker wrote, as if the person had typed it."""
+    return "the terminal was typed into" if f"typed: {stage.secret}" in ran.output else None
+
+
+def heard(*names: str) -> Oracle:
+    """One of the listeners got a connection or bytes."""
+
+    def look(stage: Stage, ran: Ran) -> str | None:
+        assert stage.ear
+        hits = [(entry.name, entry.data[:80]) for entry in stage.ear.heard if entry.name in names]
+        return f"listeners got {hits}" if hits else None
+
+    return look
+
+
+def hung(stage: Stage, ran: Ran) -> str | None:
+    """The launch never came to an end."""
+    return "the launch hangs" if ran.status == 124 else None
+
+
+def _gone(process: int, patience: float) -> bool:
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select((handle,), (), (), patience)[0])
+    finally:
+        os.close(handle)

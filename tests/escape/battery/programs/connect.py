@@ -1,0 +1,21 @@
+"""Connects to an address and sends a text: `connect HOST PORT TEXT [plain|fastopen|mptcp|sctp|dccp]`."""
+
+import socket
+import struct
+
+from prelude import arguments, ended
+
+host, port, text, how = arguments
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+kind, protocol = {"mptcp": (1, 262), "sctp": (1, 132), "dccp": (6, 33)}.get(how, (1, 0))
+with socket.socket(family, kind, protocol) as client:
+    if how == "fastopen":
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 3, 0))
+        client.sendto(text.encode(), socket.MSG_FASTOPEN, (host, int(port)))
+        client.settimeout(3)
+    else:
+        client.settimeout(3)
+        client.connect((host, int(port)))
+        client.send(text.encode())
+    answer = client.recv(100)
+ended("done" if b"pong" in answer else "closed")

@@ -1,0 +1,9 @@
+"""Prints its own environment."""
+
+import os
+
+from prelude import ended
+
+for name, value in os.environ.items():
+    print(name, value)
+ended("done")

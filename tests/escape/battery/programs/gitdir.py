@@ -1,0 +1,37 @@
+"""Makes the next `git status` of anybody run a command: `gitdir HOW WORKSPACE CANARY`."""
+
+import os
+import shutil
+
+from prelude import arguments, ended
+
+how, workspace, canary = arguments
+git = os.path.join(workspace, ".git")
+evil = f'[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tfsmonitor = "touch {canary}; false"\n'
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as stream:
+        stream.write(text)
+
+
+if how == "config":
+    write(os.path.join(git, "config"), evil)
+elif how == "config-by-rename":
+    write(os.path.join(git, "config.new"), evil)
+    os.rename(os.path.join(git, "config.new"), os.path.join(git, "config"))
+elif how == "commondir":
+    shutil.copytree(git, os.path.join(workspace, "other"))
+    write(os.path.join(workspace, "other", "config"), evil)
+    write(os.path.join(git, "commondir"), "../other\n")
+elif how == "config.worktree":
+    write(os.path.join(git, "config.worktree"), evil)
+elif how == "pointer":
+    write(os.path.join(workspace, "other", "HEAD"), "ref: refs/heads/main\n")
+    os.makedirs(os.path.join(workspace, "other", "objects"))
+    os.makedirs(os.path.join(workspace, "other", "refs"))
+    write(os.path.join(workspace, "other", "config"), evil)
+    os.unlink(git)
+    write(git, "gitdir: ./other\n")
+ended("done")

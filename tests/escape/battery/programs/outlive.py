@@ -1,0 +1,18 @@
+"""Leaves a process behind that nobody waits for: `outlive MARK`."""
+
+import os
+import sys
+
+from prelude import arguments, ended
+
+(mark,) = arguments
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        null = os.open("/dev/null", os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.execv(sys.executable, [sys.executable, "-c", "import sys, time; print(); time.sleep(20)", "stays-" + mark])
+    os._exit(0)
+os.wait()
+ended("done")

@@ -1,0 +1,263 @@
+"""What has to stand before an attack: repositories, secrets, victims, sockets. All of it is the person's own."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import secrets
+import socket
+import subprocess
+import time
+
+from tests.escape.battery import source
+from tests.escape.battery.attack import Setup
+from tests.escape.battery.ear import Ear
+from tests.escape.battery.oracles import marked
+from tests.escape.battery.run import account
+from tests.escape.battery.stage import Stage
+
+
+def repository(stage: Stage) -> None:
+    """The workspace is a Git repository with one commit."""
+    _repository(stage, stage.workspace)
+
+
+def worktree(stage: Stage) -> None:
+    """The workspace is a linked worktree: its `.git` is a file."""
+    _repository(stage, f"{stage.home}/main")
+    os.rmdir(stage.workspace)
+    _git(stage, f"{stage.home}/main", "worktree", "add", "-q", stage.workspace)
+
+
+def worktree_settings(stage: Stage) -> None:
+    """The repository reads a second settings file."""
+    _git(stage, stage.workspace, "config", "extensions.worktreeConfig", "true")
+
+
+def canary(stage: Stage) -> None:
+    """The file that the attacker's command would make, outside, where anybody may write."""
+    stage.words["canary"] = f"{stage.folder(f'{stage.base}/canary')}/ran"
+
+
+def file(path: str, content: str = "{secret}\n", mode: int = 0o600) -> Setup:
+    """A file with a content of its own."""
+
+    def place(stage: Stage) -> None:
+        name, text = stage.fill((path, content))
+        stage.file(name, text, mode)
+
+    return place
+
+
+def folder(path: str) -> Setup:
+    """A folder."""
+
+    def place(stage: Stage) -> None:
+        stage.folder(*stage.fill((path,)))
+
+    return place
+
+
+def link(target: str, name: str) -> Setup:
+    """A symbolic link that an earlier session planted."""
+
+    def place(stage: Stage) -> None:
+        os.symlink(*stage.fill((target, name)))
+
+    return place
+
+
+def fifo(path: str) -> Setup:
+    """A named pipe that an earlier session planted."""
+
+    def place(stage: Stage) -> None:
+        (name,) = stage.fill((path,))
+        os.mkfifo(name)
+        os.chmod(name, 0o666)
+
+    return place
+
+
+def setuid_program(stage: Stage) -> None:
+    """A program in the workspace that runs as root whoever starts it. Only root can plant one."""
+    stage.words["program"] = f"{stage.workspace}/identity"
+    if os.getuid() == 0 and stage.person.uid != 0:
+        with open("/usr/bin/id", "rb") as original, open(stage.words["program"], "wb") as copy:
+            copy.write(original.read())
+        os.chmod(stage.words["program"], 0o4755)
+
+
+def handle(stage: Stage) -> None:
+    """The number under which the disk knows the secret file."""
+    buffer = (ctypes.c_uint8 * 136).from_buffer(bytearray((128).to_bytes(4, "little") + bytes(132)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    mount = ctypes.c_int()
+    result = libc.name_to_handle_at(-100, f"{stage.outside}/notes".encode(), buffer, ctypes.byref(mount), 0)
+    length = int.from_bytes(bytes(buffer[:4]), "little") if result == 0 else 0
+    stage.words["handle"] = bytes(buffer[8 : 8 + length]).hex()
+    stage.words["handle-type"] = str(int.from_bytes(bytes(buffer[4:8]), "little"))
+
+
+def victim(stage: Stage) -> None:
+    """A process of the same person outside, with the secret in its memory, its open files and its words."""
+    program = (
+        "import os, sys, tempfile\n"
+        "held = 'ringfence-victim-' + sys.stdin.readline().strip()\n"
+        "opened = tempfile.TemporaryFile(); opened.write(held.encode()); opened.flush()\n"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    _helper(stage, (source.INTERPRETER, "-I", "-c", program, f"--battery-password={stage.secret}"), stage.secret)
+
+
+def key(stage: Stage) -> None:
+    """A key in the person's kernel keyring."""
+    stage.words["key"] = f"battery-{secrets.token_hex(4)}"
+    program = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "add, control = {'x86_64': (248, 250), 'aarch64': (217, 219)}[os.uname().machine]\n"
+        "value = sys.stdin.readline().strip().encode()\n"
+        "number = libc.syscall(add, b'user', sys.argv[1].encode(), value, len(value), -4)\n"
+        "libc.syscall(control, 5, number, 0x3f3f0000)\n"
+        "print('ready', flush=True); sys.stdin.read(); libc.syscall(control, 9, number, -4)"
+    )
+    _helper(stage, (source.INTERPRETER, "-I", "-c", program, stage.words["key"]), stage.secret)
+
+
+def segment(stage: Stage) -> None:
+    """A System V shared memory segment of the same person, and a file in /dev/shm."""
+    stage.words["key"] = str(secrets.randbelow(1 << 30) + 1)
+    program = (
+        "import ctypes, sys\n"
+        "libc = ctypes.CDLL(None); libc.shmat.restype = ctypes.c_void_p\n"
+        "number = libc.shmget(int(sys.argv[1]), 4096, 0o1600)\n"
+        "value = sys.stdin.readline().strip().encode()\n"
+        "ctypes.memmove(libc.shmat(number, None, 0), value, len(value))\n"
+        "print('ready', flush=True); sys.stdin.read(); libc.shmctl(number, 0, None)"
+    )
+    _helper(stage, (source.INTERPRETER, "-I", "-c", program, stage.words["key"]), stage.secret)
+
+
+def shared_file(stage: Stage) -> None:
+    """A file in /dev/shm, as programs share memory by name."""
+    stage.words["shared"] = stage.file(f"/dev/shm/battery-{secrets.token_hex(4)}", stage.secret, 0o600)
+    stage.undo.callback(os.unlink, stage.words["shared"])
+
+
+def temporary_name(stage: Stage) -> None:
+    """A name in /tmp that a program of the host will use."""
+    stage.words["temporary"] = f"/tmp/battery-{secrets.token_hex(4)}"
+    stage.undo.callback(lambda: os.path.lexists(stage.words["temporary"]) and os.unlink(stage.words["temporary"]))
+
+
+def local_sockets(stage: Stage) -> None:
+    """Daemons of the person: a stream and a datagram socket outside the workspace, and one with an abstract name."""
+    stage.words["abstract"] = f"@battery-{secrets.token_hex(8)}"
+    stage.words["stream"], stage.words["datagram"] = f"{stage.outside}/agent.sock", f"{stage.outside}/log.sock"
+    stage.environment["SSH_AUTH_SOCK"] = stage.words["stream"]
+    stage.environment["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={stage.words['stream']}"
+    sockets = {
+        "stream": _listener(socket.SOCK_STREAM, stage.words["stream"]),
+        "datagram": _listener(socket.SOCK_DGRAM, stage.words["datagram"]),
+        "abstract": _listener(socket.SOCK_STREAM, "\0" + stage.words["abstract"][1:]),
+    }
+    stage.ear = Ear(sockets)
+
+
+def workspace_socket(stage: Stage) -> None:
+    """A daemon of the person that listens at a path in the workspace."""
+    stage.words["stream"] = f"{stage.workspace}/daemon.sock"
+    stage.ear = Ear({"stream": _listener(socket.SOCK_STREAM, stage.words["stream"])})
+
+
+def root_descriptor(stage: Stage) -> None:
+    """A descriptor of the root folder, left open."""
+    opened = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    # A high number: the launcher's own descriptors must not take its place by chance.
+    high = fcntl.fcntl(opened, fcntl.F_DUPFD, 200)
+    os.close(opened)
+    stage.undo.callback(os.close, high)
+    stage.inherited = (high,)
+    stage.words["descriptor"] = str(high)
+
+
+def mark(stage: Stage) -> None:
+    """A word by which a process is found again."""
+    stage.words["mark"] = secrets.token_hex(8)
+
+
+def supervisor_dies(stage: Stage) -> None:
+    """The outermost process is ended as soon as the attack runs."""
+    mark(stage)
+
+    def end(outermost: int) -> None:
+        deadline = time.monotonic() + 10
+        while not marked(f"stays-{stage.words['mark']}") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(outermost, 9)
+
+    stage.during.append(end)
+
+
+def somebody_calls(stage: Stage) -> None:
+    """Somebody outside tries to come in for as long as the attack runs."""
+    stage.words["port"] = "47200"
+    program = (
+        "import os, socket, sys, time\n"
+        "while open(f'/proc/{sys.argv[1]}/stat').read().rsplit(')', 1)[1].split()[0] != 'Z':\n"
+        "    try:\n"
+        "        with socket.create_connection(('127.0.0.1', int(sys.argv[2])), 1) as client:\n"
+        "            print(client.recv(100).decode()); break\n"
+        "    except OSError: time.sleep(0.05)\n"
+    )
+
+    def call(outermost: int) -> None:
+        caller = (*stage.arena_prefix, source.INTERPRETER, "-I", "-c", program, str(outermost), stage.words["port"])
+        answer = subprocess.run(caller, capture_output=True, text=True, timeout=20)
+        stage.evidence.extend(line for line in answer.stdout.splitlines() if stage.secret in line)
+
+    stage.during.append(call)
+
+
+def _helper(stage: Stage, argv: tuple[str, ...], line: str) -> None:
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", env={}, **account(stage)
+    )
+    assert process.stdin and process.stdout
+
+    def end() -> None:
+        process.communicate()
+
+    stage.undo.callback(end)
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "ready\n"
+    stage.words["victim"] = str(process.pid)
+
+
+def _listener(kind: int, address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, kind)
+    listener.bind(address)
+    if not address.startswith("\0"):
+        os.chmod(address, 0o777)
+    if kind == socket.SOCK_STREAM:
+        listener.listen()
+    return listener
+
+
+def _repository(stage: Stage, path: str) -> None:
+    stage.folder(path)
+    _git(stage, path, "init", "-q", "-b", "main")
+    _git(stage, path, "commit", "-q", "--allow-empty", "-m", "start")
+
+
+def _git(stage: Stage, path: str, *words: str) -> None:
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    subprocess.run(
+        ("git", *words),
+        cwd=path,
+        env={"PATH": os.environ["PATH"], "HOME": stage.home, **who},
+        check=True,
+        **account(stage),
+    )

@@ -1,0 +1,26 @@
+"""The accounts that attacks are made from, and the small internet that they try to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.escape.battery.arena import Arena
+from tests.escape.battery.people import people
+from tests.escape.battery.stage import Person
+
+
+@pytest.fixture(scope="session", params=people(), ids=lambda person: person.name)
+def person(request: pytest.FixtureRequest) -> Person:
+    """Whose account the sandbox is started from."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def arena() -> Iterator[Arena | None]:
+    """The test's own internet; None where the machine gives nobody a network namespace."""
+    try:
+        with Arena() as made:
+            yield made
+    except OSError:
+        yield None
