@@ -90,8 +90,8 @@ class Root:
             os.close(each)
 
     def write(self, path: str, content: bytes, mode: int) -> None:
-        """Write a file of ours. One that its owner may write is a private copy; any other cannot be replaced, because it
-        is bound read-only where its place is writable for the sandbox."""
+        """Write a file of ours. One that its owner may write is a private copy; any other cannot be replaced, because
+        it is bound read-only where its place is writable for the sandbox."""
         parent = self._walk(os.path.dirname(path), folder=True)
         own = os.fstat(parent).st_dev == os.fstat(self._descriptor).st_dev
         os.close(parent)
