@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.approvals.made import Time, command, counting, decision, desk_at
+from tests.approvals.pseudoterminal import Person
 
 from ringfence.approvals.channels.channel import Answer, Outcome, Unanswered
 from ringfence.approvals.channels.terminal import Terminal
 from ringfence.approvals.objects import Request, Scope
 from ringfence.approvals.prompt import prompt
-from tests.approvals.made import Time, command, counting, decision, desk_at
-from tests.approvals.pseudoterminal import Person
 
 GUARD = 0.05
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import socket
 from functools import partial
 
 import pytest
-
 from tests.egress.gatewaying import allow_loopback, gateway_on
 
 PEERS = 84
+SMALL = (1, 90, 700, 1460, 3000)
+LARGE = (1, 1460, 16384, 16385, 300_000)
 BLOB = random.Random(7).randbytes(1 << 20)
 
 
 async def _origin(seed: random.Random, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Reads two numbers; sends that many bytes while it reads that many, and ends with the hash of what it read."""
     down, up = int(await reader.readline()), int(await reader.readline())
+    sizes = seed.choice([SMALL, LARGE])
     got = hashlib.sha256()
 
     async def receive() -> None:
@@ -38,7 +41,7 @@ async def _origin(seed: random.Random, reader: asyncio.StreamReader, writer: asy
     async def send() -> None:
         left = down
         while left:
-            size = min(left, seed.choice([1, 700, 4095, 16384, 70000, 1 << 20]))
+            size = min(left, seed.choice(sizes))
             writer.write(BLOB[:size])
             await writer.drain()
             left -= size
@@ -52,11 +55,22 @@ async def _origin(seed: random.Random, reader: asyncio.StreamReader, writer: asy
     writer.close()
 
 
+async def _client(port: int, *, narrow: bool) -> socket.socket:
+    """A connection; a narrow one takes so little at once that the gateway has to wait for it."""
+    sock = socket.socket()
+    if narrow:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    return sock
+
+
 async def _peer(number: int, proxy: int, origin: int) -> tuple[int, int]:
     """One client: what it received has the right length, and the hash that the origin sends is of what it sent."""
     seed = random.Random(number)
-    down, up = seed.choice([0, 10, 5000, 300_000, 4_000_000]), seed.choice([0, 1, 20_000, 2_000_000])
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy)
+    down, up = seed.choice([0, 10, 5000, 300_000, 2_000_000]), seed.choice([0, 1, 20_000, 1_000_000])
+    sizes = seed.choice([SMALL, LARGE])
+    reader, writer = await asyncio.open_connection(sock=await _client(proxy, narrow=number % 4 == 1), limit=1 << 14)
     numbers = b"%d\n%d\n" % (down, up)
     early = number % 2 == 0
     request = b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % origin
@@ -69,7 +83,7 @@ async def _peer(number: int, proxy: int, origin: int) -> tuple[int, int]:
     async def send() -> None:
         left = up
         while left:
-            size = min(left, seed.choice([1, 1460, 16384, 16385, 300_000]))
+            size = min(left, seed.choice(sizes))
             sent.update(BLOB[:size])
             writer.write(BLOB[:size])
             await writer.drain()

@@ -8,8 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from boxes import Box, Place  # noqa: E402
-from ringfence.sandbox.launch import Sandbox  # noqa: E402
+from boxes import Box, Place
+
+from ringfence.sandbox.launch import Sandbox
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 from boxes import Box, Place
+
 from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Bind, PlacedFile
@@ -22,7 +23,9 @@ async def test_nothing_outside_the_workspace_can_be_written(box: Box) -> None:
     outside = box.place.root / "outside"
     box.place.host("touch", str(outside))
 
-    tried = await box.shell(f"touch /usr/x /etc/x /x /opt/x /dev/x /proc/sys/kernel/hostname; echo x > {outside}; echo in > f")
+    tried = await box.shell(
+        f"touch /usr/x /etc/x /x /opt/x /dev/x /proc/sys/kernel/hostname; echo x > {outside}; echo in > f"
+    )
 
     assert tried.err.count("Read-only file system") >= 5
     assert outside.read_text() == ""
@@ -30,7 +33,9 @@ async def test_nothing_outside_the_workspace_can_be_written(box: Box) -> None:
 
 
 async def test_the_hosts_accounts_and_machine_are_hidden(box: Box) -> None:
-    shown = await box.shell("cat /etc/passwd; ls /etc/shadow /etc/ssh /sys /boot /srv; cat /proc/kcore /proc/keys; hostname")
+    shown = await box.shell(
+        "cat /etc/passwd; ls /etc/shadow /etc/ssh /sys /boot /srv; cat /proc/kcore /proc/keys; hostname"
+    )
 
     assert shown.out.splitlines()[-1] == "box"
     assert len([line for line in shown.out.splitlines() if ":x:" in line]) == 3
@@ -39,7 +44,9 @@ async def test_the_hosts_accounts_and_machine_are_hidden(box: Box) -> None:
 
 
 async def test_an_existing_env_file_is_masked_even_when_its_folder_is_renamed(git_box: Box) -> None:
-    tried = await git_box.shell("cat sub/.env; mv sub sub2; cat sub2/.env; rm -f sub2/.env; cp sub2/.env x; mv sub2 sub")
+    tried = await git_box.shell(
+        "cat sub/.env; mv sub sub2; cat sub2/.env; rm -f sub2/.env; cp sub2/.env x; mv sub2 sub"
+    )
 
     assert tried.out == ""
     assert "Device or resource busy" in tried.err
@@ -109,7 +116,9 @@ async def test_a_link_planted_in_the_workspace_leads_nowhere(repository: Place) 
 
     sandbox = await Sandbox.start(repository.plan())
     try:
-        tried = await Box(sandbox, repository).shell("cat leak/id_ed25519; rm .claude; mkdir .claude; echo x > .claude/x")
+        tried = await Box(sandbox, repository).shell(
+            "cat leak/id_ed25519; rm .claude; mkdir .claude; echo x > .claude/x"
+        )
     finally:
         await sandbox.close()
 

@@ -33,11 +33,10 @@ def denied(event: str, text: str) -> HookAnswer:
 
 def denial_text(decision: Decision) -> str:
     """What the agent is told about a decision that did not allow."""
-    strictest = [reason for reason in decision.reasons if reason.verdict is decision.verdict]
-    rule = (strictest or list(decision.reasons))[0].rule if decision.reasons else "none"
+    rule = decision.because.rule if decision.because else "none"
     words = [f"denied by ringfence ({_kind(decision)}, rule {rule})"]
     if decision.message:
-        words.append(f": {decision.message}")
+        words.append(f": {decision.message.removeprefix('denied: ')}")
     return "".join(words) + f"; {_retry(decision)}"
 
 

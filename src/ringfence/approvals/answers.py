@@ -25,14 +25,17 @@ def allowed(decision: Decision, *, by: str, who: str) -> Decision:
 
 def denied(decision: Decision, *, by: str, why: str) -> Decision:
     """The decision as a deny, with what ended it first among the reasons."""
-    limit = Reason(rule=f"approvals.{by}", layer="built-in", source="built-in", verdict=Verdict.DENY, text=visible(why))
+    limit = Reason(
+        rule=f"approvals.{by}", layer="built-in", source="ringfence", verdict=Verdict.DENY, text=visible(why)
+    )
+    asking = next((reason.text for reason in decision.reasons if reason.verdict is Verdict.ASK), "")
     return msgspec.structs.replace(
         decision,
         verdict=Verdict.DENY,
         reasons=(limit, *decision.reasons),
         resolved_by=by,
-        message=f"denied: {visible(why)}",
-        next_steps=_NEXT.get(by, decision.next_steps),
+        message=f"denied: {asking}; it needs an answer, and {visible(why)}" if asking else f"denied: {visible(why)}",
+        next_steps=(*_NEXT.get(by, ()), *decision.next_steps),
     )
 
 

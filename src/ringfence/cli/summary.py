@@ -21,7 +21,7 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     if tally.hosts:
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
-        rule = denial.reasons[0].rule if denial.reasons else "policy"
+        rule = denial.because.rule if denial.because else "policy"
         text = f"{palette.red(shortened(what(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"
         lines.append(_line("denied" if index == 0 else "", text))
     if len(tally.denials) > _SHOWN:

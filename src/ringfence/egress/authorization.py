@@ -25,8 +25,9 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Network, ...] = ()
     """Ranges that rules deny: addresses in them are not dialled, whatever name led there."""
     needs_request: bool = False
-    """The rules for this host look at methods or paths: the gateway reads the request first and asks again with
-    them. Where it cannot read the request, because it is encrypted, the connection is refused."""
+    """The rules for this host look at methods or paths, so this decision, whatever it is, is not the last word: the
+    gateway reads the request and asks again with it. Where it cannot read it, because it is encrypted, it refuses.
+    Nobody needs to be asked, and nothing recorded, for an answer with this mark."""
 
 
 class Authorize(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.core import Core
@@ -83,6 +83,20 @@ class Gateway:
             self._dns.serve_udp(udp)
         if tcp is not None:
             self._dns.serve_tcp(tcp)
+
+    def serve(self, listeners: Mapping[str, socket.socket]) -> None:
+        """Serve the listeners of a sandbox by their names: `proxy`, `capture4`, `capture6`, `dns_udp`, `dns_tcp`,
+        `host:N`, and the same with a `6` for the second family. Names that are not the gateway's are left alone."""
+        for name, sock in listeners.items():
+            role, _, port = name.partition(":")
+            if name in ("proxy", "capture4", "capture6"):
+                self.listen(name, sock)
+            elif role in ("host", "host6", "host_port", "host_port6"):
+                self.listen(f"host_port:{port}", sock)
+            elif name in ("dns_udp", "dns_udp6"):
+                self.serve_dns(udp=sock)
+            elif name in ("dns_tcp", "dns_tcp6"):
+                self.serve_dns(tcp=sock)
 
     def close_matching(self, matches: Callable[[str, int], bool]) -> int:
         """End every connection, open or waiting, to a host and port for which `matches` says so: a grant was revoked.

@@ -16,12 +16,13 @@ _LONGEST_SIZE_LINE = 17
 class Body:
     """The rest of one request. Feed it what the client sends; it gives back what belongs to the body."""
 
-    __slots__ = ("_chunked", "_left", "_line", "finished")
+    __slots__ = ("_chunked", "_last", "_left", "_line", "finished")
 
     def __init__(self, head: RequestHead) -> None:
         self._chunked = head.chunked
         self._left = head.length
         self._line = b""
+        self._last = False
         self.finished = not head.chunked and head.length == 0
 
     def take(self, data: bytes) -> bytes:
@@ -44,7 +45,7 @@ class Body:
                 self._left -= step
                 at += step
             elif self._left:
-                self._expect(data[at], b"\r\n"[2 - self._left])
+                self._require(data[at] == b"\r\n"[2 - self._left], "a chunk that is longer than it says")
                 self._left -= 1
                 at += 1
             else:
@@ -52,7 +53,7 @@ class Body:
         return at
 
     def _size_line(self, data: bytes, at: int) -> int:
-        """Reads on in a size line; `_left` becomes the chunk with its CRLF. Gives the number of bytes read."""
+        """Reads on in a size line; `_left` becomes the chunk with its CRLF. Says how many bytes were read."""
         end = data.find(b"\n", at)
         part = data[at:] if end < 0 else data[at : end + 1]
         self._line += part
@@ -60,20 +61,20 @@ class Body:
             raise HeadInvalid("the body has a chunk size that is too long, or with an extension")
         if end < 0:
             return len(part)
-        if self._line == b"\r\n" and self._last_seen():
+        if self._last:
+            # What follows the last chunk is one empty line; anything else would be a trailer.
+            self._require(self._line == b"\r\n", "a trailer")
             self.finished = True
             return len(part)
-        if not self._line.endswith(b"\r\n") or not _SIZE.fullmatch(self._line[:-2]) or self._last_seen():
-            raise HeadInvalid("the body has a malformed chunk, or a trailer")
-        size = int(self._line[:-2], 16)
-        self._left = size + 2 if size else -1
+        size = self._line.removesuffix(b"\r\n")
+        self._require(size != self._line and _SIZE.fullmatch(size) is not None, "a malformed chunk")
+        self._left = int(size, 16) + 2
+        if self._left == 2:
+            self._left, self._last = 0, True
         self._line = b""
         return len(part)
 
-    def _last_seen(self) -> bool:
-        return self._left == -1
-
     @staticmethod
-    def _expect(got: int, wanted: int) -> None:
-        if got != wanted:
-            raise HeadInvalid("the body has a chunk that is longer than it says")
+    def _require(fits: bool, what: str) -> None:
+        if not fits:
+            raise HeadInvalid(f"the body has {what}")

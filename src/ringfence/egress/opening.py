@@ -106,14 +106,13 @@ class Opening:
         if self._answered or self not in self._core.open:
             return
         self._answered = True
-        self._authorization = authorization
-        if authorization.decision.verdict is not Verdict.ALLOW:
-            self._authorization = None
-            self._refuse(refusal.denied(authorization.decision))
-        elif authorization.needs_request and self._wanted.head is None:
+        if authorization.needs_request and self._wanted.head is None:
             self._leave()
-            Reading(self._core, self._client, self._wanted, Opening)
+            Reading(self._core, self._client, self._wanted, authorization.decision, Opening)
+        elif authorization.decision.verdict is not Verdict.ALLOW:
+            self._refuse(refusal.denied(authorization.decision))
         else:
+            self._authorization = authorization
             self._resolve()
 
     def _resolve(self) -> None:

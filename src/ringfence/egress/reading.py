@@ -1,4 +1,7 @@
-"""The stage for hosts whose rules look at the request: it is read before anything is dialled, and asked about again."""
+"""The stage for hosts whose rules look at the request: it is read before anything is dialled, and asked about again.
+
+What cannot be read is refused: a tunnel that nobody looks into cannot keep a rule about methods and paths.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,23 @@ from ringfence.egress.pump import CHUNK
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.tls_hello import HelloInvalid
 from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import Destination
+
+Reopen = Callable[[Core, socket.socket, Wanted], object]
 
 
 class Reading:
     """A client that is told to go on, so that its request can be seen. `reopen` takes it from there."""
 
-    __slots__ = ("_client", "_core", "_first", "_reopen", "_wanted", "destination")
+    __slots__ = ("_client", "_core", "_decision", "_first", "_reopen", "_wanted", "destination")
 
-    def __init__(
-        self, core: Core, client: socket.socket, wanted: Wanted, reopen: Callable[[Core, socket.socket, Wanted], object]
-    ) -> None:
+    def __init__(self, core: Core, client: socket.socket, wanted: Wanted, decision: Decision, reopen: Reopen) -> None:
         self.destination: Destination | None = wanted.destination
         self._core = core
         self._client = client
         self._wanted = wanted
+        self._decision = decision
         self._reopen = reopen
         self._first = wanted.rest
         core.enter(self)
@@ -79,7 +84,7 @@ class Reading:
     def _understood(self, spoken: Spoken) -> None:
         decision = foreign(spoken, self._wanted.destination, needs_request=True)
         if decision is not None:
-            return self._refuse(self._core.refuse(decision))
+            return self._deny(decision)
         assert isinstance(spoken, Http)
         wanted = msgspec.structs.replace(self._wanted, opened=b"", rest=spoken.rest, head=spoken.head, direct=True)
         self._core.leave(self)
@@ -89,7 +94,13 @@ class Reading:
     def _too_late(self) -> None:
         action = ConnectAction(host=self._wanted.destination.host.name, port=self._wanted.destination.port)
         text = "a rule for this host looks at HTTP methods or paths, and no request came"
-        self._refuse(self._core.refuse(refusal.built_in(action, "inspection.needed", text)))
+        self._deny(refusal.built_in(action, "inspection.needed", text))
+
+    def _deny(self, decision: Decision) -> None:
+        """Refuse with all reasons: also with those why nothing was allowed without the request."""
+        before = self._decision.reasons if self._decision.verdict is not Verdict.ALLOW else ()
+        decision = msgspec.structs.replace(decision, reasons=decision.reasons + before)
+        self._refuse(self._core.refuse(decision))
 
     def _refuse(self, reason: Refusal) -> None:
         self._core.leave(self)

@@ -79,6 +79,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     resolved_by: str = "policy"
     """Who gave the final verdict: `policy`, `grant:ID`, or `person`, `timeout`, `nobody` after an ask."""
 
+    @property
+    def because(self) -> Reason | None:
+        """The reason that people have to know first: of a question without a yes, the rule that asked."""
+        if self.resolved_by != "policy":
+            for reason in self.reasons:
+                if reason.verdict is Verdict.ASK:
+                    return reason
+        return self.reasons[0] if self.reasons else None
+
 
 def to_contract(decision: Decision) -> dict[str, object]:
     """The JSON object of the command-line contract for a decision."""

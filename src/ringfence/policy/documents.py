@@ -11,13 +11,12 @@ import tomllib
 import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
-from ringfence.policy.effective import CommandRule, Origin, PathRule
+from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import commands, filesystem, network, settings, tests
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
-from ringfence.policy.sections.tests import PolicyTest
 from ringfence.policy.spans import spans
 
 MAX_BYTES = 1024 * 1024

@@ -102,6 +102,15 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """An unanswered request is a deny after this."""
 
 
+class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
+    """One question and the verdict it should get. The question has the keys of a line of `policy explain --stdin`."""
+
+    question: tuple[tuple[str, str], ...]
+    argv: tuple[str, ...] = ()
+    expect: Verdict
+    origin: Origin
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, with the origin of each part."""
 
@@ -115,6 +124,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """`A`, `B` or `C`: below it nothing runs."""
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    tests: tuple[PolicyTest, ...] = ()
+    """What the authors of the documents expect of the whole."""
     notices: tuple[str, ...] = ()
     """What the user has to be told: inactive lines, values that a higher layer replaced."""
     digest: str = ""

@@ -13,6 +13,7 @@ import msgspec
 
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Verdict
+from ringfence.model.host import HOST_LOOPBACK
 from ringfence.policy.documents import Document, label
 from ringfence.policy.effective import (
     Access,
@@ -111,6 +112,7 @@ class _Merging:
             environment=self._environment(),
             approvals=ApprovalPolicy(timeout_seconds=seconds),
             min_tier=tier,
+            tests=tuple(test for document in self.documents for test in document.tests),
             layers=tuple(f"{label(one.layer, one.file)} {one.file}{_trust(one)}" for one in self.documents),
         )
 
@@ -178,11 +180,15 @@ class _Merging:
         default, origin = self._scalar("network.default", defaults, lambda verdict: verdict.strictness, Verdict.DENY)
         floors = [one.network.default for one in self.documents if one.layer is Layer.REQUIREMENTS]
         floor = next((written for written in floors if written is not None), None)
+        ports = self._host_ports()
         return NetworkPolicy(
             default=default,
             default_origin=origin,
-            rules=self._rules([(document, document.network.rules) for document in self.documents]),
-            host_ports=self._host_ports(),
+            rules=(
+                *self._rules([(document, document.network.rules) for document in self.documents]),
+                *(_port_rule(port, written) for port, written in ports.items()),
+            ),
+            host_ports=tuple(ports),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
         )
@@ -205,15 +211,15 @@ class _Merging:
                 kept.append(rule)
         return tuple(kept)
 
-    def _host_ports(self) -> tuple[int, ...]:
-        ports: set[int] = set()
+    def _host_ports(self) -> dict[int, Origin]:
+        ports: dict[int, Origin] = {}
         for document in self.documents:
             for port, origin in document.network.host_ports:
                 if document.trusted:
-                    ports.add(port)
+                    ports.setdefault(port, origin)
                 else:
                     self.notices.append(f"{origin.source}: host port {port} does not apply: {_UNTRUSTED}")
-        return tuple(sorted(ports))
+        return dict(sorted(ports.items()))
 
     def _environment(self) -> EnvironmentPolicy:
         keep: list[str] = []
@@ -240,3 +246,14 @@ class _Merging:
 
 def _trust(document: Document) -> str:
     return "" if document.trusted else " (not trusted: only tightens)"
+
+
+def _port_rule(port: int, origin: Origin) -> HostRule:
+    """A port of the host that was asked for is a destination that is allowed: one line of policy, not two."""
+    return HostRule(
+        id=f"network.host_ports.{port}",
+        hosts=(f"{HOST_LOOPBACK}:{port}",),
+        verdict=Verdict.ALLOW,
+        reason="named in `network.host_ports`",
+        origin=origin,
+    )

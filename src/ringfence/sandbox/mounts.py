@@ -88,11 +88,12 @@ class Root:
         os.close(point)
 
     def write(self, path: str, content: bytes, mode: int) -> None:
-        """Write a file of ours. Where the place is writable for the sandbox, a read-only one is bound over it."""
+        """Write a file of ours. One that its owner may write is a private copy; any other cannot be replaced, because it
+        is bound read-only where its place is writable for the sandbox."""
         parent = self._walk(os.path.dirname(path), folder=True)
         own = os.fstat(parent).st_dev == os.fstat(self._descriptor).st_dev
         os.close(parent)
-        if own:
+        if own or mode & 0o200:
             self._create(path, content, mode)
             return
         stored = f"{STORE}/{path.strip('/').replace('/', '%')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from ringfence.sandbox.launch import Command, Pty, Sandbox
@@ -32,7 +32,15 @@ async def run_in_front(
     pty = await sandbox.open_pty(*window_size(terminal_out)) if terminal_out is not None else None
     with ExitStack() as cleanup:
         ends = [_end(cleanup, fd, kind, pty) for fd, kind in enumerate(streams.kinds)]
+        waiting: list[signal.Signals] = []
+        deliver: list[Callable[[signal.Signals], None]] = [waiting.append]
+        for number in _PASSED_ON:
+            cleanup.enter_context(_on_signal(number, lambda number=number: deliver[0](number)))
         command = await sandbox.spawn(argv, env=environment, cwd=cwd, stdin=ends[0], stdout=ends[1], stderr=ends[2])
+        # A signal that came while the command was being started is the command's as well.
+        deliver[0] = command.signal
+        for number in waiting:
+            command.signal(number)
         gone = asyncio.Event()
         if pty is not None and terminal_out is not None:
             relay = TerminalRelay(
@@ -42,8 +50,6 @@ async def run_in_front(
             relay.start()
             cleanup.callback(relay.stop)
             cleanup.enter_context(_on_signal(signal.SIGWINCH, relay.resize))
-        for number in _PASSED_ON:
-            cleanup.enter_context(_on_signal(number, lambda number=number: command.signal(number)))
         code = await _until_end(command, gone)
     stage.relay = None
     return code

@@ -250,10 +250,10 @@ def _interpreter() -> str:
 def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGrants]:
     """What the agent's profile opens, and what the person at the keyboard does."""
     profile = SessionGrants(
-        hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
+        allow_hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
     )
     person = SessionGrants(
-        hosts=asked.options.allow_hosts,
+        allow_hosts=asked.options.allow_hosts,
         read=tuple(_path(path, asked) for path in asked.options.read),
         write=tuple(_path(path, asked) for path in asked.options.write),
         environment=asked.options.environment,

@@ -36,7 +36,7 @@ _COMMAND_LINE = "the command line"
 class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     """What the person at the keyboard opens for one session; still under requirements."""
 
-    hosts: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     """Absolute paths, or patterns as in a policy."""
     write: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def load_policy(
 
 def check_file(path: str, *, layer: Layer) -> Document:
     """The document in any file; `PolicyInvalid` with all its faults, also where it cannot be read."""
-    return read_document(_bytes(path, layer), file=path, layer=layer)
+    return read_document(read_bytes(path, layer), file=path, layer=layer)
 
 
 def layer_of(path: str, places: Places) -> Layer:
@@ -106,7 +106,7 @@ def _choice(choice: str | None) -> tuple[str | None, str | None]:
 
 def _read(path: str, layer: Layer, places: Places) -> Document | None:
     try:
-        data = _bytes(path, layer)
+        data = read_bytes(path, layer)
     except FileNotFoundError:
         return None
     document = read_document(data, file=path, layer=layer)
@@ -115,7 +115,7 @@ def _read(path: str, layer: Layer, places: Places) -> Document | None:
     return document
 
 
-def _bytes(path: str, layer: Layer) -> bytes:
+def read_bytes(path: str, layer: Layer) -> bytes:
     """The bytes of one file, by one descriptor: what was checked is what was read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -157,7 +157,7 @@ def _granted(grants: SessionGrants) -> Document:
         file=grants.source,
         filesystem=tuple(_granted_path(access, path, option, origin) for access, path, option in paths),
         network=NetworkSection(
-            rules=tuple(_granted_host(text, origin) for text in grants.hosts),
+            rules=tuple(_granted_host(text, origin) for text in grants.allow_hosts),
             host_ports=tuple((port, origin) for port in grants.host_ports),
         ),
         environment=EnvironmentSection(keep=tuple((name, origin) for name in grants.environment)),

@@ -21,6 +21,7 @@ from ringfence.model import ids
 from ringfence.model.event import Body, Event, Receipt, event_name
 from ringfence.model.situations import LedgerBroken
 from ringfence.telemetry import frames
+from ringfence.telemetry.database import LOCK_SECONDS
 from ringfence.telemetry.entries import MAX_CONTENT, is_name
 from ringfence.telemetry.redaction import Redaction, load_key
 
@@ -32,6 +33,7 @@ PENDING_BYTES = 64 * 1024 * 1024
 
 _REMEDIES = {
     "full": "free some space on the disk that holds `{folder}`, then start a new session",
+    "io": "check the disk that holds `{folder}`: it is full, over its quota, or failing",
     "readonly": "make `{folder}` writable for you, then start a new session",
     "unopenable": "make `{folder}` a folder that you own and can write to",
     "busy": "another session has held the ledger for too long; look for a stopped one with `ringfence sessions`",
@@ -72,9 +74,18 @@ class Ledger(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls, path: str, *, session: str, cleanup: Cleanup | None = None, new_id: ids.NewId = ids.new_id
+        cls,
+        path: str,
+        *,
+        session: str,
+        cleanup: Cleanup | None = None,
+        new_id: ids.NewId = ids.new_id,
+        lock_seconds: float = LOCK_SECONDS,
     ) -> Ledger:
-        """Start the writer. It opens the database while the session goes on; the first record waits for it."""
+        """Start the writer. It opens the database while the session goes on; the first record waits for it.
+
+        `lock_seconds` is how long it waits for the writer of another session before it gives up.
+        """
         if not is_name(session):
             raise LedgerBroken(
                 f"`{session}` cannot be the id of a session", remedy="use letters, digits, `.`, `_`, `-`"
@@ -82,7 +93,7 @@ class Ledger(asyncio.Protocol):
         ledger = cls(path, session, new_id)
         ours, theirs = socket.socketpair()
         try:
-            ledger.pid = _spawn(theirs, ledger.path, session, str(cleanup or ""))
+            ledger.pid = _spawn(theirs, ledger.path, session, str(lock_seconds), str(cleanup or ""))
         except OSError as failure:
             ours.close()
             raise LedgerBroken(f"the ledger's writer could not be started: {failure}") from failure
@@ -239,13 +250,13 @@ class Ledger(asyncio.Protocol):
         return LedgerBroken(f"the ledger `{self.path}` cannot record: {text}", remedy=remedy)
 
 
-def _spawn(link: socket.socket, path: str, session: str, cleanup: str) -> int:
+def _spawn(link: socket.socket, *words: str) -> int:
     package_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     program = f"import sys; sys.path.append({package_root!r}); from ringfence.telemetry import writer; writer.start()"
     silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-I", "-S", "-c", program, path, session, os.pathsep.join(_package_folders()), cleanup],
+        [sys.executable, "-I", "-S", "-c", program, os.pathsep.join(_package_folders()), *words],
         # SECURITY: an empty environment, its own session, and no descriptor but the link: nothing that the user's
         # terminal or the agent's variables say reaches the process that keeps the record.
         {},

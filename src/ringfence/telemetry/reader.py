@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import msgspec
 
-from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
+from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry.database import State, state
-from ringfence.telemetry.entries import Entry
+from ringfence.telemetry.entries import Entry, is_name
 from ringfence.telemetry.seal import checkpoint_file
 
 _COLUMNS = "sequence, time_ns, session, event, id, commitment, salt, content"
@@ -95,10 +96,11 @@ class LedgerReader:
         """The rows as they are stored, in order."""
         with self._errors():
             cursor = self._database.execute(
-                f"SELECT {_COLUMNS} FROM entry WHERE sequence > ? ORDER BY sequence", (after,)
+                f"SELECT {_COLUMNS} FROM entry WHERE sequence > ? ORDER BY sequence",  # noqa: S608 - constants
+                (after,),
             )
             for row in cursor:
-                yield Entry(*row)
+                yield self._entry(row)
 
     def checkpoints(self) -> list[tuple[int, str]]:
         """Size and note of each checkpoint in the database, oldest first."""
@@ -117,10 +119,11 @@ class LedgerReader:
         """Sessions, newest first."""
         with self._errors():
             started = self._database.execute(
-                f"SELECT {_COLUMNS} FROM entry WHERE event = 'session.started' ORDER BY sequence DESC LIMIT ?",
+                f"SELECT {_COLUMNS} FROM entry WHERE event = 'session.started'"  # noqa: S608 - constants
+                " ORDER BY sequence DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
-            return [self._summary(recorded(Entry(*row))) for row in started]
+            return [self._summary(recorded(self._entry(row))) for row in started]
 
     def newest(self) -> str:
         """The session that began last."""
@@ -157,9 +160,24 @@ class LedgerReader:
         with self._errors():
             query = f"SELECT {_COLUMNS} FROM entry WHERE {' AND '.join(conditions)} ORDER BY sequence"  # noqa: S608
             for row in self._database.execute(query, values):
-                found = recorded(Entry(*row))
+                found = recorded(self._entry(row))
                 if _fits(found, wanted):
                     yield found
+
+    def _entry(self, row: tuple[object, ...]) -> Entry:
+        # SECURITY: a column holds whatever was put into it; an unexpected kind must not stop who verifies half-way.
+        number, time_ns, session, event, name, commitment, salt, content = row
+        if isinstance(content, str):
+            content = content.encode("utf-8", "surrogateescape")
+        match (number, time_ns, session, event, name, commitment, salt, content):
+            case (int(), int(), str(), str(), str(), bytes(), bytes() | None, bytes() | None):
+                entry = Entry(number, time_ns, session, event, name, commitment, salt, content)
+                if all(map(is_name, (session, event, name))) and number >= 0:
+                    return entry
+        raise LedgerBroken(
+            f"entry {number} of the ledger `{self.path}` is damaged",
+            remedy="move the ledger aside; what stands before it can be shown with `ringfence log`",
+        )
 
     def _summary(self, start: Recorded) -> SessionSummary:
         ended = self._last(start.session, "session.ended")
@@ -187,10 +205,11 @@ class LedgerReader:
 
     def _last(self, session: str, event: str) -> Recorded | None:
         row = self._database.execute(
-            f"SELECT {_COLUMNS} FROM entry WHERE session = ? AND event = ? ORDER BY sequence DESC LIMIT 1",
+            f"SELECT {_COLUMNS} FROM entry WHERE session = ? AND event = ?"  # noqa: S608 - constants
+            " ORDER BY sequence DESC LIMIT 1",
             (session, event),
         ).fetchone()
-        return recorded(Entry(*row)) if row else None
+        return recorded(self._entry(row)) if row else None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -225,7 +244,9 @@ def recorded(entry: Entry) -> Recorded:
 
 def line(found: Recorded) -> bytes:
     """An event as one line of JSON, with its place."""
-    place = {"schema": 1, "sequence": found.sequence, "time_ns": found.time_ns, "session": found.session}
+    moment = datetime.fromtimestamp(found.time_ns / 1e9, UTC).isoformat(timespec="microseconds")
+    place: dict[str, object] = {"schema": 1, "sequence": found.sequence, "time": moment, "time_ns": found.time_ns}
+    place["session"] = found.session
     place |= {"event": found.event, "id": found.id}
     body = msgspec.Raw(b"null")
     if found.raw is not None:

@@ -36,8 +36,9 @@ _READ = 1 << 20
 class Writer:
     """Records what comes over a socket until it ends."""
 
-    def __init__(self, link: socket.socket, path: str, session: str) -> None:
+    def __init__(self, link: socket.socket, path: str, session: str, lock_seconds: float) -> None:
         self._link = link
+        self._lock_seconds = lock_seconds
         self._path = path
         self._session = session
         self._frames = frames.Frames()
@@ -50,7 +51,7 @@ class Writer:
 
     def run(self) -> sqlite3.Connection:
         """Record until the session is gone, and return the open database."""
-        connection = open_for_writing(self._path)
+        connection = open_for_writing(self._path, self._lock_seconds)
         while not self._ended:
             drafts = self._take()
             if drafts:
@@ -171,17 +172,19 @@ def kind_of(failure: BaseException) -> str:
 
 def start() -> None:
     """Run as a process: the arguments are the words of the command line, the link is descriptor 3."""
-    path, session, packages, cleanup = sys.argv[1:]
+    packages, path, session, lock_seconds, cleanup = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # A pipe that the session inherited must not stay open because we outlive it: its reader waits for the end.
+    os.closerange(SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o077)
     os.chdir("/")
     # At the end, so that nothing installed can stand in for the standard library.
     sys.path += [folder for folder in packages.split(os.pathsep) if folder and folder not in sys.path]
     link = socket.socket(fileno=SOCKET)
     try:
-        _record(Writer(link, path, session), cleanup)
+        _record(Writer(link, path, session, float(lock_seconds)), cleanup)
     except Exception as failure:  # noqa: BLE001 - the last place: whoever waits must be told, and gets a deny
         _tell(link, failure)
         # What the session left behind is cleaned up even where nothing can be recorded any more.

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from ringfence.model.decision import Verdict
-from ringfence.policy.effective import Origin
+from ringfence.policy.effective import PolicyTest
 from ringfence.policy.schema import Table
 
 MAX_TESTS = 10_000
 QUESTIONS = ("shell", "argv", "connect", "read", "write")
-
-
-class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
-    """One question and the verdict it should get. The question has the keys of a line of `policy explain --stdin`."""
-
-    question: tuple[tuple[str, str], ...]
-    argv: tuple[str, ...] = ()
-    expect: Verdict
-    origin: Origin
 
 
 def tests(top: Table) -> tuple[PolicyTest, ...]:

@@ -22,6 +22,7 @@ MAX_DEPTH = 100
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00a0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 _PLAIN_GAP = re.compile(rb"[ \t\n]*")
+_LONE_DASH = re.compile(rb"[ \t]+-[ \t]+")
 _JOINED_LINES = re.compile(rb"(?:[ \t\n]|\\\n)*")
 
 
@@ -161,8 +162,10 @@ class _Reader:
         gap = self.source[start:end]
         if _PLAIN_GAP.fullmatch(gap):
             return
-        # SECURITY: `pu\<newline>sh` is one word for Bash and two for the parser.
-        if not _JOINED_LINES.fullmatch(gap) or not gap.replace(b"\\\n", b""):
+        if not _JOINED_LINES.fullmatch(gap):
+            self.issue(Unclear.SYNTAX, "it could not be parsed completely")
+        elif not gap.replace(b"\\\n", b""):
+            # SECURITY: `pu\<newline>sh` is one word for Bash and two for the parser.
             self.issue(Unclear.SYNTAX, "it joins lines inside a word")
 
     def _add(self, command: Command) -> None:
@@ -204,10 +207,20 @@ class _Reader:
                 inner = inner.fed(Feed.TEXT, self._heredoc(child))
             elif child.type == "herestring_redirect":
                 inner = inner.fed(Feed.TEXT, self._herestring(child))
-        self._gaps(node, node.children)
+        self._body_gaps(node)
         for child in node.children:
             if child.is_named:
                 self.node(child, inner if child == body else _State(state.depth))
+
+    def _body_gaps(self, node: Node) -> None:
+        """The gaps of a command with redirections. The parser drops a lone `-` in front of a here-document, which names
+        the standard input that the here-document is anyway."""
+        end = node.start_byte
+        for child in node.children:
+            gap = self.source[end : child.start_byte]
+            if not (child.type == "heredoc_redirect" and _LONE_DASH.fullmatch(gap)) and child.start_byte > end:
+                self._gap(end, child.start_byte)
+            end = max(end, child.end_byte)
 
     def _pipeline(self, node: Node, state: _State) -> None:
         self._gaps(node, node.children)
@@ -278,6 +291,8 @@ class _Reader:
             return self._hole(node, quoted=False)
         if kind == "variable_assignment":
             return self._declared(node)
+        if text == "$$":
+            return (Piece("", False, hole=True),)
         if kind == "$" and following and following[0].type in {"string", "translated_string"}:
             return ()
         if any(child.type in _HOLES for child in node.children):

@@ -140,7 +140,9 @@ class _Peeling:
         if rest and rest[0].splits:
             self.issue(Unclear.DYNAMIC_NAME, f"what `{program}` runs is only known when it runs: `{rest[0].raw}`")
         rest = rest[wrapper.operands :]
-        if wrapper.joins:
+        if rest and rest[0].text in wrapper.scripts:
+            self._strings(program, rest[1:2])
+        elif wrapper.joins:
             self._strings(program, [_joined(rest)] if rest else [])
         elif rest and wrapper.appends:
             self.run((*rest, Word(text=None, raw="...", splits=True)), layer + 1)

@@ -61,7 +61,7 @@ WRAPPERS = {
     "setsid": Wrapper(options=_options("", "-c --ctty -f --fork -w --wait")),
     "stdbuf": Wrapper(options=_options("-i --input -o --output -e --error")),
     "unbuffer": Wrapper(options=_options("", "-p")),
-    "command": Wrapper(options=_options("", "-p"), queries=frozenset({"-v", "-V"})),
+    "command": Wrapper(options=_options("", "-p -v -V"), queries=frozenset({"-v", "-V"})),
     "builtin": Wrapper(options=_options()),
     "exec": Wrapper(options=_options("-a", "-c -l")),
     "coproc": Wrapper(options=_options()),

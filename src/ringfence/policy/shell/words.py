@@ -74,7 +74,8 @@ def words(pieces: Sequence[Piece], *, raw: str, home: str | None) -> tuple[Word,
     expanded = _braces(cells) if ("{", False) in cells else [cells]
     if expanded is None:
         return (Word(text=None, raw=raw, splits=True, process=process),)
-    return tuple(_word(one, raw=raw, home=home, process=process) for one in expanded)
+    # An alternative without any character, as in `{,x}`, makes no word.
+    return tuple(_word(one, raw=raw, home=home, process=process) for one in expanded if one or not cells)
 
 
 def _cells(piece: Piece) -> Iterator[Cell]:

@@ -1,0 +1,191 @@
+"""`ringfence approvals`: open requests and their answers, and the grants that were made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from ringfence.approvals.desk import Cast, Desk
+from ringfence.approvals.objects import Grant, Request, Scope, Vote
+from ringfence.approvals.question import granted
+from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.transitions import State
+from ringfence.cli import codes
+from ringfence.cli.failure import Arguments
+from ringfence.cli.moments import elapsed, local, span
+from ringfence.model import ids
+from ringfence.model.canonical import digest
+from ringfence.model.display import shortened, visible
+from ringfence.model.situations import UsageInvalid
+from ringfence.session.sources import Places, places, user
+from ringfence.telemetry.ledger import Ledger
+
+_Found = TypeVar("_Found", Request, Grant)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command."""
+    parsed = _arguments().parse_args(words)
+    where = places(os.environ)
+    store = SqliteStore(where.approvals)
+    try:
+        return _Command(Desk(store, time.time_ns, ids.new_id), where, as_json=parsed.json).run(parsed)
+    finally:
+        store.close()
+
+
+def _arguments() -> Arguments:
+    arguments = Arguments(prog="ringfence approvals", description="List and answer requests, and the grants they made.")
+    arguments.set_defaults(part="list", all=False, json=False)
+    parts = arguments.add_subparsers(metavar="COMMAND")
+
+    def part(name: str, text: str, *, named: bool = True) -> Arguments:
+        command: Arguments = parts.add_parser(name, help=text, description=text)
+        command.set_defaults(part=name)
+        command.add_argument("--json", action="store_true", help="one JSON object a line")
+        if named:
+            command.add_argument("id", help="the id, or its beginning")
+        return command
+
+    part("list", "list open requests", named=False).add_argument("--all", action="store_true", help="and closed ones")
+    part("show", "show what is asked")
+    approve = part("approve", "approve a request")
+    approve.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.ONCE.value)
+    approve.add_argument("--for", dest="span", metavar="SPAN", help="how long it holds: `8h`, `30d`")
+    approve.add_argument("--reason", default="", help="why, for the record")
+    part("deny", "deny a request").add_argument("--reason", default="", help="why, for the record")
+    part("grants", "list grants that hold", named=False).add_argument(
+        "--all", action="store_true", help="and ended ones"
+    )
+    part("revoke", "revoke a grant")
+    return arguments
+
+
+class _Command:
+    def __init__(self, desk: Desk, where: Places, *, as_json: bool) -> None:
+        self._desk = desk
+        self._places = where
+        self._json = as_json
+
+    def run(self, parsed: object) -> int:
+        """Run what was named."""
+        part: str = vars(parsed)["part"]
+        action: Callable[[dict[str, object]], int] = getattr(self, f"_{part}")
+        return action(vars(parsed))
+
+    def _list(self, words: dict[str, object]) -> int:
+        found = [request for request in self._desk.requests() if words["all"] or request.state is State.PENDING]
+        for request in found:
+            self._print(_plain(request), f"{request.id}  {request.state:<11}  {_left(request)}  {_gist(request)}")
+        if not found and not self._json:
+            print("no request is open", file=sys.stderr)
+        return codes.OK
+
+    def _show(self, words: dict[str, object]) -> int:
+        request = self._one_request(words)
+        self._print(_plain(request), "\n".join([f"request {request.id}, {request.state}", "", *request.prompt]))
+        return codes.OK
+
+    def _approve(self, words: dict[str, object]) -> int:
+        seconds = span(str(words["span"])) if words["span"] else None
+        return self._vote(words, approve=True, scope=Scope(str(words["scope"])), seconds=seconds)
+
+    def _deny(self, words: dict[str, object]) -> int:
+        return self._vote(words, approve=False, scope=Scope.ONCE, seconds=None)
+
+    def _vote(self, words: dict[str, object], *, approve: bool, scope: Scope, seconds: int | None) -> int:
+        request = self._one_request(words)
+        if not self._json:
+            # What is approved is what was seen: it is printed, and the vote carries the digest of what was printed.
+            print("\n".join([*request.prompt, ""]))
+        vote = Vote(
+            id=ids.new_id(),
+            request=request.id,
+            approver=f"person:{user().name}",
+            approve=approve,
+            seen=digest(list(request.prompt)),
+            scope=scope,
+            reason=str(words["reason"]),
+            seconds=seconds,
+        )
+        cast = self._desk.cast(vote)
+        assert cast is not None, "a request was found, and requests are never removed"
+        return self._told(cast)
+
+    def _told(self, cast: Cast) -> int:
+        plain = {**_plain(cast.request), "counted": cast.counted, "grant": cast.grant.id if cast.grant else None}
+        if cast.counted:
+            scope = f" ({cast.grant.scope})" if cast.grant else ""
+            self._print(plain, f"{cast.request.id} is {cast.request.state}{scope}")
+            return codes.OK
+        self._print(plain, f"{cast.request.id} was not answered: {cast.problem}")
+        return codes.FAILED
+
+    def _grants(self, words: dict[str, object]) -> int:
+        now = time.time_ns()
+        found = [grant for grant in self._desk.grants() if words["all"] or grant.state(now) == "active"]
+        for grant in found:
+            request = self._desk.request(grant.request)
+            gist = _gist(request) if request is not None else visible(grant.matcher)
+            text = f"{grant.id}  {grant.state(now):<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {gist}"
+            self._print(_plain_grant(grant, now), text)
+        if not found and not self._json:
+            print("no grant holds", file=sys.stderr)
+        return codes.OK
+
+    def _revoke(self, words: dict[str, object]) -> int:
+        prefix = str(words["id"])
+        grant = _one(self._desk.grants(prefix), prefix, "grant", "`ringfence approvals grants --all`")
+        if not self._desk.revoke(grant.id):
+            print(f"ringfence: {grant.id} was revoked before", file=sys.stderr)
+            return codes.FAILED
+        asyncio.run(_put_on_record(self._places.ledger, grant))
+        now = time.time_ns()
+        self._print(_plain_grant(msgspec.structs.replace(grant, revoked_ns=now), now), f"{grant.id} is revoked")
+        return codes.OK
+
+    def _one_request(self, words: dict[str, object]) -> Request:
+        prefix = str(words["id"])
+        return _one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`")
+
+    def _print(self, plain: dict[str, object], text: str) -> None:
+        print(msgspec.json.encode(plain).decode() if self._json else text)
+
+
+async def _put_on_record(ledger: str, grant: Grant) -> None:
+    recorder = await Ledger.start(ledger, session=grant.session)
+    try:
+        await recorder.record(granted(grant, "revoked"))
+    finally:
+        await recorder.close(sealed=False)
+
+
+def _one(found: Sequence[_Found], prefix: str, noun: str, listing: str) -> _Found:
+    if len(found) == 1:
+        return found[0]
+    number = f"no {noun}" if not found else f"more than one {noun}"
+    raise UsageInvalid(f"{number} has an id that begins with `{prefix}`", remedy=f"list them with {listing}")
+
+
+def _gist(request: Request) -> str:
+    """The line of the prompt that says exactly what is asked."""
+    return shortened(" ".join(request.prompt[2].split()) if len(request.prompt) > 2 else request.prompt[0], 120)
+
+
+def _left(request: Request) -> str:
+    left = request.expires_ns - time.time_ns()
+    return f"{elapsed(left):>8} left" if request.state is State.PENDING else " " * 13
+
+
+def _plain(request: Request) -> dict[str, object]:
+    return {"schema": 1, **msgspec.to_builtins(request)}
+
+
+def _plain_grant(grant: Grant, now_ns: int) -> dict[str, object]:
+    return {"schema": 1, **msgspec.to_builtins(grant), "state": grant.state(now_ns)}

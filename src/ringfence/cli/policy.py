@@ -1,0 +1,114 @@
+"""`ringfence policy`: check, show, explain and test what is in force, judged by the code that enforces."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from ringfence.cli import codes
+from ringfence.cli.failure import Arguments
+from ringfence.model.display import visible
+from ringfence.model.situations import Diagnostic, PolicyInvalid
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `ringfence policy` with the words behind it."""
+    words = list(arguments)
+    command: list[str] = []
+    if "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
+    parsed = _parser().parse_args(words)
+    parsed.words = command
+    run: Callable[[argparse.Namespace], int] = parsed.run
+    return run(parsed)
+
+
+def _parser() -> Arguments:
+    parser = Arguments(prog="ringfence policy", description="Check, show and explain the policy in force.")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="validate policy files, by default all that apply here")
+    check.add_argument("files", nargs="*", metavar="FILE")
+    check.set_defaults(run=_check)
+    show = actions.add_parser("show", help="the effective policy")
+    show.add_argument("--origin", action="store_true", help="say for each value who wrote it, and what does not apply")
+    show.set_defaults(run=_show)
+    explain = actions.add_parser(
+        "explain", help="the verdict for a command, file, connection or tool, with all reasons", usage=_EXPLAIN_USAGE
+    )
+    explain.add_argument("--shell", metavar="STRING", help="a shell string, as an agent would run it")
+    explain.add_argument("--read", metavar="P", help="reading a file")
+    explain.add_argument("--write", metavar="P", help="writing a file")
+    explain.add_argument("--connect", metavar="HOST[:PORT]", help="a connection (port 443 if none is named)")
+    explain.add_argument("--method", metavar="M", help="with `--connect`: the HTTP method")
+    explain.add_argument("--path", metavar="P", help="with `--connect`: the path of the URL")
+    explain.add_argument("--mcp", nargs="+", metavar=("SERVER TOOL", "JSON"), help="a tool of an MCP server")
+    explain.add_argument("--stdin", action="store_true", help="questions as JSON Lines, answers line by line")
+    explain.set_defaults(run=_explain)
+    test = actions.add_parser("test", help="run the `[[test]]` entries and the examples of rules")
+    test.set_defaults(run=_test)
+    for action in (show, explain, test):
+        action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+        action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+        action.add_argument("--json", action="store_true", help="machine-readable")
+    return parser
+
+
+_EXPLAIN_USAGE = (
+    "ringfence policy explain [--json] [--policy FILE|PRESET] [--workspace DIR]\n"
+    "       (-- CMD... | --shell STRING | --read P | --write P | --connect HOST[:PORT] [--method M] [--path P] |\n"
+    "        --mcp SERVER TOOL [JSON] | --stdin)"
+)
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from ringfence.session.policy_files import PROJECT_FILE, check_file, layer_of, load_policy
+    from ringfence.session.sources import places
+    from ringfence.session.workspaces import find_workspace
+
+    where = places(os.environ)
+    if not parsed.files:
+        workspace = find_workspace(None, os.getcwd(), where.home)
+        policy = load_policy(where, workspace)
+        print(f"valid: preset `{policy.preset}`")
+        for layer in policy.layers:
+            print(f"  {visible(layer)}")
+        if not os.path.exists(os.path.join(workspace, PROJECT_FILE)):
+            print(f"  project: no `{PROJECT_FILE}` in {visible(workspace)}")
+        return codes.OK
+    faults: list[Diagnostic] = []
+    for path in parsed.files:
+        try:
+            document = check_file(path, layer=layer_of(path, where))
+        except PolicyInvalid as invalid:
+            faults.extend(invalid.diagnostics)
+        except FileNotFoundError:
+            faults.append(Diagnostic(file=path, line=1, column=1, message="there is no such file"))
+        else:
+            print(f"valid: {visible(path)} (read as {document.layer.value})")
+    if faults:
+        raise PolicyInvalid(tuple(faults))
+    return codes.OK
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_show import show
+    from ringfence.session.loaded import load_here
+
+    here = load_here(os.environ, cwd=os.getcwd(), workspace=parsed.workspace, choice=parsed.policy)
+    show(here.policy, as_json=parsed.json, origins=parsed.origin)
+    return codes.OK
+
+
+def _explain(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_explain import explain
+
+    return explain(parsed)
+
+
+def _test(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_test import run_tests
+
+    return run_tests(parsed, sys.stdout)

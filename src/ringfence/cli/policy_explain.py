@@ -1,0 +1,113 @@
+"""`ringfence policy explain`: one question from the command line, or many as JSON Lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+import msgspec
+
+from ringfence.cli import codes
+from ringfence.cli.decision_text import block
+from ringfence.cli.screen import Palette, wants_colour
+from ringfence.model.decision import Decision, to_contract
+from ringfence.model.display import visible
+from ringfence.model.situations import UsageInvalid
+from ringfence.policy.evaluate import Evaluator
+from ringfence.policy.questions import action_of
+from ringfence.session.loaded import Here, load_here
+
+MAX_LINE = 1024 * 1024
+
+
+def explain(parsed: argparse.Namespace) -> int:
+    """Answer; the exit code says that there was an answer, not which."""
+    questions = _questions(parsed)
+    here = load_here(os.environ, cwd=os.getcwd(), workspace=parsed.workspace, choice=parsed.policy)
+    evaluator = here.evaluator()
+    if parsed.stdin:
+        return _stream(here, evaluator)
+    try:
+        action = action_of(questions[0], cwd=here.cwd, home=here.places.home)
+    except ValueError as error:
+        raise UsageInvalid(str(error), remedy="see `ringfence policy explain --help`") from None
+    decision = evaluator.evaluate(action)
+    if parsed.json:
+        print(json.dumps(to_contract(decision)))
+    else:
+        _print(decision, here)
+    return codes.OK
+
+
+def _questions(parsed: argparse.Namespace) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for kind in ("shell", "read", "write", "connect"):
+        if getattr(parsed, kind) is not None:
+            found.append({kind: getattr(parsed, kind)})
+    if parsed.words:
+        found.append({"argv": parsed.words})
+    if parsed.mcp is not None:
+        found.append(_mcp(parsed.mcp))
+    if len(found) + parsed.stdin != 1:
+        raise UsageInvalid(
+            "`policy explain` answers one question",
+            remedy="name a command behind `--`, or one of its options; see `--help`",
+        )
+    for key in ("method", "path"):
+        if getattr(parsed, key) is not None:
+            if parsed.connect is None:
+                raise UsageInvalid(f"`--{key}` belongs to `--connect`")
+            found[0][key] = getattr(parsed, key)
+    return found
+
+
+def _mcp(words: list[str]) -> dict[str, object]:
+    if not 2 <= len(words) <= 3:
+        raise UsageInvalid("`--mcp` takes a server, a tool and perhaps its arguments as JSON")
+    try:
+        arguments: object = json.loads(words[2]) if len(words) == 3 else {}
+    except ValueError as error:
+        raise UsageInvalid(f"the arguments of `--mcp` are not JSON: {error}") from None
+    return {"mcp": words[0], "tool": words[1], "arguments": arguments}
+
+
+def _stream(here: Here, evaluator: Evaluator) -> int:
+    """Answer each line with one line, and never stop for a bad one."""
+    for line in iter(lambda: sys.stdin.buffer.readline(MAX_LINE), b""):
+        if not line.endswith(b"\n") and len(line) >= MAX_LINE:
+            while line and not line.endswith(b"\n"):
+                line = sys.stdin.buffer.readline(MAX_LINE)
+            answer = _refused(f"the line is longer than {MAX_LINE} bytes")
+        elif not line.strip():
+            continue
+        else:
+            answer = _answer(line, here, evaluator)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    return codes.OK
+
+
+def _answer(line: bytes, here: Here, evaluator: Evaluator) -> dict[str, object]:
+    try:
+        question = msgspec.json.decode(line, type=dict[str, object])
+        decision = evaluator.evaluate(action_of(question, cwd=here.cwd, home=here.places.home))
+        return to_contract(decision)
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        return _refused(str(error))
+
+
+def _refused(error: str) -> dict[str, object]:
+    return {"schema": 1, "verdict": "deny", "error": visible(error), "reasons": []}
+
+
+def _print(decision: Decision, here: Here) -> None:
+    palette = Palette(colour=wants_colour(sys.stdout))
+    print(block(msgspec.structs.replace(decision, message=""), palette).removeprefix("ringfence: "))
+    effects = ", ".join(f"{effect.kind.value} {visible(effect.object)}" for effect in decision.effects[:12])
+    if effects:
+        print(f"  effects {effects}")
+    if decision.opaque:
+        print("  opaque  what it does cannot be seen completely before it runs")
+    print(f"  runs    {decision.placement.value} the sandbox; risk {decision.risk.value}; preset {here.policy.preset}")

@@ -1,0 +1,90 @@
+"""`ringfence policy show`: the effective policy, for people or as JSON, with who wrote what."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import msgspec
+
+from ringfence.cli.screen import Palette, wants_colour
+from ringfence.model.display import visible
+from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, Policy
+
+
+def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
+    """Print the effective policy."""
+    if as_json:
+        print(json.dumps({"schema": 1, **msgspec.to_builtins(policy)}))
+        return
+    printing = _Printing(Palette(colour=wants_colour(sys.stdout)), origins=origins)
+    printing.all(policy)
+
+
+class _Printing:
+    def __init__(self, palette: Palette, *, origins: bool) -> None:
+        self.palette = palette
+        self.origins = origins
+
+    def all(self, policy: Policy) -> None:
+        self.head(f"preset {policy.preset}")
+        self.line(f"digest {policy.digest}")
+        for layer in policy.layers:
+            self.line(f"layer {layer}")
+        self.filesystem(policy)
+        self.network(policy)
+        self.commands(policy)
+        self.rest(policy)
+        self.head("notices" if policy.notices else "no line is inactive")
+        for notice in policy.notices:
+            self.line(notice)
+
+    def filesystem(self, policy: Policy) -> None:
+        self.head("filesystem: the most specific path wins; on the same path deny, then write, then read")
+        for access in (Access.WRITE, Access.READ, Access.DENY):
+            for rule in policy.filesystem:
+                if rule.access is access:
+                    self.line(f"{access.value:<6} {rule.pattern}", rule.origin)
+
+    def network(self, policy: Policy) -> None:
+        network = policy.network
+        self.head("network")
+        self.line(f"default {network.default.value} for hosts that no rule names", network.default_origin)
+        if network.floor is not None:
+            self.line(f"at least {network.floor.value} where no managed rule allows", network.floor_origin)
+        for rule in network.rules:
+            self.line(f"{rule.verdict.value:<6} {_host_rule(rule)}", rule.origin)
+        if network.host_ports:
+            self.line(f"host ports {', '.join(map(str, network.host_ports))}")
+
+    def commands(self, policy: Policy) -> None:
+        self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")
+        for rule in sorted(policy.commands.rules, key=lambda rule: -rule.verdict.strictness):
+            self.line(f"{rule.verdict.value:<6} {_command_rule(rule)}", rule.origin)
+
+    def rest(self, policy: Policy) -> None:
+        self.head("environment, approvals, sandbox")
+        self.line(f"keep {' '.join(policy.environment.keep) or 'nothing'}")
+        for name, value in policy.environment.set:
+            self.line(f"set {name}={value}")
+        self.line(f"an unanswered question is a deny after {policy.approvals.timeout_seconds} seconds")
+        self.line(f"sandbox of tier {policy.min_tier} or better")
+
+    def head(self, text: str) -> None:
+        print(self.palette.bold(visible(text)))
+
+    def line(self, text: str, origin: Origin | None = None) -> None:
+        place = f"({origin.layer}, {origin.source})" if origin is not None and self.origins else ""
+        print(f"  {visible(text)}  {self.palette.dim(visible(place))}".rstrip())
+
+
+def _host_rule(rule: HostRule) -> str:
+    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths))
+    why = f": {rule.reason}" if rule.reason else ""
+    return f"{' '.join(part for part in parts if part)}{why}"
+
+
+def _command_rule(rule: CommandRule) -> str:
+    shown = [words[0] if len(words) == 1 else f"({'|'.join(words)})" for words in rule.prefix]
+    why = f": {rule.reason}" if rule.reason else ""
+    return f"{rule.id}: {' '.join(shown)}{why}"

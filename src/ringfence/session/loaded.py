@@ -1,0 +1,42 @@
+"""A policy ready to judge, for a working directory: what `policy` commands need without opening a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ringfence.policy.effective import Policy
+from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.session.policy_files import SessionGrants, load_policy
+from ringfence.session.sources import Places, places
+from ringfence.session.workspaces import find_workspace
+
+
+class Here(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy in force at one place."""
+
+    places: Places
+    workspace: str
+    cwd: str
+    policy: Policy
+
+    def evaluator(self) -> Evaluator:
+        """What judges actions here."""
+        return Evaluator(self.policy, Context(home=self.places.home, workspace=self.workspace))
+
+
+def load_here(
+    environ: Mapping[str, str],
+    *,
+    cwd: str,
+    workspace: str | None = None,
+    choice: str | None = None,
+    grants: Iterable[SessionGrants] = (),
+) -> Here:
+    """Load the policy that `run` and `exec` would load from here."""
+    where = places(environ)
+    folder = find_workspace(workspace, cwd, where.home)
+    policy = load_policy(where, folder, choice=choice, grants=grants)
+    return Here(places=where, workspace=folder, cwd=os.path.realpath(cwd), policy=policy)

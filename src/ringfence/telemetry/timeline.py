@@ -1,0 +1,174 @@
+"""Events in words: what a person reads in a session's timeline. Pure; layout and colours are somebody else's.
+
+Every text that came from outside is escaped here, so that a line of the timeline is one line and shows what is there.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+
+from ringfence.model import event as events
+from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.display import shortened, visible, visible_argv
+from ringfence.telemetry.reader import Recorded
+
+WIDTH = 160
+"""Characters of an action that are shown; `--json` has all of them."""
+
+
+class Tone(StrEnum):
+    """How a line is meant."""
+
+    PLAIN = "plain"
+    QUIET = "quiet"
+    GOOD = "good"
+    STOPPED = "stopped"
+    ATTENTION = "attention"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the timeline."""
+
+    symbol: str
+    label: str
+    """`allow`, `deny`, `asked` ..."""
+    what: str
+    why: str = ""
+    tone: Tone = Tone.PLAIN
+
+
+def row(found: Recorded) -> Row:
+    """What a recorded event says."""
+    if found.body is None:
+        state = "erased" if found.raw is None else "not readable by this version"
+        return Row(symbol="·", label="?", what=f"{visible(found.event)} ({state})", tone=Tone.QUIET)
+    return _row(found.body)
+
+
+def _row(body: events.Body) -> Row:
+    match body:
+        case events.DecisionMade():
+            return _decision(body.decision)
+        case events.SessionStarted():
+            what = f"{visible(body.agent)}: {_argv(body.argv)}"
+            return Row(symbol="▶", label="start", what=what, why=f"tier {body.tier}, in {visible(body.workspace)}")
+        case events.SessionEnded():
+            return _ended(body)
+        case events.NoticeGiven():
+            return Row(symbol="!", label="notice", what=_text(body.text), tone=Tone.ATTENTION)
+        case events.ToolCallRequested():
+            what = f"{visible(body.tool)} {_text(body.arguments)}"
+            return Row(symbol="→", label="tool", what=what, tone=Tone.QUIET)
+        case events.ToolCallCompleted():
+            ended = {True: "succeeded", False: "failed", None: "ended"}[body.success]
+            return Row(symbol="←", label="tool", what=f"{visible(body.tool)} {ended}", tone=Tone.QUIET)
+        case events.PromptSubmitted():
+            what = _text(body.text) if body.text is not None else f"{body.length} characters"
+            return Row(symbol="»", label="prompt", what=what)
+        case events.ApprovalRequested() | events.ApprovalTransition() | events.GrantChanged():
+            return _approval(body)
+        case events.CommandStarted():
+            return Row(symbol="$", label="ran", what=_argv(body.argv), tone=Tone.QUIET)
+        case events.CommandEnded():
+            what = f"exit {body.exit_code} after {_duration(body.duration_ms)}"
+            return Row(symbol="$", label="ended", what=what, tone=Tone.QUIET)
+        case events.ConnectionClosed():
+            return _connection(body)
+        case events.WorkspaceChanged():
+            control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
+            tone = Tone.ATTENTION if control else Tone.PLAIN
+            return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
+        case _:
+            assert_never(body)
+
+
+_MARKS = {
+    Verdict.ALLOW: ("✓", Tone.GOOD),
+    Verdict.ASK: ("?", Tone.ATTENTION),
+    Verdict.DENY: ("✗", Tone.STOPPED),
+}
+
+
+def _decision(decision: Decision) -> Row:
+    symbol, tone = _MARKS[decision.verdict]
+    by = "" if decision.resolved_by == "policy" else f"; by {visible(decision.resolved_by)}"
+    reasons = [f"{visible(reason.rule)}: {_text(reason.text)}" for reason in decision.reasons[:2]]
+    why = (" + ".join(reasons) + by).removeprefix("; ")
+    return Row(symbol=symbol, label=decision.verdict.value, what=_action(decision.action), why=why, tone=tone)
+
+
+def _ended(body: events.SessionEnded) -> Row:
+    took = f" after {_duration(body.duration_ms)}" if body.duration_ms is not None else ""
+    code = f", exit {body.exit_code}" if body.exit_code is not None else ""
+    tone = Tone.ATTENTION if body.outcome == "supervisor_lost" else Tone.PLAIN
+    return Row(symbol="■", label="end", what=f"{visible(body.outcome)}{code}{took}", tone=tone)
+
+
+def _approval(body: events.ApprovalRequested | events.ApprovalTransition | events.GrantChanged) -> Row:
+    match body:
+        case events.ApprovalRequested():
+            what = f"request {body.request} by {visible(body.channel)}"
+            return Row(symbol="?", label="asked", what=what, tone=Tone.ATTENTION)
+        case events.ApprovalTransition():
+            what = f"request {body.request} is {visible(body.after)}, by {visible(body.actor)}"
+            return Row(symbol="?", label="answer", what=what, why=_text(body.reason), tone=Tone.QUIET)
+        case events.GrantChanged():
+            what = f"grant {body.grant} {visible(body.change)} ({visible(body.scope)})"
+            return Row(symbol="+", label="grant", what=what, tone=Tone.QUIET)
+        case _:
+            assert_never(body)
+
+
+def _connection(body: events.ConnectionClosed) -> Row:
+    size = f"{_bytes(body.sent_bytes)} out, {_bytes(body.received_bytes)} in, {_duration(body.duration_ms)}"
+    why = _text(body.error) if body.error else ""
+    return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
+
+
+def _action(action: Action) -> str:
+    match action:
+        case CommandAction():
+            return _text(action.shell) if action.shell else _argv(action.argv)
+        case ConnectAction():
+            request = f" {action.method} {visible(action.path or '')}".rstrip() if action.method else ""
+            return f"{visible(action.host)}:{action.port}{request}"
+        case FileAction():
+            return f"{action.operation.value} {_text(action.path)}"
+        case McpAction():
+            return f"{visible(action.server)}/{visible(action.tool)} {_text(action.arguments)}"
+        case OpaqueAction():
+            return f"{visible(action.tool)} {_text(action.arguments)}"
+        case _:
+            assert_never(action)
+
+
+def _argv(argv: tuple[str, ...]) -> str:
+    return shortened(visible_argv(argv), WIDTH)
+
+
+def _text(text: str) -> str:
+    return shortened(visible(text), WIDTH)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _bytes(number: int) -> str:
+    size = float(number)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _duration(milliseconds: int) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

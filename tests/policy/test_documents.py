@@ -1,0 +1,214 @@
+"""Reading policy files: what is accepted, and every fault with its place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringfence.model.decision import Verdict
+from ringfence.model.situations import PolicyInvalid
+from ringfence.policy.documents import MAX_BYTES, read_document
+from ringfence.policy.effective import Access, HostRule, Origin, PathRule
+from ringfence.policy.layers import Layer
+
+
+def faults(text: str | bytes, layer: Layer = Layer.USER) -> list[str]:
+    data = text.encode() if isinstance(text, str) else text
+    with pytest.raises(PolicyInvalid) as caught:
+        read_document(data, file="p.toml", layer=layer)
+    return [str(fault) for fault in caught.value.diagnostics]
+
+
+def test_a_document_holds_what_was_written_with_its_lines() -> None:
+    text = '[filesystem]\nread = ["~/x"]\n[network]\ndefault = "deny"\n[[network.rule]]\nhosts = ["API.Example.com:443"]\nmethods = ["get"]\nverdict = "allow"\n'
+
+    document = read_document(text.encode(), file="p.toml", layer=Layer.USER)
+
+    assert document.filesystem == (
+        PathRule(pattern="~/x", access=Access.READ, origin=Origin(layer="user", source="p.toml:2")),
+    )
+    assert document.network.default == (Verdict.DENY, Origin(layer="user", source="p.toml:4"))
+    assert document.network.rules == (
+        HostRule(
+            id="network.allow:api.example.com:443",
+            hosts=("api.example.com:443",),
+            methods=("GET",),
+            verdict=Verdict.ALLOW,
+            origin=Origin(layer="user", source="p.toml:5"),
+        ),
+    )
+
+
+def test_all_faults_are_told_at_once_each_with_its_place() -> None:
+    text = """\
+extend = "x"
+[filesystem]
+raed = ["a"]
+write = ["~/x", 3, "/../x", "a/**b", ":nowhere/x", "~other/x", ""]
+[network]
+default = "alow"
+host_ports = [0, "x"]
+[[network.rule]]
+hosts = ["a*b", "http://x"]
+methods = ["G T"]
+paths = ["relative"]
+verdict = "allow"
+[[commands.rule]]
+id = "a"
+prefix = ["git", ["log"]]
+verdict = "ask"
+match = ["git push"]
+not_match = ["git log"]
+[[commands.rule]]
+id = "a"
+prefix = []
+[approvals]
+timeout_seconds = true
+[sandbox]
+min_tier = "D"
+[environment]
+keep = ["1A"]
+set = { "B C" = "x" }
+[[test]]
+expect = "ask"
+"""
+
+    assert faults(text) == [
+        "p.toml:1:1: unknown key `extend`; did you mean `extends`?",
+        "p.toml:3:1: unknown key `raed`; did you mean `read`?",
+        "p.toml:4:17: `write` holds the number 3; each of its elements is a text",
+        "p.toml:4:20: path `/../x` has a component `..`; write the path that is meant",
+        "p.toml:4:29: glob `a/**b`: `**` stands for whole components; write `**/` before or `/**` after a name",
+        "p.toml:4:38: `:nowhere` is not a place; the places are `:workspace`, `:tmp`, `:home`",
+        "p.toml:4:52: path `~other/x`: only `~/` for your own home is understood",
+        "p.toml:4:64: a path is empty",
+        "p.toml:6:1: `default` is `alow`; it is one of `ask`, `deny`",
+        "p.toml:7:15: `host_ports` holds port numbers from 1 to 65535",
+        "p.toml:7:18: `host_ports` holds port numbers from 1 to 65535",
+        "p.toml:9:10: host pattern `a*b` has `*` in another place than `*.domain` or `**.domain`",
+        "p.toml:9:17: host pattern `http://x` is a URL; write the host alone, and paths under `paths`",
+        "p.toml:10:12: `G T` is not an HTTP method",
+        "p.toml:11:10: `relative` is not the path of a URL; it begins with `/` and has no query",
+        "p.toml:13:1: rule `a` does not hit its `match` example `git push`",
+        "p.toml:13:1: rule `a` hits its `not_match` example `git log`",
+        "p.toml:19:1: `verdict` is missing here",
+        "p.toml:20:1: id `a` is already used at `p.toml:14`",
+        "p.toml:21:1: `prefix` is empty; its first position names the program",
+        "p.toml:23:1: `timeout_seconds` is true or false; it has to be a whole number",
+        "p.toml:25:1: `min_tier` is `D`; it is one of `A`, `B`, `C`",
+        "p.toml:27:9: `1A` is not the name of a variable, nor its beginning followed by `*`",
+        "p.toml:28:9: `B C` is not the name of a variable",
+        "p.toml:29:1: a test asks one question; write one of `shell`, `argv`, `connect`, `read`, `write`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a = ", "p.toml:1:5: not valid TOML: invalid value"),
+        (b"a = 1\na = 2", "p.toml:2:6: not valid TOML: cannot overwrite a value"),
+        (b"a = 1\nb = [", "p.toml:2:6: not valid TOML: invalid value"),
+        (b"a = 1\nb = '\xff'", "p.toml:2:6: byte 0xff is not UTF-8; a policy is written in UTF-8"),
+        (b"#" * (MAX_BYTES + 1), f"p.toml:1:1: the file has {MAX_BYTES + 1:,} bytes; the limit is {MAX_BYTES:,}"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "p.toml:1:1: the file nests its values too deeply"),
+        (b"network = 3", "p.toml:1:1: `network` is the number 3; it has to be a table, written `[network]`"),
+        (
+            b"[commands.rule]\nid='x'",
+            "p.toml:1:1: `rule` is a table; it has to be a list of tables, each written `[[commands.rule]]`",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_a_policy_says_where_and_why(data: bytes, expected: str) -> None:
+    assert faults(data) == [expected]
+
+
+def test_requirements_only_tighten() -> None:
+    text = """\
+extends = "full-access"
+[filesystem]
+read = ["/x"]
+deny = ["/y"]
+[network]
+host_ports = [1]
+[[network.rule]]
+hosts = ["x.test"]
+verdict = "allow"
+[[commands.rule]]
+prefix = ["ls"]
+verdict = "allow"
+[environment]
+keep = ["A"]
+"""
+
+    found = faults(text, Layer.REQUIREMENTS)
+
+    assert [fault.partition(": ")[0] for fault in found] == [
+        "p.toml:1:1",
+        "p.toml:3:1",
+        "p.toml:6:1",
+        "p.toml:9:1",
+        "p.toml:12:1",
+        "p.toml:14:1",
+    ]
+
+
+def test_only_requirements_say_which_presets_are_allowed() -> None:
+    assert faults('allowed_presets = ["workspace"]') == [
+        "p.toml:1:1: `allowed_presets` belongs in the requirements of the administrator"
+    ]
+    assert faults('allowed_presets = ["x"]', Layer.REQUIREMENTS) == [
+        "p.toml:1:20: `x` is not a preset; the presets are `read-only`, `workspace`, `full-access`"
+    ]
+
+
+def test_a_file_with_too_many_rules_is_refused() -> None:
+    text = "[[network.rule]]\nhosts=['a.b']\nverdict='ask'\n" * 5_001
+
+    assert faults(text) == ["p.toml:1:1: `network.rule` has 5001 entries; the limit is 5000 in one file"]
+
+
+def test_control_and_bidirectional_characters_are_escaped_in_messages() -> None:
+    assert faults('"a\\u202eb\\u001b" = 1')[0].startswith("p.toml:1:1: unknown key `a\\u202eb\\x1b`")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_document_or_located_faults(data: bytes) -> None:
+    try:
+        read_document(data, file="p.toml", layer=Layer.USER)
+    except PolicyInvalid as invalid:
+        assert all(fault.line >= 1 and fault.column >= 1 and fault.message for fault in invalid.diagnostics)
+
+
+_VALUES = st.recursive(
+    st.booleans() | st.integers(-5, 70000) | st.sampled_from(["ask", "deny", "/x", "~", "*.x.test", "", "git", "\x01"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["rule", "hosts", "verdict", "prefix", "read", "deny", "default", "id", "match", "set", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["filesystem", "network", "commands", "environment", "approvals", "sandbox", "test", "extends"]
+        ),
+        _VALUES,
+    ),
+    st.sampled_from(Layer),
+)
+def test_values_of_any_type_anywhere_never_break_the_reader(values: dict[str, object], layer: Layer) -> None:
+    import tomlkit
+
+    try:
+        read_document(tomlkit.dumps(values).encode(), file="p.toml", layer=layer)
+    except PolicyInvalid as invalid:
+        assert invalid.diagnostics

@@ -1,0 +1,61 @@
+"""What does not reach the record, and what must."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ringfence.telemetry.redaction import Redaction
+
+SECRETS = [
+    ('"echo API_KEY=hunter2hunter2"', "hunter2hunter2"),
+    ('"AWS_SECRET_ACCESS_KEY=abcdefghijkl make"', "abcdefghijkl"),
+    ('["GITHUB_TOKEN","abcdefghijkl"]', "abcdefghijkl"),
+    (r'"curl -H \"Authorization: Bearer abc.def-ghi\" x"', "abc.def-ghi"),
+    ('"authorization: token abcdefghi"', "abcdefghi"),
+    ('"key sk-abcdefghijklmnopqrstuvwx here"', "sk-abcdefghijklmnopqrstuvwx"),
+    ('"ghp_abcdefghijklmnopqrstuvwxyz0123456789"', "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+    ('"AKIAIOSFODNN7EXAMPLE"', "AKIAIOSFODNN7EXAMPLE"),
+    ('"git clone https://ada:secretword@example.com/x"', "secretword"),
+    (r'"-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234\n-----END RSA PRIVATE KEY-----"', "MIIEowIBAAKCAQEA1234"),
+]
+
+
+@pytest.fixture
+def redaction() -> Redaction:
+    return Redaction(lambda: b"key")
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS)
+def test_a_secret_is_replaced_and_the_rest_stays_json(redaction: Redaction, text: str, secret: str) -> None:
+    cleaned = redaction.clean(text.encode()).decode()
+
+    assert secret not in cleaned
+    assert "secret:" in cleaned
+    assert type(json.loads(cleaned)) is type(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"git status"', '"the token is missing"', '"https://example.com:443/x@y"', '"sha256:abcdef"', '"TOKENS=3"'],
+)
+def test_plain_text_stays(redaction: Redaction, text: str) -> None:
+    assert redaction.clean(text.encode()) == text.encode()
+
+
+def test_one_secret_has_one_stand_in_under_one_key(redaction: Redaction) -> None:
+    first = redaction.clean(b'"A_TOKEN=abcdefgh"')
+    second = redaction.clean(b'"B_TOKEN=abcdefgh"')
+    other = Redaction(lambda: b"another key").clean(b'"A_TOKEN=abcdefgh"')
+
+    assert first[9:] == second[9:]
+    assert first != other
+
+
+def test_long_texts_and_lists_are_cut_and_say_so(redaction: Redaction) -> None:
+    argv = [str(number) for number in range(5000)]
+    cleaned = json.loads(redaction.clean(json.dumps({"argv": argv, "text": "x" * 20_000}).encode()))
+
+    assert cleaned["argv"] == [*argv[:256], "… [cut: 4744 more words]"]
+    assert cleaned["text"] == "x" * 16_384 + "… [cut: 3616 more characters]"
