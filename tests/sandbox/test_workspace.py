@@ -20,7 +20,9 @@ STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mc
 async def test_everyday_git_works_inside(git_box: Box) -> None:
     done = await git_box.shell(
         "set -e; echo b >> a; git status --porcelain; git add a; git commit -qm second; git switch -qc topic;"
-        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list; git branch"
+        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list;"
+        "git branch; git checkout -q -- a; git tag v1; git switch -q main; git merge -q topic;"
+        "git reset -q --hard HEAD~1; git gc -q"
     )
 
     assert done.code == 0, done.err

@@ -107,9 +107,14 @@ def _protected(
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
     state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
-    found = protection.protection(workspace, stubs.standing(state, workspace))
-    made, release = stubs.claim(state, list(found.wanted), name)
-    return found, [protection.stub_mount(stub) for stub in made], release
+    looked: list[protection.Protection] = []
+
+    def look(place_holders: frozenset[str]) -> tuple[stubs.Stub, ...]:
+        looked.append(protection.protection(workspace, place_holders))
+        return looked[0].wanted
+
+    made, release = stubs.claim(state, workspace, look, name)
+    return looked[0], [protection.stub_mount(stub) for stub in made], release
 
 
 def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
