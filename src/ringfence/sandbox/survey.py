@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, protection, stubs
@@ -63,8 +63,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
     facts = plan.facts
     links = Links()
-    workspace = _workspace(plan)
-    home = links.real(facts.home)
+    workspace = _workspace(plan, links)
+    home = _home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
     asked = [bind for each in plan.binds for bind in _whole(each)]
@@ -143,12 +143,21 @@ def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
     return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/")[0]]
 
 
-def _workspace(plan: Plan) -> str:
+def _home(plan: Plan, links: Links) -> str:
+    home = links.real(plan.facts.home)
+    if home in ("/", *SYSTEM_ROOTS, *(place[0] for place in PRIVATE)):
+        raise SandboxUnavailable(
+            f"your home folder is `{home}`, which cannot be made private", remedy="set HOME to a folder of your own"
+        )
+    return home
+
+
+def _workspace(plan: Plan, links: Links) -> str:
     path = plan.workspace
     if not os.path.isdir(path):
         what = "is not a folder" if os.path.exists(path) else "does not exist"
         raise UsageInvalid(f"the workspace `{path}` {what}", remedy="give an existing folder with `--workspace DIR`")
-    real = os.path.realpath(path)
+    real = links.real(path)
     # SECURITY: once more for where it really is, because a link may have led to HOME.
     check_workspace(real, os.path.realpath(plan.facts.home))
     return real
