@@ -59,6 +59,7 @@ def _environment(place: Path, model: ScriptedModel) -> dict[str, str]:
         "SCRIPTED_KEY": "k",
         "ANTHROPIC_API_KEY": "k",
         "ANTHROPIC_BASE_URL": model.url,
+        "CLAUDE_CODE_TMPDIR": str(place),
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1",
     }
@@ -86,6 +87,9 @@ def _place(setup: AgentSetup, part: str) -> None:
     for folder in ("/mnt/upper", "/mnt/work", "/run/ringfence"):
         os.mkdir(folder)
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, "/etc"], check=True)
+    for folder in ("/etc/codex", "/etc/claude-code"):
+        if os.path.isdir(folder):  # the machine's own, which only its root could write to
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     for file in setup.files:
         if part == "client" and file.path.endswith("hook.py"):
             continue
