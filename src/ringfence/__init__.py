@@ -4,9 +4,10 @@ The public names are loaded on first use, so that the processes which only need 
 (the one inside the sandbox, the ledger's writer, a hook) start without paying for the rest.
 """
 
-from typing import TYPE_CHECKING
-
 from ringfence.version import __version__
+
+TYPE_CHECKING = False
+"""True for type checkers, which know the name; importing it would cost each of those processes the `typing` module."""
 
 if TYPE_CHECKING:
     from ringfence.session.api import Result, Session

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections import deque
@@ -30,6 +31,8 @@ Done: TypeAlias = Callable[[Receipt | LedgerBroken], None]
 PENDING_EVENTS = 8192
 """Events that may wait for the disk; beyond, the ledger cannot keep up and says so."""
 PENDING_BYTES = 64 * 1024 * 1024
+
+_TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 _REMEDIES = {
     "full": "free some space on the disk that holds `{folder}`, then start a new session",
@@ -262,6 +265,8 @@ def _spawn(link: socket.socket, *words: str) -> int:
         {},
         file_actions=[(os.POSIX_SPAWN_DUP2, link.fileno(), 3), *silent],
         setsid=True,
+        # Blocked before its first instruction: ^C at the terminal must not end the record of what it interrupts.
+        setsigmask=_TERMINAL_SIGNALS,
     )
 
 
