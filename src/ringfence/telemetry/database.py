@@ -120,6 +120,15 @@ def state(connection: sqlite3.Connection) -> State:
     return State(*row)
 
 
+def unended(connection: sqlite3.Connection, session: str) -> bool:
+    """Whether a session's start is on record, and its end is not."""
+    rows = connection.execute(
+        "SELECT DISTINCT event FROM entry WHERE session = ? AND event IN ('session.started', 'session.ended')",
+        (session,),
+    )
+    return [row[0] for row in rows] == ["session.started"]
+
+
 def append(connection: sqlite3.Connection, drafts: Sequence[Draft], now_ns: int) -> list[tuple[int, int]]:
     """Append events and return the sequence and time of each. Order and time are stamped here and nowhere else."""
     with transaction(connection):

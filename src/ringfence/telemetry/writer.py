@@ -17,8 +17,9 @@ from contextlib import suppress
 
 from ringfence.model.ids import new_id
 from ringfence.telemetry import frames
-from ringfence.telemetry.database import Draft, append, open_for_writing
+from ringfence.telemetry.database import Draft, append, open_for_writing, unended
 from ringfence.telemetry.entries import MAX_CONTENT, is_name
+from ringfence.telemetry.presence import Presence, lost
 
 BATCH = 256
 SEAL_EVENTS = 1000
@@ -44,36 +45,53 @@ class Writer:
         """Whether the session's first and last event were recorded."""
         self._unsealed = 0
         self._seal_at = 0.0
+        self._folder = os.path.join(os.path.dirname(path), "recording")
+        self._presence: Presence | None = None
 
     def run(self) -> sqlite3.Connection:
         """Record until the session is gone, and return the open database."""
         connection = open_for_writing(self._path, self._lock_seconds)
+        self._presence = Presence(self._folder, self._session)
+        settled = False
         while not self._ended:
             drafts = self._take()
             if drafts:
                 receipts = append(connection, drafts, time.time_ns())
                 self._note(drafts)
                 self._answer(frames.receipts_frame(receipts))
+            if not settled:
+                # After the first answer: nobody should wait for what another session left undone.
+                settled = True
+                self._settle_lost(connection)
             self._seal_when_due(connection)
         return connection
 
     def finish(self, connection: sqlite3.Connection, cleanup: str) -> None:
         """Put on record that the supervisor was lost, clean up, and seal."""
         if self._started and not self._over:
-            body = {"event": "session.ended", "exit_code": None, "outcome": "supervisor_lost", "duration_ms": None}
-            self._append_own(connection, body)
+            self._append_own(connection, self._session, _ended("supervisor_lost"))
         if cleanup:
             failure = clean_up(cleanup)
             if failure:
-                self._append_own(connection, {"event": "notice", "topic": "cleanup", "text": failure})
+                notice = {"event": "notice", "topic": "cleanup", "text": failure}
+                self._append_own(connection, self._session, notice)
         self._seal(connection)
+        if self._presence is not None:
+            self._presence.end()
 
-    def _append_own(self, connection: sqlite3.Connection, body: Mapping[str, object]) -> None:
+    def _settle_lost(self, connection: sqlite3.Connection) -> None:
+        """Put the end of sessions on record whose writer was killed."""
+        for gone in lost(self._folder):
+            if unended(connection, gone.session):
+                self._append_own(connection, gone.session, _ended("ledger_lost"))
+            gone.settle()
+
+    def _append_own(self, connection: sqlite3.Connection, session: str, body: Mapping[str, object]) -> None:
         from json import dumps
 
-        event = {"id": new_id(), "session": self._session, "body": body, "schema": 1}
+        event = {"id": new_id(), "session": session, "body": body, "schema": 1}
         content = dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        append(connection, [(self._session, str(body["event"]), str(event["id"]), content)], time.time_ns())
+        append(connection, [(session, str(body["event"]), str(event["id"]), content)], time.time_ns())
         self._unsealed += 1
 
     def _take(self) -> list[Draft]:
@@ -135,6 +153,10 @@ class Writer:
 
         seal(connection, self._path, time.time_ns())
         self._unsealed = 0
+
+
+def _ended(outcome: str) -> dict[str, object]:
+    return {"event": "session.ended", "exit_code": None, "outcome": outcome, "duration_ms": None}
 
 
 def clean_up(name: str) -> str:
