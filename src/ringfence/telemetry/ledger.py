@@ -32,6 +32,9 @@ PENDING_EVENTS = 8192
 """Events that may wait for the disk; beyond, the ledger cannot keep up and says so."""
 PENDING_BYTES = 64 * 1024 * 1024
 
+SEAL_SECONDS = 15.0
+"""How long the end of a session waits for the seal."""
+
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 _REMEDIES = {
@@ -158,11 +161,15 @@ class Ledger(asyncio.Protocol):
             await self._drained()
         if not self._transport.is_closing():
             self._transport.write_eof()
-        if sealed:
-            await asyncio.shield(self._gone)
-            await asyncio.to_thread(_reap, self.pid)
-        else:
+        if not sealed:
             self._transport.close()
+            return
+        # A disk that hangs keeps the writer, not us: what was acknowledged is durable, and it seals when it can.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEAL_SECONDS):
+                await asyncio.shield(self._gone)
+                await asyncio.to_thread(_reap, self.pid)
+        self._transport.close()
 
     async def _drained(self) -> None:
         if not self._pending:
