@@ -42,6 +42,21 @@ class Lost:
         os.close(self._descriptor)
 
 
+def is_recorded(folder: str, session: str) -> bool:
+    """Whether a session is being recorded right now."""
+    path = os.path.join(folder, _PREFIX + session)
+    descriptor = _locked(path, 0)
+    if descriptor is None:
+        return os.path.exists(path)
+    os.close(descriptor)
+    return False
+
+
+def folder_beside(ledger: str) -> str:
+    """Where the marks of a ledger's writers lie."""
+    return os.path.join(os.path.dirname(ledger), "recording")
+
+
 def lost(folder: str) -> list[Lost]:
     """The sessions whose writers are gone; each stays locked for us until it is settled."""
     found = []

@@ -19,7 +19,7 @@ from ringfence.model.ids import new_id
 from ringfence.telemetry import frames
 from ringfence.telemetry.database import Draft, append, open_for_writing, unended
 from ringfence.telemetry.entries import MAX_CONTENT, is_name
-from ringfence.telemetry.presence import Presence, lost
+from ringfence.telemetry.presence import Presence, folder_beside, lost
 
 BATCH = 256
 SEAL_EVENTS = 1000
@@ -45,7 +45,7 @@ class Writer:
         """Whether the session's first and last event were recorded."""
         self._unsealed = 0
         self._seal_at = 0.0
-        self._folder = os.path.join(os.path.dirname(path), "recording")
+        self._folder = folder_beside(path)
         self._presence: Presence | None = None
 
     def run(self) -> sqlite3.Connection:
