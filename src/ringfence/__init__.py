@@ -7,9 +7,8 @@ The public names are loaded on first use, so that the processes which only need 
 from ringfence.version import __version__
 
 TYPE_CHECKING = False
-"""True for type checkers, which know the name; importing it would cost each of those processes the `typing` module."""
-
 if TYPE_CHECKING:
+    # Not from `typing`: that import alone doubles the start of the process inside the sandbox.
     from ringfence.session.api import Result, Session
 
 __all__ = ["Result", "Session", "__version__"]

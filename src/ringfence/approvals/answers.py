@@ -34,15 +34,9 @@ def denied(decision: Decision, *, by: str, why: str) -> Decision:
         verdict=Verdict.DENY,
         reasons=(limit, *decision.reasons),
         resolved_by=by,
-        message=f"denied: {_told(asking, by, visible(why))}",
+        message=f"denied: {visible(why)}" + (f" (asked because: {asking})" if asking else ""),
         next_steps=(*_NEXT.get(by, ()), *decision.next_steps),
     )
-
-
-def _told(asking: str, by: str, why: str) -> str:
-    if not asking:
-        return why
-    return f"{asking}; it needs an answer, and {why}" if by in {"nobody", "timeout"} else f"{asking}; {why}"
 
 
 def unrecorded(decision: Decision, broken: LedgerBroken) -> Decision:

@@ -123,16 +123,28 @@ def read_bytes(path: str, layer: Layer) -> bytes:
         raise
     except OSError as error:
         raise _fault(path, f"the file cannot be read: {(error.strerror or str(error)).lower()}") from error
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _fault(path, "this is not a regular file")
         if layer.binds:
             _check_owner(path, status)
-        try:
-            return stream.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise _fault(path, f"the file cannot be read: {(error.strerror or str(error)).lower()}") from error
+        return _all_of(descriptor)
+    except OSError as error:
+        raise _fault(path, f"the file cannot be read: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _all_of(descriptor: int) -> bytes:
+    """What a descriptor holds, up to one byte more than any policy may have."""
+    data = b""
+    while len(data) <= MAX_BYTES:
+        block = os.read(descriptor, MAX_BYTES + 1 - len(data))
+        if not block:
+            break
+        data += block
+    return data
 
 
 def _check_owner(path: str, status: os.stat_result) -> None:
