@@ -108,6 +108,7 @@ def test_a_request_that_only_lenient_servers_take_is_not_taken_for_something_els
         b"\x16x",
         b"GET /\r\n",
         b"hello world\r\n",
+        b"anything else",
         b"x" * 100,
         b"{}",
         b"GET" + b"x" * 50 + b" /",

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from boxes import Box, Place
+from tests.sandbox.boxes import Box, Place
 
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
@@ -95,9 +95,9 @@ def test_the_place_holders_of_a_killed_session_are_swept_up(repository: Place) -
     before = _everything(repository.workspace)
     script = f"""
 import asyncio, os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from boxes import Place
+from tests.sandbox.boxes import Place
 from ringfence.sandbox.launch import Sandbox
 place = Place(*(Path(each) for each in sys.argv[1:]))
 async def main():

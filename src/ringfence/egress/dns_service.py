@@ -13,6 +13,7 @@ _AT_ONCE = 64
 _LONGEST_QUERY = 4096
 _IDLE_SECONDS = 10.0
 _IPV6_PKTINFO = 50
+_IPV6_FREEBIND = 78
 _IP_PKTINFO = 8
 
 
@@ -29,6 +30,9 @@ class DnsService:
     def serve_udp(self, sock: socket.socket) -> None:
         """Answer datagrams. Where the socket gives packet information, the answer comes from the address asked."""
         sock.setblocking(False)
+        if sock.family == socket.AF_INET6:
+            # An answer has to come from the address that was asked, and inside that is any address at all.
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
         self._sockets.append(sock)
         self._loop.add_reader(sock.fileno(), self._datagrams, sock)
 

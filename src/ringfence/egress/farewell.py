@@ -74,7 +74,10 @@ class Unspoken:
         core.enter(self)
         core.expect(self, core.limits.linger_seconds, self._answer)
         core.engine.handle(client, self._ready)
-        self._ready(READABLE)
+        if self._enough():
+            self._answer()
+        else:
+            self._ready(READABLE)
 
     def close(self, error: str) -> None:
         """End it now."""
@@ -89,9 +92,13 @@ class Unspoken:
         except OSError:
             return self.close("")
         self._first += data
-        if not data or self._first[:1] == b"\x16" or b"\n" in self._first or len(self._first) >= _ENOUGH:
+        if not data or self._enough():
             self._answer()
         return None
+
+    def _enough(self) -> bool:
+        """Whether the client's language shows."""
+        return self._first[:1] == b"\x16" or b"\n" in self._first or len(self._first) >= _ENOUGH
 
     def _answer(self) -> None:
         last_words = self._refusal.in_answer_to(self._first)

@@ -16,7 +16,8 @@ from ringfence.egress.tls_hello import read_hello
 
 # An HTTP method, then white space; lenient servers take lower case, empty lines before it and any white space.
 _MAYBE_METHOD = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{0,32}")
-_METHOD = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}[ \t]")
+_METHOD = re.compile(rb"[\r\n]*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32})[ \t]+")
+_TARGET_STARTS = b"/*hH"
 _LONGEST_LINE = 16_384
 
 
@@ -48,8 +49,12 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
         hello = read_hello(data)
         return Tls(hello.server_name) if hello else (Other() if ended else None)
-    if not _METHOD.match(data):
+    method = _METHOD.match(data)
+    if method is None:
         return None if _MAYBE_METHOD.fullmatch(data) and not ended else Other()
+    target = data[method.end() : method.end() + 1]
+    if target and target not in _TARGET_STARTS and method[1].upper() != b"CONNECT":
+        return Other()
     line, newline, _ = data.lstrip(b"\r\n").partition(b"\n")
     if not newline and len(line) < _LONGEST_LINE and not ended:
         return None

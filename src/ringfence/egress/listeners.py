@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from ringfence.egress import refusal
-from ringfence.egress.addresses import canonical
+from ringfence.egress.addresses import AddressKind, canonical, classify
 from ringfence.egress.arrival import Arrival
 from ringfence.egress.core import Core
 from ringfence.egress.farewell import Farewell, Unspoken
@@ -90,7 +90,7 @@ class Listener:
         except OSError:
             client.close()
             return None
-        if port == self._sock.getsockname()[1] or port == 0:
+        if port == self._sock.getsockname()[1] and classify(address).kind is AddressKind.LOOPBACK:
             # SECURITY: nobody was redirected here: the listener itself was dialled. Following it would be a loop.
             self._core.engine.watch(client, _ignore)
             self._core.engine.discard(client, reset=True)

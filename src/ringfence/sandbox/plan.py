@@ -91,7 +91,7 @@ def build_plan(
     extra_write: Iterable[str] = (),
 ) -> Plan:
     """The plan for a policy and a workspace. `binds` are the agent's own; a deny rule of the policy covers them too."""
-    _check_workspace(workspace, facts.home)
+    check_workspace(workspace, facts.home)
     if workspace_mode != "direct":
         raise UsageInvalid(
             f"the workspace mode `{workspace_mode}` is not available yet",
@@ -188,7 +188,8 @@ def _expand(pattern: str, home: str, workspace: str) -> str:
     return posixpath.normpath(f"{workspace}/{pattern}")
 
 
-def _check_workspace(workspace: str, home: str) -> None:
+def check_workspace(workspace: str, home: str) -> None:
+    """Refuse a workspace that would open what a sandbox is there to close."""
     remedy = "give a project folder with `--workspace DIR`"
     if not workspace.startswith("/"):
         raise UsageInvalid(f"the workspace `{workspace}` is not an absolute path", remedy=remedy)

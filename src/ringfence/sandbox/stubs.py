@@ -123,7 +123,9 @@ def _write(state: str, entries: list[Entry]) -> None:
 def _started(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+            # One that has ended and was not waited for yet uses nothing any more.
+            return None if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, IndexError, ValueError):
         return None
 

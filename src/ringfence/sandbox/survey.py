@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.model.situations import UsageInvalid
 from ringfence.sandbox import etc, protection, stubs
-from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, covers
+from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
 
 INSIDE_ROOT = 1000
@@ -134,7 +134,10 @@ def _workspace(plan: Plan) -> str:
     if not os.path.isdir(path):
         what = "is not a folder" if os.path.exists(path) else "does not exist"
         raise UsageInvalid(f"the workspace `{path}` {what}", remedy="give an existing folder with `--workspace DIR`")
-    return os.path.realpath(path)
+    real = os.path.realpath(path)
+    # SECURITY: once more for where it really is, because a link may have led to HOME.
+    check_workspace(real, os.path.realpath(plan.facts.home))
+    return real
 
 
 def _system(links: Links) -> list[Bind]:

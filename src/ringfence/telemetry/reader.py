@@ -248,6 +248,11 @@ def line(found: Recorded) -> bytes:
     place: dict[str, object] = {"schema": 1, "sequence": found.sequence, "time": moment, "time_ns": found.time_ns}
     place["session"] = found.session
     place |= {"event": found.event, "id": found.id}
+    if isinstance(found.body, DecisionMade):
+        place["verdict"] = found.body.decision.verdict.value
+    host = host_of(found.body)
+    if host is not None:
+        place["host"] = host
     body = msgspec.Raw(b"null")
     if found.raw is not None:
         body = msgspec.json.decode(found.raw, type=dict[str, msgspec.Raw]).get("body", body)
