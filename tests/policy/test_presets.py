@@ -62,3 +62,36 @@ def test_presets_differ_in_what_they_open(name: str, write: str, home: str, push
     assert shell(merged, "git push").verdict.value == push
     assert connect(merged, "x.test").verdict.value == host
     assert shell(merged, "sudo ls").verdict.value == sudo
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("file_name", "readable"),
+    [
+        (".env", False),
+        (".env.local", False),
+        (".env.production", False),
+        (".env.development", False),
+        (".env.staging", False),
+        (".env.test", False),
+        (".env.secrets", False),
+        (".env.encrypted", False),
+        (".env.template2", True),
+        (".env.example", True),
+        (".env.sample", True),
+        (".env.template", True),
+        (".env.dist", True),
+        (".envrc", True),
+    ],
+)
+def test_files_with_variables_are_secret_and_their_templates_are_not(name: str, file_name: str, readable: bool) -> None:
+    merged = merge((presets.preset(name),), facts=Facts(home=HOME, workspace=WORKSPACE))
+
+    assert (file(merged, "read", f"/w/sub/{file_name}").verdict is Verdict.ALLOW) is readable
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_only_opens_paths_that_a_sandbox_can_bind(name: str) -> None:
+    opened = [rule.pattern for rule in presets.preset(name).filesystem if rule.access is not Access.DENY]
+
+    assert [pattern for pattern in opened if "*" in pattern or pattern == "/"] == []

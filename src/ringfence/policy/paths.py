@@ -20,7 +20,7 @@ TOKENS = (":workspace", ":tmp", ":home")
 TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - names of places, nothing is created here
 
 _BUILT_IN = Origin(layer="built-in", source="ringfence")
-_READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/etc", "/proc", "/sys")
+_READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/etc", "/proc")
 _READABLE_REASON = "programs and what they need of the system"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "fd", "stdin", "stdout", "stderr")
 
