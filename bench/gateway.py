@@ -1,7 +1,7 @@
-"""Connections and bytes through the egress gateway against a direct connection, squid and the proxy of sandbox-runtime.
+"""Connections and bytes through the egress gateway against no proxy, squid, and the proxy of sandbox-runtime.
 
-`python -m bench.gateway`. All in one run, interleaved, on loopback; the proxy has a processor of its own where there are
-two. The processor time of a proxy is that of all its processes.
+`python -m bench.gateway`. All in one run, interleaved, on loopback; the proxy has a processor of its own where there
+are two. The processor time of a proxy is that of all its processes.
 """
 
 from __future__ import annotations
@@ -180,9 +180,8 @@ def _used(pid: int | None) -> float:
 
 def _table(results: dict[str, Measured]) -> str:
     yardstick = results["ringfence"]
-    lines = [
-        f"{'':30} {'conn/s':>14} {'CPU us/conn':>15} {'MB/s, 1':>14} {'MB/s, 16':>14} {'CPU s/GB':>14}   (x: ringfence = 1)"
-    ]
+    columns = "".join(f"{title:>15}" for title in ("conn/s", "CPU us/conn", "MB/s, 1", "MB/s, 16", "CPU s/GB"))
+    lines = [f"{'':30}{columns}   (x: ringfence = 1)"]
     for name, measured in results.items():
         cells = [
             _cell(getattr(measured, field), getattr(yardstick, field), digits)
@@ -194,7 +193,7 @@ def _table(results: dict[str, Measured]) -> str:
                 ("byte_cpu", 2),
             )
         ]
-        lines.append(f"{name:30} {' '.join(cells)}")
+        lines.append(f"{name:30} {''.join(f'{cell:>15}' for cell in cells)}")
     return "\n".join(lines)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import msgspec
 
 _HANDSHAKE = 0x16
 _CLIENT_HELLO = 1
-_SERVER_NAME = b"\0\0"
+_SERVER_NAME = 0
+_RECORD = struct.Struct(">BBBH")
+_EXTENSION = struct.Struct(">HH")
 _LONGEST_RECORD = 16_384 + 256
 _LONGEST_HELLO = 65_536
 
@@ -35,8 +39,8 @@ def _message(data: bytes) -> bytes | None:
     message = b""
     at = 0
     while len(data) >= at + 5:
-        length = data[at + 3] << 8 | data[at + 4]
-        if data[at] != _HANDSHAKE or data[at + 1] != 3 or not 0 < length <= _LONGEST_RECORD:
+        kind, major, _, length = _RECORD.unpack_from(data, at)
+        if kind != _HANDSHAKE or major != 3 or not 0 < length <= _LONGEST_RECORD:
             raise HelloInvalid("the connection starts like TLS, but not with a ClientHello")
         message += data[at + 5 : at + 5 + length]
         at += 5 + length
@@ -51,30 +55,30 @@ def _message(data: bytes) -> bytes | None:
     return None
 
 
-def _vector(data: bytes, at: int, size: int) -> int:
-    """Where the vector ends whose length of `size` bytes stands at `at`."""
-    end = at + size + int.from_bytes(data[at : at + size], "big")
-    if len(data) < end:
-        raise HelloInvalid("the TLS ClientHello ends too early")
-    return end
-
-
 def _server_name(hello: bytes) -> bytes | None:
-    at = _vector(hello, 2 + 32, 1)  # version and random number; the session id
-    at = _vector(hello, at, 2)  # cipher suites
-    at = _vector(hello, at, 1)  # compression methods
+    try:
+        return _find_server_name(hello)
+    except (IndexError, struct.error):
+        raise HelloInvalid("the TLS ClientHello ends too early") from None
+
+
+def _find_server_name(hello: bytes) -> bytes | None:
+    at = 2 + 32  # version and random number
+    at += 1 + hello[at]  # session id
+    at += 2 + (hello[at] << 8 | hello[at + 1])  # cipher suites
+    at += 1 + hello[at]  # compression methods
     if at == len(hello):
         return None
-    end = _vector(hello, at, 2)
+    end = at + 2 + (hello[at] << 8 | hello[at + 1])
     at += 2
     names: list[bytes] = []
     while at < end:
-        extension = _vector(hello, at + 2, 2)
-        if extension > end:
-            raise HelloInvalid("the TLS ClientHello has an extension that ends behind the others")
-        if hello[at : at + 2] == _SERVER_NAME:
-            names.append(_only_name(hello[at + 4 : extension]))
-        at = extension
+        kind, length = _EXTENSION.unpack_from(hello, at)
+        at += 4 + length
+        if kind == _SERVER_NAME:
+            names.append(_only_name(hello[at - length : at]))
+    if at != end or end > len(hello):
+        raise HelloInvalid("the TLS ClientHello has extensions that do not fit into it")
     # SECURITY: with two names, a server could take the one that we did not check.
     if len(names) > 1:
         raise HelloInvalid("the TLS ClientHello has the server name twice")
