@@ -6,6 +6,7 @@ the host's files disappear. A step that fails ends everything, with the step's n
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
@@ -22,6 +23,7 @@ CONTROL = 3
 
 def main() -> None:
     """Build the sandbox and serve it until the session ends."""
+    gc.disable()
     syscalls.close_range(CONTROL + 1)
     control = socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL)
     os.set_inheritable(CONTROL, False)

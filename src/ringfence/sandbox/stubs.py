@@ -116,6 +116,12 @@ def _read(state: str) -> list[Entry]:
 
 def _write(state: str, entries: list[Entry]) -> None:
     path = os.path.join(state, _MANIFEST)
+    if entries == _read(state):
+        # Replacing a file costs more than all the rest here, because the file system writes the new one out first.
+        return
+    if not entries:
+        os.unlink(path)
+        return
     with open(path + ".new", "wb") as file:
         file.write(msgspec.json.encode(entries))
     os.replace(path + ".new", path)
