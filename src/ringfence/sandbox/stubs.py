@@ -38,11 +38,11 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 def claim(
-    state: str, workspace: str, look: Callable[[frozenset[str]], tuple[Stub, ...]], user: str
+    state: str, look: Callable[[frozenset[tuple[str, str]]], tuple[Stub, ...]], user: str
 ) -> tuple[tuple[Stub, ...], Callable[[], None]]:
     """Make the place holders that are missing; gives those that stand, ours or shared, and what releases them.
 
-    `look` finds what is missing, given the names that are place holders already.
+    `look` finds what is missing, given the (workspace, name) of those that are place holders already.
     """
     owner = (os.getpid(), _started(os.getpid()) or 0, user)
     with _manifest(state) as entries:
@@ -50,7 +50,7 @@ def claim(
         # user's own folder, and be gone with that session while this one still relies on it.
         _sweep(entries)
         standing = []
-        for stub in look(frozenset(entry.stub.name for entry in entries if entry.stub.workspace == workspace)):
+        for stub in look(frozenset((entry.stub.workspace, entry.stub.name) for entry in entries)):
             entry = next((each for each in entries if each.stub == stub), None)
             if entry is not None:
                 entry.users.append(owner)
