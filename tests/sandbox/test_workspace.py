@@ -98,8 +98,8 @@ async def test_a_linked_working_tree_commits_and_its_repository_is_protected(rep
     try:
         done = await Box(sandbox, place).shell("echo b >> a && git commit -qam second && git status --porcelain")
         attacks = (
-            f"echo evil > {git}/hooks/pre-commit; echo evil >> {git}/config; mv {git} {git}2; echo evil > {git}/commondir;"
-            f"echo evil > .git; echo evil > {git}/worktrees/tree/commondir; echo evil > {git}/worktrees/other/commondir;"
+            f"for each in hooks/pre-commit config commondir worktrees/tree/commondir worktrees/other/commondir; do"
+            f" echo evil > {git}/$each; done; echo evil > .git; mv {git} {git}2;"
             f"mv {git}/worktrees {git}/w; mv {git}/worktrees/tree {git}/worktrees/t; ls {repository.workspace}/a"
         )
         tried = await Box(sandbox, place).shell(attacks)
