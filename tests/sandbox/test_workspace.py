@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.sandbox.boxes import Box, Place
 
-from ringfence.model.situations import SandboxUnavailable, UsageInvalid
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
 from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
@@ -208,21 +208,21 @@ asyncio.run(main())
 def test_a_folder_of_the_system_is_no_workspace(place: Place, name: str) -> None:
     elsewhere = Place(root=place.root, home=place.home, workspace=Path(name), state=place.state)
 
-    with pytest.raises(UsageInvalid, match="folder of the system"):
+    with pytest.raises(SandboxUnavailable, match="folder of the system"):
         elsewhere.plan()
 
 
 def test_home_and_what_contains_it_are_no_workspace(place: Place) -> None:
     for folder, words in ((place.home, "your home folder"), (place.root, "contains your home folder")):
         elsewhere = Place(root=place.root, home=place.home, workspace=folder, state=place.state)
-        with pytest.raises(UsageInvalid, match=words):
+        with pytest.raises(SandboxUnavailable, match=words):
             elsewhere.plan()
 
 
 async def test_a_workspace_that_does_not_exist_is_refused(place: Place) -> None:
     gone = Place(root=place.root, home=place.home, workspace=place.root / "gone", state=place.state)
 
-    with pytest.raises(UsageInvalid, match="does not exist"):
+    with pytest.raises(SandboxUnavailable, match="does not exist"):
         await Sandbox.start(gone.plan())
 
 
@@ -230,7 +230,7 @@ async def test_a_link_to_home_is_no_workspace(place: Place) -> None:
     (place.root / "link").symlink_to(place.home)
     elsewhere = Place(root=place.root, home=place.home, workspace=place.root / "link", state=place.state)
 
-    with pytest.raises(UsageInvalid, match="home folder"):
+    with pytest.raises(SandboxUnavailable, match="home folder"):
         await Sandbox.start(elsewhere.plan())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ringfence.model.situations import SandboxUnavailable, UsageInvalid
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, protection, stubs
@@ -179,7 +179,9 @@ def _workspace(plan: Plan, links: Links) -> str:
     path = plan.workspace
     if not os.path.isdir(path):
         what = "is not a folder" if os.path.exists(path) else "does not exist"
-        raise UsageInvalid(f"the workspace `{path}` {what}", remedy="give an existing folder with `--workspace DIR`")
+        raise SandboxUnavailable(
+            f"the workspace `{path}` {what}", remedy="give an existing folder with `--workspace DIR`"
+        )
     real = links.real(path)
     # SECURITY: once more for where it really is, because a link may have led to HOME.
     check_workspace(real, os.path.realpath(plan.facts.home))
