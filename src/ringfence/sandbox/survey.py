@@ -124,7 +124,7 @@ def _repository(plan: Plan, workspace: str) -> Linked | None:
         return None
     try:
         check_workspace(found.repository, os.path.realpath(plan.facts.home))
-    except UsageInvalid:
+    except SandboxUnavailable:
         return None
     return found
 
