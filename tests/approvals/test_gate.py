@@ -116,7 +116,7 @@ async def test_a_denial_says_who_denied_and_keeps_the_reasons() -> None:
         final = await gate.decide(PUSH, asked_by="exec")
 
     assert (final.verdict, final.resolved_by) == (Verdict.DENY, "person")
-    assert final.message == "denied: ada denied it"
+    assert final.message == "denied: ada denied it (asked because: because)"
     assert [reason.rule for reason in final.reasons] == ["approvals.person", "rule"]
     assert scene.recorder.names() == ["approval.requested", "approval.transition denied", "decision deny"]
 
@@ -129,7 +129,7 @@ async def test_nobody_to_ask_is_a_deny_without_a_request() -> None:
     assert (final.verdict, final.resolved_by, final.message) == (
         Verdict.DENY,
         "nobody",
-        "denied: there is nobody to ask",
+        "denied: there is nobody to ask (asked because: because)",
     )
     assert scene.recorder.names() == ["decision deny"]
     assert scene.desk.requests() == ()
@@ -167,7 +167,7 @@ async def test_invariant_1_a_channel_that_fails_is_a_deny(channel: Says, text: s
         final = await gate.decide(PUSH, asked_by="exec")
 
     assert (final.verdict, final.resolved_by) == (Verdict.DENY, "nobody")
-    assert final.message == f"denied: {text}"
+    assert final.message == f"denied: {text} (asked because: because)"
     assert scene.recorder.names()[-1] == "decision deny"
     assert scene.states()[0] in {State.CANCELLED, State.INVALIDATED}
 
@@ -333,7 +333,7 @@ async def test_leaving_the_gate_denies_what_is_open() -> None:
         await channel.asked.wait()
 
     assert [each.verdict for each in (waiting.result(), *soon)] == [Verdict.DENY] * 2
-    assert waiting.result().message == "denied: the session is ending"
+    assert waiting.result().message == "denied: the session is ending (asked because: because)"
     assert set(scene.states()) == {State.CANCELLED}
 
 
@@ -388,6 +388,34 @@ async def test_an_answer_given_elsewhere_counts() -> None:
     assert (final.verdict, final.resolved_by) == (Verdict.ALLOW, "person")
     assert final.message == "allowed by person:ada"
     assert "grant created" in scene.recorder.names()
+
+
+async def test_an_answer_given_elsewhere_in_the_last_moment_counts() -> None:
+    class LastMoment(Queue):
+        async def ask(self, request: Request) -> Outcome:
+            scene.desk.cast(vote(request))
+            return await super().ask(request)
+
+    scene = Scene(LastMoment(lambda _: None))
+    # A deadline that passes at once, and a desk whose own clock has not reached it.
+    scene.gate._clock = LateClock(scene.time)  # type: ignore[attr-defined]
+    async with scene.gate as gate, asyncio.timeout(5):
+        final = await gate.decide(PUSH, asked_by="exec")
+
+    assert (final.verdict, final.resolved_by) == (Verdict.ALLOW, "person")
+
+
+class LateClock:
+    """A clock that is far ahead of another."""
+
+    def __init__(self, time: Time) -> None:
+        self._time = time
+
+    def monotonic(self) -> float:
+        return self._time.monotonic()
+
+    def time_ns(self) -> int:
+        return self._time.time_ns() + 3_600_000_000_000
 
 
 async def test_invariant_13_every_transition_is_one_event_with_actor_and_latency() -> None:

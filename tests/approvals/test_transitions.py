@@ -44,7 +44,7 @@ def test_nothing_leaves_a_final_state() -> None:
 
 @pytest.mark.parametrize(
     ("state", "late"),
-    [(State.PENDING, State.EXPIRED), (State.APPROVED, State.LAPSED), *((state, state) for state in TERMINAL)],
+    [(State.PENDING, State.EXPIRED), (State.APPROVED, State.LAPSED), *((state, state) for state in sorted(TERMINAL))],
 )
 def test_a_deadline_counts_from_its_moment_on(state: State, late: State) -> None:
     assert at(state, expires_ns=10, now_ns=9) is state
