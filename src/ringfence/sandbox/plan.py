@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access, Origin, PathRule, Policy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
@@ -187,10 +187,14 @@ def check_workspace(workspace: str, home: str) -> None:
     """Refuse a workspace that would open what a sandbox is there to close."""
     remedy = "give a project folder with `--workspace DIR`"
     if not workspace.startswith("/"):
-        raise UsageInvalid(f"the workspace `{workspace}` is not an absolute path", remedy=remedy)
+        raise SandboxUnavailable(f"the workspace `{workspace}` is not an absolute path", remedy=remedy)
     if workspace in (*_NEVER_A_WORKSPACE, *SYSTEM_ROOTS):
-        raise UsageInvalid(f"the workspace `{workspace}` is a folder of the system, not of a project", remedy=remedy)
+        raise SandboxUnavailable(
+            f"the workspace `{workspace}` is a folder of the system, not of a project", remedy=remedy
+        )
     if workspace == home:
-        raise UsageInvalid(f"the workspace `{workspace}` is your home folder, with your keys in it", remedy=remedy)
+        raise SandboxUnavailable(
+            f"the workspace `{workspace}` is your home folder, with your keys in it", remedy=remedy
+        )
     if covers(workspace, home):
-        raise UsageInvalid(f"the workspace `{workspace}` contains your home folder `{home}`", remedy=remedy)
+        raise SandboxUnavailable(f"the workspace `{workspace}` contains your home folder `{home}`", remedy=remedy)
