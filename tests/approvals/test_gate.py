@@ -390,6 +390,34 @@ async def test_an_answer_given_elsewhere_counts() -> None:
     assert "grant created" in scene.recorder.names()
 
 
+async def test_an_answer_given_elsewhere_in_the_last_moment_counts() -> None:
+    class LastMoment(Queue):
+        async def ask(self, request: Request) -> Outcome:
+            scene.desk.cast(vote(request))
+            return await super().ask(request)
+
+    scene = Scene(LastMoment(lambda _: None))
+    # A deadline that passes at once, and a desk whose own clock has not reached it.
+    scene.gate._clock = LateClock(scene.time)  # type: ignore[attr-defined]
+    async with scene.gate as gate, asyncio.timeout(5):
+        final = await gate.decide(PUSH, asked_by="exec")
+
+    assert (final.verdict, final.resolved_by) == (Verdict.ALLOW, "person")
+
+
+class LateClock:
+    """A clock that is far ahead of another."""
+
+    def __init__(self, time: Time) -> None:
+        self._time = time
+
+    def monotonic(self) -> float:
+        return self._time.monotonic()
+
+    def time_ns(self) -> int:
+        return self._time.time_ns() + 3_600_000_000_000
+
+
 async def test_invariant_13_every_transition_is_one_event_with_actor_and_latency() -> None:
     scene = Scene(saying(approve=False))
     async with scene.gate as gate:

@@ -16,14 +16,17 @@ from ringfence.approvals.prompt import prompt
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.approvals.transitions import State
 from ringfence.cli.entry import main
+from ringfence.telemetry.presence import Presence
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
 PUSH = decision(command("git", "push"))
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Desk:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    recording = Presence(str(tmp_path / "ringfence" / "recording"), "session-1")
+    request.addfinalizer(recording.end)
     return Desk(SqliteStore(str(tmp_path / "ringfence" / "approvals.db")), time.time_ns, counting())
 
 
@@ -108,6 +111,27 @@ def test_an_answer_that_comes_late_says_that_it_does_not_count(
     assert code == 1
     assert out.endswith("was not answered: a request that is denied cannot take `approve`\n")
     assert desk.grants() == ()
+
+
+def test_a_question_of_a_session_that_is_gone_cannot_be_answered(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = desk.open(PUSH, session="killed", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600)[0]
+
+    code, out, _ = shown(capsys, "approve", gone.id, "--scope", "repo")
+
+    assert code == 1
+    assert "a request that is cancelled cannot take `approve`" in out
+    assert desk.grants() == ()
+    assert shown(capsys, "list") == (0, "", "no request is open\n")
+
+
+def test_a_grant_for_a_session_ends_with_it(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = desk.open(PUSH, session="killed", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600)[0]
+    desk.cast(vote(gone, scope=Scope.SESSION))
+
+    assert shown(capsys, "grants")[2] == "no grant holds\n"
+    assert json.loads(shown(capsys, "grants", "--all", "--json")[1])["state"] == "ended"
 
 
 def test_revoking_ends_a_grant_and_is_on_record(

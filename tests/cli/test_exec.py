@@ -193,7 +193,7 @@ def test_the_loopback_inside_is_not_the_loopback_of_the_host(person: Person, por
 def test_a_workspace_that_is_home_is_refused(person: Person) -> None:
     done = person.types("exec", "-q", "--workspace", str(person.home), "--", "true")
 
-    assert done.code == 64
+    assert done.code == 125
     assert "home folder" in done.err
 
 

@@ -195,7 +195,13 @@ def test_a_grant_does_not_open_what_requirements_deny(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "grants", [SessionGrants(allow_hosts=("a b",)), SessionGrants(read=("a/../b",)), SessionGrants(write=("",))]
+    "grants",
+    [
+        SessionGrants(allow_hosts=("a b",)),
+        SessionGrants(read=("/a\udcff",)),
+        SessionGrants(read=("a/../b",)),
+        SessionGrants(write=("",)),
+    ],
 )
 def test_a_grant_that_makes_no_sense_is_wrong_usage(machine: Machine, grants: SessionGrants) -> None:
     with pytest.raises(UsageInvalid):
@@ -214,3 +220,15 @@ def test_a_preset_or_a_file_can_be_chosen(machine: Machine) -> None:
     assert (by_file.preset, by_file.min_tier) == ("read-only", "A")
     with pytest.raises(UsageInvalid, match="neither a preset nor a file"):
         load_policy(machine.places, str(machine.project), choice="nothing")
+
+
+def test_a_project_whose_name_is_not_utf_8_has_a_policy_like_any_other(machine: Machine) -> None:
+    project = os.fsdecode(bytes(machine.project) + b"/\xff")
+    os.mkdir(project)
+    with open(os.path.join(project, "ringfence.toml"), "w") as stream:
+        stream.write("[network]\ndefault = 'deny'\n")
+
+    policy = load_policy(machine.places, project)
+
+    assert policy.network.default is Verdict.DENY
+    assert policy.network.default_origin.source.endswith("/\ufffdff/ringfence.toml:2")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.sandbox.boxes import Box, Place
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
 from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
@@ -20,7 +20,9 @@ STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mc
 async def test_everyday_git_works_inside(git_box: Box) -> None:
     done = await git_box.shell(
         "set -e; echo b >> a; git status --porcelain; git add a; git commit -qm second; git switch -qc topic;"
-        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list; git branch"
+        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list;"
+        "git branch; git checkout -q -- a; git tag v1; git switch -q main; git merge -q topic;"
+        "git reset -q --hard HEAD~1; git gc -q"
     )
 
     assert done.code == 0, done.err
@@ -63,6 +65,45 @@ async def test_control_files_cannot_be_planted(repository: Place, attack: str) -
 
     assert tried.code != 0
     assert _everything(repository.workspace) == before
+
+
+async def test_hooks_in_a_folder_of_the_repositorys_choice_cannot_be_changed(repository: Place) -> None:
+    hook = repository.workspace / "tools" / "hooks" / "pre-commit"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\n")
+    repository.git("config", "core.hooksPath", "tools/hooks")
+
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        attack = "echo evil >> tools/hooks/pre-commit; mv tools/hooks tools/h; mv tools t; touch tools/x"
+        tried = await Box(sandbox, repository).shell(attack)
+    finally:
+        await sandbox.close()
+
+    assert "Read-only file system" in tried.err
+    assert tried.err.count("Device or resource busy") == 2
+    assert hook.read_text() == "#!/bin/sh\n"
+    assert (repository.workspace / "tools" / "x").exists()
+
+
+async def test_a_workspace_reached_through_a_link_is_there_under_both_names(place: Place) -> None:
+    (place.root / "link").symlink_to(place.home / "src")
+    linked = Place(root=place.root, home=place.home, workspace=place.root / "link" / "project", state=place.state)
+
+    sandbox = await Sandbox.start(linked.plan())
+    try:
+        shown = await Box(sandbox, linked).shell("echo here > made; cat ~/src/project/made")
+    finally:
+        await sandbox.close()
+
+    assert shown.out == "here\n"
+
+
+async def test_a_home_that_cannot_be_private_is_refused(place: Place) -> None:
+    homeless = Place(root=place.root, home=Path("/"), workspace=place.workspace, state=place.state)
+
+    with pytest.raises(SandboxUnavailable, match="home folder is `/`"):
+        await Sandbox.start(homeless.plan())
 
 
 async def test_place_holders_are_shared_by_sessions_and_removed_by_the_last(repository: Place) -> None:
@@ -122,21 +163,21 @@ asyncio.run(main())
 def test_a_folder_of_the_system_is_no_workspace(place: Place, name: str) -> None:
     elsewhere = Place(root=place.root, home=place.home, workspace=Path(name), state=place.state)
 
-    with pytest.raises(UsageInvalid, match="folder of the system"):
+    with pytest.raises(SandboxUnavailable, match="folder of the system"):
         elsewhere.plan()
 
 
 def test_home_and_what_contains_it_are_no_workspace(place: Place) -> None:
     for folder, words in ((place.home, "your home folder"), (place.root, "contains your home folder")):
         elsewhere = Place(root=place.root, home=place.home, workspace=folder, state=place.state)
-        with pytest.raises(UsageInvalid, match=words):
+        with pytest.raises(SandboxUnavailable, match=words):
             elsewhere.plan()
 
 
 async def test_a_workspace_that_does_not_exist_is_refused(place: Place) -> None:
     gone = Place(root=place.root, home=place.home, workspace=place.root / "gone", state=place.state)
 
-    with pytest.raises(UsageInvalid, match="does not exist"):
+    with pytest.raises(SandboxUnavailable, match="does not exist"):
         await Sandbox.start(gone.plan())
 
 
@@ -144,7 +185,7 @@ async def test_a_link_to_home_is_no_workspace(place: Place) -> None:
     (place.root / "link").symlink_to(place.home)
     elsewhere = Place(root=place.root, home=place.home, workspace=place.root / "link", state=place.state)
 
-    with pytest.raises(UsageInvalid, match="home folder"):
+    with pytest.raises(SandboxUnavailable, match="home folder"):
         await Sandbox.start(elsewhere.plan())
 
 

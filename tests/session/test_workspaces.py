@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.session.workspaces import find_workspace
 
 
@@ -32,24 +32,24 @@ def test_a_repository_of_dotfiles_in_home_is_not_taken(home: Path) -> None:
 
 @pytest.mark.parametrize("named", ["/", ".", ".."])
 def test_a_workspace_that_holds_home_is_refused(home: Path, named: str) -> None:
-    with pytest.raises(UsageInvalid, match="everything below it would be writable"):
+    with pytest.raises(SandboxUnavailable, match="everything below it would be writable"):
         find_workspace(named, str(home), str(home))
 
 
 def test_a_workspace_that_does_not_exist_is_refused_by_name(home: Path) -> None:
-    with pytest.raises(UsageInvalid, match="nothing-here` does not exist"):
+    with pytest.raises(SandboxUnavailable, match="nothing-here` does not exist"):
         find_workspace("nothing-here", str(home), str(home))
 
 
 def test_a_workspace_that_is_a_file_is_refused(home: Path) -> None:
     (home / "file").touch()
 
-    with pytest.raises(UsageInvalid, match="is not a folder"):
+    with pytest.raises(SandboxUnavailable, match="is not a folder"):
         find_workspace("file", str(home), str(home))
 
 
 def test_a_link_to_home_does_not_make_home_the_workspace(home: Path, tmp_path: Path) -> None:
     (tmp_path / "innocent").symlink_to(home)
 
-    with pytest.raises(UsageInvalid, match="home folder"):
+    with pytest.raises(SandboxUnavailable, match="home folder"):
         find_workspace("innocent", str(tmp_path), str(home))

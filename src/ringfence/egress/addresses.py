@@ -106,6 +106,7 @@ def classify(address: str) -> Row:
     return next(row for row in _MOST_SPECIFIC_FIRST if parsed in row.network)
 
 
+@lru_cache(maxsize=4096)
 def canonical(address: str) -> str | None:
     """The address as it will be dialled, a v4-mapped one as IPv4; None for what is not an address without a zone."""
     try:
@@ -119,6 +120,7 @@ def canonical(address: str) -> str | None:
     return str(parsed)
 
 
+@lru_cache(maxsize=4096)
 def within(address: str, networks: tuple[Network, ...]) -> bool:
     """Whether any of the networks holds the address."""
     return bool(networks) and any(ip_address(address) in network for network in networks)

@@ -7,6 +7,7 @@ callback, without a transport, a future or a task per connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 import select
 import socket
 import struct
@@ -22,6 +23,8 @@ BROKEN = select.EPOLLHUP | select.EPOLLERR
 _EVERYTHING = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BATCH = 512
 _RESET = struct.pack("ii", 1, 0)
+
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[int], None]
 """Is called with the events of its socket."""
@@ -105,7 +108,10 @@ class Engine:
             for descriptor, events in self._epoll.poll(0, _BATCH):
                 handler = handlers.get(descriptor)
                 if handler is not None:
-                    handler(events)
+                    try:
+                        handler(events)
+                    except Exception:  # noqa: BLE001  one connection's fault must not cost the others their events
+                        self._break(handler)
             self._run_again()
         finally:
             self._turning = False
@@ -113,6 +119,13 @@ class Engine:
                 self._leaving.pop().close()
         if self._again:
             self._kick()
+
+    def _break(self, handler: Handler) -> None:
+        """A fault of ours: the connection that met it is closed, and only that one."""
+        logger.exception("a connection is closed because of an error in the gateway")
+        close = getattr(getattr(handler, "__self__", None), "close", None)
+        if close is not None:
+            close("an error in the gateway")
 
     def _run_again(self) -> None:
         for _ in range(len(self._again)):

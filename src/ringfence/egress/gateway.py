@@ -14,7 +14,7 @@ from ringfence.egress.authorization import Authorize
 from ringfence.egress.core import Core
 from ringfence.egress.dns import Resolve
 from ringfence.egress.dns_service import DnsService
-from ringfence.egress.limits import Limits
+from ringfence.egress.limits import Limits, fitting
 from ringfence.egress.listeners import Listener
 from ringfence.egress.resolver import Resolver, SystemResolver
 from ringfence.egress.synthetic import SyntheticAddresses
@@ -57,7 +57,7 @@ class Gateway:
         limits: Limits | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        limits = limits or Limits()
+        limits = fitting(limits or Limits())
         self._core = Core(
             authorize=authorize,
             resolver=resolver or SystemResolver(clock),

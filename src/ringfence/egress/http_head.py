@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -15,6 +16,7 @@ from ringfence.model.host import Destination, parse_destination, shown
 
 END = b"\r\n\r\n"
 _MOST_FIELDS = 128
+_SHORT = 512
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -60,6 +62,11 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_head(head: bytes) -> RequestHead:
     """The request whose head, up to and including the empty line, is `head`; `HeadInvalid` where it is not one."""
+    # A client asks for tunnels to the same host in the same words again and again.
+    return _parse_again(head) if len(head) < _SHORT else _parse(head)
+
+
+def _parse(head: bytes) -> RequestHead:
     # SECURITY: a bare CR or LF ends a line for some parsers and not for others; so does a folded line.
     if not head.endswith(END):
         raise HeadInvalid("the request's head has no end")
@@ -83,6 +90,9 @@ def parse_head(head: bytes) -> RequestHead:
         chunked=chunked,
         minor=minor,
     )
+
+
+_parse_again = lru_cache(maxsize=1024)(_parse)
 
 
 def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import msgspec
 
 
@@ -28,3 +30,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Different names in one session."""
     dns_clients: int = 64
     """TCP connections for DNS at once."""
+
+
+_KEPT_FREE = 192
+_PER_CONNECTION = 2
+
+
+def fitting(limits: Limits) -> Limits:
+    """The limits with as few connections as this process has descriptors for, after asking the kernel for more.
+
+    The rest of the process needs descriptors too: the ledger has to go on when the network is busy.
+    """
+    wanted = limits.connections * _PER_CONNECTION + _KEPT_FREE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return limits
+    return msgspec.structs.replace(limits, connections=max(1, (soft - _KEPT_FREE) // _PER_CONNECTION))

@@ -90,8 +90,10 @@ class Pump:
             self._write(self._pending)
 
     def stop(self) -> None:
-        """Move nothing any more, and let go of the pipe."""
+        """Move nothing any more, and let go of the pipe and of the owner."""
         self.finished = True
+        # Without this every connection would be a cycle that waits for the garbage collector.
+        self._ended = self._again = _nothing
         if self._pipe is not None:
             self._release(empty=self._piped == 0)
 
@@ -160,6 +162,10 @@ class Pump:
     def _end(self) -> None:
         self.finished = True
         self._ended()
+
+
+def _nothing() -> None:
+    """There is nobody to tell."""
 
 
 class RequestPump(Pump):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+
 import msgspec
 
 _HANDSHAKE = 0x16
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
+_RECORD = struct.Struct(">BBBH")
+_EXTENSION = struct.Struct(">HH")
 _LONGEST_RECORD = 16_384 + 256
+_LONGEST_HELLO = 65_536
 
 
 class HelloInvalid(ValueError):
@@ -26,16 +31,16 @@ def read_hello(data: bytes) -> ClientHello | None:
     message = _message(data)
     if message is None:
         return None
-    return ClientHello(_server_name(_Fields(message)))
+    return ClientHello(_server_name(message))
 
 
 def _message(data: bytes) -> bytes | None:
-    """The first handshake message, put together from the records that carry it."""
+    """The body of the first handshake message, put together from the records that carry it."""
     message = b""
     at = 0
     while len(data) >= at + 5:
-        length = int.from_bytes(data[at + 3 : at + 5], "big")
-        if data[at] != _HANDSHAKE or data[at + 1] != 3 or not 0 < length <= _LONGEST_RECORD:
+        kind, major, _, length = _RECORD.unpack_from(data, at)
+        if kind != _HANDSHAKE or major != 3 or not 0 < length <= _LONGEST_RECORD:
             raise HelloInvalid("the connection starts like TLS, but not with a ClientHello")
         message += data[at + 5 : at + 5 + length]
         at += 5 + length
@@ -43,48 +48,37 @@ def _message(data: bytes) -> bytes | None:
             raise HelloInvalid("the connection starts with another TLS message than a ClientHello")
         if len(message) >= 4:
             wanted = 4 + int.from_bytes(message[1:4], "big")
-            if wanted > 65_536:
-                raise HelloInvalid("the TLS ClientHello is longer than 65536 bytes")
+            if wanted > _LONGEST_HELLO:
+                raise HelloInvalid(f"the TLS ClientHello is longer than {_LONGEST_HELLO} bytes")
             if len(message) >= wanted:
                 return message[4:wanted]
     return None
 
 
-class _Fields:
-    """The length-prefixed fields of a message, one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __bool__(self) -> bool:
-        return bool(self._data)
-
-    def take(self, length: int) -> bytes:
-        if len(self._data) < length:
-            raise HelloInvalid("the TLS ClientHello ends too early")
-        taken, self._data = self._data[:length], self._data[length:]
-        return taken
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def vector(self, size: int) -> bytes:
-        return self.take(self.number(size))
+def _server_name(hello: bytes) -> bytes | None:
+    try:
+        return _find_server_name(hello)
+    except (IndexError, struct.error):
+        raise HelloInvalid("the TLS ClientHello ends too early") from None
 
 
-def _server_name(hello: _Fields) -> bytes | None:
-    hello.take(2 + 32)
-    for size in (1, 2, 1):  # session id, cipher suites, compression methods
-        hello.vector(size)
-    if not hello:
+def _find_server_name(hello: bytes) -> bytes | None:
+    at = 2 + 32  # version and random number
+    at += 1 + hello[at]  # session id
+    at += 2 + (hello[at] << 8 | hello[at + 1])  # cipher suites
+    at += 1 + hello[at]  # compression methods
+    if at == len(hello):
         return None
-    extensions = _Fields(hello.vector(2))
+    end = at + 2 + (hello[at] << 8 | hello[at + 1])
+    at += 2
     names: list[bytes] = []
-    while extensions:
-        kind = extensions.number(2)
-        content = extensions.vector(2)
+    while at < end:
+        kind, length = _EXTENSION.unpack_from(hello, at)
+        at += 4 + length
         if kind == _SERVER_NAME:
-            names.append(_only_name(content))
+            names.append(_only_name(hello[at - length : at]))
+    if at != end or end > len(hello):
+        raise HelloInvalid("the TLS ClientHello has extensions that do not fit into it")
     # SECURITY: with two names, a server could take the one that we did not check.
     if len(names) > 1:
         raise HelloInvalid("the TLS ClientHello has the server name twice")
@@ -92,9 +86,10 @@ def _server_name(hello: _Fields) -> bytes | None:
 
 
 def _only_name(content: bytes) -> bytes:
-    entries = _Fields(_Fields(content).vector(2))
-    kind = entries.number(1)
-    name = entries.vector(2)
-    if kind != 0 or entries or len(content) != len(name) + 5:
+    """The name in a list that holds one name and nothing else: list length, type 0, name length, name."""
+    length = len(content)
+    if length < 5 or content[2] != 0:
         raise HelloInvalid("the TLS ClientHello has a server name list that is not one host name")
-    return name
+    if int.from_bytes(content[:2], "big") != length - 2 or int.from_bytes(content[3:5], "big") != length - 5:
+        raise HelloInvalid("the TLS ClientHello has a server name list that is not one host name")
+    return content[5:]

@@ -113,20 +113,26 @@ class Tunnel:
         self._up.run()
 
     def _connect_up(self, first: bytes, events: int) -> None:
+        """Let the client's bytes go up; `events` are those of the client that have not been acted upon."""
         self._up = self._pump(self._client, self._server, self._up_ended, self._up_again, first)
         self._first = b""
-        self._up.run(events & HANGUP)
+        if events & READABLE:
+            self._up.run(events & HANGUP)
+        else:
+            self._up.start()
 
     def _listen(self, events: int, *, read: bool) -> None:
         """Hold back the client's first bytes until they have been understood."""
         while True:
-            ended = False
+            ended, unread = False, events
             if read:
                 try:
                     data = self._client.recv(CHUNK)
                 except BlockingIOError:
                     return None
                 ended = not data
+                # A short read has emptied the socket, unless its end was reported as well.
+                unread = READABLE if len(data) == CHUNK else events & HANGUP
                 self._first += data
             decision: Decision | None = None
             try:
@@ -137,7 +143,7 @@ class Tunnel:
                 decision = foreign(spoken, self._wanted.destination, needs_request=False)
                 if decision is not None:
                     return self._refuse(decision)
-                return self._connect_up(self._first, events | (HANGUP if ended else 0))
+                return self._connect_up(self._first, unread | (HANGUP if ended else 0))
             if len(self._first) > self._core.limits.head:
                 text = f"the first bytes cannot be understood within {self._core.limits.head} bytes"
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", text))

@@ -7,6 +7,7 @@ whatever notation, becomes its one shortest form. It does not resolve names and 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 import msgspec
@@ -51,6 +52,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.host.authority}:{self.port}"
 
 
+@lru_cache(maxsize=2048)
 def parse_host(text: str | bytes) -> Host:
     """The host that `text` names; `ValueError`, with words for a person, for anything that two programs could read
     differently. Bytes come from a wire and have to be ASCII; a `str` may hold an internationalised name (IDNA 2003)."""

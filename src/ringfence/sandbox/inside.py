@@ -13,6 +13,9 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from ringfence.sandbox import landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
 from ringfence.sandbox.supervisor import Supervisor
 
+_PROCESSES = 16384
+"""How many processes and threads a sandbox may have."""
+
 CONTROL = 3
 """The descriptor of the control socket."""
 
@@ -137,6 +140,10 @@ def _protect(root: mounts.Root, workspace: str, layout: wire.Request) -> None:
 def _seal(hostname: str, inside_uid: int, inside_gid: int) -> None:
     syscalls.checked(syscalls.LIBC.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Counted within the namespaces from here on, so it bounds a fork bomb and not the user's other programs.
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = _PROCESSES if hard == resource.RLIM_INFINITY else min(hard, _PROCESSES)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     hooks = syscalls.open_plain(os.path.dirname(listeners.HOOK_PATH))
     syscalls.set_attributes(hooks, syscalls.RDONLY, recursive=False, what="seal the hook folder")
     os.close(hooks)

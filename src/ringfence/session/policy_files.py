@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ringfence.model.canonical import text_from_os
 from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import Diagnostic, PolicyInvalid, UsageInvalid
@@ -81,7 +82,7 @@ def load_policy(
 
 def check_file(path: str, *, layer: Layer) -> Document:
     """The document in any file; `PolicyInvalid` with all its faults, also where it cannot be read."""
-    return read_document(read_bytes(path, layer), file=path, layer=layer)
+    return read_document(read_bytes(path, layer), file=text_from_os(path), layer=layer)
 
 
 def layer_of(path: str, places: Places) -> Layer:
@@ -109,7 +110,7 @@ def _read(path: str, layer: Layer, places: Places) -> Document | None:
         data = read_bytes(path, layer)
     except FileNotFoundError:
         return None
-    document = read_document(data, file=path, layer=layer)
+    document = read_document(data, file=text_from_os(path), layer=layer)
     if layer is Layer.PROJECT and not is_trusted(places.trust, path, hashlib.sha256(data).hexdigest()):
         return msgspec.structs.replace(document, trusted=False)
     return document
@@ -157,7 +158,7 @@ def _check_owner(path: str, status: os.stat_result) -> None:
 
 
 def _fault(path: str, message: str) -> PolicyInvalid:
-    return PolicyInvalid((Diagnostic(file=path, line=1, column=1, message=message),))
+    return PolicyInvalid((Diagnostic(file=text_from_os(path), line=1, column=1, message=message),))
 
 
 def _granted(grants: SessionGrants) -> Document:

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import os
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable
 
 
 def find_workspace(named: str | None, cwd: str, home: str) -> str:
-    """The absolute, resolved workspace; `UsageInvalid` for one that would open more than a project."""
+    """The absolute, resolved workspace; `SandboxUnavailable` for one that would open more than a project."""
     workspace = os.path.realpath(os.path.join(cwd, named)) if named else _git_top_level(cwd, home)
     if not os.path.exists(workspace):
-        raise UsageInvalid(f"the workspace `{workspace}` does not exist", remedy="name an existing folder")
+        raise SandboxUnavailable(f"the workspace `{workspace}` does not exist", remedy="name an existing folder")
     if not os.path.isdir(workspace):
-        raise UsageInvalid(f"the workspace `{named}` is not a folder", remedy="name a folder with `--workspace`")
+        raise SandboxUnavailable(f"the workspace `{named}` is not a folder", remedy="name a folder with `--workspace`")
     real_home = os.path.realpath(home)
     if workspace == "/" or real_home == workspace or real_home.startswith(workspace.rstrip("/") + "/"):
         what = "your home folder" if workspace == real_home else f"`{workspace}`, which holds your home folder"
         what = "the root folder" if workspace == "/" else what
-        raise UsageInvalid(
+        raise SandboxUnavailable(
             f"the workspace would be {what}: everything below it would be writable for the agent",
             remedy="change into a project folder, or name one with `--workspace`",
         )

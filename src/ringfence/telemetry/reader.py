@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,10 +19,29 @@ from ringfence.model.decision import Verdict
 from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry.database import State, state
-from ringfence.telemetry.entries import Entry, is_name
+from ringfence.telemetry.entries import is_name, leaf_of
 from ringfence.telemetry.seal import checkpoint_file
 
 _COLUMNS = "sequence, time_ns, session, event, id, commitment, salt, content"
+
+
+class Entry(NamedTuple):
+    """One row of the ledger, as it is stored."""
+
+    sequence: int
+    time_ns: int
+    session: str
+    event: str
+    id: str
+    commitment: bytes
+    salt: bytes | None
+    """None where the content was erased."""
+    content: bytes | None
+    """The event as JSON; None where it was erased."""
+
+    def leaf(self) -> bytes:
+        """The hash that stands for this entry in the tree."""
+        return leaf_of(self.sequence, self.time_ns, self.session, self.event, self.id, self.commitment)
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

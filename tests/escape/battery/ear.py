@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from contextlib import suppress
 
 import msgspec
 
@@ -76,10 +77,10 @@ class Ear:
             ready.close()
             return
         self.heard.append(Heard(name=name, data=data))
-        try:
+        with suppress(OSError):
             ready.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong")
-        except OSError:
-            return
+            if b"connection: close" in data.lower():
+                ready.shutdown(socket.SHUT_WR)
 
 
 ADDRESSES = {b"\x06public": "1.1.1.1", b"\x08loopback": "127.0.0.1", b"\x08metadata": "169.254.169.254"}

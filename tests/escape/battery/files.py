@@ -279,7 +279,7 @@ FILES = (
         plainly=_NAIVE_POLICY,
         oracle=oracles.hung,
         ends=("done", "refused", "did not start (78)"),
-        timeout=4,
+        plain_timeout=1.5,
     ),
     Attack(
         id="A20b",
@@ -290,7 +290,7 @@ FILES = (
         plainly=_NAIVE_POLICY,
         oracle=oracles.hung,
         ends=("done", "refused", "did not start (78)"),
-        timeout=4,
+        plain_timeout=1.5,
     ),
     Attack(
         id="A23",
@@ -418,7 +418,7 @@ FILES = (
             plainly=_NAIVE_REPORT,
             oracle=oracles.hung,
             ends=("done",),
-            timeout=4,
+            plain_timeout=1.5,
         )
         for letter, kind, what in (("c", "fifo", "named pipes"), ("d", "endless", "endless files"))
     ),
@@ -440,7 +440,7 @@ FILES = (
         title="write a project policy that passes every variable to the next session",
         program="environment",
         first="write",
-        first_arguments=("{workspace}/ringfence.toml", '[environment]\nkeep = ["*"]\n'),
+        first_arguments=("{workspace}/ringfence.toml", '[environment]\nkeep = ["DEPLOY_*"]\n'),
         setup=(setups.repository,),
         oracle=oracles.secret_shown,
         ends=("done",),

@@ -228,12 +228,7 @@ IPC = (
             ends=("EPERM", "EACCES", "EINVAL", "ENOTTY"),
             may_lack="this kernel was built without it, or keeps it for root",
         )
-        for letter, number, what in (
-            ("c", "1", "SLIP"),
-            ("d", "3", "PPP"),
-            ("e", "21", "GSM 07.10"),
-            ("f", "27", "null"),
-        )
+        for letter, number, what in (("c", "21", "GSM 07.10"), ("d", "27", "null"))
     ),
     Attack(
         id="D67",

@@ -52,7 +52,8 @@ class ConnectJudge:
                 case None if rule.verdict is Verdict.ALLOW:
                     unseen.append(self._unseen(rule))
                 case None:
-                    speaking.append((rule, _spoken(rule)))
+                    # SECURITY: what a rule denies may be in here; not seeing it must not be the way around it.
+                    speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
         if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
             return (*reasons, self._default(host), *unseen)
@@ -84,8 +85,7 @@ class ConnectJudge:
         return reason("network.default", network.default_origin, network.default, text)
 
     def _unseen(self, rule: HostRule) -> Reason:
-        limits = " and ".join(part for part in (", ".join(rule.methods), " ".join(rule.paths)) if part)
-        text = f"rule `{rule.id}` only allows {escaped(limits)}, which cannot be seen in this connection"
+        text = f"rule `{rule.id}` only allows {_limits(rule)}, which cannot be seen in this connection"
         return reason(rule.id, rule.origin, self._network.default, text)
 
     def _floor(self, host: Host, speaking: list[tuple[HostRule, Reason]]) -> tuple[Reason, ...]:
@@ -98,3 +98,13 @@ class ConnectJudge:
 
 def _spoken(rule: HostRule) -> Reason:
     return reason(rule.id, rule.origin, rule.verdict, rule.reason or f"a rule names {', '.join(rule.hosts[:5])}")
+
+
+def _hidden(rule: HostRule) -> Reason:
+    why = f": {rule.reason}" if rule.reason else ""
+    text = f"it may be {_limits(rule)}, which cannot be seen in this connection{why}"
+    return reason(rule.id, rule.origin, rule.verdict, text)
+
+
+def _limits(rule: HostRule) -> str:
+    return escaped(" and ".join(part for part in (", ".join(rule.methods), " ".join(rule.paths)) if part))
