@@ -662,3 +662,21 @@ async def test_the_machines_own_resolver_finds_localhost(server: Server, dials) 
             client = await dials(gateway)
             client.says(connect("localhost", server.port))
             await client.hears(CONNECTED)
+
+
+async def test_a_record_that_cannot_be_made_of_an_end_harms_no_other_connection(server: Server, dials) -> None:
+    def broken(event: object) -> None:
+        raise RuntimeError("the ledger is gone")
+
+    async with gateway_on("proxy", allow_loopback, on_closed=broken, on_refused=broken) as gateway:
+        one, other, denied = await dials(gateway), await dials(gateway), await dials(gateway)
+        for side in (one, other):
+            side.says(connect("127.0.0.1", server.port))
+            await side.hears(CONNECTED)
+        first, second = await server.answers(), await server.answers()
+        one.leaves()
+        first.leaves()
+        denied.says(connect("10.0.0.1", 80))
+        assert (await denied.hears_all()).startswith(b"HTTP/1.1 403")
+        second.says(b"still here")
+        await other.hears(b"still here")
