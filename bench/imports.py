@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
 from bench.rounds import Contender, interleave, program, table
-from bench.start import ringfence
+from bench.start import modules, ringfence
 
 BARE = "python -c pass"
 
 
 def main(rounds: int = 25) -> None:
     """Measure and print."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    environment = {"PATH": os.environ["PATH"], **modules()}
     commands = {
         BARE: (sys.executable, "-c", "pass"),
         "python -I -S -c pass": (sys.executable, "-I", "-S", "-c", "pass"),
@@ -25,7 +26,7 @@ def main(rounds: int = 25) -> None:
     contenders = [
         Contender(name=name, act=program(argv, environment=environment, cwd="/")) for name, argv in commands.items()
     ]
-    print(table(f"starting, {rounds} interleaved rounds", interleave(contenders, rounds), BARE))
+    print(table(f"starting, {rounds} interleaved rounds", asyncio.run(interleave(contenders, rounds)), BARE))
 
 
 if __name__ == "__main__":

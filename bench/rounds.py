@@ -6,11 +6,11 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-Act = Callable[[], "Cost"]
+Act = Callable[[], Awaitable["Cost"]]
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,23 +37,23 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
     best: float
 
 
-def interleave(contenders: Sequence[Contender], rounds: int, *, seed: int = 1) -> list[Timed]:
+async def interleave(contenders: Sequence[Contender], rounds: int, *, seed: int = 1) -> list[Timed]:
     """Each contender once per round, in an order that changes from round to round. The first round only warms up."""
     order, dice = list(contenders), random.Random(seed)
     costs: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
     for number in range(rounds + 1):
         dice.shuffle(order)
         for contender in order:
-            cost = contender.act()
+            cost = await contender.act()
             if number:
                 costs[contender.name].append(cost)
     return [_median(contender.name, costs[contender.name]) for contender in contenders]
 
 
 def program(argv: Sequence[str], *, environment: Mapping[str, str], cwd: str) -> Act:
-    """Starts a program and waits for it. Raises when it does not succeed: a refusal is not a fast success."""
+    """Starts a program and waits for it, blocking. Raises when it does not succeed: a refusal is not a fast success."""
 
-    def act() -> Cost:
+    async def act() -> Cost:
         null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
         before = os.getcwd()
         os.chdir(cwd)

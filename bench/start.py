@@ -5,6 +5,7 @@ Each contender has to prove that it is a sandbox first: a file beside the worksp
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -39,10 +40,16 @@ def ringfence() -> tuple[str, ...]:
     return (sys.executable, "-c", "import sys; from ringfence.cli.entry import main; sys.exit(main())")
 
 
+def modules() -> dict[str, str]:
+    """Where our modules lie, for a run from the source tree. Absolute, because the contenders run elsewhere."""
+    given = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, given.split(os.pathsep)))} if given else {}
+
+
 def main(rounds: int = 15) -> None:
     """Measure and print."""
     with place() as (home, workspace):
-        environment = peers.environment(home) | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        environment = peers.environment(home) | modules()
         contenders = [
             Contender(name="true, without any sandbox", act=program(("true",), environment=environment, cwd=workspace))
         ]
@@ -58,7 +65,7 @@ def main(rounds: int = 15) -> None:
         if any(line.startswith(f"  left out: {OURS}") for line in skipped):
             print("\n".join(skipped))
             return
-        results = interleave(contenders, rounds)
+        results = asyncio.run(interleave(contenders, rounds))
     print(table(f"one command in a sandbox of its own, {rounds} interleaved rounds", results, OURS))
     print("\n".join(skipped))
 

@@ -62,6 +62,8 @@ def test_without_settings_it_gets_the_vendors_hosts_its_keys_and_hooks() -> None
         'sandbox_mode="danger-full-access"',
         "-c",
         'approval_policy="never"',
+        "-c",
+        "features.plugins=false",
         "exec",
         "hello",
     )
@@ -184,7 +186,7 @@ def test_another_settings_folder_is_followed() -> None:
 def test_its_own_sandbox_is_replaced_by_ours() -> None:
     setup = prepare("codex", "-s", "workspace-write", "exec", "--sandbox=workspace-write", "do", "--", "-s", "x")
 
-    assert setup.argv[5:] == ("exec", "do", "--", "-s", "x")
+    assert setup.argv[7:] == ("exec", "do", "--", "-s", "x")
 
 
 @pytest.mark.parametrize("words", [("-s", "read-only"), ("--sandbox", "read-only"), ("--sandbox=read-only",)])
@@ -193,6 +195,12 @@ def test_a_wish_for_read_only_is_not_dropped_in_silence(words: tuple[str, ...]) 
         prepare("codex", *words)
 
     assert "ringfence run --policy read-only" in refused.value.remedy
+
+
+@pytest.mark.parametrize("config", [b"[plugins.mine]\nenabled = true\n", b"[features]\nplugins = true\n"])
+def test_plugins_stay_where_the_person_uses_them(config: bytes) -> None:
+    assert "features.plugins=false" in prepare().argv
+    assert "features.plugins=false" not in prepare(files={CONFIG: config}).argv
 
 
 def test_the_persons_choice_of_approvals_wins() -> None:

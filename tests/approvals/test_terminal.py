@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -173,3 +175,45 @@ async def test_the_screen_is_borrowed_and_given_back(person: Person, request_: R
         person.type("\x03")
 
     assert calls == ["suspend", "resume"]
+
+
+def on_a_terminal_of_its_own(result: Path, keys: bytes, *words: str) -> str:
+    """Run the question in a process whose standard streams are no terminal, but whose session has one."""
+    root = Path(__file__).parents[2]
+    pid, master = pty.fork()
+    if pid == 0:
+        # One descriptor stays, or the terminal would hang up before the question is asked.
+        os.dup2(0, 9)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        environment = {"PYTHONPATH": f"{root}:{root / 'src'}"}
+        program = (sys.executable, "-m", "tests.approvals.controlling", str(result), *words)
+        os.chdir(root)
+        os.execve(sys.executable, program, environment)
+    seen = b""
+    try:
+        while b"\n> " not in seen:
+            seen += os.read(master, 4096)
+        os.write(master, keys)
+    except OSError:
+        # The process ended without a question: the terminal's other side is gone.
+        pass
+    finally:
+        os.waitpid(pid, 0)
+        os.close(master)
+    return result.read_text()
+
+
+@pytest.mark.slow
+def test_the_controlling_terminal_is_asked_whatever_the_standard_streams_are(tmp_path: Path) -> None:
+    outcome = on_a_terminal_of_its_own(tmp_path / "result", b"o\r")
+
+    assert "approve=True" in outcome
+
+
+@pytest.mark.slow
+def test_a_job_in_the_background_does_not_ask(tmp_path: Path) -> None:
+    outcome = on_a_terminal_of_its_own(tmp_path / "result", b"o\r", "background")
+
+    assert "the terminal belongs to another job" in outcome

@@ -118,4 +118,4 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
     yield Person(account.pw_uid, account.pw_gid, home, project)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,7 @@ def programs() -> Path:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(params=["this user", "another user"])
+@pytest.fixture(scope="module", params=["this user", "another user"])
 def place(request: pytest.FixtureRequest, programs: Path) -> Iterator[Place]:
     """A home and a workspace."""
     if request.param == "this user":

@@ -21,9 +21,14 @@ class Unavailable(Exception):
     """The agents cannot be had here; the text says why."""
 
 
+def cache_folder() -> Path:
+    """Where tests keep what is worth keeping."""
+    return Path(os.environ.get("RINGFENCE_TEST_CACHE") or REPOSITORY / ".cache")
+
+
 def installed_agents() -> Path:
     """The folder with the programs `codex` and `claude`."""
-    cache = Path(os.environ.get("RINGFENCE_TEST_CACHE") or REPOSITORY / ".cache") / "agents"
+    cache = cache_folder() / "agents"
     wanted = json.loads(VERSIONS.read_text())
     programs = cache / "node_modules" / ".bin"
     if not _is_current(cache, wanted):

@@ -1,154 +1,116 @@
-"""Codex and Claude Code from npm, under `ringfence run`, with a model that follows a script.
-
-Each thing that must fail is done without Ringfence first, so that a failure is ours and not the machine's.
-"""
+"""Codex and Claude Code from npm, under `ringfence run`, with a model that follows a script."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 from tests.e2e.place import Place
-from tests.scripted_model import Read, Say, Shell, Turn, Write
+from tests.e2e.story import Story, told
+from tests.scripted_model import Read, Say, Shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-AGENTS = pytest.mark.parametrize("agent", ["codex", "claude"])
+KEY = "PRIVATE-KEY-OF-THE-TEST"
 
 
-def turns(*steps: Shell | Write | Read) -> list[Turn]:
-    return [*((step,) for step in steps), (Say("done"),)]
+@pytest.fixture(scope="module", params=["codex", "claude"])
+def story(request: pytest.FixtureRequest, place: Place) -> Story:
+    """The two runs of one agent, made once for all tests."""
+    return asyncio.run(told(place, request.param))
 
 
-@AGENTS
-async def test_a_tool_call_that_writes_in_the_workspace_succeeds(place: Place, agent: str) -> None:
-    patch = Write(str(place.workspace / "b.txt"), "from a tool\n")
-
-    outcome = await place.run(agent, turns(Shell("echo from a shell > a.txt"), patch), governed=True)
-
-    assert outcome.code == 0, outcome.stderr
-    assert (place.workspace / "a.txt").read_text() == "from a shell\n"
-    assert (place.workspace / "b.txt").read_text() == "from a tool\n"
+def test_everyday_work_succeeds(story: Story) -> None:
+    assert story.within.code == 0, story.within.stderr
+    assert (story.place.workspace / "a.txt").read_text() == "from a shell\n"
+    assert (story.place.workspace / "b.txt").read_text() == "from a tool\n"
+    assert "one" in story.result("commit")
 
 
-@AGENTS
-async def test_every_tool_call_stands_in_the_record(place: Place, agent: str) -> None:
-    await place.run(agent, turns(Shell("echo one"), Shell("echo two")), governed=True)
+def test_every_tool_call_is_asked_about_and_recorded(story: Story) -> None:
+    requested = [body["call"] for body in story.bodies("tool.requested")]
+    judged = {body["call"] for body in story.bodies("decision") if body["asked_by"] == "hook"}
 
-    names = [event_name(event) for event in place.events()]
-    assert names.count("tool.requested") == 2
-    assert names.count("tool.completed") == 2
-    assert "prompt.submitted" in names
-
-
-@AGENTS
-async def test_private_keys_cannot_be_read(place: Place, agent: str) -> None:
-    script = turns(Read(str(place.home / ".ssh" / "id_test")))
-
-    without = await place.run(agent, script, governed=False)
-    within = await place.run(agent, script, governed=True)
-
-    assert "PRIVATE-KEY-OF-THE-TEST" in without.results[0]
-    assert "PRIVATE-KEY-OF-THE-TEST" not in within.results[0]
-    assert "denied by ringfence" in within.results[0]
-    assert "deny" in verdicts(place.events())
+    assert len(requested) == len(set(requested)) == len(story.steps)
+    assert judged == set(requested)
+    assert len(story.bodies("prompt.submitted")) == 1
 
 
-@AGENTS
-async def test_a_script_that_hides_its_path_cannot_read_private_keys_either(place: Place, agent: str) -> None:
-    command = Shell("python3 -c \"import os; print(open(os.path.expanduser('~/.s'+'sh/id_test')).read())\"")
+def test_the_end_of_every_call_that_ran_is_recorded(story: Story) -> None:
+    verdicts = {body["call"]: body["decision"]["verdict"] for body in story.bodies("decision") if body["call"]}
+    ended = {body["call"] for body in story.bodies("tool.completed")}
 
-    without = await place.run(agent, turns(command), governed=False)
-    within = await place.run(agent, turns(command), governed=True)
-
-    assert "PRIVATE-KEY-OF-THE-TEST" in without.results[0]
-    assert "PRIVATE-KEY-OF-THE-TEST" not in within.results[0]
+    assert ended == {call for call, verdict in verdicts.items() if verdict == "allow"}
 
 
-@AGENTS
-async def test_nothing_is_written_outside(place: Place, agent: str) -> None:
-    target = place.outside / "planted.txt"
-    script = turns(Shell(f"echo planted > {target}"), Write(str(target), "planted\n"))
-
-    await place.run(agent, script, governed=False)
-    assert target.exists()
-    target.unlink()
-    within = await place.run(agent, script, governed=True)
-
-    assert not target.exists()
-    assert "denied by ringfence" in within.results[1]
+def test_a_key_cannot_be_read_and_the_agent_is_told_why(story: Story) -> None:
+    assert KEY in story.result_without("read a key")
+    assert KEY not in story.result("read a key")
+    assert "denied by ringfence" in story.result("read a key")
 
 
-@AGENTS
-async def test_a_host_that_is_not_allowed_is_not_reached_and_stands_in_the_record(place: Place, agent: str) -> None:
-    visits: list[str] = []
-
-    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visits.append((await reader.readline()).decode())
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(visited, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        fetch = Shell(f"python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/').read())\"")
-        await place.run(agent, turns(fetch), governed=False)
-        reached = len(visits)
-        within = await place.run(agent, turns(fetch, Shell("curl -sS http://gist.example/x")), governed=True)
-
-    assert (reached, len(visits)) == (1, 1)
-    assert "gist.example" in within.results[1]
-    assert any("gist.example" in json.dumps(event) and "deny" in json.dumps(event) for event in place.events())
+def test_a_key_cannot_be_read_in_disguise_either(story: Story) -> None:
+    assert KEY in story.result_without("read a key in disguise")
+    assert KEY not in story.result("read a key in disguise")
 
 
-@AGENTS
-async def test_nothing_of_the_rest_of_home_is_there(place: Place, agent: str) -> None:
-    (place.home / "diary.txt").write_text("DEAR DIARY\n")
-    place.own()
-
-    within = await place.run(agent, turns(Shell("ls -A ~; cat ~/diary.txt")), governed=True)
-
-    assert "DEAR DIARY" not in within.results[0]
-    assert "diary.txt" not in within.results[0].split("cat:")[0]
+def test_nothing_else_of_the_home_is_there(story: Story) -> None:
+    assert "DEAR-DIARY" in story.result_without("look around at home")
+    assert "DEAR-DIARY" not in story.result("look around at home")
 
 
-@AGENTS
-async def test_what_an_agent_plants_in_its_own_settings_is_gone_afterwards(place: Place, agent: str) -> None:
-    (place.home / ".claude").mkdir()
-    (place.home / ".claude" / "settings.json").write_text("{}")
-    place.own()
-    plant = "echo 'notify = [\"/bin/sh\"]' >> ~/.codex/config.toml; echo '{\"hooks\": 1}' > ~/.claude/settings.json; "
-    plant += "mkdir -p ~/.claude/hooks ~/.codex/rules; echo x > ~/.claude/hooks/x; echo x > ~/.codex/rules/x"
+def test_nothing_is_written_outside_and_the_agent_is_told_why(story: Story) -> None:
+    assert story.planted == (("shell.txt", "tool.txt"), ())
+    assert "denied by ringfence" in story.result("write outside by shell")
+    assert "denied by ringfence" in story.result("write outside by tool")
 
-    await place.run(agent, turns(Shell(plant)), governed=True)
 
-    assert "notify" not in (place.home / ".codex" / "config.toml").read_text()
-    assert (place.home / ".claude" / "settings.json").read_text() == "{}"
-    assert not (place.home / ".claude" / "hooks").exists()
-    assert not (place.home / ".codex" / "rules").exists()
+def test_servers_of_the_host_are_not_reached(story: Story) -> None:
+    assert story.visits == (1, 0)
+
+
+def test_a_host_that_is_not_allowed_fails_is_explained_and_stands_in_the_record(story: Story) -> None:
+    decisions = [body["decision"] for body in story.bodies("decision")]
+    denied = [one for one in decisions if "gist.example" in str(one["action"]) and one["verdict"] == "deny"]
+
+    assert denied
+    assert "gist.example" in story.result("fetch from elsewhere")
+    assert "gist.example" in story.place.ringfence("log", "--verdict", "deny")
+
+
+def test_the_hooks_go_on_after_an_agent_tampered_with_them(story: Story) -> None:
+    after = story.steps[story.steps.index("tamper with the hooks") + 1 :]
+
+    assert len(story.bodies("tool.requested")) == len(story.steps)
+    assert "denied by ringfence" in story.result(after[1])
+
+
+def test_what_is_planted_in_its_own_settings_is_gone_afterwards(story: Story) -> None:
+    home = story.place.home
+
+    assert "notify" not in (home / ".codex" / "config.toml").read_text()
+    assert (home / ".claude" / "settings.json").read_text() == "{}"
+    assert not (home / ".claude" / "hooks").exists()
+    assert not (home / ".codex" / "rules").exists()
+
+
+def test_transcripts_are_kept(story: Story) -> None:
+    folder = {"codex": ".codex/sessions", "claude": ".claude/projects"}[story.agent]
+
+    assert list((story.place.home / folder).rglob("*.jsonl"))
+
+
+def test_the_record_verifies(story: Story) -> None:
+    story.place.ringfence("log", "verify")
 
 
 async def test_calls_made_from_javascript_are_asked_about_too(place: Place) -> None:
-    script = turns(Shell("echo hello > a.txt"), Read(str(place.home / ".ssh" / "id_test")))
+    key = Read(str(place.home / ".ssh" / "id_test"))
 
-    within = await place.run("codex", script, governed=True, model="gpt-6-sol")
+    within = await place.run(
+        "codex", [(Shell("echo js > js.txt"),), (key,), (Say("done"),)], governed=True, model="gpt-6-sol"
+    )
 
-    assert (place.workspace / "a.txt").read_text() == "hello\n"
+    assert (place.workspace / "js.txt").read_text() == "js\n"
     assert "denied by ringfence" in within.results[1]
-    assert [event_name(event) for event in place.events()].count("tool.requested") == 2
-
-
-def event_name(event: dict[str, object]) -> str:
-    body = event.get("body", event)
-    assert isinstance(body, dict)
-    return str(body.get("event"))
-
-
-def verdicts(events: list[dict[str, object]]) -> set[str]:
-    found = set()
-    for event in events:
-        body = event.get("body", event)
-        if isinstance(body, dict) and body.get("event") == "decision":
-            found.add(str(body["decision"]["verdict"]))
-    return found
+    assert len([event for event in place.events() if event["event"] == "tool.requested"]) == 2

@@ -25,10 +25,10 @@ def test_attack_works_plainly_and_fails_inside(attack: Attack, person: Person, a
         pytest.skip("this machine gives nobody a network namespace for the test's own internet")
     secret = secrets.token_hex(16)
 
-    plain = carry_out(attack, plainly(attack), person=person, secret=secret, arena=arena)
+    plain = carry_out(attack, plainly(attack), person=person, secret=secret, arena=arena, timeout=attack.plain_timeout)
     if plain.evidence is None and attack.may_lack:
         pytest.skip(f"{attack.id} is impossible here by itself: {attack.may_lack} (it ended with {plain.ran.ended})")
-    inside = carry_out(attack, ringfence, person=person, secret=secret, arena=arena)
+    inside = carry_out(attack, ringfence, person=person, secret=secret, arena=arena, timeout=attack.timeout)
 
     assert plain.evidence, f"{attack.id} proves nothing, it fails without a sandbox:\n{plain.told()}"
     assert inside.evidence is None, f"{attack.id} gets out: {attack.title}\n{inside.told()}"

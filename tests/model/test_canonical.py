@@ -58,7 +58,7 @@ def test_what_has_no_agreed_form_is_refused(value: object) -> None:
         canonical_json(value)
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(values)
 def test_it_is_json_and_stable(value: object) -> None:
     written = canonical_json(value)
@@ -67,6 +67,7 @@ def test_it_is_json_and_stable(value: object) -> None:
     assert canonical_json(json.loads(written)) == written
 
 
+@settings(deadline=None)
 @given(st.binary(), st.binary())
 def test_two_names_of_the_system_never_get_one_text(one: bytes, other: bytes) -> None:
     assert (text_from_os(one) == text_from_os(other)) == (one == other)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.model.display import shortened, visible, visible_argv
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_nothing_that_is_shown_can_draw_reorder_or_hide(text: str) -> None:
     shown = visible(text)
@@ -18,6 +19,7 @@ def test_nothing_that_is_shown_can_draw_reorder_or_hide(text: str) -> None:
     assert all(unicodedata.category(each) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn"} for each in shown)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_two_texts_never_look_the_same(one: str, other: str) -> None:
     assert (visible(one) == visible(other)) == (one == other)

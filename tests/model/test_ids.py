@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.model.ids import new_id, ulid
@@ -15,6 +15,7 @@ def test_an_id_is_the_ulid_of_its_moment() -> None:
     assert ulid(1469922850259, bytes.fromhex("d7b2ba1f5c89d2b5a95d"))[:10] == "01arz3ndek"
 
 
+@settings(deadline=None)
 @given(st.tuples(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10)), st.integers(0, 2**48 - 1))
 def test_later_ids_are_greater(first: tuple[int, bytes], later: int) -> None:
     one, other = ulid(*first), ulid(later, bytes(10))

@@ -21,7 +21,16 @@ def faults(text: str | bytes, layer: Layer = Layer.USER) -> list[str]:
 
 
 def test_a_document_holds_what_was_written_with_its_lines() -> None:
-    text = '[filesystem]\nread = ["~/x"]\n[network]\ndefault = "deny"\n[[network.rule]]\nhosts = ["API.Example.com:443"]\nmethods = ["get"]\nverdict = "allow"\n'
+    text = """\
+[filesystem]
+read = ["~/x"]
+[network]
+default = "deny"
+[[network.rule]]
+hosts = ["API.Example.com:443"]
+methods = ["get"]
+verdict = "allow"
+"""
 
     document = read_document(text.encode(), file="p.toml", layer=Layer.USER)
 

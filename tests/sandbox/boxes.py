@@ -118,8 +118,10 @@ class Box:
         finally:
             for each in (null, their_out, their_err):
                 os.close(each)
-        texts = await asyncio.gather(asyncio.to_thread(_read, out), asyncio.to_thread(_read, err))
-        return Result(await command.wait(), *texts)
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(asyncio.to_thread(_read, out))
+            second = group.create_task(asyncio.to_thread(_read, err))
+        return Result(await command.wait(), first.result(), second.result())
 
     async def shell(self, script: str, **more: Any) -> Result:
         return await self.run("bash", "-c", script, **more)

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from boxes import Box, Place
+from tests.sandbox.boxes import Box, Place
 
 from ringfence.sandbox.launch import Sandbox
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from boxes import Box, Place
+from tests.sandbox.boxes import Box, Place
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
 from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
@@ -20,7 +20,9 @@ STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mc
 async def test_everyday_git_works_inside(git_box: Box) -> None:
     done = await git_box.shell(
         "set -e; echo b >> a; git status --porcelain; git add a; git commit -qm second; git switch -qc topic;"
-        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list; git branch"
+        "echo c >> a; git stash -q; git stash pop -q; git diff --stat; git log --oneline; git worktree list;"
+        "git branch; git checkout -q -- a; git tag v1; git switch -q main; git merge -q topic;"
+        "git reset -q --hard HEAD~1; git gc -q"
     )
 
     assert done.code == 0, done.err
@@ -65,6 +67,45 @@ async def test_control_files_cannot_be_planted(repository: Place, attack: str) -
     assert _everything(repository.workspace) == before
 
 
+async def test_hooks_in_a_folder_of_the_repositorys_choice_cannot_be_changed(repository: Place) -> None:
+    hook = repository.workspace / "tools" / "hooks" / "pre-commit"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\n")
+    repository.git("config", "core.hooksPath", "tools/hooks")
+
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        attack = "echo evil >> tools/hooks/pre-commit; mv tools/hooks tools/h; mv tools t; touch tools/x"
+        tried = await Box(sandbox, repository).shell(attack)
+    finally:
+        await sandbox.close()
+
+    assert "Read-only file system" in tried.err
+    assert tried.err.count("Device or resource busy") == 2
+    assert hook.read_text() == "#!/bin/sh\n"
+    assert (repository.workspace / "tools" / "x").exists()
+
+
+async def test_a_workspace_reached_through_a_link_is_there_under_both_names(place: Place) -> None:
+    (place.root / "link").symlink_to(place.home / "src")
+    linked = Place(root=place.root, home=place.home, workspace=place.root / "link" / "project", state=place.state)
+
+    sandbox = await Sandbox.start(linked.plan())
+    try:
+        shown = await Box(sandbox, linked).shell("echo here > made; cat ~/src/project/made")
+    finally:
+        await sandbox.close()
+
+    assert shown.out == "here\n"
+
+
+async def test_a_home_that_cannot_be_private_is_refused(place: Place) -> None:
+    homeless = Place(root=place.root, home=Path("/"), workspace=place.workspace, state=place.state)
+
+    with pytest.raises(SandboxUnavailable, match="home folder is `/`"):
+        await Sandbox.start(homeless.plan())
+
+
 async def test_place_holders_are_shared_by_sessions_and_removed_by_the_last(repository: Place) -> None:
     before = _everything(repository.workspace)
     first = await Sandbox.start(repository.plan())
@@ -95,9 +136,9 @@ def test_the_place_holders_of_a_killed_session_are_swept_up(repository: Place) -
     before = _everything(repository.workspace)
     script = f"""
 import asyncio, os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
-from boxes import Place
+from tests.sandbox.boxes import Place
 from ringfence.sandbox.launch import Sandbox
 place = Place(*(Path(each) for each in sys.argv[1:]))
 async def main():

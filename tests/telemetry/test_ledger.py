@@ -63,11 +63,12 @@ async def test_the_record_is_its_owners_alone(path: str) -> None:
     await ledger.record(notice())
 
     folder = os.path.dirname(path)
-    modes = {name: stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) for name in os.listdir(folder)}
+    modes = {name: oct(os.stat(os.path.join(folder, name)).st_mode) for name in os.listdir(folder)}
     await ledger.close()
 
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
-    assert set(modes.values()) == {0o600}
+    assert modes.pop("recording") == "0o40700"
+    assert set(modes.values()) == {"0o100600"}
 
 
 async def test_closing_waits_for_what_was_sent_and_seals(path: str) -> None:
@@ -134,6 +135,41 @@ async def test_a_killed_writer_fails_what_is_pending_and_what_follows(path: str)
     assert verified(path)
 
 
+async def test_the_end_of_a_session_whose_writer_was_killed_is_recorded_by_the_next(path: str) -> None:
+    killed, going_on = await Ledger.start(path, session="killed"), await Ledger.start(path, session="going-on")
+    await killed.record(started())
+    await going_on.record(started())
+    os.kill(killed.pid, signal.SIGKILL)
+    await killed.lost()
+    await killed.close()
+
+    following = await Ledger.start(path, session="following")
+    await following.record(started())
+    await following.record(ended())
+    await following.close()
+
+    reader = LedgerReader(path)
+    outcomes = {session.session: session.outcome for session in reader.sessions()}
+    reader.close()
+    await going_on.record(ended())
+    await going_on.close()
+    assert outcomes == {"killed": "ledger_lost", "going-on": "open", "following": "exited"}
+    assert os.listdir(os.path.join(os.path.dirname(path), "recording")) == []
+    assert verified(path)
+
+
+async def test_a_second_writer_of_a_session_does_not_end_it(path: str) -> None:
+    first = await Ledger.start(path, session="s")
+    await first.record(started())
+    second = await Ledger.start(path, session="s")
+    await second.record(notice("revoked from another terminal"))
+    await second.close()
+    await first.record(ended())
+    await first.close()
+
+    assert [body["event"] for body in bodies(path)] == ["session.started", "notice", "session.ended"]
+
+
 async def test_signals_of_the_terminal_do_not_reach_the_writer(path: str) -> None:
     ledger = await Ledger.start(path, session="s")
     await ledger.record(started())
@@ -154,13 +190,14 @@ async def test_the_writer_holds_nothing_but_its_link_and_the_ledger(path: str) -
     ledger = await Ledger.start(path, session="s")
     await ledger.record(started())
 
+    recording = os.path.join(os.path.dirname(path), "recording")
     folder = f"/proc/{ledger.pid}/fd"
     held = sorted({os.readlink(f"{folder}/{number}").split(":")[0] for number in os.listdir(folder)})
     environment = Path(f"/proc/{ledger.pid}/environ").read_bytes()
     os.close(inherited)
     await ledger.close()
 
-    assert held == ["/dev/null", path, f"{path}-shm", f"{path}-wal", "socket"]
+    assert held == ["/dev/null", path, f"{path}-shm", f"{path}-wal", f"{recording}/session-s", "socket"]
     assert environment == b""
 
 

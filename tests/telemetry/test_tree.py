@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.telemetry.tree import (
@@ -58,6 +58,7 @@ def test_an_empty_tree_has_the_hash_of_nothing() -> None:
     assert Frontier().root() == EMPTY_ROOT == defined_root([])
 
 
+@settings(deadline=None, max_examples=60)
 @given(hashes, st.integers(0, 39))
 def test_a_stored_tree_goes_on_where_it_stopped(leaves: list[bytes], stop: int) -> None:
     first = Frontier()
@@ -76,6 +77,7 @@ def test_a_stored_tree_of_another_size_is_refused() -> None:
         Frontier(3, b"x" * 32)
 
 
+@settings(deadline=None, max_examples=60)
 @given(hashes, st.data())
 def test_every_leaf_has_a_proof_and_no_other_leaf_fits_it(leaves: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(leaves) - 1))
@@ -88,6 +90,7 @@ def test_every_leaf_has_a_proof_and_no_other_leaf_fits_it(leaves: list[bytes], d
     assert proof == () or root_from_inclusion(index, len(leaves), leaves[index], proof[:-1]) != root
 
 
+@settings(deadline=None, max_examples=60)
 @given(hashes, st.data())
 def test_a_tree_continues_its_beginning_and_no_other(leaves: list[bytes], data: st.DataObject) -> None:
     first = data.draw(st.integers(1, len(leaves)))

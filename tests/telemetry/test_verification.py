@@ -12,9 +12,9 @@ import pytest
 from ringfence.model.canonical import canonical_json
 from ringfence.model.situations import LedgerBroken
 from ringfence.telemetry import notes, proofs
-from ringfence.telemetry.database import Draft, append, open_for_writing
-from ringfence.telemetry.entries import Entry, commitment_of, leaf_content
-from ringfence.telemetry.reader import LedgerReader
+from ringfence.telemetry.database import append, open_for_writing
+from ringfence.telemetry.entries import commitment_of, leaf_content
+from ringfence.telemetry.reader import Entry, LedgerReader
 from ringfence.telemetry.seal import checkpoint_file, key_file, seal
 from ringfence.telemetry.verification import Report, verify
 
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> str:
         content = (
             f'{{"id":"e{number}","session":"s","body":{{"event":"notice","topic":"t","text":"{number}"}},"schema":1}}'
         )
-        append(database, [Draft("s", "notice", f"e{number}", content.encode())], (number + 1) * SECOND)
+        append(database, [("s", "notice", f"e{number}", content.encode())], (number + 1) * SECOND)
         if number in {7, 15}:
             seal(database, path, (number + 1) * SECOND)
     database.close()
@@ -66,9 +66,9 @@ def test_an_untouched_ledger_verifies(path: str) -> None:
 
 
 def test_the_leaf_is_canonical_json() -> None:
-    entry = Entry(5, 1795355489185997084, "s", "notice", "e", bytes(32), None, None)
+    entry = (5, 1795355489185997084, "s", "notice", "e", bytes(32))
 
-    assert leaf_content(entry) == canonical_json(
+    assert leaf_content(*entry) == canonical_json(
         {
             "schema": 1,
             "sequence": 5,
@@ -212,7 +212,7 @@ def test_a_checkpoint_by_somebody_elses_key_does_not_count(path: str, tmp_path: 
 
 def test_time_never_goes_back_even_when_the_clock_does(path: str) -> None:
     database = open_for_writing(path)
-    receipts = append(database, [Draft("s", "x", f"late{number}", b"{}") for number in range(2)], SECOND)
+    receipts = append(database, [("s", "x", f"late{number}", b"{}") for number in range(2)], SECOND)
     database.close()
 
     assert receipts == [(20, 20 * SECOND), (21, 20 * SECOND)]

@@ -8,6 +8,7 @@ later), programs and instructions are read-only. Sockets and databases of a Code
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from ringfence.agents import codex_config, codex_hooks
 from ringfence.agents.agent import (
@@ -58,7 +59,7 @@ class Codex:
         variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
         return AgentSetup(
             name=self.name,
-            argv=(*before, *_arguments(argv, never_ask=managed.never_ask)),
+            argv=(*before, *_arguments(argv, never_ask=managed.never_ask, plugins=_uses_plugins(config))),
             keep=tuple(dict.fromkeys([*KEYS, "OPENAI_BASE_URL", "RUST_LOG", *provider.key_variables])),
             set=tuple(variables),
             binds=_binds(folder, disk),
@@ -118,7 +119,12 @@ def _model(provider: Provider) -> OwnEndpoint:
     return OwnEndpoint(destinations=OPENAI_HOSTS)
 
 
-def _arguments(argv: tuple[str, ...], *, never_ask: bool) -> tuple[str, ...]:
+def _uses_plugins(config: Table) -> bool:
+    features = config.get("features")
+    return bool(config.get("plugins")) or (isinstance(features, Mapping) and "plugins" in features)
+
+
+def _arguments(argv: tuple[str, ...], *, never_ask: bool, plugins: bool) -> tuple[str, ...]:
     """Codex's own sandbox cannot be nested in ours and is switched off; ours stands around the whole agent."""
     kept, words = [argv[0]], iter(argv[1:])
     for word in words:
@@ -133,6 +139,9 @@ def _arguments(argv: tuple[str, ...], *, never_ask: bool) -> tuple[str, ...]:
     ours = ["-c", 'sandbox_mode="danger-full-access"']
     if never_ask and codex_config.option_value(argv, "-a", "--ask-for-approval") is None:
         ours += ["-c", 'approval_policy="never"']
+    if not plugins:
+        # Without a plugin there is nothing to load, and the catalogue would be fetched from three hosts at each start.
+        ours += ["-c", "features.plugins=false"]
     return (kept[0], *ours, *kept[1:])
 
 

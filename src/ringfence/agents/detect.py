@@ -1,4 +1,7 @@
-"""Which agent a command line starts, by the name of its program, also behind a symbolic link or `node`."""
+"""Which agent a command line starts, by the name of its program, also behind a symbolic link or `node`.
+
+An agent's module is imported when it is the one, so that a plain command does not pay for any of them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from ringfence.agents.agent import Agent
-from ringfence.agents.claude import Claude
-from ringfence.agents.codex import Codex
 from ringfence.agents.generic import Generic
-from ringfence.agents.known_by_name import ROWS, KnownByName
 
 _LAUNCHERS = frozenset({"node", "bun"})
 _ENDINGS = (".js", ".mjs", ".cjs", ".exe")
@@ -40,7 +40,13 @@ def _stem(name: str) -> str:
 
 def _by_name(name: str, home: str, position: int) -> Agent | None:
     if name == "codex":
+        from ringfence.agents.codex import Codex
+
         return Codex(home=home, position=position)
     if name == "claude":
+        from ringfence.agents.claude import Claude
+
         return Claude(home=home)
+    from ringfence.agents.known_by_name import ROWS, KnownByName
+
     return next((KnownByName(row, home) for row in ROWS if row.name == name), None)

@@ -34,7 +34,7 @@ def denied(decision: Decision, *, by: str, why: str) -> Decision:
         verdict=Verdict.DENY,
         reasons=(limit, *decision.reasons),
         resolved_by=by,
-        message=f"denied: {asking}; it needs an answer, and {visible(why)}" if asking else f"denied: {visible(why)}",
+        message=f"denied: {visible(why)}" + (f" (asked because: {asking})" if asking else ""),
         next_steps=(*_NEXT.get(by, ()), *decision.next_steps),
     )
 

@@ -16,7 +16,7 @@ from ringfence.approvals.desk import Cast, Desk
 from ringfence.approvals.objects import NANOSECONDS, Grant, Request, Vote
 from ringfence.approvals.prompt import prompt
 from ringfence.approvals.site import Site
-from ringfence.approvals.transitions import State, Trigger
+from ringfence.approvals.transitions import Illegal, State, Trigger
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, GrantChanged
@@ -117,10 +117,13 @@ class Question:
 
     async def _answer(self, request: Request) -> Settled:
         patience = (request.expires_ns - self._clock.time_ns()) / NANOSECONDS
+        outcome: Outcome | None
         try:
             async with asyncio.timeout(max(0.0, patience)):
                 outcome = await self._first(request)
         except TimeoutError:
+            outcome = self._given_elsewhere(request)
+        if outcome is None:
             return self._end(request, Trigger.EXPIRE, "timeout", "timeout", "nobody answered in time")
         if isinstance(outcome, Unanswered):
             return self._end(request, Trigger.CANCEL, self._channel.name, "nobody", outcome.reason)
@@ -150,20 +153,23 @@ class Question:
 
     async def _elsewhere(self, request: Request) -> Outcome:
         while True:
-            now = self._desk.request(request.id)
-            if now is None:
-                return Unanswered(reason="the request is gone from the list")
-            if now.state in {State.APPROVED, State.DENIED}:
-                return self._cast_elsewhere(now)
+            outcome = self._given_elsewhere(request)
+            if outcome is not None:
+                return outcome
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _cast_elsewhere(self, request: Request) -> Outcome:
+    def _given_elsewhere(self, request: Request) -> Outcome | None:
+        now = self._desk.request(request.id)
+        if now is None:
+            return Unanswered(reason="the request is gone from the list")
+        if now.state not in {State.APPROVED, State.DENIED}:
+            return None
         for vote in self._desk.votes(request.id):
-            if vote.approve is (request.state is State.APPROVED):
+            if vote.approve is (now.state is State.APPROVED):
                 return Answer(
                     vote=vote.id, approver=vote.approver, approve=vote.approve, seen=vote.seen, reason=vote.reason
                 )
-        return Unanswered(reason=f"the request is {request.state.value}, and nobody's vote says why")
+        return Unanswered(reason=f"the request is {now.state.value}, and nobody's vote says why")
 
     async def _count(self, request: Request, answer: Answer) -> Settled:
         vote = Vote(
@@ -201,7 +207,8 @@ class Question:
                 after = self._desk.move(request.id, trigger)
             except Exception as failure:  # noqa: BLE001 - it ends as a deny all the same
                 return Settled(by=by, why=f"{why}; and the request could not be closed: {failure}", request=request)
-            state = after if isinstance(after, State) else State.EXPIRED
+            # An illegal move says where the request stands instead: `expired` where the deadline passed first.
+            state = after.state if isinstance(after, Illegal) else after or State.CANCELLED
             self._recorder.record_soon(self._transition(request, state, actor, why), lambda _: None)
         return Settled(by=by, why=why, request=request)
 

@@ -15,7 +15,7 @@ from ringfence.approvals.desk import Cast, Desk
 from ringfence.approvals.objects import Grant, Request, Scope, Vote
 from ringfence.approvals.question import granted
 from ringfence.approvals.stores.sqlite import SqliteStore
-from ringfence.approvals.transitions import State
+from ringfence.approvals.transitions import State, Trigger
 from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import elapsed, local, span
@@ -25,6 +25,7 @@ from ringfence.model.display import shortened, visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.session.sources import Places, places, user
 from ringfence.telemetry.ledger import Ledger
+from ringfence.telemetry.presence import folder_beside, is_recorded
 
 _Found = TypeVar("_Found", Request, Grant)
 
@@ -80,7 +81,8 @@ class _Command:
         return action(vars(parsed))
 
     def _list(self, words: dict[str, object]) -> int:
-        found = [request for request in self._desk.requests() if words["all"] or request.state is State.PENDING]
+        everything = map(self._current, self._desk.requests())
+        found = [request for request in everything if words["all"] or request.state is State.PENDING]
         for request in found:
             self._print(_plain(request), f"{request.id}  {request.state:<11}  {_left(request)}  {_gist(request)}")
         if not found and not self._json:
@@ -129,12 +131,13 @@ class _Command:
 
     def _grants(self, words: dict[str, object]) -> int:
         now = time.time_ns()
-        found = [grant for grant in self._desk.grants() if words["all"] or grant.state(now) == "active"]
-        for grant in found:
+        everything = [(grant, self._state(grant, now)) for grant in self._desk.grants()]
+        found = [(grant, state) for grant, state in everything if words["all"] or state == "active"]
+        for grant, state in found:
             request = self._desk.request(grant.request)
             gist = _gist(request) if request is not None else visible(grant.matcher)
-            text = f"{grant.id}  {grant.state(now):<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {gist}"
-            self._print(_plain_grant(grant, now), text)
+            text = f"{grant.id}  {state:<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {gist}"
+            self._print(_plain_grant(grant, state), text)
         if not found and not self._json:
             print("no grant holds", file=sys.stderr)
         return codes.OK
@@ -146,13 +149,28 @@ class _Command:
             print(f"ringfence: {grant.id} was revoked before", file=sys.stderr)
             return codes.FAILED
         asyncio.run(_put_on_record(self._places.ledger, grant))
-        now = time.time_ns()
-        self._print(_plain_grant(msgspec.structs.replace(grant, revoked_ns=now), now), f"{grant.id} is revoked")
+        revoked = msgspec.structs.replace(grant, revoked_ns=time.time_ns())
+        self._print(_plain_grant(revoked, "revoked"), f"{grant.id} is revoked")
         return codes.OK
 
     def _one_request(self, words: dict[str, object]) -> Request:
         prefix = str(words["id"])
-        return _one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`")
+        return self._current(_one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`"))
+
+    def _current(self, request: Request) -> Request:
+        """The request as it stands; one whose session was killed has nobody left who could use an answer."""
+        if request.state is State.PENDING and not self._is_recorded(request.session):
+            self._desk.move(request.id, Trigger.CANCEL)
+            return self._desk.request(request.id) or request
+        return request
+
+    def _state(self, grant: Grant, now_ns: int) -> str:
+        state = grant.state(now_ns)
+        over = grant.scope is not Scope.REPO and not self._is_recorded(grant.session)
+        return "ended" if over and state == "active" else state
+
+    def _is_recorded(self, session: str) -> bool:
+        return is_recorded(folder_beside(self._places.ledger), session)
 
     def _print(self, plain: dict[str, object], text: str) -> None:
         print(msgspec.json.encode(plain).decode() if self._json else text)
@@ -187,5 +205,5 @@ def _plain(request: Request) -> dict[str, object]:
     return {"schema": 1, **msgspec.to_builtins(request)}
 
 
-def _plain_grant(grant: Grant, now_ns: int) -> dict[str, object]:
-    return {"schema": 1, **msgspec.to_builtins(grant), "state": grant.state(now_ns)}
+def _plain_grant(grant: Grant, state: str) -> dict[str, object]:
+    return {"schema": 1, **msgspec.to_builtins(grant), "state": state}

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import time
-from contextlib import suppress
 
 from ringfence.cli import codes
 from ringfence.cli.decision_text import block
@@ -100,9 +99,12 @@ class _Conductor:
             return
         relay = self._governed.stage.relay if self._governed is not None else None
         ending = "\r\n" if relay is not None else "\n"
-        with suppress(OSError):
+        try:
             sys.stderr.write(text.replace("\n", ending) + ending)
             sys.stderr.flush()
+        except OSError:
+            # The terminal went away. What is left in the buffer must not spoil the exit code at the very end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def _finish(self, governed: Governed, decision: Decision, code: int) -> None:
         if self._whole_agent and not self._quiet:

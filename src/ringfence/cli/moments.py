@@ -22,9 +22,11 @@ def span(text: str) -> int:
 def since(text: str, now_ns: int) -> int:
     """The moment, in nanoseconds, that `1h` ago or `2026-01-31T12:00` names; without a zone it is local time."""
     if _SPAN.fullmatch(text):
-        return now_ns - span(text) * 1_000_000_000
+        return max(0, now_ns - span(text) * 1_000_000_000)
     try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp()) * 1_000_000_000
+        moment = int(datetime.fromisoformat(text).astimezone().timestamp()) * 1_000_000_000
+        # What the ledger's clock can hold: nothing was recorded outside of that.
+        return max(0, min(moment, 2**63 - 1))
     except (ValueError, OverflowError) as wrong:
         remedy = "write `1h`, `30d`, `2026-01-31` or `2026-01-31T12:00`"
         raise UsageInvalid(f"`{text}` is not a moment", remedy=remedy) from wrong

@@ -25,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     parsed = arguments.parse_args(words)
     reader = LedgerReader(places(os.environ).ledger)
     try:
-        sessions = reader.sessions(parsed.limit or None)
+        sessions = reader.sessions(min(parsed.limit, 2**31) or None)
     finally:
         reader.close()
     if parsed.json:

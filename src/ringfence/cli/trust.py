@@ -15,8 +15,9 @@ from ringfence.model.situations import UsageInvalid
 
 def main(arguments: Sequence[str]) -> int:
     """Run `ringfence trust` with the words behind it."""
+    from ringfence.policy.documents import read_document
     from ringfence.policy.layers import Layer
-    from ringfence.session.policy_files import PROJECT_FILE, check_file, read_bytes
+    from ringfence.session.policy_files import PROJECT_FILE, read_bytes
     from ringfence.session.sources import places
     from ringfence.session.trust_list import set_trust
     from ringfence.session.workspaces import find_workspace
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"no longer trusted: {visible(path)} only tightens from now on")
         return codes.OK
     try:
-        check_file(path, layer=Layer.PROJECT)
         data = read_bytes(path, Layer.PROJECT)
+        read_document(data, file=path, layer=Layer.PROJECT)
     except FileNotFoundError:
         raise UsageInvalid(f"there is no policy at `{path}`", remedy=f"write a `{PROJECT_FILE}` there first") from None
     sha256 = hashlib.sha256(data).hexdigest()

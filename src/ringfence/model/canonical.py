@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 _SAFE_INTEGER = 2**53 - 1
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def canonical_json(value: object) -> bytes:
@@ -70,6 +71,6 @@ def _write(value: object) -> str:
 
 
 def _string(value: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("a lone surrogate has no canonical JSON form; use `text_from_os`")
-    return json.dumps(value, ensure_ascii=False)
+    return _quoted(value)

@@ -95,6 +95,7 @@ CONTROL_FILES: tuple[ControlFile, ...] = (
     _row(".kiro/", _SETTINGS, Direct.KEEP),
     _row(".roo/", _SETTINGS, Direct.KEEP),
     _row(".husky/", "hooks that Git runs", Direct.KEEP),
+    _row(".githooks/", "hooks that Git runs, where its settings say so", Direct.KEEP),
     _row("**/.git/hooks/**", "hooks of a nested repository", Direct.REPORT),
     _row("**/.git/config", "settings of a nested repository", Direct.REPORT),
     _row("**/.claude/**", _SETTINGS, Direct.REPORT),

@@ -6,7 +6,6 @@ It says what was written. What holds when several layers were written is decided
 from __future__ import annotations
 
 import re
-import tomllib
 
 import msgspec
 
@@ -17,7 +16,6 @@ from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import commands, filesystem, network, settings, tests
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
-from ringfence.policy.spans import spans
 
 MAX_BYTES = 1024 * 1024
 
@@ -43,15 +41,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """False for a project's file that the user has not trusted by its content: it only tightens."""
 
 
-def read_document(data: bytes, *, file: str, layer: Layer, check_examples: bool = True) -> Document:
-    """The document in a file's bytes; `PolicyInvalid` with all faults. Presets are checked by our tests, so their
-    examples need not be run again at every start."""
+def read_document(data: bytes, *, file: str, layer: Layer) -> Document:
+    """The document in a file's bytes; `PolicyInvalid` with all faults."""
     values, faults = _parse(data, file=file, layer=layer)
     document = _document(Table(values, (), faults), layer)
-    if check_examples:
-        from ringfence.policy.examples import check_examples as check
+    if any(rule.match or rule.not_match for rule in document.command_rules):
+        from ringfence.policy.examples import check_examples
 
-        check(document.command_rules, faults)
+        check_examples(document.command_rules, faults)
     found = faults.all()
     if found:
         raise PolicyInvalid(found)
@@ -67,6 +64,11 @@ def _parse(data: bytes, *, file: str, layer: Layer) -> tuple[dict[str, object], 
     if len(data) > MAX_BYTES:
         size = f"{len(data):,} bytes; the limit is {MAX_BYTES:,}"
         raise _single(file, 1, 1, f"the file has {size}")
+    # Loaded here, because most starts read no file but a preset, which is kept as JSON.
+    import tomllib
+
+    from ringfence.policy.spans import spans
+
     text = _decode(data, file)
     try:
         values: dict[str, object] = tomllib.loads(text)

@@ -52,6 +52,8 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str = ""
     origin: Origin
+    opens: bool = True
+    """False where its layer only tightens: then it never stands in for a stricter default."""
 
 
 class CommandRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from ringfence.model.action import (
 )
 from ringfence.model.decision import Decision, Reason, Risk, Verdict
 from ringfence.model.host_pattern import HostPattern, Network
-from ringfence.policy.advice import message, next_steps
+from ringfence.policy.advice import message, next_steps, subject
 from ringfence.policy.effective import Policy
 from ringfence.policy.judges.command import CommandJudge
 from ringfence.policy.judges.connect import ConnectJudge
@@ -74,10 +74,10 @@ class Evaluator:
             case ConnectAction():
                 return self._connections.judge(action)
             case McpAction():
-                text = f"tool `{action.tool}` of MCP server `{action.server}` runs inside the sandbox, which holds it"
+                text = f"{subject(action)} runs inside the sandbox, which holds it"
                 return Finding(reasons=(_built_in("mcp.default", Verdict.ALLOW, text),))
             case OpaqueAction():
-                text = f"tool `{action.tool}` is not known; it runs inside the sandbox, which holds it"
+                text = f"{subject(action)} is not known; it runs inside the sandbox, which holds it"
                 return Finding(reasons=(_built_in("tools.default", Verdict.ALLOW, text),), opaque=True)
 
     def _decide(self, action: Action, finding: Finding) -> Decision:

@@ -31,7 +31,9 @@ class Glob:
         names = components(text)
         if len(names) > MAX_COMPONENTS:
             raise ValueError(f"glob `{text}` has more than {MAX_COMPONENTS} components")
-        self._steps = tuple(_step(name, text) for name in names)
+        steps = tuple(_step(name, text) for name in names)
+        fixed = next((at for at, name in enumerate(names) if is_glob(name)), len(names))
+        self._fixed, self._steps = names[:fixed], steps[fixed:]
         self.literal_characters = sum(len(name) - len(re.findall(r"[*?\[\]]", name)) for name in names)
 
     def matches(self, path: Sequence[str]) -> bool:
@@ -44,7 +46,14 @@ class Glob:
         return max(ends) if ends else None
 
     def _ends(self, path: Sequence[str]) -> set[int]:
-        positions = {0}
+        start = len(self._fixed)
+        if tuple(path[:start]) != self._fixed:
+            return set()
+        if len(self._steps) == 2 and self._steps[0] is None and (last := self._steps[1]) is not None:
+            return {
+                at + 1 for at in range(start, len(path)) if last.match(path[at])
+            }  # `**/x`, by far the most frequent
+        positions = {start}
         for step in self._steps:
             if step is None:
                 positions = set(range(min(positions), len(path) + 1))

@@ -185,7 +185,7 @@ class _Merging:
             default=default,
             default_origin=origin,
             rules=(
-                *self._rules([(document, document.network.rules) for document in self.documents]),
+                *self._rules([(document, _opening(document)) for document in self.documents]),
                 *(_port_rule(port, written) for port, written in ports.items()),
             ),
             host_ports=tuple(ports),
@@ -242,6 +242,13 @@ class _Merging:
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _) in values.items())),
         )
+
+
+def _opening(document: Document) -> tuple[HostRule, ...]:
+    """The host rules of a document; those of a layer that only tightens cannot turn a default deny into a question."""
+    if document.trusted and document.layer is not Layer.REQUIREMENTS:
+        return document.network.rules
+    return tuple(msgspec.structs.replace(rule, opens=False) for rule in document.network.rules)
 
 
 def _trust(document: Document) -> str:

@@ -20,7 +20,7 @@ TOKENS = (":workspace", ":tmp", ":home")
 TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - names of places, nothing is created here
 
 _BUILT_IN = Origin(layer="built-in", source="ringfence")
-_READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/etc", "/proc", "/sys")
+_READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/etc", "/proc")
 _READABLE_REASON = "programs and what they need of the system"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "fd", "stdin", "stdout", "stderr")
 
@@ -80,6 +80,8 @@ def check_pattern(pattern: str) -> str | None:
         return "a path is empty"
     if any(ord(character) < 0x20 or character == "\x7f" for character in pattern):
         return f"path `{pattern.encode('unicode_escape').decode()}` has a control character"
+    if any("\ud800" <= character <= "\udfff" for character in pattern):
+        return f"path `{pattern.encode('unicode_escape').decode()}` is not UTF-8"
     head = pattern.partition("/")[0]
     if head.startswith(":") and head not in TOKENS:
         return f"`{head}` is not a place; the places are {', '.join(f'`{token}`' for token in TOKENS)}"

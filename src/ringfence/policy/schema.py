@@ -6,7 +6,6 @@ Nothing stops at the first fault. It knows tables, lists and words; what they me
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TypeVar
 
@@ -182,6 +181,8 @@ def escaped(text: str) -> str:
 
 
 def _suggest(value: object, words: Collection[str]) -> str:
+    from difflib import get_close_matches  # only where there is a fault: a start without one does not pay for it
+
     close = get_close_matches(value, words, 1) if isinstance(value, str) else []
     return f"; did you mean `{close[0]}`?" if close else ""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 
 KeyPath = tuple[str | int, ...]
@@ -197,5 +196,7 @@ class _Scan:
 def _unquote(text: str) -> str:
     if text[0] == "'" or "\\" not in text:
         return text[1:-1]
+    import tomllib
+
     value = tomllib.loads(f"value = {text}")["value"]
     return str(value)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import resource
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
-from typing import cast
 
 from ringfence.sandbox import landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
 from ringfence.sandbox.supervisor import Supervisor
 
+_PROCESSES = 16384
+"""How many processes and threads a sandbox may have."""
+
 CONTROL = 3
 """The descriptor of the control socket."""
-
-Layout = dict[str, object]
 
 
 def main() -> None:
@@ -38,8 +38,8 @@ def main() -> None:
         os._exit(70)
 
 
-def _build(control: socket, layout: Layout, progress: list[str]) -> None:
-    inside_uid, inside_gid = cast(int, layout["uid"]), cast(int, layout["gid"])
+def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
+    inside_uid, inside_gid = layout["uid"], layout["gid"]
     progress.append("landlock")
     abi = landlock.version()
     program = seccomp.prepare()
@@ -52,15 +52,16 @@ def _build(control: socket, layout: Layout, progress: list[str]) -> None:
         _stand_by(control, child, reader)
     os.close(writer)
     progress.append("network")
-    sockets, facts = _network(cast("list[int]", layout["host_ports"]))
+    sockets, facts = _network(layout["host_ports"])
     progress.append("files")
     notices = _files(layout)
     progress.append("hook socket")
     sockets["hook"] = listeners.hook()
     progress.append("privileges")
-    _seal(cast(str, layout["hostname"]), inside_uid, inside_gid)
+    _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
-    rules = landlock.Ruleset(abi, tuple(cast("list[str]", layout["writable"])), ("/dev",))
+    landlock.stay_within(abi)
+    rules = landlock.Ruleset(abi, tuple(layout["writable"]), ("/dev",))
     facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
     lines = [" ".join(sockets)]
     lines += [f"fact {name} {value}" for name, value in facts]
@@ -90,16 +91,16 @@ def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, 
     return listeners.network(host_ports, ipv6=ipv6), [("capture", "all tcp, v4 and v6" if ipv6 else "all tcp, v4")]
 
 
-def _files(layout: Layout) -> list[str]:
-    binds = cast("list[tuple[str, str, bool, bool]]", layout["binds"])
-    private = cast("list[tuple[str, int, str]]", layout["private"])
-    workspace = cast(str, layout["workspace"])
+def _files(layout: wire.Request) -> list[str]:
+    binds = layout["binds"]
+    private = layout["private"]
+    workspace = layout["workspace"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
     root.begin()
     mounts.private_proc(root)
-    mounts.private_devices(root, devices, cast(str, layout["shared_memory"]))
+    mounts.private_devices(root, devices, layout["shared_memory"])
     work: list[tuple[str, tuple[int, bool] | tuple[int, str]]] = [(target, (fd, rw)) for fd, target, rw in sources]
     work += [(path, (mode, size)) for path, mode, size in private]
     for target, what in sorted(work, key=lambda each: each[0].count("/")):
@@ -111,9 +112,9 @@ def _files(layout: Layout) -> list[str]:
             root.bind(number, target, writable=detail)
             os.close(number)
     root.filesystem(os.path.dirname(listeners.HOOK_PATH), "tmpfs", syscalls.NOSUID | syscalls.NODEV, {"mode": "0755"})
-    for path, target in cast("list[tuple[str, str]]", layout["links"]):
+    for path, target in layout["links"]:
         root.link(path, target)
-    for path, content, mode in cast("list[tuple[str, bytes, int]]", layout["files"]):
+    for path, content, mode in layout["files"]:
         root.write(path, content, mode)
     _protect(root, workspace, layout)
     root.seal("/dev")
@@ -121,14 +122,14 @@ def _files(layout: Layout) -> list[str]:
     return root.notices
 
 
-def _protect(root: mounts.Root, workspace: str, layout: Layout) -> None:
-    for name in cast("list[str]", layout["pinned"]):
+def _protect(root: mounts.Root, workspace: str, layout: wire.Request) -> None:
+    for name in layout["pinned"]:
         root.rebind(f"{workspace}/{name}", 0)
-    for name in cast("list[str]", layout["read_only"]):
+    for name in layout["read_only"]:
         root.rebind(f"{workspace}/{name}", syscalls.RDONLY)
-    for name, with_what in cast("list[tuple[str, str]]", layout["stubs"]):
+    for name, with_what in layout["stubs"]:
         root.cover(f"{workspace}/{name}", with_what)
-    for path in cast("list[str]", layout["masked"]):
+    for path in layout["masked"]:
         try:
             root.cover(path)
         except OSError as error:
@@ -139,6 +140,10 @@ def _protect(root: mounts.Root, workspace: str, layout: Layout) -> None:
 def _seal(hostname: str, inside_uid: int, inside_gid: int) -> None:
     syscalls.checked(syscalls.LIBC.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Counted within the namespaces from here on, so it bounds a fork bomb and not the user's other programs.
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = _PROCESSES if hard == resource.RLIM_INFINITY else min(hard, _PROCESSES)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     hooks = syscalls.open_plain(os.path.dirname(listeners.HOOK_PATH))
     syscalls.set_attributes(hooks, syscalls.RDONLY, recursive=False, what="seal the hook folder")
     os.close(hooks)

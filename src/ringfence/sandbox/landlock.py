@@ -41,6 +41,19 @@ def scopes(abi: int) -> int:
     return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= 6 else 0
 
 
+def stay_within(abi: int) -> None:
+    """Bind this process and everything it starts to signal and address by abstract socket each other only."""
+    # One domain for all commands of a sandbox, apart from the file rules that each command gets: they may signal one
+    # another.
+    if not scopes(abi):
+        return
+    attributes = pack("=QQQ", 0, 0, scopes(abi))
+    what = "landlock: stay within"
+    ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
+    syscalls.call(syscalls.LANDLOCK_RESTRICT_SELF, ruleset, 0, what=what)
+    os.close(ruleset)
+
+
 class Ruleset:
     """A prepared set of rules: writable paths, and read and execute for everything else that is mounted."""
 
@@ -67,11 +80,9 @@ class Ruleset:
                 os.close(ruleset)
 
     def _build(self, streams: tuple[tuple[int, int], ...]) -> int:
-        attributes = pack("=QQQ", self._rights, 0, scopes(self._abi))
-        size = 24 if self._abi >= 6 else 16 if self._abi >= 4 else 8
-        ruleset = syscalls.call(
-            syscalls.LANDLOCK_CREATE_RULESET, attributes[:size], size, 0, what="landlock: make a rule set"
-        )
+        attributes = pack("=Q", self._rights)
+        what = "landlock: make a rule set"
+        ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
         for anchor, rights in (*self._anchors, *streams):
             self._add(ruleset, anchor, rights)
         return ruleset

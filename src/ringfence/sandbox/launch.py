@@ -75,6 +75,7 @@ class Sandbox:
         self._ends: dict[int, asyncio.Future[int]] = {}
         self._last = 0
         self._closed = False
+        self._reaped = False
         self._lost = False
         self._release: Callable[[], None] = lambda: None
 
@@ -152,8 +153,8 @@ class Sandbox:
         except OSError:
             self._lose()
 
-    async def close(self) -> None:
-        """End everything inside, wait for it, and remove what was left on the host. May be called again."""
+    def end(self) -> None:
+        """End everything inside, without waiting for it. May be called again."""
         if self._closed:
             return
         self._closed = True
@@ -161,9 +162,18 @@ class Sandbox:
         self._control.close()
         for listener in self.listeners.values():
             listener.close()
-        await _reap(self._launcher)
         self._fail_everything()
-        self._release()
+
+    async def close(self) -> None:
+        """End everything inside, wait for it, and remove what was left on the host. May be called again."""
+        self.end()
+        if self._reaped:
+            return
+        self._reaped = True
+        try:
+            await _reap(self._launcher)
+        finally:
+            self._release()
 
     def _next(self) -> int:
         self._last += 1

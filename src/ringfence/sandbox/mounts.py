@@ -35,6 +35,7 @@ class Root:
     def __init__(self) -> None:
         self.notices: list[str] = []
         self._own: set[int] = set()
+        self._pinned: set[str] = set()
         self._descriptor = -1
 
     def begin(self) -> None:
@@ -83,19 +84,21 @@ class Root:
         """Cover a path by something empty; a folder of mode 000, a file of mode 000, or an empty readable folder."""
         point = self.open(target)
         source = self.open(f"{STORE}/{folder_with if _is_folder(point) else 'file'}")
-        attach(clone_tree(source, NOSUID | NODEV | RDONLY, f"cover `{target}`"), point, f"cover `{target}`")
-        os.close(source)
-        os.close(point)
+        tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"cover `{target}`")
+        attach(tree, point, f"cover `{target}`")
+        for each in (tree, source, point):
+            os.close(each)
 
     def write(self, path: str, content: bytes, mode: int) -> None:
-        """Write a file of ours. One that its owner may write is a private copy; any other cannot be replaced, because it
-        is bound read-only where its place is writable for the sandbox."""
+        """Write a file of ours. One that its owner may write is a private copy; any other cannot be replaced, because
+        it is bound read-only where its place is writable for the sandbox."""
         parent = self._walk(os.path.dirname(path), folder=True)
         own = os.fstat(parent).st_dev == os.fstat(self._descriptor).st_dev
         os.close(parent)
         if own or mode & 0o200:
             self._create(path, content, mode)
             return
+        self._pin_folders(os.path.dirname(path))
         stored = f"{STORE}/{path.strip('/').replace('/', '%')}"
         self._create(stored, content, mode)
         source = self.open(stored)
@@ -131,6 +134,21 @@ class Root:
         syscalls.checked(syscalls.LIBC.umount2(b".", 2), "leave the host's root")
         os.chdir("/")
         os.close(self._descriptor)
+
+    def _pin_folders(self, path: str) -> None:
+        # SECURITY: a folder that holds a mount can be renamed, mount and all, and another put in its place; one that
+        # is a mount cannot.
+        while path not in ("", "/") and path not in self._pinned and not self._is_mount(path):
+            self.rebind(path, 0)
+            self._pinned.add(path)
+            path = os.path.dirname(path)
+
+    def _is_mount(self, path: str) -> bool:
+        inner, outer = self.open(path), self.open(os.path.dirname(path))
+        different = os.fstat(inner).st_dev != os.fstat(outer).st_dev
+        os.close(inner)
+        os.close(outer)
+        return different
 
     def _filesystem(self, kind: str, attributes: int, options: dict[str, str]) -> int:
         tree = syscalls.new_filesystem(kind, attributes, options)

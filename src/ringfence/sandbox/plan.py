@@ -9,7 +9,9 @@ from collections.abc import Iterable
 import msgspec
 
 from ringfence.model.situations import UsageInvalid
-from ringfence.policy.effective import Access, Policy
+from ringfence.policy.effective import Access, Origin, PathRule, Policy
+from ringfence.policy.globs import is_glob
+from ringfence.policy.paths import TEMPORARY, PathTable, anchored
 
 SYSTEM_ROOTS = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu", "/home/linuxbrew",
@@ -22,7 +24,6 @@ HOME_SIZE = "2g"
 SHARED_MEMORY = "512m"
 
 _NEVER_A_WORKSPACE = ("/", "/tmp", "/var", "/var/tmp", "/run", "/etc", "/dev", "/proc", "/sys", "/home", "/root")  # noqa: S108
-_GLOB = frozenset("*?[")
 _HOST_PORTS_LIMIT = 100
 
 
@@ -70,6 +71,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     programs: tuple[str, ...] = ()
     """Programs that have to be found inside, beside those on PATH: names or absolute paths."""
     host_ports: tuple[int, ...] = ()
+    rules: tuple[PathRule, ...] = ()
+    """The policy's path rules and the session's grants, which decide where patterns meet."""
     denied: tuple[str, ...] = ()
     """Absolute paths that are neither read nor written."""
     denied_globs: tuple[str, ...] = ()
@@ -91,7 +94,7 @@ def build_plan(
     extra_write: Iterable[str] = (),
 ) -> Plan:
     """The plan for a policy and a workspace. `binds` are the agent's own; a deny rule of the policy covers them too."""
-    _check_workspace(workspace, facts.home)
+    check_workspace(workspace, facts.home)
     if workspace_mode != "direct":
         raise UsageInvalid(
             f"the workspace mode `{workspace_mode}` is not available yet",
@@ -103,24 +106,21 @@ def build_plan(
             f"{len(ports)} host ports are more than the {_HOST_PORTS_LIMIT} that a sandbox can have",
             remedy="remove some from `network.host_ports`",
         )
-    rules = [(rule.pattern, rule.access) for rule in policy.filesystem]
-    rules += [(pattern, Access.READ) for pattern in extra_read] + [(pattern, Access.WRITE) for pattern in extra_write]
-    found = _Rules(facts.home, workspace)
-    for pattern, access in rules:
-        found.add(pattern, access)
-    chosen, notices = found.binds([*found.asked.values(), *binds])
+    rules = (*policy.filesystem, *_granted(extra_read, Access.READ), *_granted(extra_write, Access.WRITE))
+    found = _Rules(rules, facts.home, workspace)
     return Plan(
         facts=facts,
         workspace=workspace,
         workspace_writable=found.workspace_writable,
         workspace_mode=workspace_mode,
-        binds=chosen,
+        binds=found.binds(binds),
         files=tuple(files),
         programs=tuple(programs),
         host_ports=ports,
+        rules=rules,
         denied=tuple(found.denied),
         denied_globs=tuple(found.globs),
-        notices=(*found.notices, *notices),
+        notices=tuple(found.notices),
     )
 
 
@@ -130,65 +130,61 @@ def covers(folder: str, path: str) -> bool:
 
 
 class _Rules:
-    """Sorts path rules into binds, denied paths and denied patterns."""
+    """Sorts path rules into binds, denied paths and denied patterns; which rule wins is the policy's own table to
+    say."""
 
-    def __init__(self, home: str, workspace: str) -> None:
+    def __init__(self, rules: Iterable[PathRule], home: str, workspace: str) -> None:
+        rules = tuple(rules)
         self._home = home
         self._workspace = workspace
-        self.asked: dict[str, Bind] = {}
+        self._table = PathTable(rules, home=home, workspace=workspace)
+        self._asked: dict[str, Bind] = {}
         self.denied: list[str] = []
         self.globs: list[str] = []
         self.notices: list[str] = []
-        self.workspace_writable = False
+        self.workspace_writable = self._access(workspace) is Access.WRITE
+        for rule in rules:
+            for path in anchored(rule.pattern, home=home, workspace=workspace):
+                self._sort(rule, path)
 
-    def add(self, pattern: str, access: Access) -> None:
-        path = _expand(pattern, self._home, self._workspace)
-        if _GLOB & set(path):
-            self._add_glob(pattern, path, access)
-        elif access is Access.DENY:
+    def binds(self, own: Iterable[Bind]) -> tuple[Bind, ...]:
+        """What the rules and the agent ask for, without what a deny rule takes away."""
+        wanted = [*self._asked.values(), *own]
+        return tuple(
+            bind for bind in wanted if Access.DENY not in (self._access(bind.source), self._access(bind.target))
+        )
+
+    def _access(self, path: str) -> Access | None:
+        found = self._table.match(path)
+        return found.rule.access if found else None
+
+    def _sort(self, rule: PathRule, path: str) -> None:
+        if is_glob(path):
+            self._sort_glob(rule, path)
+        elif rule.access is Access.DENY:
             self.denied.append(path)
-        elif path == self._workspace:
-            self.workspace_writable |= access is Access.WRITE
-        elif path not in ("/tmp", "/var/tmp"):  # noqa: S108 - these are there, private and writable
-            writable = access is Access.WRITE or (path in self.asked and self.asked[path].writable)
-            self.asked[path] = Bind(source=path, target=path, writable=writable)
+        elif path not in (self._workspace, *TEMPORARY):
+            # The strongest rule on a path decides for it, whichever comes first.
+            self._asked[path] = Bind(source=path, target=path, writable=self._access(path) is Access.WRITE)
 
-    def binds(self, wanted: list[Bind]) -> tuple[tuple[Bind, ...], tuple[str, ...]]:
-        """The binds that no deny rule takes away. Deny wins on the same path; the more specific path wins otherwise."""
-        kept: list[Bind] = []
-        for bind in wanted:
-            deeper = [path for path in self.denied if covers(path, bind.target) or covers(path, bind.source)]
-            if not deeper or all(self._more_specific(bind, path) for path in deeper):
-                kept.append(bind)
-        return tuple(kept), ()
-
-    def _more_specific(self, bind: Bind, denied: str) -> bool:
-        return bind.source != denied and bind.target != denied and bind.target in self.asked
-
-    def _add_glob(self, pattern: str, path: str, access: Access) -> None:
-        if access is not Access.DENY:
-            self.notices.append(
-                f"the pattern `{pattern}` has no effect in `{access.value}`: name a path without wildcards"
-            )
-        elif covers(self._workspace, path):
-            self.globs.append(posixpath.relpath(path, self._workspace))
-        else:
-            # Outside the workspace only what is bound can be seen, and the survey looks for matches there.
-            self.globs.append(path)
+    def _sort_glob(self, rule: PathRule, path: str) -> None:
+        inside = covers(self._workspace, path)
+        if rule.access is Access.DENY:
+            # Elsewhere only what is bound can be seen, and the survey looks for matches there.
+            self.globs.append(posixpath.relpath(path, self._workspace) if inside else path)
+        elif not inside:
+            # In the workspace it is an exception from a deny pattern.
+            text = f"the pattern `{rule.pattern}` has no effect in `{rule.access.value}`: name a path without wildcards"
+            self.notices.append(text)
 
 
-def _expand(pattern: str, home: str, workspace: str) -> str:
-    for token, place in (("~", home), (":home", home), (":workspace", workspace), (":tmp", "/tmp")):  # noqa: S108
-        if pattern == token:
-            return place
-        if pattern.startswith(token + "/"):
-            return posixpath.normpath(place + pattern[len(token) :])
-    if pattern.startswith("/"):
-        return posixpath.normpath(pattern)
-    return posixpath.normpath(f"{workspace}/{pattern}")
+def _granted(patterns: Iterable[str], access: Access) -> list[PathRule]:
+    origin = Origin(layer="session", source="command line")
+    return [PathRule(pattern=pattern, access=access, origin=origin) for pattern in patterns]
 
 
-def _check_workspace(workspace: str, home: str) -> None:
+def check_workspace(workspace: str, home: str) -> None:
+    """Refuse a workspace that would open what a sandbox is there to close."""
     remedy = "give a project folder with `--workspace DIR`"
     if not workspace.startswith("/"):
         raise UsageInvalid(f"the workspace `{workspace}` is not an absolute path", remedy=remedy)

@@ -52,7 +52,7 @@ class Programs:
     def add_path(self, path: str) -> None:
         """Everything that the folders of a PATH need."""
         for entry in path.split(":"):
-            if entry.startswith("/"):
+            if entry.strip("/") and entry.startswith("/"):
                 self._add_folder(entry)
 
     def add_program(self, program: str, path: str) -> None:
@@ -112,6 +112,8 @@ class Programs:
         if target in self._seen or self._is_there(target):
             return
         self._seen.add(target)
+        if not os.path.isfile(target) or not os.access(target, os.X_OK):
+            return
         if not self._shown(target):
             self._add_package(target)
         interpreter = _interpreter(target)

@@ -10,12 +10,14 @@ import stat
 import msgspec
 
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
+from ringfence.sandbox.plan import covers
 from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
 
 SCAN_LIMIT = 200_000
 """How many names are looked at for deny patterns."""
 
+_CONFIG_LIMIT = 1 << 20
 _PRUNED = (".git/objects",)
 
 
@@ -47,6 +49,15 @@ def protection(workspace: str, place_holders: frozenset[str]) -> Protection:
             else:
                 read_only.append(row.pattern)
                 notices += _about(row, kind)
+        hooks = _hooks_path(root, workspace)
+        if hooks is not None and not any(covers(f"/{each}", f"/{hooks}") for each in read_only):
+            pinned += [each for each in _folders_above(hooks) if _kind(root, each) is not None]
+            if _kind(root, hooks) is not None:
+                read_only.append(hooks)
+            elif _kind(root, os.path.dirname(hooks) or ".") is not None:
+                wanted.append(Stub(workspace=workspace, name=hooks, content=None))
+            else:
+                notices.append(f"Git's settings name `{hooks}` for hooks, which does not exist and is not protected")
     finally:
         os.close(root)
     return Protection(pinned=tuple(pinned), read_only=tuple(read_only), wanted=tuple(wanted), notices=tuple(notices))
@@ -145,6 +156,27 @@ def _place_holder(root: int, workspace: str, row: ControlFile) -> list[Stub]:
     if parent and _kind(root, parent) != stat.S_IFDIR:
         return []
     return [Stub(workspace=workspace, name=row.pattern, content=row.stub)]
+
+
+def _hooks_path(root: int, workspace: str) -> str | None:
+    """The folder of the workspace that the repository's own settings name for hooks, if there is one."""
+    try:
+        opened = open_beneath(root, ".git/config", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(opened, "rb") as file:
+        text = file.read(_CONFIG_LIMIT).decode(errors="replace")
+    found = re.search(r"^\s*hookspath\s*=\s*\"?([^\"\n]+?)\"?\s*$", text, re.IGNORECASE | re.MULTILINE)
+    if found is None:
+        return None
+    path = os.path.relpath(os.path.join(workspace, found[1]), workspace)
+    inside = path != "." and not path.startswith("..") and not path.startswith(".git/hooks")
+    return path if inside else None
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: number + 1]) for number in range(len(parts))]
 
 
 def _about(row: ControlFile, kind: int) -> list[str]:

@@ -37,13 +37,20 @@ class Entry(msgspec.Struct, kw_only=True):
     """Process id, its start time, and a name for the sandbox."""
 
 
-def claim(state: str, wanted: list[Stub], user: str) -> tuple[tuple[Stub, ...], Callable[[], None]]:
-    """Make the place holders that are missing; gives those that stand, ours or shared, and what releases them."""
+def claim(
+    state: str, workspace: str, look: Callable[[frozenset[str]], tuple[Stub, ...]], user: str
+) -> tuple[tuple[Stub, ...], Callable[[], None]]:
+    """Make the place holders that are missing; gives those that stand, ours or shared, and what releases them.
+
+    `look` finds what is missing, given the names that are place holders already.
+    """
     owner = (os.getpid(), _started(os.getpid()) or 0, user)
     with _manifest(state) as entries:
+        # SECURITY: looked for under the lock. A place holder that another session made in between would pass for the
+        # user's own folder, and be gone with that session while this one still relies on it.
         _sweep(entries)
         standing = []
-        for stub in wanted:
+        for stub in look(frozenset(entry.stub.name for entry in entries if entry.stub.workspace == workspace)):
             entry = next((each for each in entries if each.stub == stub), None)
             if entry is not None:
                 entry.users.append(owner)
@@ -57,12 +64,6 @@ def claim(state: str, wanted: list[Stub], user: str) -> tuple[tuple[Stub, ...], 
         refused = set(standing) - set(made)
         entries[:] = [entry for entry in entries if entry.stub not in refused]
     return made, lambda: _release(state, owner)
-
-
-def standing(state: str, workspace: str) -> frozenset[str]:
-    """The names in a workspace that are place holders now, so that nobody takes them for the user's own."""
-    with _manifest(state) as entries:
-        return frozenset(entry.stub.name for entry in entries if entry.stub.workspace == workspace)
 
 
 def sweep(state: str) -> int:
@@ -123,7 +124,9 @@ def _write(state: str, entries: list[Entry]) -> None:
 def _started(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+            # One that has ended and was not waited for yet uses nothing any more.
+            return None if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, IndexError, ValueError):
         return None
 

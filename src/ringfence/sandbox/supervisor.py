@@ -13,7 +13,6 @@ import os
 import select
 from _socket import socket
 from _struct import pack, unpack
-from typing import cast
 
 from ringfence.sandbox import landlock, seccomp, syscalls, wire
 
@@ -24,8 +23,6 @@ _ENOENT, _EACCES, _ENOEXEC, _ENOTDIR, _EINVAL, _EBADFD = 2, 13, 8, 20, 22, 77
 _REGULAR, _FIFO, _CHARACTER, _SOCKET, _TYPE = 0o100000, 0o010000, 0o020000, 0o140000, 0o170000
 _READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
 _MODES = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
-
-Request = dict[str, object]
 
 
 class Refused(Exception):
@@ -83,8 +80,8 @@ class Supervisor:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _answer(self, request: Request, descriptors: tuple[int, ...]) -> None:
-        number = cast(int, request["id"])
+    def _answer(self, request: wire.Request, descriptors: tuple[int, ...]) -> None:
+        number = request["id"]
         try:
             match request["op"]:
                 case "spawn":
@@ -92,11 +89,11 @@ class Supervisor:
                     self._commands[pid], self._pids[number] = number, pid
                     self._send(f"spawned {number} {pid}")
                 case "pty":
-                    master, name = _open_terminal(cast(int, request["rows"]), cast(int, request["columns"]))
+                    master, name = _open_terminal(request["rows"], request["columns"])
                     self._send(f"pty {number} {name}", (master,))
                     os.close(master)
                 case "signal":
-                    self._signal(cast(int, request["command"]), cast(int, request["signal"]))
+                    self._signal(request["command"], request["signal"])
                 case _:
                     raise Refused(_EINVAL, "no such request")
         except Refused as refused:
@@ -130,8 +127,8 @@ class Supervisor:
             except ProcessLookupError:
                 return
 
-    def _spawn(self, request: Request, descriptors: tuple[int, ...]) -> int:
-        actions = _stream_actions(cast("list[int | str]", request["streams"]), descriptors)
+    def _spawn(self, request: wire.Request, descriptors: tuple[int, ...]) -> int:
+        actions = _stream_actions(request["streams"], descriptors)
         streams = tuple(each for descriptor in set(descriptors) for each in _stream_rule(descriptor))
         outcome: list[int | BaseException] = []
         done = _thread.allocate_lock()
@@ -154,8 +151,10 @@ class Supervisor:
             raise result
         return result
 
-    def _start(self, request: Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]) -> int:
-        cwd = cast(str, request["cwd"])
+    def _start(
+        self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]
+    ) -> int:
+        cwd = request["cwd"]
         syscalls.unshare(syscalls.CLONE_FS, "own working directory")
         try:
             os.chdir(cwd)
@@ -163,10 +162,10 @@ class Supervisor:
             raise Refused(
                 0, f"the working directory `{cwd}` cannot be entered in the sandbox: {error.strerror}"
             ) from error
-        os.umask(cast(int, request["umask"]))
+        os.umask(request["umask"])
         self._rules.restrict(streams)
         self._program.install()
-        argv, environment = cast("list[str]", request["argv"]), cast("dict[str, str]", request["env"])
+        argv, environment = request["argv"], request["env"]
         return _execute(argv, environment, actions)
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from ringfence.model.situations import UsageInvalid
+from ringfence.model.situations import SandboxUnavailable, UsageInvalid
+from ringfence.policy.effective import Access
+from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, protection, stubs
-from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, covers
+from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
 
 INSIDE_ROOT = 1000
@@ -61,11 +63,12 @@ def survey(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
     facts = plan.facts
     links = Links()
-    workspace = _workspace(plan)
-    home = links.real(facts.home)
+    workspace = _workspace(plan, links)
+    home = _home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
-    binds += [_canonical(bind, links) for bind in plan.binds if os.path.lexists(bind.source) or bind.required]
+    asked = [bind for each in plan.binds for bind in _whole(each)]
+    binds += [_canonical(bind, links) for bind in asked if os.path.lexists(bind.source) or bind.required]
     binds += _programs(plan, workspace, home, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
@@ -104,22 +107,33 @@ def _protected(
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
     state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
-    found = protection.protection(workspace, stubs.standing(state, workspace))
-    made, release = stubs.claim(state, list(found.wanted), name)
-    return found, [protection.stub_mount(stub) for stub in made], release
+    looked: list[protection.Protection] = []
+
+    def look(place_holders: frozenset[str]) -> tuple[stubs.Stub, ...]:
+        looked.append(protection.protection(workspace, place_holders))
+        return looked[0].wanted
+
+    made, release = stubs.claim(state, workspace, look, name)
+    return looked[0], [protection.stub_mount(stub) for stub in made], release
 
 
 def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
     visible = [bind.target for bind in binds]
-    named = [path for each in plan.denied for path in {each, links.real(each)}]
+    table = PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
+    named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
     hidden = [path for path in named if any(covers(target, path) for target in visible)]
     relative = tuple(each for each in plan.denied_globs if not each.startswith("/"))
     found, notices = protection.matches(workspace, relative)
-    hidden += [f"{workspace}/{each}" for each in found]
+    hidden += [f"{workspace}/{each}" for each in found if _is_denied(table, f"{plan.workspace}/{each}")]
     for pattern in plan.denied_globs:
         if pattern.startswith("/"):
-            hidden += _elsewhere(pattern, visible)
+            hidden += [each for each in _elsewhere(pattern, visible) if _is_denied(table, each)]
     return sorted(set(hidden)), notices
+
+
+def _is_denied(table: PathTable, path: str) -> bool:
+    found = table.match(path)
+    return found is not None and found.rule.access is Access.DENY
 
 
 def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
@@ -129,12 +143,24 @@ def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
     return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/")[0]]
 
 
-def _workspace(plan: Plan) -> str:
+def _home(plan: Plan, links: Links) -> str:
+    home = links.real(plan.facts.home)
+    if home in ("/", *SYSTEM_ROOTS, *(place[0] for place in PRIVATE)):
+        raise SandboxUnavailable(
+            f"your home folder is `{home}`, which cannot be made private", remedy="set HOME to a folder of your own"
+        )
+    return home
+
+
+def _workspace(plan: Plan, links: Links) -> str:
     path = plan.workspace
     if not os.path.isdir(path):
         what = "is not a folder" if os.path.exists(path) else "does not exist"
         raise UsageInvalid(f"the workspace `{path}` {what}", remedy="give an existing folder with `--workspace DIR`")
-    return os.path.realpath(path)
+    real = links.real(path)
+    # SECURITY: once more for where it really is, because a link may have led to HOME.
+    check_workspace(real, os.path.realpath(plan.facts.home))
+    return real
 
 
 def _system(links: Links) -> list[Bind]:
@@ -169,6 +195,15 @@ def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]
         for path in programs.found()
         if not any(covers(each, path) for each in denied) and not any(covers(bind.target, path) for bind in plan.binds)
     ]
+
+
+def _whole(bind: Bind) -> list[Bind]:
+    """The whole file system is shown by its folders; those that every sandbox has of its own stay its own."""
+    if bind.source != "/":
+        return [bind]
+    own = {"proc", "sys", "dev", "tmp", "run", "etc", *(path.strip("/") for path in SYSTEM_ROOTS)}
+    names = [name for name in sorted(os.listdir("/")) if name not in own]
+    return [Bind(source=f"/{name}", target=f"/{name}", writable=bind.writable) for name in names]
 
 
 def _canonical(bind: Bind, links: Links) -> Bind:

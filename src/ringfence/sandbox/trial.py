@@ -4,10 +4,13 @@ launcher, as a fresh interpreter; prints a line for each trial and decides nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from ringfence.sandbox import landlock, mounts, namespaces, netlink, seccomp, syscalls
 from ringfence.sandbox.syscalls import NODEV, NOSUID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _GET_ACTION_AVAILABLE, _USER_NOTIFICATION = 2, 0x7FC00000
 _SECCOMP = {"x86_64": 317, "aarch64": 277}

@@ -11,6 +11,13 @@ import os
 from _socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 from _struct import pack, unpack
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # `typing` costs half as much as the interpreter's start, and nothing here needs it at run time.
+    from typing import Any, TypeAlias
+
+    Request: TypeAlias = dict[str, Any]
+
 PACKET = 60_000
 """Larger requests travel in a memory file, announced by an empty packet."""
 DESCRIPTORS = 250
@@ -35,7 +42,7 @@ def receive(channel: socket) -> tuple[bytes, tuple[int, ...]]:
     return data, descriptors
 
 
-def send_request(channel: socket, request: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
+def send_request(channel: socket, request: Request, descriptors: tuple[int, ...] = ()) -> None:
     """Send a request of any size."""
     data = marshal.dumps(request)
     if len(data) <= PACKET:
@@ -50,7 +57,7 @@ def send_request(channel: socket, request: dict[str, object], descriptors: tuple
         os.close(file)
 
 
-def receive_request(channel: socket) -> tuple[dict[str, object] | None, tuple[int, ...]]:
+def receive_request(channel: socket) -> tuple[Request | None, tuple[int, ...]]:
     """Receive a request, or None when the session is gone."""
     data, descriptors = receive(channel)
     if not data:
@@ -61,5 +68,5 @@ def receive_request(channel: socket) -> tuple[dict[str, object] | None, tuple[in
         with os.fdopen(file, "rb") as reader:
             reader.seek(0)
             data = reader.read()
-    request = marshal.loads(data)  # noqa: S302 - the session wrote it; nothing inside can
+    request: Request = marshal.loads(data)  # noqa: S302 - the session wrote it; nothing inside can
     return request, descriptors

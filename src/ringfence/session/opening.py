@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
 from ringfence.agents import AgentRequest, AgentSetup, HostDisk, detect, serve_hooks
 from ringfence.agents.agent import Agent
@@ -24,7 +24,7 @@ from ringfence.egress import Gateway
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, SessionStarted, WorkspaceChanged
 from ringfence.model.ids import new_id
-from ringfence.model.situations import RingfenceError, SandboxLost
+from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
 from ringfence.policy.control_files import is_reported
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
@@ -109,9 +109,9 @@ async def open_session(
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
             failure = error
-            governed.outcome = "failed"
-    if failure is None:
-        failure = governed.broken
+            governed.outcome = "failed" if governed.broken is None else governed.outcome
+    # The loss of a part explains what failed because of it.
+    failure = governed.broken or failure
     if failure is not None:
         raise failure
 
@@ -182,10 +182,12 @@ async def _assemble(
     await stack.enter_async_context(gate)
     background = await stack.enter_async_context(Background())
     gateway = Gateway(GatewayJudge(gate, evaluator), on_closed=tally.record_soon)
-    stack.callback(gateway.close)
+    once = ExitStack()
+    once.callback(gateway.close)
+    stack.callback(once.close)
     _serve(gateway, sandbox)
     background.start(_end_with(ledger, lose))
-    background.start(_remember_loss(lost, governed))
+    background.start(_remember_loss(lost, governed, once))
     background.start(serve_hooks(sandbox.listeners["hook"], agent, governed.judge_hook, tally))
     return governed
 
@@ -209,10 +211,12 @@ async def _end_with(ledger: Ledger, lose: Callable[[RingfenceError], None]) -> N
     lose(await ledger.lost())
 
 
-async def _remember_loss(lost: asyncio.Future[RingfenceError], governed: Governed) -> None:
+async def _remember_loss(lost: asyncio.Future[RingfenceError], governed: Governed, network: ExitStack) -> None:
+    """Whatever part was lost, the rest ends: first the network, then everything inside."""
     governed.broken = await lost
     governed.outcome = "broken"
-    await governed.sandbox.close()
+    network.close()
+    governed.sandbox.end()
 
 
 async def _ended(governed: Governed, started_ns: int, began_ns: int) -> None:
@@ -220,7 +224,7 @@ async def _ended(governed: Governed, started_ns: int, began_ns: int) -> None:
     await governed.sandbox.close()
     changes = changes_since(governed.workspace, began_ns, is_reported)
     governed.changes = changes
-    if governed.broken is not None:
+    if isinstance(governed.broken, LedgerBroken):
         return
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
@@ -247,7 +251,7 @@ def _interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGrants]:
+def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, ...]:
     """What the agent's profile opens, and what the person at the keyboard does."""
     profile = SessionGrants(
         allow_hosts=setup.destinations, host_ports=setup.host_ports, source=f"the profile of the agent {setup.name}"
@@ -258,7 +262,7 @@ def _grants(asked: Asked, setup: AgentSetup) -> tuple[SessionGrants, SessionGran
         write=tuple(_path(path, asked) for path in asked.options.write),
         environment=asked.options.environment,
     )
-    return profile, person
+    return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
 
 
 def _path(written: str, asked: Asked) -> str:
@@ -276,6 +280,7 @@ def _facts(asked: Asked) -> HostFacts:
         user=asked.user.name,
         hostname=asked.user.host,
         path=asked.environ.get("PATH", ""),
+        state=asked.places.state,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ringfence.model.canonical import text_from_os
 from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import Diagnostic, PolicyInvalid, UsageInvalid
@@ -81,7 +82,7 @@ def load_policy(
 
 def check_file(path: str, *, layer: Layer) -> Document:
     """The document in any file; `PolicyInvalid` with all its faults, also where it cannot be read."""
-    return read_document(read_bytes(path, layer), file=path, layer=layer)
+    return read_document(read_bytes(path, layer), file=text_from_os(path), layer=layer)
 
 
 def layer_of(path: str, places: Places) -> Layer:
@@ -109,7 +110,7 @@ def _read(path: str, layer: Layer, places: Places) -> Document | None:
         data = read_bytes(path, layer)
     except FileNotFoundError:
         return None
-    document = read_document(data, file=path, layer=layer)
+    document = read_document(data, file=text_from_os(path), layer=layer)
     if layer is Layer.PROJECT and not is_trusted(places.trust, path, hashlib.sha256(data).hexdigest()):
         return msgspec.structs.replace(document, trusted=False)
     return document
@@ -123,16 +124,28 @@ def read_bytes(path: str, layer: Layer) -> bytes:
         raise
     except OSError as error:
         raise _fault(path, f"the file cannot be read: {(error.strerror or str(error)).lower()}") from error
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _fault(path, "this is not a regular file")
         if layer.binds:
             _check_owner(path, status)
-        try:
-            return stream.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise _fault(path, f"the file cannot be read: {(error.strerror or str(error)).lower()}") from error
+        return _all_of(descriptor)
+    except OSError as error:
+        raise _fault(path, f"the file cannot be read: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _all_of(descriptor: int) -> bytes:
+    """What a descriptor holds, up to one byte more than any policy may have."""
+    data = b""
+    while len(data) <= MAX_BYTES:
+        block = os.read(descriptor, MAX_BYTES + 1 - len(data))
+        if not block:
+            break
+        data += block
+    return data
 
 
 def _check_owner(path: str, status: os.stat_result) -> None:
@@ -145,7 +158,7 @@ def _check_owner(path: str, status: os.stat_result) -> None:
 
 
 def _fault(path: str, message: str) -> PolicyInvalid:
-    return PolicyInvalid((Diagnostic(file=path, line=1, column=1, message=message),))
+    return PolicyInvalid((Diagnostic(file=text_from_os(path), line=1, column=1, message=message),))
 
 
 def _granted(grants: SessionGrants) -> Document:

@@ -1,4 +1,4 @@
-"""The ledger's database: its tables, how it is opened, and how a batch is appended. Standard library only.
+"""The ledger's database: its tables, how it is opened, and how a batch is appended. Little of the standard library.
 
 Several writers share one database: `BEGIN IMMEDIATE` puts their batches one after the other, and the state of the tree
 is a row like any other, so it can never disagree with the entries after a crash.
@@ -10,9 +10,8 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
-from ringfence.telemetry.entries import SALT_BYTES, Entry, commitment_of
+from ringfence.telemetry.entries import SALT_BYTES, commitment_of, leaf_of
 from ringfence.telemetry.tree import EMPTY_ROOT, Frontier
 
 SCHEMA = 1
@@ -48,28 +47,24 @@ CREATE TABLE IF NOT EXISTS checkpoint (
 """
 
 
-class State(NamedTuple):
+class State:
     """How far the ledger has grown."""
 
-    origin: str
-    """The name under which its checkpoints are signed."""
-    size: int
-    frontier: bytes
-    time_ns: int
-    """The time of the last entry."""
+    def __init__(self, origin: str, size: int, frontier: bytes, time_ns: int) -> None:
+        self.origin = origin
+        """The name under which its checkpoints are signed."""
+        self.size = size
+        self.frontier = frontier
+        self.time_ns = time_ns
+        """The time of the last entry."""
 
     def root(self) -> bytes:
         """The root of the tree."""
         return Frontier(self.size, self.frontier).root() if self.size else EMPTY_ROOT
 
 
-class Draft(NamedTuple):
-    """An event on its way into the ledger."""
-
-    session: str
-    event: str
-    id: str
-    content: bytes
+Draft = tuple[str, str, str, bytes]
+"""An event on its way into the ledger: session, name of the event, id, content."""
 
 
 def open_for_writing(path: str, lock_seconds: float = LOCK_SECONDS) -> sqlite3.Connection:
@@ -125,6 +120,15 @@ def state(connection: sqlite3.Connection) -> State:
     return State(*row)
 
 
+def unended(connection: sqlite3.Connection, session: str) -> bool:
+    """Whether a session's start is on record, and its end is not."""
+    rows = connection.execute(
+        "SELECT DISTINCT event FROM entry WHERE session = ? AND event IN ('session.started', 'session.ended')",
+        (session,),
+    )
+    return [row[0] for row in rows] == ["session.started"]
+
+
 def append(connection: sqlite3.Connection, drafts: Sequence[Draft], now_ns: int) -> list[tuple[int, int]]:
     """Append events and return the sequence and time of each. Order and time are stamped here and nowhere else."""
     with transaction(connection):
@@ -132,12 +136,12 @@ def append(connection: sqlite3.Connection, drafts: Sequence[Draft], now_ns: int)
         # INVARIANT: time never goes back, whatever the machine's clock does.
         time_ns = max(now_ns, before.time_ns)
         tree = Frontier(before.size, before.frontier)
-        entries = []
-        for draft in drafts:
+        rows = []
+        for session, event, event_id, content in drafts:
             salt = os.urandom(SALT_BYTES)
-            entry = Entry(tree.size, time_ns, *draft[:3], commitment_of(salt, draft.content), salt, draft.content)
-            tree.append(entry.leaf())
-            entries.append(entry)
-        connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", entries)
+            commitment = commitment_of(salt, content)
+            rows.append((tree.size, time_ns, session, event, event_id, commitment, salt, content))
+            tree.append(leaf_of(tree.size, time_ns, session, event, event_id, commitment))
+        connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("UPDATE ledger SET size = ?, frontier = ?, time_ns = ?", (tree.size, tree.packed(), time_ns))
-    return [(entry.sequence, entry.time_ns) for entry in entries]
+    return [(row[0], time_ns) for row in rows]

@@ -1,4 +1,4 @@
-"""Entries: what the ledger keeps of an event, and the leaf of the tree that binds it. Standard library only.
+"""The leaf of the tree that binds an entry. Standard library only, and as little of that as there can be.
 
 The leaf binds order, time and a salted commitment to the content. When content and salt are erased, the leaf can still
 be computed from what stays, so every proof stays valid; and without the salt nobody can guess what the content was.
@@ -6,9 +6,7 @@ be computed from what stays, so every proof stays valid; and without the salt no
 
 from __future__ import annotations
 
-import re
 from hashlib import sha256
-from typing import NamedTuple
 
 from ringfence.telemetry.tree import leaf_hash
 
@@ -16,26 +14,7 @@ SALT_BYTES = 16
 MAX_CONTENT = 4 * 1024 * 1024
 """Bytes of one event. The client cuts long texts far below this; whatever is larger is refused."""
 
-_NAME = re.compile(r"[0-9A-Za-z._-]{1,64}")
-
-
-class Entry(NamedTuple):
-    """One row of the ledger."""
-
-    sequence: int
-    time_ns: int
-    session: str
-    event: str
-    id: str
-    commitment: bytes
-    salt: bytes | None
-    """None where the content was erased."""
-    content: bytes | None
-    """The event as JSON; None where it was erased."""
-
-    def leaf(self) -> bytes:
-        """The hash that stands for this entry in the tree."""
-        return leaf_hash(leaf_content(self))
+_NAME = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-")
 
 
 def commitment_of(salt: bytes, content: bytes) -> bytes:
@@ -45,10 +24,15 @@ def commitment_of(salt: bytes, content: bytes) -> bytes:
 
 def is_name(text: str) -> bool:
     """Whether a session, an id or an event's name can stand in a leaf without any escaping."""
-    return _NAME.fullmatch(text) is not None
+    return 0 < len(text) <= 64 and _NAME.issuperset(text)
 
 
-def leaf_content(entry: Entry) -> bytes:
+def leaf_of(sequence: int, time_ns: int, session: str, event: str, event_id: str, commitment: bytes) -> bytes:
+    """The hash that stands for an entry in the tree."""
+    return leaf_hash(leaf_content(sequence, time_ns, session, event, event_id, commitment))
+
+
+def leaf_content(sequence: int, time_ns: int, session: str, event: str, event_id: str, commitment: bytes) -> bytes:
     """The canonical JSON (RFC 8785) that is hashed.
 
     Written by hand, as the names need no escaping. The time is a string, because nanoseconds exceed the integers that
@@ -56,6 +40,6 @@ def leaf_content(entry: Entry) -> bytes:
     """
     # INVARIANT: members stand in the order of their names.
     return (
-        f'{{"commitment":"{entry.commitment.hex()}","event":"{entry.event}","id":"{entry.id}","schema":1,'
-        f'"sequence":{entry.sequence},"session":"{entry.session}","time_ns":"{entry.time_ns}"}}'
+        f'{{"commitment":"{commitment.hex()}","event":"{event}","id":"{event_id}","schema":1,'
+        f'"sequence":{sequence},"session":"{session}","time_ns":"{time_ns}"}}'
     ).encode("ascii")

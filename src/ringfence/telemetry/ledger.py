@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections import deque
@@ -30,6 +31,11 @@ Done: TypeAlias = Callable[[Receipt | LedgerBroken], None]
 PENDING_EVENTS = 8192
 """Events that may wait for the disk; beyond, the ledger cannot keep up and says so."""
 PENDING_BYTES = 64 * 1024 * 1024
+
+SEAL_SECONDS = 15.0
+"""How long the end of a session waits for the seal."""
+
+_TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
 
 _REMEDIES = {
     "full": "free some space on the disk that holds `{folder}`, then start a new session",
@@ -155,11 +161,15 @@ class Ledger(asyncio.Protocol):
             await self._drained()
         if not self._transport.is_closing():
             self._transport.write_eof()
-        if sealed:
-            await asyncio.shield(self._gone)
-            await asyncio.to_thread(_reap, self.pid)
-        else:
+        if not sealed:
             self._transport.close()
+            return
+        # A disk that hangs keeps the writer, not us: what was acknowledged is durable, and it seals when it can.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEAL_SECONDS):
+                await asyncio.shield(self._gone)
+                await asyncio.to_thread(_reap, self.pid)
+        self._transport.close()
 
     async def _drained(self) -> None:
         if not self._pending:
@@ -262,6 +272,8 @@ def _spawn(link: socket.socket, *words: str) -> int:
         {},
         file_actions=[(os.POSIX_SPAWN_DUP2, link.fileno(), 3), *silent],
         setsid=True,
+        # Blocked before its first instruction: ^C at the terminal must not end the record of what it interrupts.
+        setsigmask=_TERMINAL_SIGNALS,
     )
 
 

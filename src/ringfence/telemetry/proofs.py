@@ -11,8 +11,8 @@ import msgspec
 
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry import notes
-from ringfence.telemetry.entries import Entry, commitment_of
-from ringfence.telemetry.reader import LedgerReader
+from ringfence.telemetry.entries import commitment_of
+from ringfence.telemetry.reader import Entry, LedgerReader
 from ringfence.telemetry.seal import key_file
 from ringfence.telemetry.tree import inclusion_proof, root_from_inclusion
 

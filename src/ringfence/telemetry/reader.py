@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,10 +19,29 @@ from ringfence.model.decision import Verdict
 from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry.database import State, state
-from ringfence.telemetry.entries import Entry, is_name
+from ringfence.telemetry.entries import is_name, leaf_of
 from ringfence.telemetry.seal import checkpoint_file
 
 _COLUMNS = "sequence, time_ns, session, event, id, commitment, salt, content"
+
+
+class Entry(NamedTuple):
+    """One row of the ledger, as it is stored."""
+
+    sequence: int
+    time_ns: int
+    session: str
+    event: str
+    id: str
+    commitment: bytes
+    salt: bytes | None
+    """None where the content was erased."""
+    content: bytes | None
+    """The event as JSON; None where it was erased."""
+
+    def leaf(self) -> bytes:
+        """The hash that stands for this entry in the tree."""
+        return leaf_of(self.sequence, self.time_ns, self.session, self.event, self.id, self.commitment)
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +268,11 @@ def line(found: Recorded) -> bytes:
     place: dict[str, object] = {"schema": 1, "sequence": found.sequence, "time": moment, "time_ns": found.time_ns}
     place["session"] = found.session
     place |= {"event": found.event, "id": found.id}
+    if isinstance(found.body, DecisionMade):
+        place["verdict"] = found.body.decision.verdict.value
+    host = host_of(found.body)
+    if host is not None:
+        place["host"] = host
     body = msgspec.Raw(b"null")
     if found.raw is not None:
         body = msgspec.json.decode(found.raw, type=dict[str, msgspec.Raw]).get("body", body)

@@ -104,7 +104,7 @@ def _decision(decision: Decision) -> Row:
 def _ended(body: events.SessionEnded) -> Row:
     took = f" after {_duration(body.duration_ms)}" if body.duration_ms is not None else ""
     code = f", exit {body.exit_code}" if body.exit_code is not None else ""
-    tone = Tone.ATTENTION if body.outcome == "supervisor_lost" else Tone.PLAIN
+    tone = Tone.ATTENTION if body.outcome.endswith("_lost") else Tone.PLAIN
     return Row(symbol="■", label="end", what=f"{visible(body.outcome)}{code}{took}", tone=tone)
 
 

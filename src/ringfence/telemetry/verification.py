@@ -12,8 +12,8 @@ import msgspec
 
 from ringfence.model.event import Event, event_name
 from ringfence.telemetry import notes
-from ringfence.telemetry.entries import Entry, commitment_of
-from ringfence.telemetry.reader import LedgerReader
+from ringfence.telemetry.entries import commitment_of
+from ringfence.telemetry.reader import Entry, LedgerReader
 from ringfence.telemetry.seal import key_file
 from ringfence.telemetry.tree import Frontier
 

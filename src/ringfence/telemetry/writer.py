@@ -1,28 +1,25 @@
 """The ledger's writer: a process of its own whose only link to the world is one socket, held by the session.
 
 It outlives its session: when the socket ends before the session did, it records that the supervisor was lost, cleans up
-what the session can no longer clean up, seals the ledger and leaves. Standard library only until the first seal.
+what the session can no longer clean up, seals the ledger and leaves. It starts in the time that an
+interpreter takes: every import here is paid for by the first event of a session.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import select
-import signal
-import socket
 import sqlite3
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import import_module
-from json import dumps
 
 from ringfence.model.ids import new_id
 from ringfence.telemetry import frames
-from ringfence.telemetry.database import Draft, append, open_for_writing
+from ringfence.telemetry.database import Draft, append, open_for_writing, unended
 from ringfence.telemetry.entries import MAX_CONTENT, is_name
+from ringfence.telemetry.presence import Presence, folder_beside, lost
 
 BATCH = 256
 SEAL_EVENTS = 1000
@@ -36,7 +33,7 @@ _READ = 1 << 20
 class Writer:
     """Records what comes over a socket until it ends."""
 
-    def __init__(self, link: socket.socket, path: str, session: str, lock_seconds: float) -> None:
+    def __init__(self, link: int, path: str, session: str, lock_seconds: float) -> None:
         self._link = link
         self._lock_seconds = lock_seconds
         self._path = path
@@ -48,34 +45,53 @@ class Writer:
         """Whether the session's first and last event were recorded."""
         self._unsealed = 0
         self._seal_at = 0.0
+        self._folder = folder_beside(path)
+        self._presence: Presence | None = None
 
     def run(self) -> sqlite3.Connection:
         """Record until the session is gone, and return the open database."""
         connection = open_for_writing(self._path, self._lock_seconds)
+        self._presence = Presence(self._folder, self._session)
+        settled = False
         while not self._ended:
             drafts = self._take()
             if drafts:
                 receipts = append(connection, drafts, time.time_ns())
                 self._note(drafts)
                 self._answer(frames.receipts_frame(receipts))
+            if not settled:
+                # After the first answer: nobody should wait for what another session left undone.
+                settled = True
+                self._settle_lost(connection)
             self._seal_when_due(connection)
         return connection
 
     def finish(self, connection: sqlite3.Connection, cleanup: str) -> None:
         """Put on record that the supervisor was lost, clean up, and seal."""
         if self._started and not self._over:
-            body = {"event": "session.ended", "exit_code": None, "outcome": "supervisor_lost", "duration_ms": None}
-            self._append_own(connection, body)
+            self._append_own(connection, self._session, _ended("supervisor_lost"))
         if cleanup:
             failure = clean_up(cleanup)
             if failure:
-                self._append_own(connection, {"event": "notice", "topic": "cleanup", "text": failure})
+                notice = {"event": "notice", "topic": "cleanup", "text": failure}
+                self._append_own(connection, self._session, notice)
         self._seal(connection)
+        if self._presence is not None:
+            self._presence.end()
 
-    def _append_own(self, connection: sqlite3.Connection, body: Mapping[str, object]) -> None:
-        event = {"id": new_id(), "session": self._session, "body": body, "schema": 1}
+    def _settle_lost(self, connection: sqlite3.Connection) -> None:
+        """Put the end of sessions on record whose writer was killed."""
+        for gone in lost(self._folder):
+            if unended(connection, gone.session):
+                self._append_own(connection, gone.session, _ended("ledger_lost"))
+            gone.settle()
+
+    def _append_own(self, connection: sqlite3.Connection, session: str, body: Mapping[str, object]) -> None:
+        from json import dumps
+
+        event = {"id": new_id(), "session": session, "body": body, "schema": 1}
         content = dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        append(connection, [Draft(self._session, str(body["event"]), str(event["id"]), content)], time.time_ns())
+        append(connection, [(session, str(body["event"]), str(event["id"]), content)], time.time_ns())
         self._unsealed += 1
 
     def _take(self) -> list[Draft]:
@@ -100,7 +116,7 @@ class Writer:
         if not select.select([self._link], [], [], patience if wait else 0)[0]:
             return False
         try:
-            data = self._link.recv(_READ)
+            data = os.read(self._link, _READ)
         except ConnectionResetError:
             data = b""
         self._ended = not data
@@ -112,20 +128,20 @@ class Writer:
         names = event_id.decode("ascii"), event.decode("ascii")
         if not all(map(is_name, names)) or len(content) > MAX_CONTENT:
             raise ValueError("an event came that no session of ours would send")
-        return Draft(self._session, names[1], names[0], content)
+        return self._session, names[1], names[0], content
 
     def _note(self, drafts: list[Draft]) -> None:
         if not self._unsealed:
             self._seal_at = time.monotonic() + SEAL_SECONDS
         self._unsealed += len(drafts)
         for draft in drafts:
-            self._started |= draft.event == "session.started"
-            self._over |= draft.event == "session.ended"
+            self._started |= draft[1] == "session.started"
+            self._over |= draft[1] == "session.ended"
 
     def _answer(self, data: bytes) -> None:
         # Whoever asked may be gone: what it asked for is recorded, and what it still sent will be read to the end.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._link.sendall(data)
+            send(self._link, data)
 
     def _seal_when_due(self, connection: sqlite3.Connection) -> None:
         due = self._unsealed >= SEAL_EVENTS or (self._unsealed and time.monotonic() >= self._seal_at)
@@ -139,8 +155,14 @@ class Writer:
         self._unsealed = 0
 
 
+def _ended(outcome: str) -> dict[str, object]:
+    return {"event": "session.ended", "exit_code": None, "outcome": outcome, "duration_ms": None}
+
+
 def clean_up(name: str) -> str:
     """Call `module:function:argument`; the text of what went wrong, or nothing."""
+    from importlib import import_module
+
     module, function, argument = name.split(":", 2)
     try:
         getattr(import_module(module), function)(argument)
@@ -165,6 +187,8 @@ def kind_of(failure: BaseException) -> str:
         }
         return kinds.get(code & 0xFF, "other")
     if isinstance(failure, OSError):
+        import errno
+
         full = failure.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         return "full" if full else "unopenable" if failure.filename else "io"
     return "corrupt" if isinstance(failure, sqlite3.DatabaseError) else "other"
@@ -173,26 +197,21 @@ def kind_of(failure: BaseException) -> str:
 def start() -> None:
     """Run as a process: the arguments are the words of the command line, the link is descriptor 3."""
     packages, path, session, lock_seconds, cleanup = sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     # A pipe that the session inherited must not stay open because we outlive it: its reader waits for the end.
     os.closerange(SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o077)
     os.chdir("/")
     # At the end, so that nothing installed can stand in for the standard library.
     sys.path += [folder for folder in packages.split(os.pathsep) if folder and folder not in sys.path]
-    link = socket.socket(fileno=SOCKET)
     try:
-        _record(Writer(link, path, session, float(lock_seconds)), cleanup)
+        _record(Writer(SOCKET, path, session, float(lock_seconds)), cleanup)
     except Exception as failure:  # noqa: BLE001 - the last place: whoever waits must be told, and gets a deny
-        _tell(link, failure)
+        _tell(SOCKET, failure)
         # What the session left behind is cleaned up even where nothing can be recorded any more.
-        _wait_for_end(link)
+        _wait_for_end(SOCKET)
         if cleanup:
             clean_up(cleanup)
         os._exit(1)
-    link.close()
     os._exit(0)
 
 
@@ -204,14 +223,20 @@ def _record(writer: Writer, cleanup: str) -> None:
         connection.close()
 
 
-def _tell(link: socket.socket, failure: Exception) -> None:
+def send(link: int, data: bytes) -> None:
+    """Send all of it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(link, rest) :]
+
+
+def _tell(link: int, failure: Exception) -> None:
     text = f"{type(failure).__name__}: {failure}"
     with suppress(OSError):
-        link.sendall(frames.frame(frames.BROKEN, f"{kind_of(failure)}\0{text}".encode("utf-8", "replace")))
-        link.shutdown(socket.SHUT_WR)
+        send(link, frames.frame(frames.BROKEN, f"{kind_of(failure)}\0{text}".encode("utf-8", "replace")))
 
 
-def _wait_for_end(link: socket.socket) -> None:
+def _wait_for_end(link: int) -> None:
     with suppress(OSError):
-        while link.recv(_READ):
+        while os.read(link, _READ):
             pass

@@ -21,10 +21,13 @@ def main(words: list[str]) -> int:
             for person in people():
                 secret = secrets.token_hex(16)
                 possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
-                for name, wrap in (("plainly", plainly(attack)), ("inside", sandbox)):
+                for name, wrap, limit in (
+                    ("plainly", plainly(attack), attack.plain_timeout),
+                    ("inside", sandbox, attack.timeout),
+                ):
                     if name == "inside" and "--plainly" in words:
                         continue
-                    result = carry_out(attack, wrap, person=person, secret=secret, arena=arena)
+                    result = carry_out(attack, wrap, person=person, secret=secret, arena=arena, timeout=limit)
                     if name == "plainly":
                         possible = result.evidence is not None
                     surprise = name == "inside" and possible and result.ran.ended not in attack.ends

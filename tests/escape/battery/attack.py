@@ -59,3 +59,5 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str = "file"
     """`file` or `folder`, a folder of the host opened for reading."""
     timeout: float = 20.0
+    plain_timeout: float = 20.0
+    """How long to wait without the sandbox: less where the attack is that nothing comes to an end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from contextlib import suppress
 
 import msgspec
 
@@ -69,17 +70,31 @@ class Ear:
         if ready.type == socket.SOCK_DGRAM:
             self.heard.append(Heard(name=name, data=data))
             if sender:
-                ready.sendto(b"pong", sender)
+                ready.sendto(answer(data) if name.startswith("resolver") else b"pong", sender)
             return
         if not data:
             self._selector.unregister(ready)
             ready.close()
             return
         self.heard.append(Heard(name=name, data=data))
-        try:
+        with suppress(OSError):
             ready.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong")
-        except OSError:
-            return
+            if b"connection: close" in data.lower():
+                ready.shutdown(socket.SHUT_WR)
+
+
+ADDRESSES = {b"\x06public": "1.1.1.1", b"\x08loopback": "127.0.0.1", b"\x08metadata": "169.254.169.254"}
+"""What the arena's name server answers, by the first label. Three of the four are what an attacker's would."""
+
+
+def answer(question: bytes) -> bytes:
+    """A reply of a name server: the address for the first label, else that there is none."""
+    label = question[12 : 13 + question[12]] if len(question) > 12 else b""
+    end = question.find(b"\0", 12) + 5
+    found = ADDRESSES.get(label) if question[end - 4 : end - 2] == b"\0\x01" else None
+    head = question[:2] + b"\x81\x80\0\x01" + (b"\0\x01" if found else b"\0\0") + b"\0\0\0\0"
+    body = b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04" + socket.inet_aton(found) if found else b""
+    return head + question[12:end] + body
 
 
 def _listens(candidate: socket.socket) -> bool:

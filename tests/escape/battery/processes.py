@@ -122,6 +122,17 @@ PROCESSES = (
         ends=("SIGKILL",),
     ),
     Attack(
+        id="C51c",
+        kind=Kind.PROCESSES,
+        title="outlive the process that built the sandbox, which is killed",
+        program="linger",
+        arguments=("{mark}",),
+        setup=(setups.launcher_dies,),
+        plainly=("sh", "-c", 'sh -c \'"$@"; :\' sh "$@"; :', "sh"),
+        oracle=oracles.outlived,
+        ends=("SIGKILL", "refused", "status 125"),
+    ),
+    Attack(
         id="C54",
         kind=Kind.PROCESSES,
         title="ask a helper of the person for a password",
@@ -154,6 +165,16 @@ IPC = (
     _local("D55", "connect to a daemon's socket", "stream", "{stream}", "stream"),
     _local("D56", "send a datagram to a daemon's socket", "datagram", "{datagram}", "datagram"),
     _local("D57", "connect to an abstract socket", "stream", "{abstract}", "abstract"),
+    Attack(
+        id="D55b",
+        kind=Kind.IPC,
+        title="connect to a daemon's socket in the workspace",
+        program="unix_socket",
+        arguments=("stream", "{stream}", "{secret}"),
+        setup=(setups.workspace_socket,),
+        oracle=oracles.heard("stream"),
+        ends=("ENOENT", "EACCES", "EPERM", "ECONNREFUSED"),
+    ),
     Attack(
         id="D60",
         kind=Kind.IPC,
@@ -194,6 +215,20 @@ IPC = (
         oracle=oracles.typed,
         ends=("EPERM", "EACCES", "EIO", "ENOTTY", "ENXIO"),
         may_lack="this kernel lets nobody type ahead (`dev.tty.legacy_tiocsti`)",
+    ),
+    *(
+        Attack(
+            id=f"D64{letter}",
+            kind=Kind.IPC,
+            title=f"have the kernel read the person's terminal as {what}",
+            program="discipline",
+            arguments=(number,),
+            terminal=True,
+            oracle=oracles.said_success,
+            ends=("EPERM", "EACCES", "EINVAL", "ENOTTY"),
+            may_lack="this kernel was built without it, or keeps it for root",
+        )
+        for letter, number, what in (("c", "21", "GSM 07.10"), ("d", "27", "null"))
     ),
     Attack(
         id="D67",

@@ -26,7 +26,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def carry_out(attack: Attack, wrap: Wrap, *, person: Person, secret: str, arena: Arena | None) -> Result:
+def carry_out(
+    attack: Attack, wrap: Wrap, *, person: Person, secret: str, arena: Arena | None, timeout: float
+) -> Result:
     """Build a stage, run the attack in it, look at the outcome, and clear everything away."""
     with Stage(person, secret) as stage:
         stage.file(f"{stage.outside}/notes", f"{secret}\n", mode=0o600)
@@ -38,13 +40,13 @@ def carry_out(attack: Attack, wrap: Wrap, *, person: Person, secret: str, arena:
             stage.ear = Ear(arena.listeners())
         if attack.first:
             earlier = source.command(attack.first, stage.fill(attack.first_arguments))
-            start(stage, wrap(stage, earlier), Streams(timeout=attack.timeout))
+            start(stage, wrap(stage, earlier), Streams(timeout=timeout))
         argv = source.command(attack.program, stage.fill(attack.arguments))
-        ran = start(stage, wrap(stage, argv), _streams(attack))
+        ran = start(stage, wrap(stage, argv), _streams(attack, timeout))
         if stage.ear:
             stage.ear.close()
         return Result(ran=ran, evidence=attack.oracle(stage, ran))
 
 
-def _streams(attack: Attack) -> Streams:
-    return Streams(stdin=attack.stdin, stderr=attack.stderr, terminal=attack.terminal, timeout=attack.timeout)
+def _streams(attack: Attack, timeout: float) -> Streams:
+    return Streams(stdin=attack.stdin, stderr=attack.stderr, terminal=attack.terminal, timeout=timeout)

@@ -220,6 +220,51 @@ def somebody_calls(stage: Stage) -> None:
     stage.during.append(call)
 
 
+def launcher_dies(stage: Stage) -> None:
+    """The process that built the sandbox is ended as soon as the attack runs."""
+    mark(stage)
+
+    def end(outermost: int) -> None:
+        deadline = time.monotonic() + 10
+        while not marked(f"stays-{stage.words['mark']}") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with open(f"/proc/{outermost}/task/{outermost}/children", encoding="ascii") as stream:
+            for child in stream.read().split():
+                os.kill(int(child), 9)
+
+    stage.during.append(end)
+
+
+def hooks_elsewhere(stage: Stage) -> None:
+    """The repository keeps its hooks in a folder of its own."""
+    stage.folder(f"{stage.workspace}/tools/hooks")
+    _git(stage, stage.workspace, "config", "core.hooksPath", "tools/hooks")
+
+
+def nested_repository(stage: Stage) -> None:
+    """Another repository lies in the workspace."""
+    _repository(stage, f"{stage.workspace}/library")
+
+
+def allowed(*hosts: str) -> Setup:
+    """The person's policy lets these hosts through."""
+    rule = '[[network.rule]]\nhosts = [{hosts}]\nverdict = "allow"\nreason = "needed"\n'
+    names = ", ".join(f'"{host}"' for host in hosts)
+    return file("{home}/.config/ringfence/policy.toml", rule.replace("{hosts}", names), 0o644)
+
+
+def unreadable_name(stage: Stage) -> None:
+    """A secrets file in a folder whose name is no text."""
+    folder = os.path.join(os.fsencode(stage.workspace), b"\xff")
+    os.mkdir(folder)
+    with open(os.path.join(folder, b".env"), "w", encoding="ascii") as stream:
+        stream.write(stage.secret)
+    for path in (folder, os.path.join(folder, b".env")):
+        if os.getuid() == 0:
+            os.chown(path, stage.person.uid, stage.person.gid)
+    stage.words["odd"] = os.fsdecode(os.path.join(folder, b".env"))
+
+
 def _helper(stage: Stage, argv: tuple[str, ...], line: str) -> None:
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", env={}, **account(stage)

@@ -51,7 +51,7 @@ class Screen:
 
     async def write(self, text: str) -> None:
         """Write all of a text; lines end with `\\n`."""
-        data = text.replace("\n", "\r\n").encode("utf-8", "replace")
+        data = text.encode("utf-8", "replace")
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
@@ -144,7 +144,7 @@ def _quiet(descriptor: int) -> list[Any]:
         before = termios.tcgetattr(descriptor)
         mode = termios.tcgetattr(descriptor)
         mode[0] &= ~(termios.IXON | termios.ICRNL | termios.INLCR | termios.IGNCR)
-        mode[1] |= termios.OPOST
+        mode[1] |= termios.OPOST | termios.ONLCR
         mode[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN)
         termios.tcsetattr(descriptor, termios.TCSANOW, mode)
     except termios.error as failure:

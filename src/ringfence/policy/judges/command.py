@@ -70,12 +70,22 @@ class CommandJudge:
     def _denied_paths(self, invocation: Invocation, cwd: str) -> Iterator[Reason]:
         if invocation.program in _PRINTS:
             return
-        for word in invocation.words[1:]:
-            path = _absolute(word.text, cwd)
-            if path is not None and "\n" not in path:
-                found = self._files.denied_by_rule(path)
-                if found is not None:
-                    yield found
+        for text in {text for word in invocation.words[1:] for text in _named(word.text)}:
+            path = _absolute(text, cwd)
+            found = None if path is None or "\n" in path else self._files.denied_by_rule(path)
+            if found is not None:
+                yield found
+
+
+def _named(text: str | None) -> Iterator[str]:
+    """The texts in an argument that may be a path: itself, the value of `--option=x` or `if=x`, and `@x`."""
+    if text is None:
+        return
+    yield text
+    for mark in "=@":
+        _, found, value = text.partition(mark)
+        if found and value:
+            yield value.removeprefix("@")
 
 
 def _absolute(text: str | None, cwd: str | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
 
 from ringfence.model.action import ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
@@ -16,6 +15,7 @@ from ringfence.policy.paths import BINDING
 from ringfence.policy.schema import escaped
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
 class ConnectJudge:
@@ -52,10 +52,11 @@ class ConnectJudge:
                 case None if rule.verdict is Verdict.ALLOW:
                     unseen.append(self._unseen(rule))
                 case None:
-                    speaking.append((rule, _spoken(rule)))
+                    # SECURITY: what a rule denies may be in here; not seeing it must not be the way around it.
+                    speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
-        if not reasons:
-            return (self._default(host), *unseen)
+        if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
+            return (*reasons, self._default(host), *unseen)
         return (*reasons, *self._floor(host, speaking))
 
     def _applies(self, rule: HostRule, action: ConnectAction) -> bool | None:
@@ -72,20 +73,19 @@ class ConnectJudge:
         # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
         # that a rule allows, and always one that a rule denies.
         plain = path.partition("?")[0]
-        decoded = unquote(plain)
-        if _AMBIGUOUS.search(decoded) or unquote(decoded) != decoded or not plain.startswith("/"):
+        decoded = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
+        if _AMBIGUOUS.search(decoded) or _ESCAPE.search(decoded) or not decoded.isascii() or not plain.startswith("/"):
             return None if rule.verdict is not Verdict.ALLOW else False
         names = components(decoded)
         return any(self._globs[text].matches(names) for text in rule.paths)
 
     def _default(self, host: Host) -> Reason:
         network = self._network
-        text = f"no rule names host `{host}`"
+        text = f"no rule opens host `{host}`"
         return reason("network.default", network.default_origin, network.default, text)
 
     def _unseen(self, rule: HostRule) -> Reason:
-        limits = " and ".join(part for part in (", ".join(rule.methods), " ".join(rule.paths)) if part)
-        text = f"rule `{rule.id}` only allows {escaped(limits)}, which cannot be seen in this connection"
+        text = f"rule `{rule.id}` only allows {_limits(rule)}, which cannot be seen in this connection"
         return reason(rule.id, rule.origin, self._network.default, text)
 
     def _floor(self, host: Host, speaking: list[tuple[HostRule, Reason]]) -> tuple[Reason, ...]:
@@ -98,3 +98,13 @@ class ConnectJudge:
 
 def _spoken(rule: HostRule) -> Reason:
     return reason(rule.id, rule.origin, rule.verdict, rule.reason or f"a rule names {', '.join(rule.hosts[:5])}")
+
+
+def _hidden(rule: HostRule) -> Reason:
+    why = f": {rule.reason}" if rule.reason else ""
+    text = f"it may be {_limits(rule)}, which cannot be seen in this connection{why}"
+    return reason(rule.id, rule.origin, rule.verdict, text)
+
+
+def _limits(rule: HostRule) -> str:
+    return escaped(" and ".join(part for part in (", ".join(rule.methods), " ".join(rule.paths)) if part))

@@ -53,15 +53,16 @@ def _parser() -> Parser:
 
 def parse(text: str, *, home: str | None) -> Script:
     """Every command in a shell string."""
+    source = text.encode("utf-8", "replace")
+    if len(source) > MAX_BYTES:
+        issue = Issue(kind=Unclear.SIZE, text=f"it has {len(source):,} bytes; the limit is {MAX_BYTES:,}")
+        return Script(issues=(issue,))
+    root = _parser().parse(source).root_node
+    reader = _Reader(source, home=None if re.search(r"\bHOME\b=", text) else home)
     control = _CONTROL.search(text)
     if control is not None:
         code = f"U+{ord(control.group()):04X}"
-        return _opaque(Unclear.CONTROL, f"it holds the invisible or control character {code}")
-    source = text.encode("utf-8")
-    if len(source) > MAX_BYTES:
-        return _opaque(Unclear.SIZE, f"it has {len(source):,} bytes; the limit is {MAX_BYTES:,}")
-    root = _parser().parse(source).root_node
-    reader = _Reader(source, home=None if re.search(r"\bHOME\b=", text) else home)
+        reader.issue(Unclear.CONTROL, f"it holds the invisible or control character {code}")
     if root.has_error:
         reader.issue(Unclear.SYNTAX, "it could not be parsed completely")
     try:
@@ -73,10 +74,6 @@ def parse(text: str, *, home: str | None) -> Script:
         redirects=tuple(reader.redirects),
         issues=tuple(dict.fromkeys(reader.issues)),
     )
-
-
-def _opaque(kind: Unclear, text: str) -> Script:
-    return Script(issues=(Issue(kind=kind, text=text),))
 
 
 class _TooMuch(Exception):

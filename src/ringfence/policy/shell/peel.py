@@ -167,6 +167,8 @@ class _Peeling:
             self._strings(program, rest[:1])
         elif not rest or rest[0].text in _QUIET_STDIN or _reads_stdin(arguments):
             self._standard_input(program)
+        elif rest[0].splits and not rest[0].process:
+            self.issue(Unclear.EVAL, f"what `{program}` runs is only known when it runs: `{rest[0].raw}`")
         elif rest[0].process or (rest[0].text is None and rest[0].raw.startswith("$(")):
             self.issue(Unclear.REMOTE_CODE, f"`{program}` runs what another command puts out: `{rest[0].raw}`")
 

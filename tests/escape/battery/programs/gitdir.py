@@ -27,6 +27,8 @@ elif how == "commondir":
     write(os.path.join(git, "commondir"), "../other\n")
 elif how == "config.worktree":
     write(os.path.join(git, "config.worktree"), evil)
+elif how == "nested":
+    write(os.path.join(workspace, "library", ".git", "config"), evil)
 elif how == "pointer":
     write(os.path.join(workspace, "other", "HEAD"), "ref: refs/heads/main\n")
     os.makedirs(os.path.join(workspace, "other", "objects"))

@@ -1,0 +1,51 @@
+"""The life of a request: the table, its diagram, and what it does not allow."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from ringfence.approvals.transitions import TABLE, TERMINAL, Illegal, State, Trigger, at, mermaid, step
+
+DOCS = Path(__file__).parents[2] / "docs" / "approvals.md"
+
+
+def test_the_documentation_holds_the_diagram_of_the_table() -> None:
+    assert f"```mermaid\n{mermaid()}\n```" in DOCS.read_text()
+
+
+def test_the_documentation_says_what_each_state_means() -> None:
+    text = DOCS.read_text()
+
+    assert [state for state in State if f"| `{state}` |" not in text] == []
+
+
+def test_no_row_contradicts_another() -> None:
+    assert len({(row.before, row.trigger) for row in TABLE}) == len(TABLE)
+
+
+@pytest.mark.parametrize(("state", "trigger"), list(product(State, Trigger)))
+def test_what_the_table_does_not_hold_is_an_error_value(state: State, trigger: Trigger) -> None:
+    listed = {(row.before, row.trigger): row.after for row in TABLE}
+
+    assert step(state, trigger) == listed.get((state, trigger), Illegal(state=state, trigger=trigger))
+
+
+def test_only_an_approval_leads_to_an_execution() -> None:
+    assert [row.before for row in TABLE if row.after is State.CONSUMED] == [State.APPROVED]
+    assert [row.trigger for row in TABLE if row.after is State.APPROVED] == [Trigger.APPROVE]
+
+
+def test_nothing_leaves_a_final_state() -> None:
+    assert frozenset(State) - {State.PENDING, State.APPROVED} == TERMINAL
+
+
+@pytest.mark.parametrize(
+    ("state", "late"),
+    [(State.PENDING, State.EXPIRED), (State.APPROVED, State.LAPSED), *((state, state) for state in sorted(TERMINAL))],
+)
+def test_a_deadline_counts_from_its_moment_on(state: State, late: State) -> None:
+    assert at(state, expires_ns=10, now_ns=9) is state
+    assert at(state, expires_ns=10, now_ns=10) is late

@@ -1,0 +1,176 @@
+"""`ringfence approvals`: answering from another terminal."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from tests.approvals.made import command, counting, decision, vote
+
+from ringfence.approvals.desk import Desk
+from ringfence.approvals.objects import Request, Scope
+from ringfence.approvals.prompt import prompt
+from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.transitions import State
+from ringfence.cli.entry import main
+from ringfence.telemetry.presence import Presence
+from ringfence.telemetry.reader import LedgerReader, Wanted
+
+PUSH = decision(command("git", "push"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Desk:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    recording = Presence(str(tmp_path / "ringfence" / "recording"), "session-1")
+    request.addfinalizer(recording.end)
+    return Desk(SqliteStore(str(tmp_path / "ringfence" / "approvals.db")), time.time_ns, counting())
+
+
+@pytest.fixture
+def request_(desk: Desk) -> Request:
+    return desk.open(PUSH, session="session-1", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600)[0]
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["approvals", *words])
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def test_nothing_open_says_so(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys) == (0, "", "no request is open\n")
+    assert shown(capsys, "list", "--json") == (0, "", "")
+    assert shown(capsys, "grants") == (0, "", "no grant holds\n")
+
+
+def test_open_requests_are_listed(desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = shown(capsys, "list", "--json")
+
+    plain = json.loads(out)
+    assert code == 0
+    assert (plain["schema"], plain["id"], plain["state"]) == (1, request_.id, "pending")
+    assert plain["action"]["argv"] == ["git", "push"]
+    text = shown(capsys)[1]
+    assert request_.id in text
+    assert "git push" in text
+
+
+def test_showing_a_request_shows_what_the_person_would_see(
+    desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = shown(capsys, "show", request_.id)
+
+    assert code == 0
+    assert "\n".join(request_.prompt) in out
+
+
+def test_approving_makes_a_grant_as_it_was_asked_for(
+    desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = shown(capsys, "approve", request_.id, "--scope", "repo", "--for", "8h", "--reason", "release day")
+
+    (grant,) = desk.grants()
+    (cast,) = desk.votes(request_.id)
+    assert code == 0
+    assert "  command  git push" in out
+    assert out.endswith(f"{request_.id} is approved (repo)\n")
+    assert (grant.scope, grant.expires_ns - grant.created_ns) == (Scope.REPO, 8 * 3600 * 10**9)
+    assert (cast.approve, cast.reason, cast.seen) == (True, "release day", request_.shown)
+    assert cast.approver.startswith("person:")
+
+
+def test_approving_is_for_once_unless_it_says_more(
+    desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = json.loads(shown(capsys, "approve", request_.id, "--json")[1])
+
+    (grant,) = desk.grants()
+    assert (plain["id"], plain["state"], plain["grant"]) == (request_.id, "approved", grant.id)
+    assert (grant.scope, grant.max_uses) == (Scope.ONCE, 1)
+
+
+def test_denying_makes_none(desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, _ = shown(capsys, "deny", request_.id, "--reason", "not today")
+
+    now = desk.request(request_.id)
+    assert now is not None
+    assert (code, now.state, desk.grants()) == (0, State.DENIED, ())
+
+
+def test_an_answer_that_comes_late_says_that_it_does_not_count(
+    desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.cast(vote(request_, approve=False))
+
+    code, out, _ = shown(capsys, "approve", request_.id)
+
+    assert code == 1
+    assert out.endswith("was not answered: a request that is denied cannot take `approve`\n")
+    assert desk.grants() == ()
+
+
+def test_a_question_of_a_session_that_is_gone_cannot_be_answered(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = desk.open(PUSH, session="killed", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600)[0]
+
+    code, out, _ = shown(capsys, "approve", gone.id, "--scope", "repo")
+
+    assert code == 1
+    assert "a request that is cancelled cannot take `approve`" in out
+    assert desk.grants() == ()
+    assert shown(capsys, "list") == (0, "", "no request is open\n")
+
+
+def test_a_grant_for_a_session_ends_with_it(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = desk.open(PUSH, session="killed", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600)[0]
+    desk.cast(vote(gone, scope=Scope.SESSION))
+
+    assert shown(capsys, "grants")[2] == "no grant holds\n"
+    assert json.loads(shown(capsys, "grants", "--all", "--json")[1])["state"] == "ended"
+
+
+def test_revoking_ends_a_grant_and_is_on_record(
+    desk: Desk, request_: Request, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cast = desk.cast(vote(request_, scope=Scope.SESSION))
+    assert cast is not None
+    assert cast.grant is not None
+
+    code, out, _ = shown(capsys, "revoke", cast.grant.id)
+    again = shown(capsys, "revoke", cast.grant.id)
+
+    reader = LedgerReader(str(tmp_path / "ringfence" / "ledger.db"))
+    events = [found.event for found in reader.events(Wanted(session="session-1"))]
+    reader.close()
+    assert (code, out) == (0, f"{cast.grant.id} is revoked\n")
+    assert (again[0], events) == (1, ["grant"])
+    assert desk.use_remembered(PUSH, session="session-1", workspace="/w") is None
+    listed = json.loads(shown(capsys, "grants", "--all", "--json")[1])
+    assert (listed["id"], listed["state"]) == (cast.grant.id, "revoked")
+
+
+@pytest.mark.parametrize(
+    "words", [["show", "x"], ["approve", "x"], ["deny", "x"], ["revoke", "x"], ["approve", "id-001", "--for", "soon"]]
+)
+def test_what_does_not_exist_is_wrong_usage(
+    desk: Desk, request_: Request, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code, out, err = shown(capsys, *words)
+
+    assert (code, out) == (64, "")
+    assert "what to do" in err
+
+
+def test_the_store_is_made_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    shown(capsys)
+
+    assert stat.S_IMODE((tmp_path / "ringfence" / "approvals.db").stat().st_mode) == 0o600

@@ -1,0 +1,210 @@
+"""`ringfence policy` and `ringfence trust`, as one types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = "import sys; from ringfence.cli.entry import main; sys.exit(main())"
+
+
+class Shell:
+    """Runs `ringfence` in a project, in a home of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.project = folder / "home", folder / "project"
+        for one in (self.home, self.project):
+            one.mkdir()
+
+    def __call__(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        environ = {"HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", PROGRAM, *words]
+        return subprocess.run(command, cwd=self.project, env=environ, input=stdin, capture_output=True, check=False)
+
+    def json(self, *words: str) -> dict[str, object]:
+        done = self("policy", "explain", "--json", *words)
+        assert (done.returncode, done.stderr) == (0, b"")
+        answer: dict[str, object] = json.loads(done.stdout)
+        return answer
+
+
+@pytest.fixture
+def ringfence(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_explain_shows_verdict_rule_place_reason_and_next_step(ringfence: Shell) -> None:
+    done = ringfence("policy", "explain", "--", "git", "push")
+
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 0
+    assert lines[0] == "needs an answer: git push"
+    assert "git-publish (preset:workspace, workspace.toml:" in lines[1]
+    assert "publishes commits outside this machine" in lines[1]
+    assert lines[2].startswith("  next    ")
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict", "kind"),
+    [
+        (("--", "git", "push"), "ask", "command"),
+        (("--", "ls", "--json"), "allow", "command"),
+        (("--shell", "sudo ls"), "deny", "command"),
+        (("--read", "~/.ssh/id_rsa"), "deny", "file"),
+        (("--write", "src/x"), "allow", "file"),
+        (("--connect", "x.test:22"), "ask", "connect"),
+        (("--connect", "x.test", "--method", "get", "--path", "/a"), "ask", "connect"),
+        (("--mcp", "server", "tool", '{"b": 1, "a": 2}'), "allow", "mcp"),
+    ],
+)
+def test_each_kind_of_question_has_an_answer_in_json(
+    ringfence: Shell, words: tuple[str, ...], verdict: str, kind: str
+) -> None:
+    answer = ringfence.json(*words)
+
+    action = answer["action"]
+    assert isinstance(action, dict)
+    assert (answer["schema"], answer["verdict"], answer["placement"], action["kind"]) == (1, verdict, "inside", kind)
+    assert str(action["digest"]).startswith("sha256:")
+    assert answer["reasons"]
+
+
+def test_a_stream_answers_each_line_and_never_stops_for_a_bad_one(ringfence: Shell) -> None:
+    lines = [
+        b'{"shell": "git push", "cwd": "/w"}',
+        b"not json",
+        b"[]",
+        b'{"argv": []}',
+        b'{"connect": "a b"}',
+        b'{"shell": 3}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"shell": "' + b"x" * 1_100_000 + b'"}',
+        b'{"connect": "x.test:443", "method": "GET"}',
+        b'{"read": "/usr/bin/env"}',
+        b'{"shell": "echo \\ud800"}',
+        b'{"argv": ["ls"]}',
+    ]
+
+    done = ringfence("policy", "explain", "--stdin", stdin=b"\n".join(lines))
+
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["verdict"] for answer in answers] == ["ask", *["deny"] * 8, "ask", "allow", "deny", "allow"]
+    assert [index for index, answer in enumerate(answers) if "error" in answer] == [1, 2, 3, 4, 5, 6, 7, 8, 11]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explain",),
+        ("explain", "--shell", "ls", "--", "ls"),
+        ("explain", "--method", "GET", "--", "ls"),
+        ("explain", "--mcp", "server"),
+        ("explain", "--mcp", "server", "tool", "{"),
+        ("explain", "--connect", "a b"),
+        ("explain", "--no-such", "x"),
+        ("nothing",),
+        ("show", "--policy", "nothing"),
+        ("show", "--workspace", "/nonexistent"),
+    ],
+)
+def test_wrong_usage_is_64_with_a_remedy(ringfence: Shell, words: tuple[str, ...]) -> None:
+    done = ringfence("policy", *words)
+
+    assert (done.returncode, done.stdout) == (64, b"")
+    assert done.stderr
+
+
+def test_check_lists_every_fault_of_every_file_and_leaves_with_78(ringfence: Shell) -> None:
+    (ringfence.project / "a.toml").write_text("[network]\ndefalt = 'ask'\n")
+    (ringfence.project / "b.toml").write_text("x = \n")
+
+    done = ringfence("policy", "check", "a.toml", "b.toml", "c.toml")
+
+    assert done.returncode == 78
+    assert done.stderr.decode().splitlines() == [
+        "a.toml:2:1: unknown key `defalt`; did you mean `default`?",
+        "b.toml:1:5: not valid TOML: invalid value",
+        "c.toml:1:1: there is no such file",
+        "ringfence: nothing ran: the policy is invalid (3 faults)",
+        "  what to do: correct the file and check it with `ringfence policy check`",
+    ]
+
+
+def test_check_without_files_checks_what_applies_here(ringfence: Shell) -> None:
+    assert ringfence("policy", "check").returncode == 0
+
+    (ringfence.project / "ringfence.toml").write_text("x = 1\n")
+    assert ringfence("policy", "check").returncode == 78
+    assert ringfence("policy", "explain", "--", "ls").returncode == 78
+
+
+def test_show_says_who_wrote_each_value_and_what_does_not_apply(ringfence: Shell) -> None:
+    (ringfence.project / "ringfence.toml").write_text("[filesystem]\nread = ['~/x']\ndeny = ['private']\n")
+
+    text = ringfence("policy", "show", "--origin").stdout.decode()
+
+    assert f"  deny   private  (project, {ringfence.project}/ringfence.toml:3)" in text
+    assert "  deny   ~/.ssh  (preset:workspace, workspace.toml:" in text
+    assert "`read` of `~/x` does not apply: an untrusted project only tightens" in text
+    shown = json.loads(ringfence("policy", "show", "--json").stdout)
+    assert (shown["schema"], shown["preset"]) == (1, "workspace")
+
+
+def test_trust_holds_until_the_content_changes_or_it_is_revoked(ringfence: Shell) -> None:
+    path = ringfence.project / "ringfence.toml"
+    path.write_text("[filesystem]\nread = ['/srv/x']\n")
+
+    def verdict() -> object:
+        return ringfence.json("--read", "/srv/x")["verdict"]
+
+    assert verdict() == "deny"
+    assert ringfence("trust").returncode == 0
+    assert verdict() == "allow"
+    path.write_text("[filesystem]\nread = ['/srv/x', '/srv/y']\n")
+    assert verdict() == "deny"
+    assert ringfence("trust", ".").returncode == 0
+    assert verdict() == "allow"
+    assert ringfence("trust", "--revoke").returncode == 0
+    assert verdict() == "deny"
+
+
+def test_an_invalid_or_missing_project_policy_is_not_trusted(ringfence: Shell) -> None:
+    assert ringfence("trust").returncode == 64
+
+    (ringfence.project / "ringfence.toml").write_text("x = 1")
+    assert ringfence("trust").returncode == 78
+
+
+def test_test_runs_the_entries_and_fails_where_a_verdict_differs(ringfence: Shell) -> None:
+    path = ringfence.project / "ringfence.toml"
+    path.write_text(
+        "[[commands.rule]]\nid = 'mine'\nprefix = ['x']\nverdict = 'deny'\n"
+        "[[test]]\nshell = 'git push'\nexpect = 'ask'\n"
+        "[[test]]\nargv = ['ls', '-l']\nexpect = 'allow'\n"
+        "[[test]]\nconnect = 'x.test:443'\nmethod = 'GET'\npath = '/a'\nexpect = 'ask'\n"
+    )
+
+    done = ringfence("policy", "test")
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith("3 of 3 tests passed; ")
+    assert "rule `mine` has no test" in done.stdout.decode()
+
+    path.write_text("[[test]]\nread = '/w/x'\nexpect = 'allow'\n")
+    failed = ringfence("policy", "test", "--json")
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout)["verdict"] == "deny"
+
+
+def test_invisible_characters_are_shown_escaped(ringfence: Shell) -> None:
+    text = ringfence("policy", "explain", "--shell", "ls \x1b]0;x\x07 \u202e").stdout.decode()
+
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\\u202e" in text

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.sandbox.boxes import Box, Place, policy
+
+from ringfence.model.situations import UsageInvalid
+from ringfence.policy.effective import Access
+from ringfence.sandbox import protection
+from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.plan import Bind, HostFacts, build_plan, covers
+
+FACTS = HostFacts(home="/home/u", uid=1000, gid=1000, user="u", hostname="h", path="/usr/bin")
+READ, WRITE, DENY = Access.READ, Access.WRITE, Access.DENY
+
+
+def planned(*rules: tuple[str, Access], binds: tuple[Bind, ...] = (), **more: object):  # type: ignore[no-untyped-def]
+    return build_plan(policy(rules), facts=FACTS, workspace="/home/u/w", binds=binds, **more)
+
+
+def test_tokens_and_grants_become_binds() -> None:
+    plan = planned(
+        (":workspace", WRITE),
+        ("~/.gitconfig", READ),
+        ("~/.cache/pip", WRITE),
+        (":tmp", WRITE),
+        extra_read=["/data"],
+        extra_write=["~/out"],
+    )
+
+    shown = {(bind.source, bind.writable) for bind in plan.binds}
+    assert shown == {
+        ("/home/u/.gitconfig", False),
+        ("/home/u/.cache/pip", True),
+        ("/data", False),
+        ("/home/u/out", True),
+    }
+    assert plan.workspace_writable
+
+
+def test_without_a_rule_nothing_is_writable_or_bound() -> None:
+    plan = planned()
+
+    assert plan.binds == ()
+    assert not plan.workspace_writable
+
+
+def test_deny_wins_on_the_same_path_whatever_the_order() -> None:
+    rules = (("~/x", WRITE), ("~/x", DENY), ("~/x", READ))
+
+    for order in (rules, rules[::-1]):
+        assert planned(*order).binds == ()
+
+
+def test_a_deny_rule_takes_an_agents_own_bind_away() -> None:
+    bind = Bind(source="/home/u/.secret/agent", target="/home/u/.secret/agent", writable=True)
+
+    assert planned(("~/.secret", DENY), binds=(bind,)).binds == ()
+    assert planned(binds=(bind,)).binds == (bind,)
+
+
+def test_a_deeper_rule_of_the_policy_wins_over_a_shallower_deny() -> None:
+    plan = planned(("~/.config", DENY), ("~/.config/git", READ))
+
+    assert [bind.source for bind in plan.binds] == ["/home/u/.config/git"]
+    assert plan.denied == ("/home/u/.config",)
+
+
+def test_globs_deny_and_have_no_effect_otherwise() -> None:
+    plan = planned(("**/*.pem", DENY), ("~/k/*.key", DENY), ("~/*.toml", READ), ("**/public.pem", READ))
+
+    assert plan.denied_globs == ("**/*.pem", "/home/u/k/*.key")
+    assert plan.binds == ()
+    assert len(plan.notices) == 1 and "~/*.toml" in plan.notices[0]
+
+
+def test_too_many_host_ports_are_refused() -> None:
+    with pytest.raises(UsageInvalid, match="host ports"):
+        planned(host_ports=range(1, 200))
+
+
+def test_staged_workspaces_are_refused_for_now() -> None:
+    with pytest.raises(UsageInvalid, match="not available yet"):
+        planned(workspace_mode="staged")
+
+
+@settings(database=None)
+@given(st.lists(st.sampled_from(["a", "b", "..", ".", "c"]), max_size=6))
+def test_a_pattern_never_leads_out_of_what_it_says(parts: list[str]) -> None:
+    plan = planned(("/data/" + "/".join(parts), READ))
+
+    for bind in plan.binds:
+        assert ".." not in bind.source.split("/")
+        assert bind.source.startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("folder", "path", "expected"),
+    [("/a", "/a", True), ("/a", "/a/b", True), ("/a", "/ab", False), ("/", "/x", True), ("/a/b", "/a", False)],
+)
+def test_covering_goes_by_whole_names(folder: str, path: str, expected: bool) -> None:
+    assert covers(folder, path) is expected
+
+
+def test_patterns_find_files_and_do_not_follow_links(place: Place, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.pem").touch()
+    for name in (".env", "a/.env", "a/b/k.pem", "a/notenv", ".git/objects/o.pem", "c/.env/deep"):
+        (place.workspace / name).parent.mkdir(parents=True, exist_ok=True)
+        (place.workspace / name).touch()
+    (place.workspace / "link").symlink_to(outside)
+
+    found, notices = protection.matches(str(place.workspace), ("**/.env", "**/*.pem"))
+
+    assert sorted(found) == [".env", "a/.env", "a/b/k.pem", "c/.env"]
+    assert notices == ()
+
+
+async def test_an_exception_from_a_deny_pattern_stays_readable(place: Place) -> None:
+    for name in (".env", ".env.example", "sub/.env.local"):
+        (place.workspace / name).parent.mkdir(exist_ok=True)
+        (place.workspace / name).write_text(name)
+    rules = [(":workspace", WRITE), ("**/.env", DENY), ("**/.env.*", DENY), ("**/.env.example", WRITE)]
+
+    sandbox = await Sandbox.start(place.plan(rules))
+    try:
+        shown = await Box(sandbox, place).shell("cat .env .env.example sub/.env.local; echo more >> .env.example")
+    finally:
+        await sandbox.close()
+
+    assert shown.out == ".env.example"
+    assert shown.err.count("Permission denied") == 2
+    assert (place.workspace / ".env.example").read_text() == ".env.examplemore\n"
+
+
+async def test_a_policy_that_shows_everything_still_hides_what_it_denies(place: Place) -> None:
+    rules = [("/", READ), (":workspace", WRITE), (":home", WRITE), ("~/.ssh", DENY), ("~/.aws/credentials", DENY)]
+
+    sandbox = await Sandbox.start(place.plan(rules))
+    try:
+        shown = await Box(sandbox, place).shell(
+            "ls -d /var/lib; touch /var/lib/x; echo made > ~/made; cat ~/.ssh/* ~/.aws/credentials; cat /etc/shadow"
+        )
+    finally:
+        await sandbox.close()
+
+    assert shown.out == "/var/lib\n"
+    assert "Read-only file system" in shown.err
+    assert "SECRET" not in shown.out and "KEY" not in shown.out
+    assert (place.home / "made").read_text() == "made\n"
+
+
+def test_a_scan_that_was_cut_short_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protection, "SCAN_LIMIT", 3)
+    for number in range(6):
+        (place.workspace / f"f{number}").touch()
+
+    _, notices = protection.matches(str(place.workspace), ("**/.env",))
+
+    assert len(notices) == 1 and "first 3 names" in notices[0]

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+from tests.sandbox.boxes import Box
+
+from ringfence.sandbox import seccomp
+
+ALLOW, KILL = seccomp.ALLOW, seccomp.KILL
+MACHINES = sorted(seccomp.NUMBERS)
+
+
+def answer(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+    """What the filter answers to a call: a small interpreter of classic BPF, in the kernel's order of bytes."""
+    words = {0: number, 4: seccomp.ARCHITECTURES[machine] if architecture is None else architecture}
+    for index, value in enumerate((*arguments, 0, 0, 0, 0, 0, 0)[:6]):
+        words[16 + 8 * index], words[20 + 8 * index] = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
+    accumulator, position, steps = 0, 0, 0
+    code = seccomp.program(machine)
+    while True:
+        steps += 1
+        assert steps <= len(code), "the program does not end"
+        operation, when_true, when_false, operand = code[position]
+        position += 1
+        match operation:
+            case 0x20:
+                accumulator = words[operand]
+            case 0x54:
+                accumulator &= operand
+            case 0x06:
+                return operand
+            case 0x15:
+                position += when_true if accumulator == operand else when_false
+            case 0x25:
+                position += when_true if accumulator > operand else when_false
+            case 0x35:
+                position += when_true if accumulator >= operand else when_false
+            case 0x45:
+                position += when_true if accumulator & operand else when_false
+            case _:
+                raise AssertionError(f"unknown instruction {operation:#x}")
+
+
+def call(machine: str, name: str, *arguments: int) -> int:
+    return answer(machine, seccomp.NUMBERS[machine][name], *arguments)
+
+
+def refusal(number: int) -> int:
+    return seccomp.ERRNO | number
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_denied_call_is_refused_and_the_rest_is_not(machine: str) -> None:
+    numbers = seccomp.NUMBERS[machine]
+    denied = {numbers[name]: refusal(error) for error, names in seccomp.DENIED for name in names if name in numbers}
+    checked = {numbers[name] for name in ("socket", "socketpair", "clone", "unshare", "ioctl", "personality")}
+
+    answers = {number: answer(machine, number) for number in range(470) if number not in checked}
+
+    assert answers == {number: denied.get(number, ALLOW) for number in answers}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_calls_of_the_future_do_not_exist(machine: str) -> None:
+    assert {answer(machine, number) for number in range(470, 600)} == {refusal(errno.ENOSYS)}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_another_architecture_is_killed(machine: str) -> None:
+    assert answer(machine, 20, architecture=0x40000003) == KILL
+
+
+def test_the_x32_twins_are_killed() -> None:
+    assert {answer("x86_64", number | 0x40000000) for number in (0, 1, 41, 165, 520)} == {KILL}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_only_ordinary_sockets_can_be_made(machine: str) -> None:
+    flags = 0o2004000
+    allowed = [(1, 1, 0), (1, 2, 0), (1, 5, 0), (2, 1, 0), (2, 1, 6), (2, 2, 17), (10, 1, 6), (10, 2, 0), (16, 3, 0)]
+    refused = {
+        (2, 3, 6): errno.EPERM,
+        (2, 3, 255): errno.EPROTONOSUPPORT,
+        (2, 2, 1): errno.EPERM,
+        (10, 2, 58): errno.EPERM,
+        (2, 1, 262): errno.EPROTONOSUPPORT,
+        (10, 1, 132): errno.EPROTONOSUPPORT,
+        (16, 3, 6): errno.EPROTONOSUPPORT,
+        (16, 3, 12): errno.EPROTONOSUPPORT,
+        (17, 3, 0): errno.EAFNOSUPPORT,
+        (38, 5, 0): errno.EAFNOSUPPORT,
+        (40, 1, 0): errno.EAFNOSUPPORT,
+        (33, 2, 0): errno.EAFNOSUPPORT,
+        (44, 3, 0): errno.EAFNOSUPPORT,
+    }
+
+    for family, kind, protocol in allowed:
+        assert call(machine, "socket", family, kind | flags, protocol) == ALLOW, (family, kind, protocol)
+    for (family, kind, protocol), number in refused.items():
+        answered = call(machine, "socket", family, kind | flags, protocol)
+        assert answered == refusal(number), (family, kind, protocol)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_upper_bits_do_not_hide_an_argument(machine: str) -> None:
+    high = 1 << 32
+
+    assert call(machine, "socket", high | 38, 5, 0) == refusal(errno.EAFNOSUPPORT)
+    assert call(machine, "clone", high | 0x10000000) == refusal(errno.EPERM)
+    assert call(machine, "ioctl", 0, high | 0x5412) == refusal(errno.EPERM)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_namespace_can_be_made(machine: str) -> None:
+    kinds = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
+    for kind in kinds:
+        assert call(machine, "clone", kind | 17) == refusal(errno.EPERM)
+        assert call(machine, "unshare", kind | 0x400) == refusal(errno.EPERM)
+
+    assert call(machine, "unshare", 0x80) == refusal(errno.EPERM)
+    assert call(machine, "clone", 0x1200011) == ALLOW
+    assert call(machine, "clone", 0x3D0F00) == ALLOW
+    assert call(machine, "unshare", 0x600) == ALLOW
+
+
+async def test_the_kernel_answers_as_the_program_says(box: Box) -> None:
+    script = (
+        "import ctypes, os\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "def call(*a): return 0 if libc.syscall(*map(ctypes.c_long, a)) >= 0 else ctypes.get_errno()\n"
+        "aarch = os.uname().machine == 'aarch64'\n"
+        "socket, keyctl, bpf, ptrace = (198, 219, 280, 117) if aarch else (41, 250, 321, 101)\n"
+        "print(call(socket, 2, 1, 0), call(socket, 2, 1, 262), call(socket, 38, 5, 0), call(socket, 16, 3, 12))\n"
+        "print(call(keyctl, 0, -3, 0), call(bpf, 0, 0, 0), call(ptrace, 0, 0, 0, 0))\n"
+        "print(call(425, 1, 0), call(435, 0, 0))\n"
+        "print(libc.unshare(0x10000000), call(600))\n"
+    )
+
+    shown = await box.run("/usr/bin/python3", "-I", "-c", script)
+
+    assert shown.out.split() == ["0", "93", "97", "93", "1", "1", "1", "38", "38", "-1", "38"], shown.err
