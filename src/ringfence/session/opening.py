@@ -90,7 +90,8 @@ async def open_session(
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
-        stack.push_async_callback(ledger.close)
+        # A single command does not wait for the checkpoint; the writer signs it and cleans up in its own time.
+        stack.push_async_callback(ledger.close, sealed=whole_agent)
         agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
         policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
