@@ -85,7 +85,11 @@ class Gate:
         decision = self._judge(action)
         if decision.verdict is Verdict.ASK and self._open:
             asking = self._tasks.create_task(self._decide_later(decision, done, asked_by, call))
-            return lambda: None if asking.cancel() else None
+
+            def withdraw() -> None:
+                asking.cancel()
+
+            return withdraw
         if decision.verdict is Verdict.ASK:
             decision = denied(decision, by="nobody", why="the session is ending")
 
