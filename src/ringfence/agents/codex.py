@@ -30,7 +30,8 @@ from ringfence.model.situations import UsageInvalid
 
 COPIED = ("config.toml", "AGENTS.md", "AGENTS.override.md", "hooks.json", "installation_id", "version.json")
 READ_ONLY = ("prompts", "rules", "plugins", "themes")
-WRITABLE = ("auth.json", "sessions", "archived_sessions", "history.jsonl")
+TRANSCRIPTS = "sessions"
+WRITABLE = ("auth.json", "archived_sessions", "history.jsonl")
 """SECURITY: nothing in these is run or obeyed by a later Codex outside; `auth.json` is rewritten in place."""
 MANAGED = ("/etc/codex/managed_config.toml", "/etc/codex/config.toml")
 OPENAI_HOSTS = ("api.openai.com:443", "auth.openai.com:443", "chatgpt.com:443")
@@ -68,10 +69,11 @@ class Codex:
                 PlacedFile(path=REQUIREMENTS, content=managed.content),
                 *_copies(folder, disk),
             ),
+            folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             host_ports=model.host_ports,
             hooks=True,
-            notices=(*notices, *model.notices, *managed.notices),
+            notices=(*notices, *model.notices, *managed.notices, *_login(provider, folder, request, disk)),
         )
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:
@@ -119,6 +121,13 @@ def _model(provider: Provider) -> OwnEndpoint:
     return OwnEndpoint(destinations=OPENAI_HOSTS)
 
 
+def _login(provider: Provider, folder: str, request: AgentRequest, disk: Disk) -> tuple[str, ...]:
+    known = any(request.environ.get(name) for name in KEYS) or disk.exists(os.path.join(folder, "auth.json"))
+    if known or provider.id != "openai":
+        return ()
+    return ("codex has no login yet; log in once outside with `codex login`, because a login made inside is not kept",)
+
+
 def _uses_plugins(config: Table) -> bool:
     features = config.get("features")
     return bool(config.get("plugins")) or (isinstance(features, Mapping) and "plugins" in features)
@@ -158,7 +167,9 @@ def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
     skills = [f"skills/{name}" for name in disk.list_folder(os.path.join(folder, "skills")) if name != ".system"]
     rows = [(name, False) for name in (*READ_ONLY, *skills)] + [(name, True) for name in WRITABLE]
     places = [(os.path.join(folder, name), writable) for name, writable in rows]
-    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in places if disk.exists(path))
+    found = [(path, writable) for path, writable in places if disk.exists(path)]
+    found.append((os.path.join(folder, TRANSCRIPTS), True))
+    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in found)
 
 
 def _copies(folder: str, disk: Disk) -> tuple[PlacedFile, ...]:

@@ -93,6 +93,8 @@ async def open_session(
         stack.push_async_callback(ledger.close)
         agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
+        for folder in setup.folders:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
         require(options.min_tier or policy.min_tier)
         plan = build_plan(
