@@ -170,7 +170,7 @@ def test_logins_and_transcripts_are_bound_and_settings_are_copies() -> None:
     assert setup.binds == (
         Bind(source="/h/.codex/rules", target="/h/.codex/rules"),
         Bind(source="/h/.codex/skills/mine", target="/h/.codex/skills/mine"),
-        Bind(source="/h/.codex/auth.json", target="/h/.codex/auth.json", writable=True),
+        Bind(source="/h/.codex/auth.json", target="/h/.codex/auth.json"),
         Bind(source="/h/.codex/sessions", target="/h/.codex/sessions", writable=True),
     )
     copies = {file.path: file.mode for file in setup.files if file.path.startswith("/h/")}
@@ -193,8 +193,25 @@ def test_a_missing_login_is_said(files: dict[str, bytes | None], environ: dict[s
     assert any("codex login" in notice for notice in notices) == said
 
 
+@pytest.mark.parametrize(
+    ("login", "writable"),
+    [
+        (b'{"tokens": {"refresh_token": "r"}}', True),
+        (b'{"OPENAI_API_KEY": "k", "tokens": null}', False),
+        (b"[]", False),
+        (b"{", False),
+    ],
+)
+def test_a_login_is_writable_only_where_it_is_renewed(login: bytes, writable: bool) -> None:
+    binds = prepare(files={"/h/.codex/auth.json": login}).binds
+
+    assert Bind(source="/h/.codex/auth.json", target="/h/.codex/auth.json", writable=writable) in binds
+
+
 def test_another_settings_folder_is_followed() -> None:
-    setup = prepare(files={"/c/auth.json": b"{}", "/c/config.toml": CORP.encode()}, CODEX_HOME="/c")
+    tokens = b'{"tokens": {"refresh_token": "r"}}'
+
+    setup = prepare(files={"/c/auth.json": tokens, "/c/config.toml": CORP.encode()}, CODEX_HOME="/c")
 
     assert setup.binds == tuple(
         Bind(source=path, target=path, writable=True) for path in ("/c/auth.json", "/c/sessions")
