@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.egress.gatewaying import LOOPBACK, Names, Running, allow, allow_loopback, answer, deny, gateway_on
 from tests.egress.hellos import made_hello, server_name
 
@@ -18,6 +26,7 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ConnectionClosed
 
+DAY = datetime.timedelta(days=1)
 CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 CHOSEN, SUCCEEDED, NOT_ALLOWED = b"\x05\x00", b"\x05\x00\x00\x01" + bytes(6), b"\x05\x02\x00\x01" + bytes(6)
 
@@ -662,3 +671,64 @@ async def test_the_machines_own_resolver_finds_localhost(server: Server, dials) 
             client = await dials(gateway)
             client.says(connect("localhost", server.port))
             await client.hears(CONNECTED)
+
+
+async def test_a_record_that_cannot_be_made_of_an_end_harms_no_other_connection(server: Server, dials) -> None:
+    def broken(event: object) -> None:
+        raise RuntimeError("the ledger is gone")
+
+    async with gateway_on("proxy", allow_loopback, on_closed=broken, on_refused=broken) as gateway:
+        one, other, denied = await dials(gateway), await dials(gateway), await dials(gateway)
+        for side in (one, other):
+            side.says(connect("127.0.0.1", server.port))
+            await side.hears(CONNECTED)
+        first, second = await server.answers(), await server.answers()
+        one.leaves()
+        first.leaves()
+        denied.says(connect("10.0.0.1", 80))
+        assert (await denied.hears_all()).startswith(b"HTTP/1.1 403")
+        second.says(b"still here")
+        await other.hears(b"still here")
+
+
+def _certificate(folder: Path) -> ssl.SSLContext:
+    """A server's context with a fresh self-signed certificate for `a.test`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + DAY)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("a.test")]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    pem = folder / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+async def test_a_real_tls_session_passes_end_to_end(tmp_path: Path) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(300_000))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=_certificate(tmp_path))
+    port = server.sockets[0].getsockname()[1]
+    trust = ssl.create_default_context(cafile=str(tmp_path / "server.pem"))
+    body = os.urandom(300_000)
+
+    def client(proxy: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", proxy), 5) as sock:
+            sock.sendall(connect("a.test", port))
+            assert sock.recv(len(CONNECTED)) == CONNECTED
+            with trust.wrap_socket(sock, server_hostname="a.test") as secure:
+                secure.sendall(body)
+                got = b""
+                while len(got) < len(body):
+                    got += secure.recv(65_536)
+                return got
+
+    async with gateway_on("proxy", allow_loopback, resolver=Names({"a.test": ("127.0.0.1",)})) as gateway:
+        assert await asyncio.to_thread(client, gateway.port) == body
+    server.close()

@@ -86,6 +86,51 @@ async def test_hooks_in_a_folder_of_the_repositorys_choice_cannot_be_changed(rep
     assert (repository.workspace / "tools" / "x").exists()
 
 
+async def test_a_linked_working_tree_commits_and_its_repository_is_protected(repository: Place) -> None:
+    tree = repository.home / "src" / "tree"
+    repository.git("worktree", "add", "-q", str(tree))
+    repository.git("worktree", "add", "-q", str(repository.home / "src" / "other"))
+    place = Place(root=repository.root, home=repository.home, workspace=tree, state=repository.state)
+    before = {name: content for name, content in _everything(repository.workspace).items() if _is_settings(name)}
+    git = f"{repository.workspace}/.git"
+
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        done = await Box(sandbox, place).shell("echo b >> a && git commit -qam second && git status --porcelain")
+        attacks = (
+            f"for each in hooks/pre-commit config commondir worktrees/tree/commondir worktrees/other/commondir; do"
+            f" echo evil > {git}/$each; done; echo evil > .git; mv {git} {git}2;"
+            f"mv {git}/worktrees {git}/w; mv {git}/worktrees/tree {git}/worktrees/t; ls {repository.workspace}/a"
+        )
+        tried = await Box(sandbox, place).shell(attacks)
+    finally:
+        await sandbox.close()
+
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert "second" in place.git("log", "--oneline")
+    assert tried.err.count("Read-only file system") == 6
+    assert tried.err.count("busy") == 3
+    assert tried.err.count("No such file") == 1
+    after = {name: content for name, content in _everything(repository.workspace).items() if _is_settings(name)}
+    assert after == before
+
+
+async def test_a_git_file_that_names_somebody_elses_repository_opens_nothing(repository: Place) -> None:
+    tree = repository.home / "src" / "fake"
+    tree.mkdir()
+    (tree / ".git").write_text(f"gitdir: {repository.workspace}/.git\n")
+    place = Place(root=repository.root, home=repository.home, workspace=tree, state=repository.state)
+
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        tried = await Box(sandbox, place).shell(f"ls {repository.workspace}/.git")
+    finally:
+        await sandbox.close()
+
+    assert "No such file" in tried.err
+    assert any("leads to a repository elsewhere" in notice for notice in sandbox.notices)
+
+
 async def test_a_workspace_reached_through_a_link_is_there_under_both_names(place: Place) -> None:
     (place.root / "link").symlink_to(place.home / "src")
     linked = Place(root=place.root, home=place.home, workspace=place.root / "link" / "project", state=place.state)
@@ -207,6 +252,14 @@ def test_the_table_names_the_row_that_speaks_for_a_path() -> None:
 
 def test_every_row_of_the_table_has_a_reason() -> None:
     assert all(row.why and not row.pattern.startswith("/") for row in CONTROL_FILES)
+
+
+def _is_settings(name: str) -> bool:
+    parts = name.split("/")
+    return parts[:2] in ([".git", "hooks"], [".git", "config"], [".git", "commondir"]) or parts[-1] in (
+        "commondir",
+        "gitdir",
+    )
 
 
 def _everything(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -83,6 +83,19 @@ async def test_closing_waits_for_what_was_sent_and_seals(path: str) -> None:
     assert (report.entries, report.sealed, report.checkpoints, report.faults) == (50, 50, 1, ())
 
 
+async def test_a_long_session_is_sealed_while_it_goes_on(path: str) -> None:
+    ledger = await Ledger.start(path, session="s")
+    for _ in range(1100):
+        ledger.record_soon(notice())
+    await ledger.record(notice("last"))
+
+    reader = LedgerReader(path)
+    (checkpoint,) = reader.checkpoints()
+    reader.close()
+    await ledger.close()
+    assert 1000 <= checkpoint[0] <= 1100
+
+
 async def test_a_closed_ledger_takes_nothing_more(path: str) -> None:
     ledger = await Ledger.start(path, session="s")
     await ledger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
 from ringfence.model.ports import Clock
+
+logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.25
 
@@ -46,8 +49,8 @@ class Core:
         self.resolver = resolver
         self.clock = clock
         self.limits = limits
-        self.on_closed = on_closed
-        self.on_refused = on_refused
+        self._on_closed = on_closed
+        self._on_refused = on_refused
         self.open: set[Stage] = set()
         self._deadlines: dict[Stage, tuple[float, Callable[[], None]]] = {}
         self._sweeping = False
@@ -71,8 +74,26 @@ class Core:
 
     def refuse(self, decision: Decision) -> Refusal:
         """Put a denial of our own on record; what the client is to be told."""
-        self.on_refused(decision)
+        try:
+            self._on_refused(decision)
+        except Exception:
+            logger.exception("a denial could not be reported; the connection is refused all the same")
         return denied(decision)
+
+    def closed(self, event: ConnectionClosed) -> None:
+        """Put the end of a connection on record."""
+        try:
+            self._on_closed(event)
+        except Exception:
+            logger.exception("the end of a connection could not be reported")
+
+    def guarded(self, stage: Stage, step: Callable[[], None]) -> None:
+        """Do one step of a connection; a fault of ours closes that connection and nothing else."""
+        try:
+            step()
+        except Exception:
+            logger.exception("a connection is closed because of an error in the gateway")
+            stage.close("an error in the gateway")
 
     def relax(self, stage: Stage) -> None:
         """There is no deadline for this stage any more."""
@@ -94,7 +115,7 @@ class Core:
         now = self.clock.monotonic()
         for stage, (when, otherwise) in tuple(self._deadlines.items()):
             if when <= now and self._deadlines.pop(stage, None) is not None:
-                otherwise()
+                self.guarded(stage, otherwise)
         if self._deadlines and not self._sweeping:
             self._sweeping = True
             self.engine.loop.call_later(_SWEEP_SECONDS, self._sweep)

@@ -48,6 +48,7 @@ class Opening:
         "_core",
         "_edges",
         "_problem",
+        "_resolution_used",
         "_server",
         "_started",
         "_wanted",
@@ -62,6 +63,7 @@ class Opening:
         self._edges = edges
         self._action = _action(wanted)
         self._answered = False
+        self._resolution_used = False
         self._authorization: Authorization | None = None
         self._cancel: Cancel | None = None
         self._addresses: list[str] = []
@@ -103,9 +105,12 @@ class Opening:
         return None
 
     def _authorized(self, authorization: Authorization) -> None:
-        if self._answered or self not in self._core.open:
-            return
-        self._answered = True
+        """The answer came, from code that is not ours: nothing that goes wrong here may go back there."""
+        if not self._answered and self in self._core.open:
+            self._answered = True
+            self._core.guarded(self, lambda: self._go_on(authorization))
+
+    def _go_on(self, authorization: Authorization) -> None:
         if authorization.needs_request and self._wanted.head is None:
             self._leave()
             Reading(self._core, self._client, self._wanted, authorization.decision, Opening)
@@ -125,9 +130,13 @@ class Opening:
         return self._core.resolver(host.name, self._resolved)
 
     def _resolved(self, resolution: Resolution) -> None:
-        if self._addresses or self not in self._core.open:
-            return None
-        self._core.relax(self)
+        if not self._resolution_used and self in self._core.open:
+            self._resolution_used = True
+            self._core.relax(self)
+            self._core.guarded(self, lambda: self._check(resolution))
+
+    def _check(self, resolution: Resolution) -> None:
+        """Look at every address, and dial those that may be dialled."""
         if not resolution.addresses:
             return self._unreachable(resolution.error or self._problem)
         good = []
@@ -250,7 +259,7 @@ class Opening:
 
     def _report(self, error: str) -> None:
         destination = self._wanted.destination
-        self._core.on_closed(
+        self._core.closed(
             ConnectionClosed(
                 host=destination.host.name,
                 port=destination.port,

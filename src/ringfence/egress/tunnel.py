@@ -242,7 +242,7 @@ class Tunnel:
 
     def _report(self, error: str) -> None:
         destination = self._wanted.destination
-        self._core.on_closed(
+        self._core.closed(
             ConnectionClosed(
                 host=destination.host.name,
                 port=destination.port,

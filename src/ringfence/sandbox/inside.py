@@ -6,6 +6,7 @@ the host's files disappear. A step that fails ends everything, with the step's n
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
@@ -22,6 +23,7 @@ CONTROL = 3
 
 def main() -> None:
     """Build the sandbox and serve it until the session ends."""
+    gc.disable()
     syscalls.close_range(CONTROL + 1)
     control = socket(AF_UNIX, SOCK_SEQPACKET, 0, CONTROL)
     os.set_inheritable(CONTROL, False)
@@ -94,7 +96,6 @@ def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, 
 def _files(layout: wire.Request) -> list[str]:
     binds = layout["binds"]
     private = layout["private"]
-    workspace = layout["workspace"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
@@ -116,19 +117,19 @@ def _files(layout: wire.Request) -> list[str]:
         root.link(path, target)
     for path, content, mode in layout["files"]:
         root.write(path, content, mode)
-    _protect(root, workspace, layout)
+    _protect(root, layout)
     root.seal("/dev")
     root.enter()
     return root.notices
 
 
-def _protect(root: mounts.Root, workspace: str, layout: wire.Request) -> None:
+def _protect(root: mounts.Root, layout: wire.Request) -> None:
     for name in layout["pinned"]:
-        root.rebind(f"{workspace}/{name}", 0)
+        root.rebind(name, 0)
     for name in layout["read_only"]:
-        root.rebind(f"{workspace}/{name}", syscalls.RDONLY)
+        root.rebind(name, syscalls.RDONLY)
     for name, with_what in layout["stubs"]:
-        root.cover(f"{workspace}/{name}", with_what)
+        root.cover(name, with_what)
     for path in layout["masked"]:
         try:
             root.cover(path)

@@ -26,6 +26,8 @@ _BUFFER = 1 << 18
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _ENOENT, _EACCES = 2, 13
+_TRIALS = {"landlock": "landlock", "namespaces": "namespaces", "network": "capture", "privileges": "no capabilities"}
+"""Which trial of the probe speaks of a step of the set-up."""
 
 
 class Pty(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,8 +318,8 @@ def _failed(text: str) -> SandboxUnavailable:
     number, _, what = text.partition(" ")
     step = what.partition(":")[0]
     remedy = "`ringfence doctor` shows what this machine can enforce, and how to get the rest"
-    if step in ("landlock", "namespaces"):
-        remedy = f"{fix_for(step)}; {remedy}"
+    if step in _TRIALS:
+        remedy = f"{fix_for(_TRIALS[step])}; {remedy}"
     return SandboxUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
 
 

@@ -13,6 +13,7 @@ from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
 from ringfence.sandbox.plan import covers
 from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
+from ringfence.sandbox.worktree import Linked
 
 SCAN_LIMIT = 200_000
 """How many names are looked at for deny patterns."""
@@ -30,44 +31,82 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
-def protection(workspace: str, place_holders: frozenset[str]) -> Protection:
-    """What to protect in a workspace, by the table of control files."""
-    root = open_plain(workspace, os.O_PATH | os.O_DIRECTORY)
-    pinned: list[str] = []
-    read_only: list[str] = []
-    wanted: list[Stub] = []
-    notices: list[str] = []
-    try:
-        for row in CONTROL_FILES:
-            if row.direct is Direct.REPORT:
-                continue
-            kind = None if row.pattern in place_holders else _kind(root, row.pattern)
-            if kind is None:
-                wanted += _place_holder(root, workspace, row)
-            elif row.direct is Direct.PIN and kind == stat.S_IFDIR:
-                pinned.append(row.pattern)
-            else:
-                read_only.append(row.pattern)
-                notices += _about(row, kind)
-        hooks = _hooks_path(root, workspace)
-        if hooks is not None and not any(covers(f"/{each}", f"/{hooks}") for each in read_only):
-            pinned += [each for each in _folders_above(hooks) if _kind(root, each) is not None]
-            if _kind(root, hooks) is not None:
-                read_only.append(hooks)
-            elif _kind(root, os.path.dirname(hooks) or ".") is not None:
-                wanted.append(Stub(workspace=workspace, name=hooks, content=None))
-            else:
-                notices.append(f"Git's settings name `{hooks}` for hooks, which does not exist and is not protected")
-    finally:
-        os.close(root)
-    return Protection(pinned=tuple(pinned), read_only=tuple(read_only), wanted=tuple(wanted), notices=tuple(notices))
+def protection(workspace: str, place_holders: frozenset[tuple[str, str]], repository: Linked | None) -> Protection:
+    """What to protect in a workspace, and in the repository of a linked one, by the table of control files."""
+    search = _Search(place_holders)
+    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT]
+    search.look(workspace, [(row.pattern, row) for row in rows], linked=repository is not None)
+    if repository is not None:
+        within = [(row.pattern[5:], row) for row in rows if row.pattern.startswith(".git/")]
+        # This working tree's own part of the shared repository stays writable, so not the folder but what lies in it is
+        # protected.
+        search.look(repository.repository, [each for each in within if each[0] != "worktrees"], linked=True)
+        search.close(repository)
+    return Protection(
+        pinned=tuple(search.pinned),
+        read_only=tuple(search.read_only),
+        wanted=tuple(search.wanted),
+        notices=tuple(search.notices),
+    )
+
+
+class _Search:
+    """Collects what is to be protected, by absolute paths."""
+
+    def __init__(self, place_holders: frozenset[tuple[str, str]]) -> None:
+        self._place_holders = place_holders
+        self.pinned: list[str] = []
+        self.read_only: list[str] = []
+        self.wanted: list[Stub] = []
+        self.notices: list[str] = []
+
+    def look(self, base: str, rows: list[tuple[str, ControlFile]], *, linked: bool) -> None:
+        root = open_plain(base, os.O_PATH | os.O_DIRECTORY)
+        try:
+            for name, row in rows:
+                kind = None if (base, name) in self._place_holders else _kind(root, name)
+                if kind is None:
+                    self.wanted += _place_holder(root, base, name, row)
+                elif row.direct is Direct.PIN and kind == stat.S_IFDIR:
+                    self.pinned.append(f"{base}/{name}")
+                else:
+                    self.read_only.append(f"{base}/{name}")
+                    self.notices += _about(row, kind, linked=linked)
+            self._look_for_hooks(base, root)
+        finally:
+            os.close(root)
+
+    def close(self, repository: Linked) -> None:
+        """Protect the parts of a shared repository that lead other working trees, and this one's way back."""
+        folder = os.path.dirname(repository.own)
+        for name in sorted(os.listdir(folder)):
+            path = f"{folder}/{name}"
+            if path != repository.own and not os.path.islink(path):
+                self.read_only.append(path)
+        self.pinned += [folder, repository.own]
+        for name in ("commondir", "gitdir", "config.worktree"):
+            if os.path.lexists(f"{repository.own}/{name}"):
+                self.read_only.append(f"{repository.own}/{name}")
+
+    def _look_for_hooks(self, base: str, root: int) -> None:
+        hooks = _hooks_path(root, base)
+        if hooks is None or any(covers(each, f"{base}/{hooks}") for each in self.read_only):
+            return
+        self.pinned += [f"{base}/{each}" for each in _folders_above(hooks) if _kind(root, each) is not None]
+        if (base, hooks) not in self._place_holders and _kind(root, hooks) is not None:
+            self.read_only.append(f"{base}/{hooks}")
+        elif _kind(root, os.path.dirname(hooks) or ".") is not None:
+            self.wanted.append(Stub(workspace=base, name=hooks, content=None))
+        else:
+            text = f"Git's settings name `{hooks}` for hooks, which does not exist and is not protected"
+            self.notices.append(text)
 
 
 def stub_mount(stub: Stub) -> tuple[str, str]:
-    """How a place holder is covered: (name, with what)."""
+    """How a place holder is covered: (path, with what)."""
     # An empty folder that can be read: in a file's place it reads as an error either way, and Git warns of a closed
     # one.
-    return stub.name, "itself" if stub.content is not None else "empty"
+    return f"{stub.workspace}/{stub.name}", "itself" if stub.content is not None else "empty"
 
 
 def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> tuple[list[str], tuple[str, ...]]:
@@ -149,13 +188,13 @@ def _kind(root: int, name: str) -> int | None:
         os.close(opened)
 
 
-def _place_holder(root: int, workspace: str, row: ControlFile) -> list[Stub]:
+def _place_holder(root: int, base: str, name: str, row: ControlFile) -> list[Stub]:
     if row.direct is Direct.KEEP:
         return []
-    parent = os.path.dirname(row.pattern)
+    parent = os.path.dirname(name)
     if parent and _kind(root, parent) != stat.S_IFDIR:
         return []
-    return [Stub(workspace=workspace, name=row.pattern, content=row.stub)]
+    return [Stub(workspace=base, name=name, content=row.stub)]
 
 
 def _hooks_path(root: int, workspace: str) -> str | None:
@@ -179,9 +218,9 @@ def _folders_above(path: str) -> list[str]:
     return ["/".join(parts[: number + 1]) for number in range(len(parts))]
 
 
-def _about(row: ControlFile, kind: int) -> list[str]:
+def _about(row: ControlFile, kind: int, *, linked: bool) -> list[str]:
     if kind == stat.S_IFLNK:
         return [f"`{row.pattern}` is a symbolic link: it cannot be replaced, but what it leads to is not protected"]
-    if row.pattern == ".git":
+    if row.pattern == ".git" and not linked:
         return ["`.git` leads to a repository elsewhere, which the sandbox does not see: Git does not work inside"]
     return []

@@ -38,11 +38,11 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 def claim(
-    state: str, workspace: str, look: Callable[[frozenset[str]], tuple[Stub, ...]], user: str
+    state: str, look: Callable[[frozenset[tuple[str, str]]], tuple[Stub, ...]], user: str
 ) -> tuple[tuple[Stub, ...], Callable[[], None]]:
     """Make the place holders that are missing; gives those that stand, ours or shared, and what releases them.
 
-    `look` finds what is missing, given the names that are place holders already.
+    `look` finds what is missing, given the (workspace, name) of those that are place holders already.
     """
     owner = (os.getpid(), _started(os.getpid()) or 0, user)
     with _manifest(state) as entries:
@@ -50,7 +50,7 @@ def claim(
         # user's own folder, and be gone with that session while this one still relies on it.
         _sweep(entries)
         standing = []
-        for stub in look(frozenset(entry.stub.name for entry in entries if entry.stub.workspace == workspace)):
+        for stub in look(frozenset((entry.stub.workspace, entry.stub.name) for entry in entries)):
             entry = next((each for each in entries if each.stub == stub), None)
             if entry is not None:
                 entry.users.append(owner)
@@ -116,6 +116,12 @@ def _read(state: str) -> list[Entry]:
 
 def _write(state: str, entries: list[Entry]) -> None:
     path = os.path.join(state, _MANIFEST)
+    if entries == _read(state):
+        # Replacing a file costs more than all the rest here, because the file system writes the new one out first.
+        return
+    if not entries:
+        os.unlink(path)
+        return
     with open(path + ".new", "wb") as file:
         file.write(msgspec.json.encode(entries))
     os.replace(path + ".new", path)

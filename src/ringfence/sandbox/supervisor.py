@@ -57,6 +57,7 @@ class Supervisor:
             events.register(descriptor, select.POLLIN)
         gc.collect()
         gc.freeze()
+        gc.enable()
         while True:
             for descriptor, _ in events.poll():
                 if descriptor == self._lifeline:

@@ -14,6 +14,7 @@ from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, protection, stubs
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
+from ringfence.sandbox.worktree import Linked, linked
 
 INSIDE_ROOT = 1000
 """Who the host's root is inside: nobody is user 0 there."""
@@ -74,12 +75,12 @@ def survey(plan: Plan, name: str) -> Surveyed:
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
     files += [(file.path, file.content, file.mode) for file in plan.files]
-    ordered = _unique([*binds, own])
+    repository = _repository(plan, workspace)
+    ordered = _unique([*binds, own, *_shared(plan, repository)])
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
         "hostname": facts.hostname,
-        "workspace": workspace,
         "host_ports": list(plan.host_ports),
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
@@ -91,7 +92,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + [bind.target for bind in ordered if bind.writable],
     }
     hidden, about_hidden = _hidden(plan, workspace, ordered, links)
-    found, mounted, release = _protected(plan, workspace, name)
+    found, mounted, release = _protected(plan, workspace, repository, name)
     layout |= {
         "pinned": list(found.pinned),
         "read_only": [*found.read_only, *(each for each, what in mounted if what == "itself")],
@@ -102,24 +103,46 @@ def survey(plan: Plan, name: str) -> Surveyed:
 
 
 def _protected(
-    plan: Plan, workspace: str, name: str
+    plan: Plan, workspace: str, repository: Linked | None, name: str
 ) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
     state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
     looked: list[protection.Protection] = []
 
-    def look(place_holders: frozenset[str]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders))
+    def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
+        looked.append(protection.protection(workspace, place_holders, repository))
         return looked[0].wanted
 
-    made, release = stubs.claim(state, workspace, look, name)
+    made, release = stubs.claim(state, look, name)
     return looked[0], [protection.stub_mount(stub) for stub in made], release
+
+
+def _repository(plan: Plan, workspace: str) -> Linked | None:
+    found = linked(workspace)
+    if found is None or _is_denied(_table(plan), found.repository):
+        return None
+    try:
+        check_workspace(found.repository, os.path.realpath(plan.facts.home))
+    except SandboxUnavailable:
+        return None
+    return found
+
+
+def _shared(plan: Plan, repository: Linked | None) -> list[Bind]:
+    if repository is None or covers(plan.workspace, repository.repository):
+        return []
+    path = repository.repository
+    return [Bind(source=path, target=path, writable=plan.workspace_writable, required=True)]
+
+
+def _table(plan: Plan) -> PathTable:
+    return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
 
 
 def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
     visible = [bind.target for bind in binds]
-    table = PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
+    table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
     hidden = [path for path in named if any(covers(target, path) for target in visible)]
     relative = tuple(each for each in plan.denied_globs if not each.startswith("/"))

@@ -90,7 +90,8 @@ async def open_session(
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
-        stack.push_async_callback(ledger.close)
+        # A single command does not wait for the checkpoint; the writer signs it and cleans up in its own time.
+        stack.push_async_callback(ledger.close, sealed=whole_agent)
         agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
         for folder in setup.folders:
@@ -183,29 +184,19 @@ async def _assemble(
     stack.push_async_callback(_ended, governed, started, began)
     await stack.enter_async_context(gate)
     background = await stack.enter_async_context(Background())
-    gateway = Gateway(GatewayJudge(gate, evaluator), on_closed=tally.record_soon)
+    gateway = Gateway(
+        GatewayJudge(gate, evaluator),
+        on_closed=tally.record_soon,
+        on_refused=lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+    )
     once = ExitStack()
     once.callback(gateway.close)
     stack.callback(once.close)
-    _serve(gateway, sandbox)
+    gateway.serve(sandbox.listeners)
     background.start(_end_with(ledger, lose))
     background.start(_remember_loss(lost, governed, once))
     background.start(serve_hooks(sandbox.listeners["hook"], agent, governed.judge_hook, tally))
     return governed
-
-
-def _serve(gateway: Gateway, sandbox: Sandbox) -> None:
-    """Give the gateway the sockets that were made inside, each with what it is for."""
-    for name, listener in sandbox.listeners.items():
-        kind, _, port = name.partition(":")
-        if kind in {"proxy", "capture4", "capture6"}:
-            gateway.listen(kind, listener)
-        elif kind in {"host", "host6"}:
-            gateway.listen(f"host_port:{port}", listener)
-        elif kind in {"dns_udp", "dns_udp6"}:
-            gateway.serve_dns(udp=listener)
-        elif kind in {"dns_tcp", "dns_tcp6"}:
-            gateway.serve_dns(tcp=listener)
 
 
 async def _end_with(ledger: Ledger, lose: Callable[[RingfenceError], None]) -> None:

@@ -26,7 +26,8 @@ _FORBIDDEN_CSI = frozenset((("t", 20), ("t", 21), ("i", 5)))
 
 # SECURITY: a lone byte of this range is an escape sequence for a terminal that does not speak UTF-8 (T4).
 _STRAY = re.compile("[\udc80-\udc9f]")
-_SPECIAL = re.compile("[\x1b\x80-\x9f]")
+_PLAIN = re.compile("(?:[^\x1b\x80-\x9f]+|\x1b\\[[0-9;?]*[A-HJKSTfhlmrsu])+")
+"""Text, and the whole sequences for colour and movement, which are nearly all there are."""
 _NUMBER = re.compile(r"[<=>?]*0*(\d*)")
 
 
@@ -55,12 +56,10 @@ class OutputFilter:
         position = 0
         while position < len(text):
             if self._state is _State.TEXT:
-                special = _SPECIAL.search(text, position)
-                end = special.start() if special else len(text)
-                self._out.append(text[position:end])
-                position = end
-                if special is None:
-                    break
+                if plain := _PLAIN.match(text, position):
+                    self._out.append(plain.group())
+                    position = plain.end()
+                    continue
             self._take(text[position])
             position += 1
         shown, self._out = "".join(self._out), []

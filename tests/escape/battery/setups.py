@@ -63,7 +63,9 @@ def link(target: str, name: str) -> Setup:
     """A symbolic link that an earlier session planted."""
 
     def place(stage: Stage) -> None:
-        os.symlink(*stage.fill((target, name)))
+        leads_to, place = stage.fill((target, name))
+        os.symlink(leads_to, place)
+        stage.own(place)
 
     return place
 
@@ -241,6 +243,32 @@ def hooks_elsewhere(stage: Stage) -> None:
     _git(stage, stage.workspace, "config", "core.hooksPath", "tools/hooks")
 
 
+def hooks_everywhere(stage: Stage) -> None:
+    """The person keeps hooks in a folder of each repository."""
+    stage.file(f"{stage.home}/.gitconfig", "[core]\n\thooksPath = tools/hooks\n")
+    stage.folder(f"{stage.workspace}/tools")
+    stage.folder(f"{stage.workspace}/tools/hooks")
+
+
+def settings_elsewhere(stage: Stage) -> None:
+    """The repository's settings include a file of the project."""
+    stage.file(f"{stage.workspace}/shared.gitconfig", "[alias]\n\tst = status\n")
+    _git(stage, stage.workspace, "config", "include.path", "../shared.gitconfig")
+
+
+def linked_repository(stage: Stage) -> None:
+    """`.git` is a symbolic link to a folder of the workspace."""
+    os.rename(f"{stage.workspace}/.git", f"{stage.workspace}/repository")
+    os.symlink("repository", f"{stage.workspace}/.git")
+    stage.own(f"{stage.workspace}/.git")
+
+
+def separate_repository(stage: Stage) -> None:
+    """`.git` is a file that names a folder of the workspace."""
+    os.rename(f"{stage.workspace}/.git", f"{stage.workspace}/repository")
+    stage.file(f"{stage.workspace}/.git", "gitdir: repository\n")
+
+
 def nested_repository(stage: Stage) -> None:
     """Another repository lies in the workspace."""
     _repository(stage, f"{stage.workspace}/library")
@@ -260,8 +288,7 @@ def unreadable_name(stage: Stage) -> None:
     with open(os.path.join(folder, b".env"), "w", encoding="ascii") as stream:
         stream.write(stage.secret)
     for path in (folder, os.path.join(folder, b".env")):
-        if os.getuid() == 0:
-            os.chown(path, stage.person.uid, stage.person.gid)
+        stage.own(os.fsdecode(path))
     stage.words["odd"] = os.fsdecode(os.path.join(folder, b".env"))
 
 

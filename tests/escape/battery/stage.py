@@ -87,7 +87,7 @@ class Stage:
     def folder(self, path: str) -> str:
         """Make a folder that belongs to the person."""
         os.makedirs(path, exist_ok=True)
-        self._own(path)
+        self.own(path)
         return path
 
     def file(self, path: str, content: str, mode: int = 0o644) -> str:
@@ -102,13 +102,14 @@ class Stage:
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(content)
         os.chmod(path, mode)
-        self._own(path)
+        self.own(path)
         return path
 
     def fill(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """The arguments of an attack, with this stage's paths and ports."""
         return tuple(word.format_map(self.words) for word in words)
 
-    def _own(self, path: str) -> None:
+    def own(self, path: str) -> None:
+        """Give something to the person, where that is somebody else."""
         if os.getuid() == 0:
             os.chown(path, self.person.uid, self.person.gid, follow_symlinks=False)

@@ -29,6 +29,10 @@ elif how == "config.worktree":
     write(os.path.join(git, "config.worktree"), evil)
 elif how == "nested":
     write(os.path.join(workspace, "library", ".git", "config"), evil)
+elif how == "included":
+    write(os.path.join(workspace, "shared.gitconfig"), evil)
+elif how == "elsewhere":
+    write(os.path.join(workspace, "repository", "config"), evil)
 elif how == "pointer":
     write(os.path.join(workspace, "other", "HEAD"), "ref: refs/heads/main\n")
     os.makedirs(os.path.join(workspace, "other", "objects"))
