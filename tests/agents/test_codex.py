@@ -221,12 +221,23 @@ def test_another_settings_folder_is_followed() -> None:
 
 
 def test_its_own_sandbox_is_replaced_by_ours() -> None:
-    setup = prepare("codex", "-s", "workspace-write", "exec", "--sandbox=workspace-write", "do", "--", "-s", "x")
+    own = ("-s", "workspace-write", "-c", 'sandbox_mode="workspace-write"', "--sandbox=workspace-write")
 
-    assert setup.argv[7:] == ("exec", "do", "--", "-s", "x")
+    setup = prepare("codex", *own, "-c", "a=1", "exec", "do", "--", "-s", "x")
+
+    assert setup.argv[7:] == ("-c", "a=1", "exec", "do", "--", "-s", "x")
 
 
-@pytest.mark.parametrize("words", [("-s", "read-only"), ("--sandbox", "read-only"), ("--sandbox=read-only",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-s", "read-only"),
+        ("--sandbox", "read-only"),
+        ("--sandbox=read-only",),
+        ("-c", "sandbox_mode=read-only"),
+        ("--config", 'sandbox_mode="read-only"'),
+    ],
+)
 def test_a_wish_for_read_only_is_not_dropped_in_silence(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageInvalid) as refused:
         prepare("codex", *words)

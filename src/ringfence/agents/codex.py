@@ -142,9 +142,13 @@ def _arguments(argv: tuple[str, ...], *, never_ask: bool, plugins: bool) -> tupl
         if word == "--":
             kept += [word, *words]
             break
-        name, _, value = word.partition("=")
-        if name in {"-s", "--sandbox"}:
-            _refuse_read_only(value if "=" in word else next(words, ""))
+        option, joined, value = word.partition("=")
+        if option in {"-s", "--sandbox"}:
+            _refuse_read_only(value if joined else next(words, ""))
+        elif word in {"-c", "--config"} and (assignment := next(words, "")).startswith("sandbox_mode="):
+            _refuse_read_only(assignment.removeprefix("sandbox_mode=").strip("'\""))
+        elif word in {"-c", "--config"}:
+            kept += [word, assignment]
         else:
             kept.append(word)
     ours = ["-c", 'sandbox_mode="danger-full-access"']
