@@ -37,6 +37,8 @@ WRITABLE = ("archived_sessions", "history.jsonl")
 LOGIN = "auth.json"
 MANAGED = ("/etc/codex/managed_config.toml", "/etc/codex/config.toml")
 OPENAI_HOSTS = ("api.openai.com:443", "auth.openai.com:443", "chatgpt.com:443")
+UNASKED = ("raw.githubusercontent.com",)
+"""The tip of the day, fetched at each interactive start."""
 LOCAL_PROVIDERS = {"ollama": 11434, "lmstudio": 1234}
 KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_ACCESS_TOKEN", "OPENAI_ORGANIZATION", "OPENAI_PROJECT")
 
@@ -73,6 +75,7 @@ class Codex:
             ),
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
+            unasked=UNASKED,
             host_ports=model.host_ports,
             hooks=True,
             notices=(*notices, *model.notices, *managed.notices, *_login(provider, folder, request, disk)),

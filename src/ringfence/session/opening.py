@@ -35,6 +35,7 @@ from ringfence.session import environment
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.governed import Governed
+from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
@@ -150,7 +151,7 @@ async def _assemble(
     for text in notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
     gate = Gate(
-        evaluate=evaluator.evaluate,
+        evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk,
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
