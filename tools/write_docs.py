@@ -64,8 +64,8 @@ def _parser_of(name: str, *words: str) -> argparse.ArgumentParser:
     asked: list[argparse.ArgumentParser] = []
     original = argparse.ArgumentParser.print_help
 
-    def note(parser: argparse.ArgumentParser, file: object = None) -> None:
-        asked.append(parser)
+    def note(self: argparse.ArgumentParser, file: object = None) -> None:
+        asked.append(self)
 
     argparse.ArgumentParser.print_help = note  # type: ignore[method-assign]
     try:
