@@ -39,7 +39,7 @@ from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, User, places, user
+from ringfence.session.sources import Places, User, own_program, places, user
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.session.workspaces import find_workspace
@@ -275,6 +275,8 @@ def _facts(asked: Asked) -> HostFacts:
         hostname=asked.user.host,
         path=asked.environ.get("PATH", ""),
         state=asked.places.state,
+        own=(asked.places.state, os.path.dirname(asked.places.user_policy)),
+        program=own_program(),
     )
 
 
