@@ -57,6 +57,10 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The user's PATH."""
     state: str = ""
     """Where it is kept what was made on the host for a session; by default below HOME."""
+    own: tuple[str, ...] = ()
+    """Folders of Ringfence's own policy and record, which nothing inside may see."""
+    program: tuple[str, ...] = ()
+    """Files and folders that Ringfence itself runs from, which nothing inside may change."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,19 @@ from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, protection, stubs
-from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Bind, Plan, check_workspace, covers
+from ringfence.sandbox.links import Links, strays
+from ringfence.sandbox.own_places import own_places
+from ringfence.sandbox.plan import (
+    HOME_SIZE,
+    PRIVATE,
+    SHARED_MEMORY,
+    SYSTEM_ROOTS,
+    Bind,
+    PlacedFile,
+    Plan,
+    check_workspace,
+    covers,
+)
 from ringfence.sandbox.programs import Programs
 from ringfence.sandbox.worktree import Linked, linked
 
@@ -29,37 +41,6 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     """Removes what was made on the host for this sandbox; to be called when it has ended."""
 
 
-class Links:
-    """Resolves symbolic links on the host and remembers them, so that the same paths lead to the same places inside."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
-
-    def real(self, path: str) -> str:
-        """The canonical path."""
-        current, rest, steps = "/", path.strip("/").split("/"), 0
-        while rest:
-            part = rest.pop(0)
-            if part in ("", "."):
-                continue
-            if part == "..":
-                current = os.path.dirname(current)
-                continue
-            step = os.path.join(current, part)
-            try:
-                target = os.readlink(step)
-            except OSError:
-                current = step
-                continue
-            steps += 1
-            if steps > 40:
-                return path
-            self.found[step] = target
-            rest = target.split("/") + rest
-            current = "/" if target.startswith("/") else current
-        return current
-
-
 def survey(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
     facts = plan.facts
@@ -69,12 +50,13 @@ def survey(plan: Plan, name: str) -> Surveyed:
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
     asked = [bind for each in plan.binds for bind in _whole(each)]
-    binds += [_canonical(bind, links) for bind in asked if os.path.lexists(bind.source) or bind.required]
+    asked, about_asked = _reached(plan, workspace, asked)
+    binds += [_canonical(bind, links) for bind in asked]
     binds += _programs(plan, workspace, home, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
-    files += [(file.path, file.content, file.mode) for file in plan.files]
+    files += [(file.path, file.content, file.mode) for file in _copied(plan, workspace)]
     repository = _repository(plan, workspace)
     ordered = _unique([*binds, own, *_shared(plan, repository)])
     layout: dict[str, object] = {
@@ -91,17 +73,19 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
+    ours = own_places(facts.own, facts.program, tuple(ordered))
     names, about_hidden = _looked_for(plan, workspace)
     hidden = _hidden(plan, workspace, ordered, links, names)
     nested = tuple(each for each in names if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
     layout |= {
-        "pinned": list(found.pinned),
-        "read_only": [*found.read_only, *(each for each, what in mounted if what == "itself")],
+        "pinned": [*ours.pinned, *found.pinned],
+        "read_only": [*found.read_only, *ours.read_only, *(each for each, what in mounted if what == "itself")],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
-        "masked": hidden,
+        "masked": sorted({*hidden, *ours.masked}),
     }
-    return Surveyed(layout=layout, notices=(*plan.notices, *about_hidden, *found.notices), release=release)
+    notices = (*plan.notices, *about_asked, *about_hidden, *found.notices, *ours.notices)
+    return Surveyed(layout=layout, notices=notices, release=release)
 
 
 def _protected(
@@ -136,6 +120,32 @@ def _shared(plan: Plan, repository: Linked | None) -> list[Bind]:
         return []
     path = repository.repository
     return [Bind(source=path, target=path, writable=plan.workspace_writable, required=True)]
+
+
+def _reached(plan: Plan, workspace: str, asked: list[Bind]) -> tuple[list[Bind], list[str]]:
+    """The binds that are there and may be shown where they really are, and what to say of the others."""
+    table, kept, notices = _table(plan), list[Bind](), list[str]()
+    for bind in asked:
+        real = os.path.realpath(bind.source)
+        # SECURITY: a rule names a path, a link makes it another one: `~/.gitconfig` that leads to a key shows the key,
+        # and whoever could write where the link lies has chosen it (T2).
+        if real != bind.source and _is_denied(table, real):
+            notices.append(f"`{bind.source}` is not visible: it leads to `{real}`, which a rule denies")
+        elif strays(bind.source, (workspace,)):
+            notices.append(f"`{bind.source}` is not visible: a link in the workspace leads it to `{real}`")
+        elif os.path.lexists(bind.source) or bind.required:
+            kept.append(bind)
+    return kept, notices
+
+
+def _copied(plan: Plan, workspace: str) -> list[PlacedFile]:
+    """The private files, without copies of what may not be seen: the original may be a link that leads there."""
+    table = _table(plan)
+    return [
+        file
+        for file in plan.files
+        if not _is_denied(table, os.path.realpath(file.path)) and not strays(file.path, (workspace,))
+    ]
 
 
 def _table(plan: Plan) -> PathTable:
@@ -216,7 +226,12 @@ def _visible_etc(links: Links) -> list[Bind]:
 
 
 def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]:
-    programs = Programs(home, workspace, links.real)
+    def real(path: str) -> str:
+        # SECURITY: PATH often names a folder of the workspace, and the agent may have put a link in its place: what it
+        # leads to is not where programs are installed.
+        return workspace if strays(path, (workspace,)) else links.real(path)
+
+    programs = Programs(home, workspace, real)
     programs.add_path(plan.facts.path)
     for program in plan.programs:
         programs.add_program(program, plan.facts.path)

@@ -35,10 +35,11 @@ from ringfence.session import environment
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.governed import Governed
+from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, User, places, user
+from ringfence.session.sources import Places, User, own_program, places, user
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.session.workspaces import find_workspace
@@ -94,6 +95,8 @@ async def open_session(
         stack.push_async_callback(ledger.close, sealed=whole_agent)
         agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
+        for folder in setup.folders:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
         require(options.min_tier or policy.min_tier)
         plan = build_plan(
@@ -148,7 +151,7 @@ async def _assemble(
     for text in notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
     gate = Gate(
-        evaluate=evaluator.evaluate,
+        evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk,
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
@@ -272,6 +275,8 @@ def _facts(asked: Asked) -> HostFacts:
         hostname=asked.user.host,
         path=asked.environ.get("PATH", ""),
         state=asked.places.state,
+        own=(asked.places.state, os.path.dirname(asked.places.user_policy)),
+        program=own_program(),
     )
 
 

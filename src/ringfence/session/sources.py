@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+import sys
 from collections.abc import Mapping
 
 import msgspec
+
+_PARTS = ("ringfence", "msgspec", "cryptography", "tomlkit", "tree_sitter", "tree_sitter_bash")
+"""The packages that this program is made of."""
 
 MANAGED_FOLDER = "/etc/ringfence"
 """The administrator's policy. SECURITY: a constant, because a variable here would let users replace what binds them."""
@@ -77,3 +81,14 @@ def user() -> User:
     except KeyError:
         name = str(uid)
     return User(name=name, uid=uid, gid=os.getgid(), host=socket.gethostname())
+
+
+def own_program() -> tuple[str, ...]:
+    """The files and folders that this program is run from; whoever can change them runs what they like as the user."""
+    folders = [os.path.abspath(folder) for folder in sys.path if folder]
+    found = [os.path.join(folder, name) for folder in folders for name in _PARTS]
+    environment = (sys.prefix,) if sys.prefix != sys.base_prefix else ()
+    script = (os.path.abspath(sys.argv[0]),) if os.path.basename(sys.argv[0]) == "ringfence" else ()
+    library = os.path.dirname(os.__file__)
+    whole = (*environment, *script, library, sys.executable, *filter(os.path.isdir, found))
+    return tuple(dict.fromkeys(path for path in whole if path))
