@@ -59,7 +59,7 @@ def program(argv: Sequence[str], *, environment: Mapping[str, str], cwd: str) ->
         os.chdir(cwd)
         try:
             started = time.perf_counter()
-            process = os.posix_spawnp(argv[0], argv, dict(environment), file_actions=null)
+            process = os.posix_spawnp(argv[0], list(argv), dict(environment), file_actions=null)
             _, status, used = os.wait4(process, 0)
             wall = time.perf_counter() - started
         finally:

@@ -52,8 +52,9 @@ def test_without_settings_it_gets_the_vendors_hosts_its_keys_and_hooks() -> None
     setup = prepare()
 
     assert (setup.argv, setup.destinations, setup.host_ports) == (("claude", "-p", "hello"), HOSTS, ())
-    assert (setup.keep, setup.set, setup.binds) == (KEYS, OUR_VARIABLES, ())
-    assert (setup.notices, setup.hooks) == ((), True)
+    assert (setup.keep, setup.set, setup.hooks) == (KEYS, OUR_VARIABLES, True)
+    assert setup.binds == (Bind(source="/h/.claude/projects", target="/h/.claude/projects", writable=True),)
+    assert setup.folders == ("/h/.claude/projects",)
     assert content(setup, "/run/ringfence/hook.py") == CLIENT_SOURCE
 
 
@@ -89,6 +90,21 @@ def test_the_persons_own_address_is_opened_and_said(
     setup = prepare(files, **environ)
 
     assert (setup.destinations, setup.host_ports, len(setup.notices)) == (destinations, ports, 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "said"),
+    [
+        ({}, {}, True),
+        ({}, {"ANTHROPIC_API_KEY": "k"}, False),
+        ({"/h/.claude/.credentials.json": b"{}"}, {}, False),
+    ],
+    ids=str,
+)
+def test_a_missing_login_is_said(files: dict[str, bytes | None], environ: dict[str, str], said: bool) -> None:
+    notices = prepare(files, **environ).notices
+
+    assert any("has no login yet" in notice for notice in notices) == said
 
 
 def test_settings_of_the_workspace_are_not_looked_at() -> None:

@@ -68,7 +68,9 @@ def test_without_settings_it_gets_the_vendors_hosts_its_keys_and_hooks() -> None
         "hello",
     )
     assert setup.destinations == OPENAI_HOSTS
-    assert (setup.host_ports, setup.binds, setup.notices, setup.hooks) == ((), (), (), True)
+    assert (setup.host_ports, setup.hooks) == ((), True)
+    assert setup.binds == (Bind(source="/h/.codex/sessions", target="/h/.codex/sessions", writable=True),)
+    assert setup.folders == ("/h/.codex/sessions",)
     assert {"OPENAI_API_KEY", "CODEX_API_KEY"} <= set(setup.keep)
     assert content(setup, "/run/ringfence/hook.py") == CLIENT_SOURCE
 
@@ -140,7 +142,7 @@ def test_an_address_that_is_not_clear_opens_nothing_and_is_said(address: str) ->
 
 
 def test_settings_that_are_not_toml_are_said() -> None:
-    setup = prepare(files={CONFIG: b"model = "})
+    setup = prepare(files={CONFIG: b"model = "}, OPENAI_API_KEY="k")
 
     assert setup.destinations == OPENAI_HOSTS
     assert "is not valid TOML" in setup.notices[0]
@@ -168,28 +170,74 @@ def test_logins_and_transcripts_are_bound_and_settings_are_copies() -> None:
     assert setup.binds == (
         Bind(source="/h/.codex/rules", target="/h/.codex/rules"),
         Bind(source="/h/.codex/skills/mine", target="/h/.codex/skills/mine"),
-        Bind(source="/h/.codex/auth.json", target="/h/.codex/auth.json", writable=True),
+        Bind(source="/h/.codex/auth.json", target="/h/.codex/auth.json"),
         Bind(source="/h/.codex/sessions", target="/h/.codex/sessions", writable=True),
     )
     copies = {file.path: file.mode for file in setup.files if file.path.startswith("/h/")}
     assert copies == {"/h/.codex/config.toml": 0o600, "/h/.codex/hooks.json": 0o600}
 
 
-def test_another_settings_folder_is_followed() -> None:
-    setup = prepare(files={"/c/auth.json": b"{}", "/c/config.toml": CORP.encode()}, CODEX_HOME="/c")
+@pytest.mark.parametrize(
+    ("files", "environ", "said"),
+    [
+        ({}, {}, True),
+        ({}, {"OPENAI_API_KEY": "k"}, False),
+        ({"/h/.codex/auth.json": b"{}"}, {}, False),
+        ({CONFIG: CORP.encode()}, {}, False),
+    ],
+    ids=str,
+)
+def test_a_missing_login_is_said(files: dict[str, bytes | None], environ: dict[str, str], said: bool) -> None:
+    notices = prepare(files=files, **environ).notices
 
-    assert setup.binds == (Bind(source="/c/auth.json", target="/c/auth.json", writable=True),)
+    assert any("codex login" in notice for notice in notices) == said
+
+
+@pytest.mark.parametrize(
+    ("login", "writable"),
+    [
+        (b'{"tokens": {"refresh_token": "r"}}', True),
+        (b'{"OPENAI_API_KEY": "k", "tokens": null}', False),
+        (b"[]", False),
+        (b"{", False),
+    ],
+)
+def test_a_login_is_writable_only_where_it_is_renewed(login: bytes, writable: bool) -> None:
+    binds = prepare(files={"/h/.codex/auth.json": login}).binds
+
+    assert Bind(source="/h/.codex/auth.json", target="/h/.codex/auth.json", writable=writable) in binds
+
+
+def test_another_settings_folder_is_followed() -> None:
+    tokens = b'{"tokens": {"refresh_token": "r"}}'
+
+    setup = prepare(files={"/c/auth.json": tokens, "/c/config.toml": CORP.encode()}, CODEX_HOME="/c")
+
+    assert setup.binds == tuple(
+        Bind(source=path, target=path, writable=True) for path in ("/c/auth.json", "/c/sessions")
+    )
     assert setup.set == (("CODEX_HOME", "/c"),)
     assert setup.destinations == ("models.corp.example:443",)
 
 
 def test_its_own_sandbox_is_replaced_by_ours() -> None:
-    setup = prepare("codex", "-s", "workspace-write", "exec", "--sandbox=workspace-write", "do", "--", "-s", "x")
+    own = ("-s", "workspace-write", "-c", 'sandbox_mode="workspace-write"', "--sandbox=workspace-write")
 
-    assert setup.argv[7:] == ("exec", "do", "--", "-s", "x")
+    setup = prepare("codex", *own, "-c", "a=1", "exec", "do", "--", "-s", "x")
+
+    assert setup.argv[7:] == ("-c", "a=1", "exec", "do", "--", "-s", "x")
 
 
-@pytest.mark.parametrize("words", [("-s", "read-only"), ("--sandbox", "read-only"), ("--sandbox=read-only",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-s", "read-only"),
+        ("--sandbox", "read-only"),
+        ("--sandbox=read-only",),
+        ("-c", "sandbox_mode=read-only"),
+        ("--config", 'sandbox_mode="read-only"'),
+    ],
+)
 def test_a_wish_for_read_only_is_not_dropped_in_silence(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageInvalid) as refused:
         prepare("codex", *words)
@@ -228,7 +276,7 @@ def test_managed_requirements_stay_and_ours_are_added() -> None:
     command = "/opt/corp/hook"
     """
 
-    setup = prepare(files={REQUIREMENTS: managed})
+    setup = prepare(files={REQUIREMENTS: managed}, OPENAI_API_KEY="k")
 
     merged = requirements(setup)
     assert merged["allowed_sandbox_modes"] == ["read-only", "workspace-write", "danger-full-access"]

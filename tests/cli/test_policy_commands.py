@@ -111,7 +111,6 @@ def test_a_stream_answers_each_line_and_never_stops_for_a_bad_one(ringfence: She
         ("explain", "--no-such", "x"),
         ("nothing",),
         ("show", "--policy", "nothing"),
-        ("show", "--workspace", "/nonexistent"),
     ],
 )
 def test_wrong_usage_is_64_with_a_remedy(ringfence: Shell, words: tuple[str, ...]) -> None:
@@ -208,3 +207,10 @@ def test_invisible_characters_are_shown_escaped(ringfence: Shell) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\\u202e" in text
+
+
+def test_a_workspace_that_does_not_exist_is_refused_as_a_run_would_be(ringfence: Shell) -> None:
+    done = ringfence("policy", "show", "--workspace", "/nonexistent")
+
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"does not exist" in done.stderr

@@ -134,18 +134,15 @@ def test_every_exit_code_is_explained() -> None:
 
 def test_everything_that_is_opened_for_an_agent_is_named() -> None:
     page = by_hand()["agents.md"]
+    files = (claude.READ_ONLY, claude.WRITABLE, claude.COPIED, codex.READ_ONLY, codex.WRITABLE, codex.COPIED)
+    hosts = (claude.HOSTS, codex.OPENAI_HOSTS, codex.UNASKED, *(row.destinations for row in known_by_name.ROWS))
     named = [
-        *(claude.READ_ONLY + claude.WRITABLE + claude.COPIED + tuple(name for name, _ in claude.OUR_VARIABLES)),
-        *(
-            codex.READ_ONLY
-            + codex.WRITABLE
-            + codex.COPIED
-            + codex.KEYS
-            + tuple(map(str, codex.LOCAL_PROVIDERS.values()))
-        ),
-        *(host.partition(":")[0] for host in claude.HOSTS + codex.OPENAI_HOSTS),
+        *(name for group in files for name in group),
+        *(claude.TRANSCRIPTS, claude.HELPER, codex.TRANSCRIPTS, codex.LOGIN, *codex.KEYS, *claude.LOGINS),
+        *(name for name, _ in claude.OUR_VARIABLES),
+        *(str(port) for port in codex.LOCAL_PROVIDERS.values()),
+        *(host.partition(":")[0] for group in hosts for host in group),
         *(key for row in known_by_name.ROWS for key in (row.name, *row.keys)),
-        *(host.partition(":")[0] for row in known_by_name.ROWS for host in row.destinations),
     ]
 
     assert [name for name in named if name not in page] == []

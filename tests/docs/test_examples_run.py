@@ -89,8 +89,39 @@ def test_a_denied_push_prints_the_block_that_is_explained(person: Person) -> Non
     code, told = person.types("exec", "--ask", "deny", "--", "git", "push")
 
     assert code == 126
-    lines = [re.sub(r":\d+\)", ":N)", line) for line in told.splitlines()[:4]]
-    assert "\n".join(lines) in re.sub(r":\d+\)", ":N)", page)
+    assert without_lines(told) in without_lines(page)
+
+
+def test_a_private_address_is_refused_in_the_words_of_the_page(person: Person) -> None:
+    script = (
+        "import urllib.error, urllib.request\n"
+        "try:\n    urllib.request.urlopen('http://10.0.0.1/')\n"
+        "except urllib.error.HTTPError as refused:\n    print(refused.read().decode())\n"
+    )
+    (person.project / "get.py").write_text(script)
+
+    _, told = person.types("exec", "-q", "--allow-host", "*", "--", "python3", "get.py")
+
+    assert told.partition("\n\n")[0] in by_hand()["network.md"]
+
+
+def test_a_question_in_the_queue_says_how_it_is_answered(person: Person) -> None:
+    (person.project / "ringfence.toml").write_text("[approvals]\ntimeout_seconds = 1\n")
+
+    code, told = person.types("exec", "--ask", "queue", "--", "git", "push")
+
+    assert code == 126
+    assert without_ids("\n".join(told.splitlines()[:3])) in without_ids(by_hand()["approvals.md"])
+
+
+def without_lines(text: str) -> str:
+    """A text whose line numbers do not matter."""
+    return re.sub(r"\.toml:\d+", ".toml:N", text)
+
+
+def without_ids(text: str) -> str:
+    """A text whose ids do not matter."""
+    return re.sub(r"\b[0-9a-z]{26}\b", "ID", text)
 
 
 def test_git_in_a_workspace_works_and_fails_where_the_page_says(person: Person) -> None:

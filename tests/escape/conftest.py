@@ -13,7 +13,8 @@ from tests.escape.battery.stage import Person
 @pytest.fixture(scope="session", params=people(), ids=lambda person: person.name)
 def person(request: pytest.FixtureRequest) -> Person:
     """Whose account the sandbox is started from."""
-    return request.param
+    chosen: Person = request.param
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -218,7 +218,7 @@ verdict = "deny"
         ("bad.files.test", 443, None, None, "deny"),
         ("10.1.2.3", 22, None, None, "allow"),
         ("0x0a010203", 22, None, None, "allow"),
-        ("10.2.0.1", 22, None, None, "ask"),
+        ("10.2.0.1", 22, None, None, "deny"),
         ("host.ringfence.internal", 5432, None, None, "allow"),
         ("host.ringfence.internal", 5433, None, None, "ask"),
         ("a b", 443, None, None, "deny"),

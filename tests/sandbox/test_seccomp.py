@@ -55,6 +55,7 @@ def test_every_denied_call_is_refused_and_the_rest_is_not(machine: str) -> None:
     numbers = seccomp.NUMBERS[machine]
     denied = {numbers[name]: refusal(error) for error, names in seccomp.DENIED for name in names if name in numbers}
     checked = {numbers[name] for name in ("socket", "socketpair", "clone", "unshare", "ioctl", "personality")}
+    # Those with a mode allow it without the two bits.
 
     answers = {number: answer(machine, number) for number in range(470) if number not in checked}
 
@@ -109,6 +110,21 @@ def test_upper_bits_do_not_hide_an_argument(machine: str) -> None:
     assert call(machine, "socket", high | 38, 5, 0) == refusal(errno.EAFNOSUPPORT)
     assert call(machine, "clone", high | 0x10000000) == refusal(errno.EPERM)
     assert call(machine, "ioctl", 0, high | 0x5412) == refusal(errno.EPERM)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_file_can_get_the_rights_of_its_owner(machine: str) -> None:
+    calls = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mkdir": 1, "mkdirat": 2, "mknodat": 2, "creat": 1}
+    for name, index in calls.items():
+        if name in seccomp.NUMBERS[machine]:
+            for mode, expected in ((0o4755, refusal(errno.EPERM)), (0o2755, refusal(errno.EPERM)), (0o1777, ALLOW)):
+                assert call(machine, name, *(0,) * index, mode) == expected, (name, oct(mode))
+
+    assert call(machine, "openat", 0, 0, 0o101, 0o4755) == refusal(errno.EPERM)
+    assert call(machine, "openat", 0, 0, 0o20200002, 0o4755) == refusal(errno.EPERM)
+    assert call(machine, "openat", 0, 0, 0o101, 0o755) == ALLOW
+    assert call(machine, "openat", 0, 0, 0o2, 0o4755) == ALLOW
+    assert call(machine, "openat2", 0, 0, 0, 0) == refusal(errno.ENOSYS)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

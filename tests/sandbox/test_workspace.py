@@ -115,6 +115,31 @@ async def test_a_linked_working_tree_commits_and_its_repository_is_protected(rep
     assert after == before
 
 
+async def test_a_repository_nested_in_the_workspace_is_protected_and_works(repository: Place) -> None:
+    nested = repository.workspace / "vendor" / "lib"
+    nested.mkdir(parents=True)
+    repository.git("-C", str(nested), "init", "-q")
+    before = _everything(nested)
+
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        tried = await box.shell(
+            "cd vendor/lib; echo evil >> .git/config; echo evil > .git/hooks/pre-commit; mv .git .g;"
+            "echo evil > .git/commondir"
+        )
+        done = await box.shell("cd vendor/lib; echo x > x; git add x; git commit -qm x; git status --porcelain")
+    finally:
+        await sandbox.close()
+
+    assert (tried.err.count("Read-only file system"), tried.err.count("busy")) == (3, 1)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    after = _everything(nested)
+    assert {name: after[name] for name in before if "hooks" in name or "config" in name} == {
+        name: content for name, content in before.items() if "hooks" in name or "config" in name
+    }
+
+
 async def test_a_git_file_that_names_somebody_elses_repository_opens_nothing(repository: Place) -> None:
     tree = repository.home / "src" / "fake"
     tree.mkdir()

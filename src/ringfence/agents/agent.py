@@ -83,8 +83,12 @@ class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Variables with our own value; they win over `keep`."""
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Folders of the host that are made where they are missing, before they are bound: transcripts are to be kept."""
     destinations: tuple[str, ...] = ()
     """Hosts with an optional port that the agent needs to work: its model and its login."""
+    unasked: tuple[str, ...] = ()
+    """Hosts that the agent contacts for its own sake and works without: where the policy would ask, it denies."""
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback on which the person's own configuration places the model."""
     hooks: bool = False

@@ -11,7 +11,7 @@ import os
 
 from ringfence.agents import claude_hooks
 from ringfence.agents.agent import AgentRequest, AgentSetup, Bind, Disk, HookAnswer, HookCall, PlacedFile
-from ringfence.agents.claude_settings import managed_settings, read_settings
+from ringfence.agents.claude_settings import Settings, managed_settings, read_settings
 from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
@@ -20,8 +20,10 @@ from ringfence.model.situations import RingfenceError
 
 COPIED = ("settings.json", "settings.local.json", "CLAUDE.md", "keybindings.json")
 READ_ONLY = ("agents", "commands", "hooks", "output-styles", "plugins", "rules", "skills", "workflows", "themes")
-WRITABLE = (".credentials.json", "projects", "todos", "tasks", "plans", "file-history", "history.jsonl")
-"""SECURITY: nothing in these is run by a later Claude Code outside."""
+TRANSCRIPTS = "projects"
+WRITABLE = (".credentials.json", "todos", "tasks", "plans", "file-history", "history.jsonl")
+"""SECURITY: nothing in these is run by a later Claude Code outside. What an agent notes for itself in `projects` is
+read again there, as any note in a repository is."""
 HOSTS = ("api.anthropic.com:443", "platform.claude.com:443")
 """The model, and the place where a login is renewed."""
 KEYS = (
@@ -40,6 +42,7 @@ KEYS = (
     "CLAUDE_CODE_SUBAGENT_MODEL",
     "MAX_THINKING_TOKENS",
 )
+LOGINS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL")
 OUR_VARIABLES = (
     ("IS_SANDBOX", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
@@ -47,6 +50,8 @@ OUR_VARIABLES = (
     ("CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL", "1"),
 )
 """The program is read-only inside, and reports to its vendor would only be denials in the record."""
+HELPER = "apiKeyHelper"
+"""The setting that names a program which prints the key."""
 OTHER_CLOUDS = ("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 
 
@@ -63,7 +68,8 @@ class Claude:
         own_folder = request.environ.get("CLAUDE_CONFIG_DIR")
         folder = own_folder or os.path.join(request.home, ".claude")
         state = os.path.join(folder if own_folder else request.home, ".claude.json")
-        environ, notices = _environment(request, disk, folder)
+        settings, notices = _settings(disk, folder)
+        environ = _environment(request, settings)
         model = _model(environ)
         managed = managed_settings(request, disk)
         variables = [*OUR_VARIABLES, *([("CLAUDE_CONFIG_DIR", own_folder)] if own_folder else [])]
@@ -74,10 +80,11 @@ class Claude:
             set=tuple(variables),
             binds=_binds(folder, disk),
             files=(hook_program(disk), *managed.files, *_copies(folder, state, disk)),
+            folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             host_ports=model.host_ports,
             hooks=True,
-            notices=(*notices, *model.notices, *managed.notices),
+            notices=(*notices, *model.notices, *managed.notices, *_login(environ, settings, folder, disk)),
         )
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:
@@ -96,23 +103,29 @@ class Claude:
         return denied(event, reason)
 
 
-def _environment(request: AgentRequest, disk: Disk, folder: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The person's variables with those from their settings, which Claude Code lays over them."""
+def _settings(disk: Disk, folder: str) -> tuple[Settings, tuple[str, ...]]:
     path = os.path.join(folder, "settings.json")
     try:
         settings = read_settings(disk.read_file(path), path)
     except RingfenceError as error:
-        return request.environ, (f"the model's host was not taken from the settings: {error.message}",)
+        return {}, (f"the model's host was not taken from the settings: {error.message}",)
+    if HELPER in settings:
+        return settings, (f"`{HELPER}` in `{path}` runs inside the sandbox and may need `--read` or `--allow-host`",)
+    return settings, ()
+
+
+def _environment(request: AgentRequest, settings: Settings) -> dict[str, str]:
+    """The person's variables with those from their settings, which Claude Code lays over them."""
     variables = settings.get("env")
-    named = (
-        {key: value for key, value in variables.items() if isinstance(value, str)}
-        if isinstance(variables, dict)
-        else {}
-    )
-    notices = []
-    if "apiKeyHelper" in settings:
-        notices.append(f"`apiKeyHelper` in `{path}` runs inside the sandbox and may need `--read` or `--allow-host`")
-    return {**request.environ, **named}, tuple(notices)
+    pairs = variables.items() if isinstance(variables, dict) else ()
+    return {**request.environ, **{key: value for key, value in pairs if isinstance(value, str)}}
+
+
+def _login(environ: dict[str, str], settings: Settings, folder: str, disk: Disk) -> tuple[str, ...]:
+    known = HELPER in settings or any(environ.get(name) for name in (*LOGINS, *OTHER_CLOUDS))
+    if known or disk.exists(os.path.join(folder, ".credentials.json")):
+        return ()
+    return ("claude has no login yet; log in once outside with `claude`, because a login made inside is not kept",)
 
 
 def _model(environ: dict[str, str]) -> OwnEndpoint:
@@ -129,7 +142,9 @@ def _model(environ: dict[str, str]) -> OwnEndpoint:
 def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
     rows = [(name, False) for name in READ_ONLY] + [(name, True) for name in WRITABLE]
     places = [(os.path.join(folder, name), writable) for name, writable in rows]
-    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in places if disk.exists(path))
+    found = [(path, writable) for path, writable in places if disk.exists(path)]
+    found.append((os.path.join(folder, TRANSCRIPTS), True))
+    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in found)
 
 
 def _copies(folder: str, state: str, disk: Disk) -> tuple[PlacedFile, ...]:

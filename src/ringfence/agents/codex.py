@@ -7,6 +7,7 @@ later), programs and instructions are read-only. Sockets and databases of a Code
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -30,10 +31,14 @@ from ringfence.model.situations import UsageInvalid
 
 COPIED = ("config.toml", "AGENTS.md", "AGENTS.override.md", "hooks.json", "installation_id", "version.json")
 READ_ONLY = ("prompts", "rules", "plugins", "themes")
-WRITABLE = ("auth.json", "sessions", "archived_sessions", "history.jsonl")
-"""SECURITY: nothing in these is run or obeyed by a later Codex outside; `auth.json` is rewritten in place."""
+TRANSCRIPTS = "sessions"
+WRITABLE = ("archived_sessions", "history.jsonl")
+"""SECURITY: nothing in these is run or obeyed by a later Codex outside."""
+LOGIN = "auth.json"
 MANAGED = ("/etc/codex/managed_config.toml", "/etc/codex/config.toml")
 OPENAI_HOSTS = ("api.openai.com:443", "auth.openai.com:443", "chatgpt.com:443")
+UNASKED = ("raw.githubusercontent.com",)
+"""The tip of the day, fetched at each interactive start."""
 LOCAL_PROVIDERS = {"ollama": 11434, "lmstudio": 1234}
 KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_ACCESS_TOKEN", "OPENAI_ORGANIZATION", "OPENAI_PROJECT")
 
@@ -68,10 +73,12 @@ class Codex:
                 PlacedFile(path=REQUIREMENTS, content=managed.content),
                 *_copies(folder, disk),
             ),
+            folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
+            unasked=UNASKED,
             host_ports=model.host_ports,
             hooks=True,
-            notices=(*notices, *model.notices, *managed.notices),
+            notices=(*notices, *model.notices, *managed.notices, *_login(provider, folder, request, disk)),
         )
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:
@@ -119,6 +126,13 @@ def _model(provider: Provider) -> OwnEndpoint:
     return OwnEndpoint(destinations=OPENAI_HOSTS)
 
 
+def _login(provider: Provider, folder: str, request: AgentRequest, disk: Disk) -> tuple[str, ...]:
+    known = any(request.environ.get(name) for name in KEYS) or disk.exists(os.path.join(folder, LOGIN))
+    if known or provider.id != "openai":
+        return ()
+    return ("codex has no login yet; log in once outside with `codex login`, because a login made inside is not kept",)
+
+
 def _uses_plugins(config: Table) -> bool:
     features = config.get("features")
     return bool(config.get("plugins")) or (isinstance(features, Mapping) and "plugins" in features)
@@ -131,9 +145,13 @@ def _arguments(argv: tuple[str, ...], *, never_ask: bool, plugins: bool) -> tupl
         if word == "--":
             kept += [word, *words]
             break
-        name, _, value = word.partition("=")
-        if name in {"-s", "--sandbox"}:
-            _refuse_read_only(value if "=" in word else next(words, ""))
+        option, joined, value = word.partition("=")
+        if option in {"-s", "--sandbox"}:
+            _refuse_read_only(value if joined else next(words, ""))
+        elif word in {"-c", "--config"} and (assignment := next(words, "")).startswith("sandbox_mode="):
+            _refuse_read_only(assignment.removeprefix("sandbox_mode=").strip("'\""))
+        elif word in {"-c", "--config"}:
+            kept += [word, assignment]
         else:
             kept.append(word)
     ours = ["-c", 'sandbox_mode="danger-full-access"']
@@ -157,8 +175,23 @@ def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
     # One by one, because Codex puts skills of its own beside the person's.
     skills = [f"skills/{name}" for name in disk.list_folder(os.path.join(folder, "skills")) if name != ".system"]
     rows = [(name, False) for name in (*READ_ONLY, *skills)] + [(name, True) for name in WRITABLE]
+    rows.append((LOGIN, _is_renewed(disk.read_file(os.path.join(folder, LOGIN)))))
     places = [(os.path.join(folder, name), writable) for name, writable in rows]
-    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in places if disk.exists(path))
+    found = [(path, writable) for path, writable in places if disk.exists(path)]
+    found.append((os.path.join(folder, TRANSCRIPTS), True))
+    return tuple(Bind(source=path, target=path, writable=writable) for path, writable in found)
+
+
+def _is_renewed(login: bytes | None) -> bool:
+    """Whether Codex has to write its login: the tokens of an account are renewed, a key is not.
+
+    SECURITY: who can write a login can put another account into it, and read what Codex sends there later.
+    """
+    try:
+        value = json.loads(login or b"{}")
+    except ValueError:
+        return False
+    return isinstance(value, dict) and bool(value.get("tokens"))
 
 
 def _copies(folder: str, disk: Disk) -> tuple[PlacedFile, ...]:

@@ -77,12 +77,19 @@ class Gate:
 
     def decide_soon(
         self, action: Action, done: Callable[[Decision], None], *, asked_by: str = "gateway", call: str | None = None
-    ) -> None:
-        """Like `decide`, with a callback; without a task for what is not asked: the ledger's receipt calls `done`."""
+    ) -> Callable[[], None]:
+        """Like `decide`, with a callback; without a task for what is not asked: the ledger's receipt calls `done`.
+
+        What it returns withdraws the question, for when nobody waits for the answer any more.
+        """
         decision = self._judge(action)
         if decision.verdict is Verdict.ASK and self._open:
-            self._tasks.create_task(self._decide_later(decision, done, asked_by, call))
-            return
+            asking = self._tasks.create_task(self._decide_later(decision, done, asked_by, call))
+
+            def withdraw() -> None:
+                asking.cancel()
+
+            return withdraw
         if decision.verdict is Verdict.ASK:
             decision = denied(decision, by="nobody", why="the session is ending")
 
@@ -90,6 +97,7 @@ class Gate:
             done(unrecorded(decision, outcome) if isinstance(outcome, LedgerBroken) else decision)
 
         self._recorder.record_soon(DecisionMade(decision=decision, asked_by=asked_by, call=call), acknowledged)
+        return _withdrawn_already
 
     async def _decide_later(
         self, decision: Decision, done: Callable[[Decision], None], asked_by: str, call: str | None
@@ -180,3 +188,7 @@ class Gate:
             channel=self._channel.name,
             reason=reason,
         )
+
+
+def _withdrawn_already() -> None:
+    """There is no question that could be withdrawn."""

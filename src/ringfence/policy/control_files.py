@@ -72,8 +72,7 @@ CONTROL_FILES: tuple[ControlFile, ...] = (
     _row(".git/commondir", "leads Git to other settings", Direct.PROTECT, Staged.REFUSE, stub=".\n"),
     _row(".git/modules/", "settings and hooks of submodules", Direct.PROTECT, Staged.REFUSE),
     _row(".git/worktrees/", "leads Git's other working trees to other settings", Direct.PROTECT, Staged.REFUSE),
-    # Inert while `.git/config` does not switch it on, and a stub would break a repository where it does.
-    _row(".git/config.worktree", "names programs that Git runs", Direct.KEEP, Staged.REFUSE),
+    _row(".git/config.worktree", "names programs that Git runs", Direct.PROTECT, Staged.REFUSE, stub=""),
     _row(".git/info/attributes", "sends files through filters", Direct.REPORT),
     _row(".git/objects/info/alternates", "leads Git to other objects", Direct.REPORT),
     _row(".git/rebase-merge/git-rebase-todo", "`exec` lines run when the rebase goes on", Direct.REPORT),

@@ -18,8 +18,10 @@ from ringfence.sandbox.worktree import Linked
 SCAN_LIMIT = 200_000
 """How many names are looked at for deny patterns."""
 
+NESTED_LIMIT = 50
+"""How many nested repositories are protected one by one."""
+
 _CONFIG_LIMIT = 1 << 20
-_PRUNED = (".git/objects",)
 
 
 class Protection(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,13 +33,20 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
 
 
-def protection(workspace: str, place_holders: frozenset[tuple[str, str]], repository: Linked | None) -> Protection:
-    """What to protect in a workspace, and in the repository of a linked one, by the table of control files."""
+def protection(
+    workspace: str, place_holders: frozenset[tuple[str, str]], repository: Linked | None, nested: tuple[str, ...]
+) -> Protection:
+    """What to protect in a workspace, in repositories nested in it (their `.git`, relative), and in the repository of a
+    linked one, by the table of control files."""
     search = _Search(place_holders)
     rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT]
     search.look(workspace, [(row.pattern, row) for row in rows], linked=repository is not None)
+    within = [(row.pattern[5:], row) for row in rows if row.pattern.startswith(".git/")]
+    for name in nested[:NESTED_LIMIT]:
+        search.look_into(f"{workspace}/{name}", within)
+    if len(nested) > NESTED_LIMIT:
+        search.notices.append(f"only {NESTED_LIMIT} of {len(nested)} nested repositories have their settings protected")
     if repository is not None:
-        within = [(row.pattern[5:], row) for row in rows if row.pattern.startswith(".git/")]
         # This working tree's own part of the shared repository stays writable, so not the folder but what lies in it is
         # protected.
         search.look(repository.repository, [each for each in within if each[0] != "worktrees"], linked=True)
@@ -75,6 +84,14 @@ class _Search:
             self._look_for_hooks(base, root)
         finally:
             os.close(root)
+
+    def look_into(self, path: str, rows: list[tuple[str, ControlFile]]) -> None:
+        """Protect a nested repository: its settings where it is one, or the file that leads to them."""
+        if os.path.isdir(path) and not os.path.islink(path):
+            self.pinned.append(path)
+            self.look(path, rows, linked=False)
+        else:
+            self.read_only.append(path)
 
     def close(self, repository: Linked) -> None:
         """Protect the parts of a shared repository that lead other working trees, and this one's way back."""
@@ -132,7 +149,7 @@ def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> tuple[l
                 path = f"{inner}/{name}" if inner else name
                 if wanted.fullmatch(prefix + path):
                     found.append(path)
-                elif is_folder and path not in _PRUNED:
+                elif is_folder:
                     pending.append(path)
             if seen > SCAN_LIMIT:
                 text = f"deny patterns were looked for among the first {SCAN_LIMIT:,} names below `{folder}` only"

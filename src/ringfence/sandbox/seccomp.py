@@ -28,13 +28,16 @@ _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 _NEW_TIME = 0x80
 """CLONE_NEWTIME; in `clone` the same bit belongs to the exit signal."""
+_SET_ID = 0o6000
+_MAKES_A_FILE = 0o100 | 0o20000000
+"""O_CREAT and the bit of its own that O_TMPFILE has."""
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _STREAM, _DATAGRAM, _TYPE_MASK = 1, 2, 0xF
 _TCP, _UDP = 6, 17
 
 DENIED: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (ENOSYS, ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")),
+    (ENOSYS, ("clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")),
     (ENOSYS, ("create_module", "get_kernel_syms", "query_module", "nfsservctl", "uselib", "_sysctl", "lookup_dcookie")),
     (EPERM, ("mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount")),
     (EPERM, ("fspick", "mount_setattr", "open_tree_attr", "setns", "open_by_handle_at", "fanotify_init")),
@@ -46,16 +49,19 @@ DENIED: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 """What a refused call answers, and the calls. ENOSYS where programs then take the older way by themselves."""
 
-# clone3 hides its flags behind a pointer, where a filter cannot look; without it libc uses clone, where it can.
+# clone3 and openat2 hide their flags behind a pointer, where a filter cannot look; without them programs use clone and
+# openat, where it can.
 
 _COMMON = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "clone3": 435, "pidfd_getfd": 438,
-    "mount_setattr": 442, "quotactl_fd": 443, "open_tree_attr": 467,
+    "openat2": 437, "mount_setattr": 442, "quotactl_fd": 443, "fchmodat2": 452, "open_tree_attr": 467,
 }  # fmt: skip
 NUMBERS: dict[str, dict[str, int]] = {
     "x86_64": {
         **_COMMON,
+        "open": 2, "mkdir": 83, "creat": 85, "chmod": 90, "fchmod": 91, "mknod": 133, "openat": 257, "mkdirat": 258,
+        "mknodat": 259, "fchmodat": 268,
         "ioctl": 16, "socket": 41, "socketpair": 53, "clone": 56, "ptrace": 101, "syslog": 103, "uselib": 134,
         "personality": 135, "vhangup": 153, "modify_ldt": 154, "pivot_root": 155, "_sysctl": 156, "chroot": 161,
         "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167, "swapoff": 168, "reboot": 169,
@@ -69,6 +75,7 @@ NUMBERS: dict[str, dict[str, int]] = {
     },
     "aarch64": {
         **_COMMON,
+        "mknodat": 33, "mkdirat": 34, "fchmod": 52, "fchmodat": 53, "openat": 56,
         "lookup_dcookie": 18, "ioctl": 29, "umount2": 39, "mount": 40, "pivot_root": 41, "nfsservctl": 42,
         "chroot": 51, "vhangup": 58, "quotactl": 60, "acct": 89, "personality": 92, "unshare": 97, "kexec_load": 104,
         "init_module": 105, "delete_module": 106, "clock_settime": 112, "syslog": 116, "ptrace": 117, "reboot": 142,
@@ -92,12 +99,15 @@ def program(machine: str) -> tuple[Instruction, ...]:
     if machine == "x86_64":
         # SECURITY: the x32 twins of every call have the same effect under other numbers.
         code += [(_AT_LEAST, 0, 1, 0x40000000), _answer(KILL)]
+    # Calls with a check first: the kernel remembers which calls are allowed whatever their arguments, and of these
+    # alone it has to run the filter every time.
+    for name, block in _CHECKED:
+        if name in numbers:
+            code += _when_number(numbers[name], block)
     for error, names in DENIED:
         for name in names:
             if name in numbers:
                 code += _when_number(numbers[name], [_refuse(error)])
-    for name, block in _CHECKED:
-        code += _when_number(numbers[name], block)
     code += [(_GREATER, 0, 1, _NEWEST), _refuse(ENOSYS), _answer(ALLOW)]
     return tuple(code)
 
@@ -146,6 +156,17 @@ def _when(operation: int, operand: int, answer: int) -> list[Instruction]:
     return [(operation, 0, 1, operand), _answer(answer)]
 
 
+def _mode_block(argument: int) -> list[Instruction]:
+    # SECURITY: a set-user-id program left in the workspace gives everybody on the host the rights of the user.
+    return [_load(_argument(argument)), *_when(_ANY_BIT, _SET_ID, ERRNO | EPERM), _answer(ALLOW)]
+
+
+def _open_block(argument: int) -> list[Instruction]:
+    # The mode counts only where a file is made; elsewhere the argument is whatever was left in the register.
+    mode = _mode_block(argument + 1)
+    return [_load(_argument(argument)), (_ANY_BIT, 1, 0, _MAKES_A_FILE), _answer(ALLOW), *mode]
+
+
 def _socket_block() -> list[Instruction]:
     internet = [
         _load(_argument(2)),
@@ -176,6 +197,10 @@ def _socket_block() -> list[Instruction]:
 
 
 _CHECKED: tuple[tuple[str, list[Instruction]], ...] = (
+    ("openat", _open_block(2)),
+    ("open", _open_block(1)),
+    *((name, _mode_block(1)) for name in ("chmod", "fchmod", "creat", "mkdir", "mknod")),
+    *((name, _mode_block(2)) for name in ("fchmodat", "fchmodat2", "mkdirat", "mknodat")),
     ("socket", _socket_block()),
     ("socketpair", [_load(_argument(0)), *_when(_EQUAL, _UNIX, ALLOW), _refuse(EAFNOSUPPORT)]),
     ("clone", [_load(_argument(0)), *_when(_ANY_BIT, _NEW_NAMESPACES, ERRNO | EPERM), _answer(ALLOW)]),

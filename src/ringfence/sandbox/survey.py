@@ -91,8 +91,10 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
-    hidden, about_hidden = _hidden(plan, workspace, ordered, links)
-    found, mounted, release = _protected(plan, workspace, repository, name)
+    names, about_hidden = _looked_for(plan, workspace)
+    hidden = _hidden(plan, workspace, ordered, links, names)
+    nested = tuple(each for each in names if each.endswith("/.git"))
+    found, mounted, release = _protected(plan, workspace, repository, nested, name)
     layout |= {
         "pinned": list(found.pinned),
         "read_only": [*found.read_only, *(each for each, what in mounted if what == "itself")],
@@ -103,7 +105,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
 
 
 def _protected(
-    plan: Plan, workspace: str, repository: Linked | None, name: str
+    plan: Plan, workspace: str, repository: Linked | None, nested: tuple[str, ...], name: str
 ) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
@@ -111,7 +113,7 @@ def _protected(
     looked: list[protection.Protection] = []
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders, repository))
+        looked.append(protection.protection(workspace, place_holders, repository, nested))
         return looked[0].wanted
 
     made, release = stubs.claim(state, look, name)
@@ -140,18 +142,22 @@ def _table(plan: Plan) -> PathTable:
     return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
 
 
-def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
+def _looked_for(plan: Plan, workspace: str) -> tuple[list[str], tuple[str, ...]]:
+    """What deny patterns name in the workspace, and repositories, whose insides no pattern is looked for in."""
+    patterns = [each for each in plan.denied_globs if not each.startswith("/")]
+    return protection.matches(workspace, (*patterns, "**/.git")) if plan.workspace_writable or patterns else ([], ())
+
+
+def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, names: list[str]) -> list[str]:
     visible = [bind.target for bind in binds]
     table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
     hidden = [path for path in named if any(covers(target, path) for target in visible)]
-    relative = tuple(each for each in plan.denied_globs if not each.startswith("/"))
-    found, notices = protection.matches(workspace, relative)
-    hidden += [f"{workspace}/{each}" for each in found if _is_denied(table, f"{plan.workspace}/{each}")]
+    hidden += [f"{workspace}/{each}" for each in names if _is_denied(table, f"{plan.workspace}/{each}")]
     for pattern in plan.denied_globs:
         if pattern.startswith("/"):
             hidden += [each for each in _elsewhere(pattern, visible) if _is_denied(table, each)]
-    return sorted(set(hidden)), notices
+    return sorted(set(hidden))
 
 
 def _is_denied(table: PathTable, path: str) -> bool:

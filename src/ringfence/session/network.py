@@ -21,14 +21,17 @@ class GatewayJudge:
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
-        needs_request = action.method is None and self._evaluator.needs_request(action.host, action.port)
+        if action.method is None and self._evaluator.needs_request(action.host, action.port):
+            # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
+            decision = self._evaluator.evaluate(action)
+            done(Authorization(decision=decision, declared=self._declared, needs_request=True))
+            return _nothing
 
         def answer(decision: Decision) -> None:
-            done(Authorization(decision=decision, declared=self._declared, needs_request=needs_request))
+            done(Authorization(decision=decision, declared=self._declared))
 
-        self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
-        return _nothing
+        return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 
 
 def _nothing() -> None:
-    """A question that is open stays open: the next try of the same connection joins it."""
+    """There is nothing left to cancel."""

@@ -35,6 +35,7 @@ from ringfence.session import environment
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.governed import Governed
+from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
@@ -94,6 +95,8 @@ async def open_session(
         stack.push_async_callback(ledger.close, sealed=whole_agent)
         agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
         setup = _prepare(agent, asked)
+        for folder in setup.folders:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         policy = load_policy(asked.places, asked.workspace, choice=options.policy, grants=_grants(asked, setup))
         require(options.min_tier or policy.min_tier)
         plan = build_plan(
@@ -148,7 +151,7 @@ async def _assemble(
     for text in notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
     gate = Gate(
-        evaluate=evaluator.evaluate,
+        evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk,
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
@@ -182,29 +185,19 @@ async def _assemble(
     stack.push_async_callback(_ended, governed, started, began)
     await stack.enter_async_context(gate)
     background = await stack.enter_async_context(Background())
-    gateway = Gateway(GatewayJudge(gate, evaluator), on_closed=tally.record_soon)
+    gateway = Gateway(
+        GatewayJudge(gate, evaluator),
+        on_closed=tally.record_soon,
+        on_refused=lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+    )
     once = ExitStack()
     once.callback(gateway.close)
     stack.callback(once.close)
-    _serve(gateway, sandbox)
+    gateway.serve(sandbox.listeners)
     background.start(_end_with(ledger, lose))
     background.start(_remember_loss(lost, governed, once))
     background.start(serve_hooks(sandbox.listeners["hook"], agent, governed.judge_hook, tally))
     return governed
-
-
-def _serve(gateway: Gateway, sandbox: Sandbox) -> None:
-    """Give the gateway the sockets that were made inside, each with what it is for."""
-    for name, listener in sandbox.listeners.items():
-        kind, _, port = name.partition(":")
-        if kind in {"proxy", "capture4", "capture6"}:
-            gateway.listen(kind, listener)
-        elif kind in {"host", "host6"}:
-            gateway.listen(f"host_port:{port}", listener)
-        elif kind in {"dns_udp", "dns_udp6"}:
-            gateway.serve_dns(udp=listener)
-        elif kind in {"dns_tcp", "dns_tcp6"}:
-            gateway.serve_dns(tcp=listener)
 
 
 async def _end_with(ledger: Ledger, lose: Callable[[RingfenceError], None]) -> None:

@@ -7,7 +7,7 @@ import sys
 
 from tests.escape.battery.arena import Arena
 from tests.escape.battery.catalogue import ATTACKS
-from tests.escape.battery.inside import alone, plainly, ringfence
+from tests.escape.battery.inside import plainly, ringfence
 from tests.escape.battery.people import people
 from tests.escape.battery.prove import carry_out
 
@@ -15,7 +15,7 @@ from tests.escape.battery.prove import carry_out
 def main(words: list[str]) -> int:
     """Carry out the chosen attacks, with and without the sandbox, for every account."""
     chosen = [word for word in words if not word.startswith("-")]
-    holes, sandbox = 0, alone if "--alone" in words else ringfence
+    holes = 0
     with Arena() as arena:
         for attack in (attack for attack in ATTACKS if not chosen or attack.id in chosen):
             for person in people():
@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
                 possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
                 for name, wrap, limit in (
                     ("plainly", plainly(attack), attack.plain_timeout),
-                    ("inside", sandbox, attack.timeout),
+                    ("inside", ringfence, attack.timeout),
                 ):
                     if name == "inside" and "--plainly" in words:
                         continue
@@ -32,10 +32,10 @@ def main(words: list[str]) -> int:
                         possible = result.evidence is not None
                     surprise = name == "inside" and possible and result.ran.ended not in attack.ends
                     hole = name == "inside" and result.evidence is not None
-                    holes += hole
+                    holes += hole and not attack.open
                     line.append(f"{name} {'GETS OUT' if result.evidence else 'fails'} ({result.ran.ended})")
                     if surprise or hole or (chosen and "-v" in words):
-                        line.append(f"<-- not as expected\n{result.told()}")
+                        line.append(f"<-- {'known' if attack.open else 'not as expected'}\n{result.told()}")
                 print(" | ".join([*line, attack.title]), flush=True)
     return 1 if holes else 0
 

@@ -4,9 +4,10 @@ import json
 import socket
 import subprocess
 import sys
+from typing import Any
 
 
-def main(descriptor: int, spec: dict) -> None:
+def main(descriptor: int, spec: dict[str, Any]) -> None:
     """Set up, hand out, wait."""
     subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
     for address in spec["addresses"]:

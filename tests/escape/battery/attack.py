@@ -47,6 +47,8 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """A prefix for the run without the sandbox, where something has to be there to be attacked."""
     may_lack: str = ""
     """Why a machine can make this impossible by itself. Empty: without a sandbox it must work everywhere."""
+    open: str = ""
+    """Why this still works inside, in words of the threat model. Empty: it must fail."""
     first: str = ""
     """A program for an earlier session in the same workspace: it plants what this session's launch stumbles over."""
     first_arguments: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.escape.battery import oracles, setups
-from tests.escape.battery.attack import Attack, Kind
+from tests.escape.battery.attack import Attack, Kind, Setup
 
 _NAIVE_STUB = ("sh", "-c", 'mkdir -p .claude && : >.claude/settings.json; exec "$@"', "sh")
 """How a launcher that trusts the workspace makes a missing control file: through whatever link stands there."""
@@ -26,7 +26,7 @@ _HOOK = "#!/bin/sh\necho {secret}\n"
 _VSCODE_TASK = setups.file("{workspace}/.vscode/tasks.json", "{{}}\n", 0o644)
 
 
-def _control_file(number: str, path: str, title: str, *setup: setups.Setup) -> Attack:
+def _control_file(number: str, path: str, title: str, *setup: Setup) -> Attack:
     return Attack(
         id=number,
         kind=Kind.DELAYED,
@@ -39,7 +39,7 @@ def _control_file(number: str, path: str, title: str, *setup: setups.Setup) -> A
     )
 
 
-def _git_runs(number: str, how: str, title: str, *setup: setups.Setup) -> Attack:
+def _git_runs(number: str, how: str, title: str, *setup: Setup, still: str = "") -> Attack:
     return Attack(
         id=number,
         kind=Kind.FILES,
@@ -48,6 +48,7 @@ def _git_runs(number: str, how: str, title: str, *setup: setups.Setup) -> Attack
         arguments=(how, "{workspace}", "{canary}"),
         setup=(*(setup or (setups.repository,)), setups.canary),
         oracle=oracles.status_runs_it,
+        open=still,
         ends=(*_READ_ONLY, "EISDIR", "EBUSY", "ENOENT", "ENOTDIR", "EEXIST"),
     )
 
@@ -169,6 +170,7 @@ FILES = (
         "put a command into the second settings file",
         setups.repository,
         setups.worktree_settings,
+        still="a second settings file can be made where the repository reads one",
     ),
     _git_runs("A9", "pointer", "replace the `.git` file of a linked worktree", setups.worktree),
     Attack(
@@ -350,6 +352,7 @@ FILES = (
         setup=(setups.repository, setups.hooks_everywhere),
         oracle=oracles.file_has("{workspace}/tools/hooks/pre-commit", "{secret}"),
         ends=_READ_ONLY,
+        open="the hooks folder that the person's own settings name is not looked for",
     ),
     _git_runs(
         "A8e",
@@ -357,6 +360,7 @@ FILES = (
         "put a command into a file that the repository's settings include",
         setups.repository,
         setups.settings_elsewhere,
+        still="files that the repository's settings include are the project's own",
     ),
     _git_runs(
         "A9d",
@@ -364,6 +368,7 @@ FILES = (
         "put a command into the settings behind a `.git` that is a link",
         setups.repository,
         setups.linked_repository,
+        still="a `.git` that is a link is noted to the person, and what it leads to is not protected",
     ),
     _git_runs(
         "A9e",
@@ -371,6 +376,7 @@ FILES = (
         "put a command into the settings behind a `.git` that is a file",
         setups.repository,
         setups.separate_repository,
+        still="a `.git` that is a file can lead to a folder of the workspace",
     ),
     Attack(
         id="A5g",
@@ -408,6 +414,7 @@ FILES = (
         "put a command into the settings of a repository in the workspace",
         setups.repository,
         setups.nested_repository,
+        still="repositories that lie in the workspace are reported, not protected",
     ),
     Attack(
         id="A9b",
@@ -484,6 +491,7 @@ FILES = (
         arguments=("{workspace}/tool",),
         oracle=oracles.gives_rights("{workspace}/tool"),
         ends=("EPERM", "EACCES", "the bits were dropped"),
+        open="the bits for another account may be set on files of the workspace",
     ),
     _control_file("B27", ".vscode/tasks.json", "make a task that the editor runs"),
     _control_file("B27b", ".vscode/tasks.json", "change a task that the editor runs", _VSCODE_TASK),

@@ -16,10 +16,6 @@ def plainly(attack: Attack) -> Wrap:
     return lambda stage, argv: (*attack.plainly, *argv)
 
 
-def alone(stage, argv):
-    return (sys.executable, "/tmp/esc/alone.py", stage.workspace, "--", *argv)
-
-
 def ringfence(stage: Stage, argv: tuple[str, ...]) -> tuple[str, ...]:
     """One governed command, by the command line that people use."""
     return (*_RINGFENCE, "exec", "--workspace", stage.workspace, "--", *argv)

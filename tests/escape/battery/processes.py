@@ -101,6 +101,15 @@ PROCESSES = (
         ends=("ESRCH", "EPERM"),
     ),
     Attack(
+        id="C50",
+        kind=Kind.PROCESSES,
+        title="start so many of itself that nobody else can start anything",
+        program="crowd",
+        oracle=oracles.said_success,
+        ends=("stopped",),
+        may_lack="this machine limits the processes of an account by itself",
+    ),
+    Attack(
         id="C51",
         kind=Kind.PROCESSES,
         title="outlive the session",
@@ -174,6 +183,7 @@ IPC = (
         setup=(setups.workspace_socket,),
         oracle=oracles.heard("stream"),
         ends=("ENOENT", "EACCES", "EPERM", "ECONNREFUSED"),
+        open="this kernel cannot keep a program from connecting to a socket whose file it may write",
     ),
     Attack(
         id="D60",
@@ -227,6 +237,7 @@ IPC = (
             oracle=oracles.said_success,
             ends=("EPERM", "EACCES", "EINVAL", "ENOTTY"),
             may_lack="this kernel was built without it, or keeps it for root",
+            open="the terminal that `exec` passes through takes other drivers" if letter == "d" else "",
         )
         for letter, number, what in (("c", "21", "GSM 07.10"), ("d", "27", "null"))
     ),

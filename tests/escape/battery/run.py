@@ -12,6 +12,7 @@ import termios
 import tty
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import msgspec
 from tests.escape.battery import source
@@ -85,7 +86,7 @@ def environment(stage: Stage) -> dict[str, str]:
     return {**kept, **own, **stage.environment}
 
 
-def account(stage: Stage) -> dict[str, object]:
+def account(stage: Stage) -> dict[str, Any]:
     """The arguments of `Popen` that change to the stage's person, where that is somebody else."""
     if os.getuid() != 0 or stage.arena_prefix or stage.person.uid == 0:
         return {}

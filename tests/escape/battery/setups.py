@@ -9,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import time
+from contextlib import suppress
 
 from tests.escape.battery import source
 from tests.escape.battery.attack import Setup
@@ -150,7 +151,12 @@ def shared_file(stage: Stage) -> None:
 def temporary_name(stage: Stage) -> None:
     """A name in /tmp that a program of the host will use."""
     stage.words["temporary"] = f"/tmp/battery-{secrets.token_hex(4)}"
-    stage.undo.callback(lambda: os.path.lexists(stage.words["temporary"]) and os.unlink(stage.words["temporary"]))
+
+    def clear() -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(stage.words["temporary"])
+
+    stage.undo.callback(clear)
 
 
 def local_sockets(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
 
 import msgspec
@@ -99,6 +99,8 @@ class Stage:
             missing = os.path.dirname(missing)
         for folder in reversed(above):
             self.folder(folder)
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # it may be read-only
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(content)
         os.chmod(path, mode)

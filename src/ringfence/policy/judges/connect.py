@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from ringfence.model.action import ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
@@ -56,7 +57,7 @@ class ConnectJudge:
                     speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
         if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
-            return (*reasons, self._default(host), *unseen)
+            return (*reasons, *_not_public(host), self._default(host), *unseen)
         return (*reasons, *self._floor(host, speaking))
 
     def _applies(self, rule: HostRule, action: ConnectAction) -> bool | None:
@@ -94,6 +95,14 @@ class ConnectJudge:
         if floor is None or origin is None or allowed:
             return ()
         return (reason("network.default", origin, floor, f"no rule of the administrator allows host `{host}`"),)
+
+
+def _not_public(host: Host) -> tuple[Reason, ...]:
+    """A denial for an address of this machine, its network or its cloud: nobody is asked about those by accident."""
+    if host.address is None or ip_address(host.address).is_global:
+        return ()
+    text = f"address `{host}` is not public; only a rule that names it, or a range with it, opens it"
+    return (built_in("address.private", Verdict.DENY, text),)
 
 
 def _spoken(rule: HostRule) -> Reason:
