@@ -6,6 +6,7 @@ import json
 import os
 import time
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,8 +25,9 @@ from ringfence.model.action import (
 from ringfence.model.decision import Verdict, to_contract
 from ringfence.model.host import parse_host
 from ringfence.policy.effective import HostRule, Origin
-from ringfence.policy.evaluate import Evaluator, declared_networks, evaluate
+from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks, evaluate
 from ringfence.policy.hosts import HostTable
+from ringfence.policy.layers import Layer
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "decisions.json")
 WORKSPACE_PRESET = policy()
@@ -253,7 +255,34 @@ def test_whether_a_request_has_to_be_seen_is_known_beforehand() -> None:
 def test_ranges_and_addresses_in_rules_declare_that_they_are_meant() -> None:
     rules = NETWORK + "[[network.rule]]\nhosts = ['192.168.0.1']\nverdict = 'deny'\n"
 
-    assert [str(one) for one in declared_networks(policy(document(rules), base=EMPTY))] == ["10.1.0.0/16"]
+    merged = policy(document(rules), base=EMPTY)
+
+    assert [str(one) for one in declared_networks(merged, port=443, named=True)] == ["10.1.0.0/16"]
+    assert [str(one) for one in denied_networks(merged, port=443)] == ["192.168.0.1/32"]
+
+
+def test_a_range_that_has_to_be_asked_about_is_not_where_an_allowed_name_may_lead() -> None:
+    rules = "[[network.rule]]\nhosts = ['10.0.0.0/8']\nverdict = 'ask'\n"
+    merged = policy(document(rules), base=EMPTY)
+
+    assert declared_networks(merged, port=443, named=True) == ()
+    assert [str(one) for one in declared_networks(merged, port=443, named=False)] == ["10.0.0.0/8"]
+
+
+def test_a_range_is_declared_and_denied_for_the_port_that_the_rule_names() -> None:
+    rules = "[[network.rule]]\nhosts = ['10.0.0.5:5432']\nverdict = '{}'\n"
+    allowed, denied = (policy(document(rules.format(verdict)), base=EMPTY) for verdict in ("allow", "deny"))
+
+    assert declared_networks(allowed, port=22, named=True) == denied_networks(denied, port=22) == ()
+    assert len(declared_networks(allowed, port=5432, named=True)) == len(denied_networks(denied, port=5432)) == 1
+
+
+def test_a_project_that_is_not_trusted_declares_no_address() -> None:
+    rules = "[[network.rule]]\nhosts = ['169.254.169.254']\nverdict = 'ask'\n"
+    project = msgspec.structs.replace(document(rules, Layer.PROJECT), trusted=False)
+    merged = policy(project, base=EMPTY)
+
+    assert declared_networks(merged, port=80, named=False) == ()
 
 
 def test_files_are_judged_by_their_paths() -> None:

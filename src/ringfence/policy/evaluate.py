@@ -23,7 +23,7 @@ from ringfence.model.action import (
 from ringfence.model.decision import Decision, Reason, Risk, Verdict
 from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.advice import message, next_steps, subject
-from ringfence.policy.effective import Policy
+from ringfence.policy.effective import HostRule, Policy
 from ringfence.policy.judges.command import CommandJudge
 from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
@@ -115,15 +115,25 @@ def evaluate(policy: Policy, action: Action, *, context: Context) -> Decision:
     return Evaluator(policy, context).evaluate(action)
 
 
-def declared_networks(policy: Policy) -> tuple[Network, ...]:
-    """The addresses and ranges that allowing or asking rules name: there, a private address is what was meant."""
-    patterns = (
-        HostPattern.parse(text)
-        for rule in policy.network.rules
-        if rule.verdict is not Verdict.DENY
-        for text in rule.hosts
-    )
-    return tuple(dict.fromkeys(pattern.network for pattern in patterns if pattern.network is not None))
+def declared_networks(policy: Policy, *, port: int, named: bool) -> tuple[Network, ...]:
+    """The addresses and ranges that rules open on a port: there, a private address is what was meant.
+
+    `named`: the destination is a name. SECURITY: only what is allowed without a question speaks for where a name leads,
+    because whoever was asked about the name was not asked about the address. Rules that only tighten open nothing.
+    """
+    opening = (Verdict.ALLOW,) if named else (Verdict.ALLOW, Verdict.ASK)
+    return _ranges((rule for rule in policy.network.rules if rule.verdict in opening and rule.opens), port)
+
+
+def denied_networks(policy: Policy, *, port: int) -> tuple[Network, ...]:
+    """The addresses and ranges that rules deny on a port, whatever name leads there."""
+    return _ranges((rule for rule in policy.network.rules if rule.verdict is Verdict.DENY), port)
+
+
+def _ranges(rules: Iterable[HostRule], port: int) -> tuple[Network, ...]:
+    patterns = (HostPattern.parse(text) for rule in rules for text in rule.hosts)
+    found = (one.network for one in patterns if one.network is not None and one.port in (None, port))
+    return tuple(dict.fromkeys(found))
 
 
 def strictest_first(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
@@ -148,4 +158,4 @@ def _risk(verdict: Verdict, finding: Finding) -> Risk:
             return Risk.LOW
 
 
-__all__ = ["Context", "Effect", "Evaluator", "declared_networks", "evaluate", "strictest_first"]
+__all__ = ["Context", "Effect", "Evaluator", "declared_networks", "denied_networks", "evaluate", "strictest_first"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from ringfence.approvals.gate import Gate
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
-from ringfence.policy.evaluate import Evaluator, declared_networks
+from ringfence.model.host import parse_host
+from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks
 
 
 class GatewayJudge:
@@ -17,18 +19,22 @@ class GatewayJudge:
     def __init__(self, gate: Gate, evaluator: Evaluator) -> None:
         self._gate = gate
         self._evaluator = evaluator
-        self._declared = declared_networks(evaluator.policy)
+        # A session meets few ports, and the ranges of each are the same at every connection.
+        self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
+        self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
+        declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
+        refused = self._denied(port=action.port)
         if action.method is None and self._evaluator.needs_request(action.host, action.port):
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
-            done(Authorization(decision=decision, declared=self._declared, needs_request=True))
+            done(Authorization(decision=decision, declared=declared, refused=refused, needs_request=True))
             return _nothing
 
         def answer(decision: Decision) -> None:
-            done(Authorization(decision=decision, declared=self._declared))
+            done(Authorization(decision=decision, declared=declared, refused=refused))
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 

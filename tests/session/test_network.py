@@ -1,0 +1,47 @@
+"""What the gateway is told beside the verdict: the ranges that the policy opens and denies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_network
+from typing import cast
+
+from tests.policy.making import EMPTY, document, policy
+
+from ringfence.approvals.gate import Gate
+from ringfence.egress.authorization import Authorization
+from ringfence.model.action import Action, ConnectAction
+from ringfence.model.decision import Decision
+from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.session.network import GatewayJudge
+
+RULES = """
+[[network.rule]]
+hosts = ["10.0.0.0/8", "files.test"]
+verdict = "allow"
+[[network.rule]]
+hosts = ["10.0.0.5"]
+verdict = "deny"
+"""
+
+
+class OpenGate:
+    """A gate that records nothing and answers at once."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+
+    def decide_soon(self, action: Action, done: Callable[[Decision], None], *, asked_by: str) -> Callable[[], None]:
+        done(self._evaluator.evaluate(action))
+        return lambda: None
+
+
+def test_the_gateway_hears_which_addresses_a_rule_denies() -> None:
+    evaluator = Evaluator(policy(document(RULES), base=EMPTY), Context(home="/home/u", workspace="/w"))
+    answers: list[Authorization] = []
+
+    judge = GatewayJudge(cast("Gate", OpenGate(evaluator)), evaluator)
+    judge(ConnectAction(host="files.test", port=443), "connect", answers.append)
+
+    assert answers[0].declared == (ip_network("10.0.0.0/8"),)
+    assert answers[0].refused == (ip_network("10.0.0.5"),)
