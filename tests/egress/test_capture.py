@@ -167,7 +167,7 @@ async def test_a_denial_of_a_captured_request_is_told_in_its_own_protocol(inside
     encrypted = await inside.do("tls", host="api.test", port=443, server_name="api.test")
 
     assert plain.startswith("HTTP/1.1 403 Forbidden\r\n")
-    assert "rule: test-rule (project, ringfence.toml:7): because" in plain
+    assert "rule: test-rule: because" in plain
     assert encrypted == "TLSV1_ALERT_ACCESS_DENIED"
 
 

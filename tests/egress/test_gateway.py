@@ -231,7 +231,7 @@ async def test_a_denied_tunnel_is_told_everything_a_person_needs(server: Server,
     assert b"\r\nX-Ringfence-Verdict: deny" in head
     assert body.decode() == (
         f"ringfence: connection to `a.test:{server.port}` is denied\n"
-        "  rule: test-rule (project, ringfence.toml:7): because\n"
+        "  rule: test-rule: because\n"
         "  what to do: ask for `it`\n"
     )
     assert server.unvisited

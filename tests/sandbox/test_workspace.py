@@ -140,6 +140,49 @@ async def test_a_repository_nested_in_the_workspace_is_protected_and_works(repos
     }
 
 
+@pytest.mark.parametrize("kind", ["link", "file"])
+async def test_a_repository_elsewhere_in_the_workspace_is_protected(repository: Place, kind: str) -> None:
+    (repository.workspace / "meta").mkdir()
+    git = (repository.workspace / ".git").rename(repository.workspace / "meta" / "repo")
+    if kind == "link":
+        (repository.workspace / ".git").symlink_to("meta/repo")
+    else:
+        (repository.workspace / ".git").write_text("gitdir: meta/repo\n")
+
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        tried = await box.shell("echo evil >> meta/repo/config; echo evil > meta/repo/hooks/x; mv meta m; rm .git")
+        done = await box.shell("echo b >> a; git commit -qam second")
+    finally:
+        await sandbox.close()
+
+    assert tried.err.count("Read-only file system") >= 2
+    assert tried.err.count("busy") >= 2
+    assert (done.code, done.err) == (0, "")
+    assert "evil" not in (git / "config").read_text()
+    assert not (git / "hooks" / "x").exists()
+
+
+async def test_settings_that_a_repository_includes_are_protected(repository: Place) -> None:
+    (repository.workspace / "shared.cfg").write_text("[alias]\n\tst = status\n")
+    repository.git("config", "include.path", "../shared.cfg")
+    repository.git("config", "--add", "include.path", "../missing.cfg")
+
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        tried = await box.shell("echo evil >> shared.cfg; mv shared.cfg x; echo evil > missing.cfg")
+        done = await box.shell("git st --porcelain --untracked-files=no")
+    finally:
+        await sandbox.close()
+
+    assert (tried.err.count("Read-only file system"), tried.err.count("busy")) == (2, 1)
+    assert (done.code, done.err) == (0, "")
+    assert "evil" not in (repository.workspace / "shared.cfg").read_text()
+    assert not (repository.workspace / "missing.cfg").exists()
+
+
 async def test_a_git_file_that_names_somebody_elses_repository_opens_nothing(repository: Place) -> None:
     tree = repository.home / "src" / "fake"
     tree.mkdir()

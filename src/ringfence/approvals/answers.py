@@ -11,7 +11,7 @@ from ringfence.model.situations import LedgerBroken
 _NEXT = {
     "person": ("do something else, or explain why it is needed and ask again",),
     "timeout": ("ask again when somebody is there to answer",),
-    "nobody": ("run it where somebody can be asked (`--ask terminal`, `--ask queue`), or write a rule that allows it",),
+    "nobody": ("run it where somebody can be asked: `--ask terminal`, or `--ask queue`",),
     "ledger": ("repair the ledger, then start a new session",),
 }
 
@@ -35,7 +35,7 @@ def denied(decision: Decision, *, by: str, why: str) -> Decision:
         reasons=(limit, *decision.reasons),
         resolved_by=by,
         message=f"denied: {visible(why)}" + (f" (asked because: {asking})" if asking else ""),
-        next_steps=(*_NEXT.get(by, ()), *decision.next_steps),
+        next_steps=_NEXT["person"] if by == "person" else (*_NEXT.get(by, ()), *decision.next_steps),
     )
 
 

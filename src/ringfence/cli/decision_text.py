@@ -7,8 +7,9 @@ from typing import assert_never
 from ringfence.cli.screen import Palette
 from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
 from ringfence.model.decision import Decision, Reason, Verdict
-from ringfence.model.display import visible, visible_argv
+from ringfence.model.display import shortened, visible, visible_argv
 
+_WIDTH = 160
 _WORD = {Verdict.ALLOW: "allowed", Verdict.ASK: "needs an answer", Verdict.DENY: "denied"}
 
 
@@ -35,8 +36,9 @@ def what(action: Action) -> str:
 def block(decision: Decision, palette: Palette) -> str:
     """The block that a person sees for a decision."""
     colour = {Verdict.ALLOW: palette.green, Verdict.ASK: palette.yellow, Verdict.DENY: palette.red}[decision.verdict]
-    lines = [f"ringfence: {colour(_WORD[decision.verdict])}: {palette.bold(what(decision.action))}"]
-    if decision.message:
+    subject = shortened(what(decision.action), _WIDTH)
+    lines = [f"ringfence: {colour(_WORD[decision.verdict])}: {palette.bold(subject)}"]
+    if decision.message and not any(reason.text and reason.text in decision.message for reason in decision.reasons):
         lines.append(f"  {visible(decision.message)}")
     lines += [_reason(reason, palette) for reason in decision.reasons]
     lines += [f"  {'next' if index == 0 else '    '}    {step}" for index, step in enumerate(decision.next_steps)]

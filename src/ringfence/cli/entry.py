@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return codes.OK
     name, *rest = words
     if name not in COMMANDS:
-        print(f"ringfence: no command `{name}`{_suggestion(name)}; see `ringfence --help`", file=sys.stderr)
+        print(f"ringfence: no command `{name}`{_suggestion(name)} See `ringfence --help`.", file=sys.stderr)
         return codes.USAGE
     from ringfence.cli.failure import guarded
 
@@ -64,4 +64,4 @@ def _suggestion(name: str) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, COMMANDS, 1)
-    return f"; did you mean `{close[0]}`" if close else ""
+    return f"; did you mean `{close[0]}`?" if close else "."

@@ -31,7 +31,9 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("files", f"{governed.changes.files}{more} changed in {visible(governed.workspace)}"))
         if governed.changes.control_files:
             names = _some([visible(name) for name in governed.changes.control_files])
-            lines.append(_line(palette.yellow("look at"), f"{names} (these may run or be obeyed by themselves)"))
+            one = len(governed.changes.control_files) == 1
+            what_for = "it may run or be obeyed by itself" if one else "these may run or be obeyed by themselves"
+            lines.append(_line("look at", f"{palette.yellow(names)} ({what_for})"))
     lines.append(_line("record", f"`ringfence log {governed.session[:_PREFIX]}`"))
     return "\n".join(lines)
 

@@ -70,17 +70,18 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 def denied(decision: Decision) -> Refusal:
     """The refusal that a decision makes."""
-    reasons = decision.reasons
+    # The client may be the agent: it learns the rule and what helps, the whole rationale is on the record.
+    because = decision.because
     lines = [f"ringfence: {decision.message or f'connection to {_what(decision)} is denied'}"]
-    lines += [f"  rule: {reason.rule} ({reason.layer}, {reason.source}): {reason.text}" for reason in reasons]
+    lines += [f"  rule: {because.rule}: {because.text}"] if because is not None else []
     lines += [f"  what to do: {step}" for step in decision.next_steps]
     return Refusal(
         status=403,
         text="\n".join(lines) + "\n",
         verdict="deny",
-        rule=reasons[0].rule if reasons else "",
+        rule=because.rule if because is not None else "",
         socks=socks.NOT_ALLOWED,
-        alert=UNRECOGNIZED_NAME if reasons and reasons[0].rule == "tls.name" else ACCESS_DENIED,
+        alert=UNRECOGNIZED_NAME if because is not None and because.rule == "tls.name" else ACCESS_DENIED,
     )
 
 

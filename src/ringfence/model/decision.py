@@ -82,7 +82,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def because(self) -> Reason | None:
         """The reason that people have to know first: of a question without a yes, the rule that asked."""
-        if self.resolved_by != "policy":
+        if self.resolved_by not in {"policy", "gateway"}:
             for reason in self.reasons:
                 if reason.verdict is Verdict.ASK:
                     return reason

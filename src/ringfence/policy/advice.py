@@ -59,13 +59,18 @@ def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) ->
     if isinstance(action, FileAction):
         return _open_path(action)
     if verdict is Verdict.ASK:
-        return ("answer the question, or run with `--ask terminal` where somebody can",)
-    rules = ", ".join(f"`{reason.rule}`" for reason in reasons if reason.verdict is Verdict.DENY)
+        asking = next((reason.rule for reason in reasons if reason.verdict is Verdict.ASK), "")
+        return (f'for good: a `[[commands.rule]]` with `id = "{asking}"` in your own policy takes its place',)
+    rules = ", ".join(dict.fromkeys(f"`{reason.rule}`" for reason in reasons if reason.verdict is Verdict.DENY))
     return (f"do it without this command, or run it yourself outside the sandbox; the verdict comes from {rules}",)
 
 
 def _open_host(action: ConnectAction) -> tuple[str, ...]:
     host = shlex.quote(escaped(action.host))
+    if action.host.startswith("127.") or action.host in {"::1", "localhost"}:
+        return (
+            f"a port of the host is `--allow-host host.ringfence.internal:{action.port}`, or `host_ports` in a policy",
+        )
     return (
         f"for this session: `--allow-host {host}`",
         "for good: a `[[network.rule]]` with this host in `~/.config/ringfence/policy.toml`",

@@ -198,5 +198,7 @@ def _unquote(text: str) -> str:
         return text[1:-1]
     import tomllib
 
-    value = tomllib.loads(f"value = {text}")["value"]
-    return str(value)
+    try:
+        return str(tomllib.loads(f"value = {text}")["value"])
+    except tomllib.TOMLDecodeError:
+        raise _Lost from None

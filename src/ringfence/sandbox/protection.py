@@ -13,7 +13,7 @@ from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
 from ringfence.sandbox.plan import covers
 from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
-from ringfence.sandbox.worktree import Linked
+from ringfence.sandbox.worktree import Linked, first_line
 
 SCAN_LIMIT = 200_000
 """How many names are looked at for deny patterns."""
@@ -43,10 +43,17 @@ def protection(
     linked one, by the table of control files."""
     search = _Search(place_holders)
     rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT]
-    search.look(workspace, [(row.pattern, row) for row in rows], linked=repository is not None)
+    inside = _inside_repository(workspace)
+    led = repository is not None or inside is not None
+    search.look(workspace, [(row.pattern, row) for row in rows], linked=led)
     within = [(row.pattern[5:], row) for row in rows if row.pattern.startswith(".git/")]
+    if inside is not None:
+        search.pinned += [f"{workspace}/{each}" for each in _folders_above(inside)]
+        search.look_into(f"{workspace}/{inside}", within)
+    search.look_for_named(workspace, inside or ".git", "")
     for name in nested[:NESTED_LIMIT]:
         search.look_into(f"{workspace}/{name}", within)
+        search.look_for_named(workspace, name, os.path.dirname(name))
     if len(nested) > NESTED_LIMIT:
         search.notices.append(f"only {NESTED_LIMIT} of {len(nested)} nested repositories have their settings protected")
     if repository is not None:
@@ -84,7 +91,6 @@ class _Search:
                 else:
                     self.read_only.append(f"{base}/{name}")
                     self.notices += _about(row, kind, linked=linked)
-            self._look_for_hooks(base, root)
         finally:
             os.close(root)
 
@@ -108,18 +114,36 @@ class _Search:
             if os.path.lexists(f"{repository.own}/{name}"):
                 self.read_only.append(f"{repository.own}/{name}")
 
-    def _look_for_hooks(self, base: str, root: int) -> None:
-        hooks = _hooks_path(root, base)
-        if hooks is None or any(covers(each, f"{base}/{hooks}") for each in self.read_only):
-            return
-        self.pinned += [f"{base}/{each}" for each in _folders_above(hooks) if _kind(root, each) is not None]
-        if (base, hooks) not in self._place_holders and _kind(root, hooks) is not None:
-            self.read_only.append(f"{base}/{hooks}")
-        elif _kind(root, os.path.dirname(hooks) or ".") is not None:
-            self.wanted.append(Stub(workspace=base, name=hooks, content=None))
-        else:
-            text = f"Git's settings name `{hooks}` for hooks, which does not exist and is not protected"
-            self.notices.append(text)
+    def look_for_named(self, workspace: str, git: str, tree: str) -> None:
+        """Protect what a repository's own settings name in the workspace: its hooks folder and included settings."""
+        root = open_plain(workspace, os.O_PATH | os.O_DIRECTORY)
+        try:
+            for name, content in _named(root, git, tree):
+                if any(covers(each, f"{workspace}/{name}") for each in self.read_only):
+                    continue
+                above = [each for each in _folders_above(name) if _kind(root, each) is not None]
+                self.pinned += [f"{workspace}/{each}" for each in above]
+                if (workspace, name) not in self._place_holders and _kind(root, name) is not None:
+                    self.read_only.append(f"{workspace}/{name}")
+                elif _kind(root, os.path.dirname(name) or ".") is not None:
+                    self.wanted.append(Stub(workspace=workspace, name=name, content=content))
+                else:
+                    self.notices.append(f"Git's settings name `{name}`, which does not exist and is not protected")
+        finally:
+            os.close(root)
+
+
+def _inside_repository(workspace: str) -> str | None:
+    """The folder of the workspace, relative, that a `.git` which is a link or a file leads to."""
+    path = f"{workspace}/.git"
+    if os.path.isdir(path) and not os.path.islink(path):
+        return None
+    found = os.path.realpath(path)
+    if os.path.isfile(found):
+        text = first_line(path)
+        found = os.path.realpath(os.path.join(workspace, text[8:])) if text.startswith("gitdir: ") else ""
+    inside = found.startswith(f"{workspace}/") and os.path.isdir(found)
+    return os.path.relpath(found, workspace) if inside else None
 
 
 def stub_mount(stub: Stub) -> tuple[str, str]:
@@ -234,20 +258,24 @@ def _place_holder(root: int, base: str, name: str, row: ControlFile) -> list[Stu
     return [Stub(workspace=base, name=name, content=row.stub)]
 
 
-def _hooks_path(root: int, workspace: str) -> str | None:
-    """The folder of the workspace that the repository's own settings name for hooks, if there is one."""
+def _named(root: int, git: str, tree: str) -> list[tuple[str, str | None]]:
+    """What the settings of a repository name in the workspace: (path, what keeps its place where it is missing)."""
     try:
-        opened = open_beneath(root, ".git/config", os.O_RDONLY | os.O_NONBLOCK)
+        opened = open_beneath(root, f"{git}/config", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return None
+        return []
     with os.fdopen(opened, "rb") as file:
         text = file.read(_CONFIG_LIMIT).decode(errors="replace")
-    found = re.search(r"^\s*hookspath\s*=\s*\"?([^\"\n]+?)\"?\s*$", text, re.IGNORECASE | re.MULTILINE)
-    if found is None:
-        return None
-    path = os.path.relpath(os.path.join(workspace, found[1]), workspace)
-    inside = path != "." and not path.startswith("..") and not path.startswith(".git/hooks")
-    return path if inside else None
+    hooks = [(os.path.join(tree, each), None) for each in _values(text, "hookspath")]
+    included = [(os.path.join(git, each), "") for each in _values(text, "path")]
+    found = [(os.path.normpath(path), content) for path, content in (*hooks, *included) if not path.startswith("~")]
+    outside = ("/", "..")
+    return [each for each in found if each[0] != "." and not each[0].startswith((*outside, f"{git}/hooks"))]
+
+
+def _values(text: str, key: str) -> list[str]:
+    pattern = rf"^(?:\[[^\]\n]*\])?\s*{key}\s*=\s*\"?([^\"\n]+?)\"?\s*$"
+    return re.findall(pattern, text, re.IGNORECASE | re.MULTILINE)
 
 
 def _folders_above(path: str) -> list[str]:
@@ -256,7 +284,7 @@ def _folders_above(path: str) -> list[str]:
 
 
 def _about(row: ControlFile, kind: int, *, linked: bool) -> list[str]:
-    if kind == stat.S_IFLNK:
+    if kind == stat.S_IFLNK and not (row.pattern == ".git" and linked):
         return [f"`{row.pattern}` is a symbolic link: it cannot be replaced, but what it leads to is not protected"]
     if row.pattern == ".git" and not linked:
         return ["`.git` leads to a repository elsewhere, which the sandbox does not see: Git does not work inside"]

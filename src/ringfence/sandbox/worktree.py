@@ -24,13 +24,13 @@ def linked(workspace: str) -> Linked | None:
     # SECURITY: whoever can write `.git` could name any folder, and have it opened to the sandbox. The repository has
     # to name this working tree in return, from a folder at a fixed place below itself: who can write that, has the
     # repository already.
-    text = _first_line(os.path.join(workspace, ".git"))
+    text = first_line(os.path.join(workspace, ".git"))
     if not text.startswith("gitdir: "):
         return None
     own = os.path.realpath(os.path.join(workspace, text[len("gitdir: ") :]))
     worktrees, repository = os.path.dirname(own), os.path.dirname(os.path.dirname(own))
-    named_back = _first_line(os.path.join(own, "gitdir"))
-    shared = _first_line(os.path.join(own, "commondir"))
+    named_back = first_line(os.path.join(own, "gitdir"))
+    shared = first_line(os.path.join(own, "commondir"))
     agree = (
         os.path.basename(worktrees) == "worktrees"
         and named_back != ""
@@ -43,7 +43,8 @@ def linked(workspace: str) -> Linked | None:
     return Linked(repository=repository, own=own) if agree else None
 
 
-def _first_line(path: str) -> str:
+def first_line(path: str) -> str:
+    """The first line of a small file, or nothing; a link at its place is not followed."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from ringfence.model.canonical import text_from_os
 from ringfence.model.decision import Decision
 from ringfence.model.situations import RingfenceError
 from ringfence.policy.effective import Policy
+from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.launch import Sandbox
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
@@ -29,12 +31,15 @@ class Governed(msgspec.Struct, kw_only=True):
     cwd: str
     setup: AgentSetup
     policy: Policy
+    evaluator: Evaluator
     environment: Mapping[str, str]
     sandbox: Sandbox
     gate: Gate
     tally: Tally
     stage: Stage
     notices: tuple[str, ...]
+    lost: asyncio.Future[RingfenceError]
+    """Set when a part is lost without which the session must not go on."""
     broken: RingfenceError | None = None
     """Why the session had to end, where that was not the command's doing."""
     exit_code: int | None = None

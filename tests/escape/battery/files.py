@@ -170,7 +170,6 @@ FILES = (
         "put a command into the second settings file",
         setups.repository,
         setups.worktree_settings,
-        still="a second settings file can be made where the repository reads one",
     ),
     _git_runs("A9", "pointer", "replace the `.git` file of a linked worktree", setups.worktree),
     Attack(
@@ -414,7 +413,6 @@ FILES = (
         "put a command into the settings of a repository in the workspace",
         setups.repository,
         setups.nested_repository,
-        still="repositories that lie in the workspace are reported, not protected",
     ),
     Attack(
         id="A9b",
@@ -435,6 +433,30 @@ FILES = (
         setup=(setups.worktree,),
         oracle=oracles.file_has("{home}/main/.git/config", "{secret}"),
         ends=("done", *_ABSENT),
+    ),
+    _git_runs(
+        "A9f",
+        "worktree-commondir",
+        "lead a linked worktree to another repository, in the shared one",
+        setups.worktree,
+    ),
+    _git_runs(
+        "A9g",
+        "worktree-settings",
+        "put a command into a linked worktree's settings, in the shared repository",
+        setups.worktree,
+        setups.worktree_settings,
+        still="a second settings file can be made for a linked worktree where the repository reads one",
+    ),
+    Attack(
+        id="A9h",
+        kind=Kind.FILES,
+        title="read the main working tree from a linked one",
+        program="read",
+        arguments=("{home}/main/notes",),
+        setup=(setups.worktree, setups.file("{home}/main/notes")),
+        oracle=oracles.secret_shown,
+        ends=_ABSENT,
     ),
     Attack(
         id="A15d",
@@ -483,15 +505,22 @@ FILES = (
         oracle=oracles.secret_shown,
         ends=("done",),
     ),
-    Attack(
-        id="A25b",
-        kind=Kind.FILES,
-        title="leave a program that gives others this account's rights",
-        program="become_other",
-        arguments=("{workspace}/tool",),
-        oracle=oracles.gives_rights("{workspace}/tool"),
-        ends=("EPERM", "EACCES", "the bits were dropped"),
-        open="the bits for another account may be set on files of the workspace",
+    *(
+        Attack(
+            id=f"A25{letter}",
+            kind=Kind.FILES,
+            title=f"leave a program that gives others this account's rights, by {how}",
+            program="become_other",
+            arguments=(how, "{workspace}/tool"),
+            oracle=oracles.gives_rights("{workspace}/tool"),
+            ends=("EPERM", "EACCES", "ENOSYS", "the bits were dropped"),
+            may_lack="this kernel is older than the call" if how == "fchmodat2" else "",
+        )
+        for letter, how in zip(
+            "bcdefghi",
+            ("chmod", "fchmod", "group", "fchmodat2", "high-bits", "open", "openat2", "mknod"),
+            strict=True,
+        )
     ),
     _control_file("B27", ".vscode/tasks.json", "make a task that the editor runs"),
     _control_file("B27b", ".vscode/tasks.json", "change a task that the editor runs", _VSCODE_TASK),

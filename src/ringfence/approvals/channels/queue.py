@@ -25,7 +25,8 @@ class Queue:
         """Say where to answer, and wait."""
         self._announce(
             f"waiting for an answer: {request.prompt[0]}\n"
-            f"  `ringfence approvals show {request.id}`, then `approve` or `deny` it"
+            f"  see it:    ringfence approvals show {request.id}\n"
+            f"  answer it: ringfence approvals approve {request.id}"
         )
         elsewhere: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         return await elsewhere

@@ -21,6 +21,9 @@ from ringfence.policy.shell.tree import Issue, Redirect
 
 _PRINTS = frozenset({"echo", "printf", ":", "true", "test", "["})
 """Programs whose arguments are text and never files."""
+_SENTENCE = frozenset(" \t\r\n;|&<>")
+"""An argument with one of these is a script, a pattern or a message rather than the name of a secret. To be wrong here
+costs an early word only: the sandbox does not show the file."""
 
 
 class CommandJudge:
@@ -72,7 +75,7 @@ class CommandJudge:
             return
         for text in {text for word in invocation.words[1:] for text in _named(word.text)}:
             path = _absolute(text, cwd)
-            found = None if path is None or "\n" in path else self._files.denied_by_rule(path)
+            found = None if path is None or _SENTENCE & set(text) else self._files.denied_by_rule(path)
             if found is not None:
                 yield found
 

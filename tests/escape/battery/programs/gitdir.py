@@ -33,6 +33,15 @@ elif how == "included":
     write(os.path.join(workspace, "shared.gitconfig"), evil)
 elif how == "elsewhere":
     write(os.path.join(workspace, "repository", "config"), evil)
+elif how.startswith("worktree-"):
+    with open(git) as pointer:
+        own = pointer.read().split()[1]
+    if how == "worktree-settings":
+        write(os.path.join(own, "config.worktree"), evil)
+    else:
+        shutil.copytree(os.path.join(own, "..", ".."), os.path.join(workspace, "other"))
+        write(os.path.join(workspace, "other", "config"), evil)
+        write(os.path.join(own, "commondir"), os.path.join(workspace, "other") + "\n")
 elif how == "pointer":
     write(os.path.join(workspace, "other", "HEAD"), "ref: refs/heads/main\n")
     os.makedirs(os.path.join(workspace, "other", "objects"))

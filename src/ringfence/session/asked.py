@@ -1,0 +1,131 @@
+"""What was asked for: everything that a session takes from outside, read once and handed down as values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from ringfence.agents import AgentRequest, AgentSetup, HostDisk
+from ringfence.agents.agent import Agent
+from ringfence.model.canonical import text_from_os
+from ringfence.model.event import SessionStarted
+from ringfence.model.ids import new_id
+from ringfence.policy.effective import Policy
+from ringfence.sandbox.plan import Bind, HostFacts, PlacedFile, Plan, build_plan
+from ringfence.session.options import Options
+from ringfence.session.policy_files import SessionGrants, load_policy
+from ringfence.session.sources import Places, User, own_program, places, user
+from ringfence.session.workspaces import find_workspace
+from ringfence.version import __version__
+
+HOOK_SECONDS = 600
+"""How long an agent's hook waits for its answer."""
+ANSWER_MARGIN_SECONDS = 30
+"""By how much a question ends before the hook does, so that the denial comes from the gate, with its reason."""
+
+
+class Asked:
+    """One request for a session, by one user, from one place."""
+
+    def __init__(self, options: Options, argv: tuple[str, ...], environ: Mapping[str, str], cwd: str) -> None:
+        self.options = options
+        self.argv = argv
+        self.environ = environ
+        self.cwd = os.path.realpath(cwd)
+        self.places: Places = places(environ)
+        self.user: User = user()
+        self.workspace = find_workspace(options.workspace, self.cwd, self.places.home)
+        self.session = new_id()
+
+    def setup(self, agent: Agent) -> AgentSetup:
+        """What the agent's profile wants."""
+        request = AgentRequest(
+            argv=self.argv,
+            environ=dict(self.environ),
+            home=self.places.home,
+            workspace=self.workspace,
+            session=self.session,
+            interpreter=_interpreter(),
+            answer_seconds=HOOK_SECONDS,
+        )
+        return agent.prepare(request, HostDisk())
+
+    def policy(self, setup: AgentSetup) -> Policy:
+        """The policy in force, with what the profile and the person at the keyboard open for this session."""
+        return load_policy(self.places, self.workspace, choice=self.options.policy, grants=self._grants(setup))
+
+    def plan(self, policy: Policy, setup: AgentSetup) -> Plan:
+        """The sandbox that the policy and the profile make together."""
+        return build_plan(
+            policy,
+            facts=self._facts(),
+            workspace=self.workspace,
+            binds=[
+                Bind(source=one.source, target=one.target, writable=one.writable, required=one.required)
+                for one in setup.binds
+            ],
+            files=[PlacedFile(path=one.path, content=one.content, mode=one.mode) for one in setup.files],
+            programs=(self.argv[0], _interpreter()),
+            host_ports=setup.host_ports,
+        )
+
+    def answer_seconds(self, policy: Policy, setup: AgentSetup) -> tuple[int, tuple[str, ...]]:
+        """How long a question waits, and a notice where that is not what the policy says."""
+        wanted, most = policy.approvals.timeout_seconds, HOOK_SECONDS - ANSWER_MARGIN_SECONDS
+        if not setup.hooks or wanted <= most:
+            return wanted, ()
+        return most, (f"questions wait {most} s and not {wanted} s: the hooks of {setup.name} wait no longer",)
+
+    def started(self, setup: AgentSetup, policy: Policy, enforcement: tuple[tuple[str, str], ...]) -> SessionStarted:
+        """The first event of the session."""
+        measured = dict(enforcement)
+        return SessionStarted(
+            agent=setup.name,
+            argv=tuple(map(text_from_os, self.argv)),
+            cwd=text_from_os(self.cwd),
+            workspace=text_from_os(self.workspace),
+            workspace_mode="direct",
+            user=self.user.name,
+            host=self.user.host,
+            tier=measured.pop("tier", "?"),
+            enforcement=tuple(measured.items()),
+            policy=policy.digest,
+            layers=policy.layers,
+            version=__version__,
+        )
+
+    def _grants(self, setup: AgentSetup) -> tuple[SessionGrants, ...]:
+        source = f"the profile of the agent {setup.name}"
+        profile = SessionGrants(allow_hosts=setup.destinations, host_ports=setup.host_ports, source=source)
+        person = SessionGrants(
+            allow_hosts=self.options.allow_hosts,
+            read=tuple(map(self._path, self.options.read)),
+            write=tuple(map(self._path, self.options.write)),
+            environment=self.options.environment,
+        )
+        return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
+
+    def _path(self, written: str) -> str:
+        """A path of the command line, which is relative to where it was typed."""
+        if written.startswith(("/", "~", ":")):
+            return written
+        return os.path.normpath(os.path.join(self.cwd, written))
+
+    def _facts(self) -> HostFacts:
+        return HostFacts(
+            home=self.places.home,
+            uid=self.user.uid,
+            gid=self.user.gid,
+            user=self.user.name,
+            hostname=self.user.host,
+            path=self.environ.get("PATH", ""),
+            state=self.places.state,
+            own=(self.places.state, os.path.dirname(self.places.user_policy)),
+            program=own_program(),
+        )
+
+
+def _interpreter() -> str:
+    """The real interpreter: a version manager's shim or a virtual environment's link need not be there inside."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
