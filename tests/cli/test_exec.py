@@ -237,3 +237,45 @@ def test_two_sessions_in_one_workspace_do_not_disturb_each_other(person: Person)
 
     assert (second.out, out) == ("protected\n", "protected\n")
     assert sorted(path.name for path in person.project.iterdir()) == [".git"]
+
+
+def test_the_result_is_not_written_through_a_link(person: Person) -> None:
+    (person.home / "precious").write_text("precious")
+    (person.project / "out.json").symlink_to(person.home / "precious")
+
+    done = person.types("exec", "-q", "--result", "out.json", "--", "true")
+
+    assert done.code == 64
+    assert "symbolic link" in done.err
+    assert (person.home / "precious").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", [b"gone", b"not\xffutf8"])
+def test_a_folder_that_cannot_be_worked_in_is_said(person: Person, name: bytes) -> None:
+    folder = os.path.join(os.fsencode(person.project), name)
+    os.mkdir(folder)
+    os.chown(folder, person.uid, person.gid)
+    script = 'cd "$1" && { rmdir ../gone 2>/dev/null; exec "$2" -m ringfence exec -q -- true; }'
+
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", folder, sys.executable],
+        env=person.environment,
+        user=person.uid,
+        group=person.gid,
+        extra_groups=[] if os.getuid() == 0 else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode in {64, 125}
+    assert "Traceback" not in done.stderr
+    assert "what to do" in done.stderr
+
+
+def test_relative_folders_of_ours_are_not_looked_for_in_the_workspace(person: Person) -> None:
+    done = person.types("exec", "-q", "--", "true", env={"XDG_STATE_HOME": "state", "XDG_CONFIG_HOME": "config"})
+
+    assert done.code == 0
+    assert not (person.project / "state").exists()
+    assert (person.home / ".local" / "state" / "ringfence" / "ledger.db").exists()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from tests.sandbox.boxes import Box, Place, policy
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.effective import Access
 from ringfence.sandbox import protection
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.launch import Sandbox, launch
 from ringfence.sandbox.plan import Bind, HostFacts, build_plan, covers
 
 FACTS = HostFacts(home="/home/u", uid=1000, gid=1000, user="u", hostname="h", path="/usr/bin")
@@ -114,10 +116,10 @@ def test_patterns_find_files_and_do_not_follow_links(place: Place, tmp_path: Pat
         (place.workspace / name).touch()
     (place.workspace / "link").symlink_to(outside)
 
-    found, notices = protection.matches(str(place.workspace), ("**/.env", "**/*.pem"))
+    looked = protection.matches(str(place.workspace), ("**/.env", "**/*.pem"))
 
-    assert sorted(found) == [".env", "a/.env", "a/b/k.pem", "c/.env"]
-    assert notices == ()
+    assert sorted(looked.found) == [".env", "a/.env", "a/b/k.pem", "c/.env"]
+    assert (looked.closed, looked.notices) == ([], ())
 
 
 async def test_an_exception_from_a_deny_pattern_stays_readable(place: Place) -> None:
@@ -159,6 +161,48 @@ def test_a_scan_that_was_cut_short_says_so(place: Place, monkeypatch: pytest.Mon
     for number in range(6):
         (place.workspace / f"f{number}").touch()
 
-    _, notices = protection.matches(str(place.workspace), ("**/.env",))
+    notices = protection.matches(str(place.workspace), ("**/.env",)).notices
 
     assert len(notices) == 1 and "first 3 names" in notices[0]
+
+
+@pytest.mark.parametrize(
+    "moved_to", ["line\nbreak", ".git/sub", "library/.git/sub", ".git/objects/ab", "/".join(["d" * 99] * 45)]
+)
+async def test_a_denied_file_stays_hidden_wherever_its_folder_was_moved(moved_to: str, place: Place) -> None:
+    # Below the limit of a path a folder is made step by step, as a program inside would.
+    here = os.open(place.workspace, os.O_RDONLY)
+    for part in moved_to.split("/"):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, dir_fd=here)
+        here, before = os.open(part, os.O_RDONLY, dir_fd=here), here
+        os.close(before)
+    secret = os.open(".env", os.O_CREAT | os.O_WRONLY, dir_fd=here)
+    os.write(secret, b"SECRET")
+    os.close(secret)
+    os.close(here)
+    steps = "import os,sys\nfor part in sys.argv[1].split('/'): os.chdir(part)\nprint(open('.env').read())"
+
+    async with launch(place.plan()) as sandbox:
+        done = await Box(sandbox, place).run("/usr/bin/python3", "-c", steps, moved_to)
+
+    assert "SECRET" not in done.out
+    assert "PermissionError" in done.err
+
+
+async def test_a_folder_that_cannot_be_looked_into_is_hidden(place: Place) -> None:
+    closed = place.workspace / "closed"
+    closed.mkdir()
+    (closed / ".env").write_text("SECRET")
+    plan = place.plan()
+    if os.getuid() == 0:
+        pytest.skip("nothing is closed for root")
+    closed.chmod(0)
+
+    async with launch(plan) as sandbox:
+        done = await Box(sandbox, place).shell("chmod 700 closed; cat closed/.env")
+        notices = sandbox.notices
+
+    closed.chmod(0o700)
+    assert "SECRET" not in done.out
+    assert any("cannot be looked into" in notice and "`closed`" in notice for notice in notices)

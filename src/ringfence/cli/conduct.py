@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ from ringfence.session.foreground import run_in_front
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
 from ringfence.session.options import Options
+from ringfence.session.sources import working_folder
 from ringfence.session.streams import survey
 
 RESULT_DESCRIPTOR = 3
@@ -52,7 +54,7 @@ class _Conductor:
             self._options,
             argv=command,
             environ=os.environ,
-            cwd=os.getcwd(),
+            cwd=working_folder(),
             whole_agent=self._whole_agent,
             on_denial=self._on_denial,
             announce=self._say,
@@ -134,9 +136,16 @@ def _result(governed: Governed, decision: Decision, code: int) -> dict[str, obje
 def _result_descriptor(parsed: argparse.Namespace) -> int | None:
     """Where the machine-readable line goes; opened before anything runs, so that a wrong path is found before."""
     if parsed.result:
+        # SECURITY: an earlier agent may have planted a link under the name that is used each time (T2).
+        follow = 0 if parsed.result.startswith(("/dev/", "/proc/")) else os.O_NOFOLLOW
         try:
-            return os.open(parsed.result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            return os.open(parsed.result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | follow, 0o644)
         except OSError as failure:
+            if failure.errno == errno.ELOOP:
+                raise UsageInvalid(
+                    f"`{parsed.result}` is a symbolic link, and the file that it leads to would be overwritten",
+                    remedy="remove the link, or name the file itself",
+                ) from failure
             raise UsageInvalid(f"`{parsed.result}` cannot be written: {failure.strerror}") from failure
     if not parsed.json:
         return None

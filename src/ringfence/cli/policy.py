@@ -65,12 +65,12 @@ _EXPLAIN_USAGE = (
 
 def _check(parsed: argparse.Namespace) -> int:
     from ringfence.session.policy_files import PROJECT_FILE, check_file, layer_of, load_policy
-    from ringfence.session.sources import places
+    from ringfence.session.sources import places, working_folder
     from ringfence.session.workspaces import find_workspace
 
     where = places(os.environ)
     if not parsed.files:
-        workspace = find_workspace(None, os.getcwd(), where.home)
+        workspace = find_workspace(None, working_folder(), where.home)
         policy = load_policy(where, workspace)
         print(f"valid: preset `{policy.preset}`")
         for layer in policy.layers:
@@ -96,8 +96,9 @@ def _check(parsed: argparse.Namespace) -> int:
 def _show(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_show import show
     from ringfence.session.loaded import load_here
+    from ringfence.session.sources import working_folder
 
-    here = load_here(os.environ, cwd=os.getcwd(), workspace=parsed.workspace, choice=parsed.policy)
+    here = load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=parsed.policy)
     show(here.policy, as_json=parsed.json, origins=parsed.origin)
     return codes.OK
 

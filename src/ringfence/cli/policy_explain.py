@@ -18,6 +18,7 @@ from ringfence.model.situations import UsageInvalid
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of
 from ringfence.session.loaded import Here, load_here
+from ringfence.session.sources import working_folder
 
 MAX_LINE = 1024 * 1024
 
@@ -25,7 +26,7 @@ MAX_LINE = 1024 * 1024
 def explain(parsed: argparse.Namespace) -> int:
     """Answer; the exit code says that there was an answer, not which."""
     questions = _questions(parsed)
-    here = load_here(os.environ, cwd=os.getcwd(), workspace=parsed.workspace, choice=parsed.policy)
+    here = load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=parsed.policy)
     evaluator = here.evaluator()
     if parsed.stdin:
         return _stream(here, evaluator)

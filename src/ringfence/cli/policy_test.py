@@ -14,11 +14,12 @@ from ringfence.policy.effective import PolicyTest
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of
 from ringfence.session.loaded import Here, load_here
+from ringfence.session.sources import working_folder
 
 
 def run_tests(parsed: argparse.Namespace, out: TextIO) -> int:
     """Run them; 1 where any verdict is another than expected."""
-    here = load_here(os.environ, cwd=os.getcwd(), workspace=parsed.workspace, choice=parsed.policy)
+    here = load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=parsed.policy)
     evaluator = here.evaluator()
     failed = 0
     used: set[str] = set()

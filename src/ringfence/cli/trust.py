@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     from ringfence.policy.documents import read_document
     from ringfence.policy.layers import Layer
     from ringfence.session.policy_files import PROJECT_FILE, read_bytes
-    from ringfence.session.sources import places
+    from ringfence.session.sources import places, working_folder
     from ringfence.session.trust_list import set_trust
     from ringfence.session.workspaces import find_workspace
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--revoke", action="store_true", help="no longer trust it: it only tightens")
     parsed = parser.parse_args(list(arguments))
     where = places(os.environ)
-    path = os.path.join(find_workspace(parsed.folder, os.getcwd(), where.home), PROJECT_FILE)
+    path = os.path.join(find_workspace(parsed.folder, working_folder(), where.home), PROJECT_FILE)
     if parsed.revoke:
         set_trust(where.trust, path, None)
         print(f"no longer trusted: {visible(path)} only tightens from now on")

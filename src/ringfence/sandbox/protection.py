@@ -21,6 +21,9 @@ SCAN_LIMIT = 200_000
 NESTED_LIMIT = 50
 """How many nested repositories are protected one by one."""
 
+_LONGEST = 2000
+"""Bytes of a relative path below which is not looked: what is longer can hardly be mounted over."""
+
 _CONFIG_LIMIT = 1 << 20
 
 
@@ -150,43 +153,60 @@ def stub_mount(stub: Stub) -> tuple[str, str]:
     return f"{stub.workspace}/{stub.name}", "itself" if stub.content is not None else "empty"
 
 
-def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> tuple[list[str], tuple[str, ...]]:
-    """The paths below a folder that deny patterns name, relative to it; and a notice when not everything was looked at.
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found below a folder; paths relative to it."""
+
+    found: list[str]
+    closed: list[str]
+    """Folders that could not be looked into, so that what lies in them is not known."""
+    notices: tuple[str, ...] = ()
+
+
+def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
+    """What deny patterns name below a folder; and a notice when not everything was looked at.
 
     The patterns are matched against the relative path with the prefix before it.
     """
+    looked = Looked(found=[], closed=[])
     if not patterns:
-        return [], ()
-    wanted = re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns))
-    found: list[str] = []
+        return looked
+    # SECURITY: a name may hold a line break, and whoever could rename a folder has chosen it.
+    wanted = re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns), re.DOTALL)
     pending = [""]
     seen = 0
     try:
         root = open_plain(folder, os.O_PATH | os.O_DIRECTORY)
     except NotADirectoryError:
-        return [], ()
+        return looked
     try:
         while pending:
             inner = pending.pop()
-            for name, is_folder in _names(root, inner):
+            for name, is_folder in _names(root, inner, looked.closed):
                 seen += 1
                 path = f"{inner}/{name}" if inner else name
-                if wanted.fullmatch(prefix + path):
-                    found.append(path)
-                elif is_folder:
-                    pending.append(path)
+                named = wanted.fullmatch(prefix + path)
+                if named:
+                    looked.found.append(path)
+                # A repository is named and looked into all the same: files can be moved there.
+                if is_folder and (not named or name == ".git"):
+                    (pending if len(os.fsencode(path)) < _LONGEST else looked.closed).append(path)
             if seen > SCAN_LIMIT:
                 text = f"deny patterns were looked for among the first {SCAN_LIMIT:,} names below `{folder}` only"
-                return found, (text + "; deny the folders by name to be sure",)
+                text += "; deny the folders by name to be sure"
+                return msgspec.structs.replace(looked, notices=(text,))
     finally:
         os.close(root)
-    return found, ()
+    return looked
 
 
-def _names(root: int, folder: str) -> list[tuple[str, bool]]:
+def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool]]:
     try:
         opened = open_beneath(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError:
+        # SECURITY: an agent can close a folder, and open it again in the next session, which has not looked into it.
+        closed.append(folder)
         return []
     try:
         with os.scandir(opened) as entries:

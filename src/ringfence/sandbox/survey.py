@@ -74,9 +74,9 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + [bind.target for bind in ordered if bind.writable],
     }
     ours = own_places(facts.own, facts.program, tuple(ordered))
-    names, about_hidden = _looked_for(plan, workspace)
-    hidden = _hidden(plan, workspace, ordered, links, names)
-    nested = tuple(each for each in names if each.endswith("/.git"))
+    looked, about_hidden = _looked_for(plan, workspace)
+    hidden = _hidden(plan, workspace, ordered, links, looked)
+    nested = tuple(each for each in looked.found if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
     layout |= {
         "pinned": [*ours.pinned, *found.pinned],
@@ -152,18 +152,25 @@ def _table(plan: Plan) -> PathTable:
     return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
 
 
-def _looked_for(plan: Plan, workspace: str) -> tuple[list[str], tuple[str, ...]]:
-    """What deny patterns name in the workspace, and repositories, whose insides no pattern is looked for in."""
+def _looked_for(plan: Plan, workspace: str) -> tuple[protection.Looked, tuple[str, ...]]:
+    """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
-    return protection.matches(workspace, (*patterns, "**/.git")) if plan.workspace_writable or patterns else ([], ())
+    if not plan.workspace_writable and not patterns:
+        return protection.Looked(found=[], closed=[]), ()
+    looked = protection.matches(workspace, (*patterns, "**/.git"))
+    closed = [each for each in looked.closed if patterns and each]
+    text = "hidden, because what is denied may lie in folders that cannot be looked into: "
+    notice = (text + ", ".join(f"`{each[:200]}`" for each in closed[:3]),) if closed else ()
+    return msgspec.structs.replace(looked, closed=closed), (*looked.notices, *notice)
 
 
-def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, names: list[str]) -> list[str]:
+def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: protection.Looked) -> list[str]:
     visible = [bind.target for bind in binds]
     table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
     hidden = [path for path in named if any(covers(target, path) for target in visible)]
-    hidden += [f"{workspace}/{each}" for each in names if _is_denied(table, f"{plan.workspace}/{each}")]
+    hidden += [f"{workspace}/{each}" for each in looked.found if _is_denied(table, f"{plan.workspace}/{each}")]
+    hidden += [f"{workspace}/{each}" for each in looked.closed]
     for pattern in plan.denied_globs:
         if pattern.startswith("/"):
             hidden += [each for each in _elsewhere(pattern, visible) if _is_denied(table, each)]
@@ -179,7 +186,7 @@ def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
     base = os.path.dirname(pattern[: min(pattern.index(each) for each in "*?[" if each in pattern)])
     roots = [each for each in visible if covers(base, each)]
     roots += [base] if any(covers(each, base) for each in visible) and os.path.isdir(base) else []
-    return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/")[0]]
+    return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/").found]
 
 
 def _home(plan: Plan, links: Links) -> str:

@@ -20,6 +20,7 @@ from ringfence.model.situations import UsageInvalid
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
 from ringfence.session.options import Ask, Options
+from ringfence.session.sources import working_folder
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 """How much of each stream of a command is kept; what comes after is read and thrown away, and `truncated` says so."""
@@ -94,7 +95,7 @@ class Session:
             self._options,
             argv=("ringfence-api",),
             environ=os.environ,
-            cwd=os.getcwd(),
+            cwd=working_folder(),
             whole_agent=False,
             on_denial=lambda _: None,
             announce=lambda _: None,

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ringfence.model.situations import RingfenceError, UsageInvalid
+
 _PARTS = ("ringfence", "msgspec", "cryptography", "tomlkit", "tree_sitter", "tree_sitter_bash")
 """The packages that this program is made of."""
 
@@ -63,14 +65,39 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 def places(environ: Mapping[str, str]) -> Places:
     """The user's folders, by the XDG base directory specification."""
-    home = environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
-    state = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    home = _absolute(environ.get("HOME")) or _home()
+    state = _absolute(environ.get("XDG_STATE_HOME")) or os.path.join(home, ".local", "state")
+    config = _absolute(environ.get("XDG_CONFIG_HOME")) or os.path.join(home, ".config")
     return Places(
         home=home,
         state=os.path.join(state, "ringfence"),
         user_policy=os.path.join(config, "ringfence", "policy.toml"),
     )
+
+
+def _absolute(path: str | None) -> str | None:
+    # SECURITY: a relative folder would be one of the workspace, as the specification knows too.
+    return path if path is not None and path.startswith("/") else None
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        raise RingfenceError(
+            f"your home folder is not known: user {os.getuid()} is in no list of users", remedy="set HOME"
+        ) from None
+
+
+def working_folder() -> str:
+    """Where we were started; `UsageInvalid` where that is gone."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageInvalid(
+            f"the working directory cannot be used: {(error.strerror or str(error)).lower()}",
+            remedy="change into a folder that exists",
+        ) from error
 
 
 def user() -> User:

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import os
 
+from ringfence.model.canonical import text_from_os
 from ringfence.model.situations import SandboxUnavailable
 
 
 def find_workspace(named: str | None, cwd: str, home: str) -> str:
     """The absolute, resolved workspace; `SandboxUnavailable` for one that would open more than a project."""
     workspace = os.path.realpath(os.path.join(cwd, named)) if named else _git_top_level(cwd, home)
+    try:
+        workspace.encode()
+    except UnicodeEncodeError:
+        raise SandboxUnavailable(
+            f"the name of the workspace `{text_from_os(workspace)}` is not UTF-8", remedy="rename the folder"
+        ) from None
     if not os.path.exists(workspace):
         raise SandboxUnavailable(f"the workspace `{workspace}` does not exist", remedy="name an existing folder")
     if not os.path.isdir(workspace):
