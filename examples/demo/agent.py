@@ -53,7 +53,7 @@ def run(command: str) -> bool:
 
 def work() -> None:
     say("I run the tests, to see the bug.")
-    run(f"{sys.executable} -m unittest -q 2>&1 | tail -1")
+    run("python -m unittest -q 2>&1 | tail -1")
     say("A price of 2.675 becomes 2.67. I use decimal arithmetic.")
     Path("price.py").write_text(
         "from decimal import ROUND_HALF_UP, Decimal\n\n\n"
@@ -61,7 +61,7 @@ def work() -> None:
         '    """Round half up to cents."""\n'
         '    return Decimal(price).quantize(Decimal("0.01"), ROUND_HALF_UP)\n'
     )
-    run(f"{sys.executable} -m unittest -q 2>&1 | tail -1")
+    run("python -m unittest -q 2>&1 | tail -1")
     say("They pass. I commit.")
     run("git add price.py && git commit -q -m 'Round half up' && git log --oneline | head -1")
 
@@ -71,8 +71,7 @@ def attempt(title: str, action) -> None:
     try:
         see(f"it worked: {action()}")
     except urllib.error.HTTPError as refused:
-        for line in refused.read().decode(errors="replace").strip().splitlines()[:4]:
-            see(line)
+        see(f"403: {refused.read().decode(errors='replace').splitlines()[0]}")
     except OSError as failure:
         see(str(failure))
 
