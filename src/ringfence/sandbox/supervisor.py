@@ -101,6 +101,9 @@ class Supervisor:
             self._send(f"refused {number} {refused.number} {refused.text}")
         except OSError as error:
             self._send(f"refused {number} {error.errno or 0} {error.strerror}")
+        except ValueError as error:
+            # A NUL, or a character that no program can be given: one command's fault must not end the others.
+            self._send(f"refused {number} 0 {error}")
 
     def _send(self, text: str, descriptors: tuple[int, ...] = ()) -> None:
         wire.send(self._control, text.encode(errors="replace"), descriptors)
