@@ -117,5 +117,7 @@ def own_program() -> tuple[str, ...]:
     environment = (sys.prefix,) if sys.prefix != sys.base_prefix else ()
     script = (os.path.abspath(sys.argv[0]),) if os.path.basename(sys.argv[0]) == "ringfence" else ()
     library = os.path.dirname(os.__file__)
-    whole = (*environment, *script, library, sys.executable, *filter(os.path.isdir, found))
-    return tuple(dict.fromkeys(path for path in whole if path))
+    # A name that was given relative to another folder, or that a wrapper made up, leads nowhere: there is nothing to
+    # protect.
+    whole = (*environment, *script, library, sys.executable, *found)
+    return tuple(dict.fromkeys(path for path in whole if path and os.path.exists(path)))

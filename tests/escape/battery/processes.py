@@ -237,7 +237,6 @@ IPC = (
             oracle=oracles.said_success,
             ends=("EPERM", "EACCES", "EINVAL", "ENOTTY"),
             may_lack="this kernel was built without it, or keeps it for root",
-            open="the terminal that `exec` passes through takes other drivers" if letter == "d" else "",
         )
         for letter, number, what in (("c", "21", "GSM 07.10"), ("d", "27", "null"))
     ),
