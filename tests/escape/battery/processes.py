@@ -183,7 +183,6 @@ IPC = (
         setup=(setups.workspace_socket,),
         oracle=oracles.heard("stream"),
         ends=("ENOENT", "EACCES", "EPERM", "ECONNREFUSED"),
-        open="this kernel cannot keep a program from connecting to a socket whose file it may write",
     ),
     Attack(
         id="D60",
