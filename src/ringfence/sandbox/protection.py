@@ -16,7 +16,7 @@ from ringfence.sandbox.links import Links
 from ringfence.sandbox.plan import covers
 from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
-from ringfence.sandbox.worktree import Linked, first_line
+from ringfence.sandbox.worktree import Linked, enclosing, first_line
 
 SCAN_LIMIT = 200_000
 """How many names are looked at for deny patterns."""
@@ -176,7 +176,11 @@ def _settings(
 
     nested = [f"{workspace}/{each}" for each in repositories.nested[:NESTED_LIMIT]]
     trees = (workspace, *(os.path.dirname(each) for each in nested))
+    around = enclosing(workspace)
+    if around is not None:
+        trees = (*trees, around)
     found = [(of(f"{workspace}/{inside or '.git'}"), (workspace,)), (repositories.personal, trees)]
+    found += [(of(f"{around}/.git"), (around,))] if around is not None else []
     found += [(of(each), (os.path.dirname(each),)) for each in nested]
     if repositories.shared is not None:
         shared = repositories.shared

@@ -104,7 +104,9 @@ def git_settings(environ: Mapping[str, str], home: str) -> tuple[str, ...]:
     """Where Git looks for the settings of the user and of the machine."""
     config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
     own = environ.get("GIT_CONFIG_GLOBAL")
-    personal = (own,) if own else (os.path.join(home, ".gitconfig"), os.path.join(config, "git", "config"))
+    personal = (
+        (os.path.abspath(own),) if own else (os.path.join(home, ".gitconfig"), os.path.join(config, "git", "config"))
+    )
     return (*personal, environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig")
 
 
