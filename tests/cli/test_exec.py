@@ -197,6 +197,12 @@ def test_a_workspace_that_is_home_is_refused(person: Person) -> None:
     assert "home folder" in done.err
 
 
+def test_a_workspace_elsewhere_is_where_the_command_runs(person: Person) -> None:
+    done = person.types("exec", "-q", "--workspace", str(person.project), "--", "pwd", cwd="/")
+
+    assert (done.code, done.out.strip()) == (0, str(person.project))
+
+
 def test_an_invalid_policy_stops_everything_with_every_fault_located(person: Person) -> None:
     (person.project / "bad.toml").write_text('[network]\ndefalt = "deny"\n\n[filesystem]\nread = 5\n')
 

@@ -387,3 +387,22 @@ def test_decisions_look_as_programs_expect_them() -> None:
             stream.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     with open(GOLDEN, encoding="utf-8") as stream:
         assert found == json.load(stream)
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict"),
+    [
+        (".git/hooks/pre-commit", Verdict.DENY),
+        ("sub/../.git/config", Verdict.DENY),
+        (".claude/settings.json", Verdict.DENY),
+        (".git/COMMIT_EDITMSG", Verdict.ALLOW),
+        ("Makefile", Verdict.ALLOW),
+        (".gitignore", Verdict.ALLOW),
+    ],
+)
+def test_a_control_file_is_denied_before_the_sandbox_refuses_it(path: str, verdict: Verdict) -> None:
+    evaluator = judge(policy(document("[approvals]\ntimeout_seconds = 300")))
+
+    decision = evaluator.evaluate(FileAction(operation=FileOperation.WRITE, path=f"/w/{path}"))
+
+    assert decision.verdict is verdict

@@ -359,7 +359,6 @@ FILES = (
         "put a command into a file that the repository's settings include",
         setups.repository,
         setups.settings_elsewhere,
-        still="files that the repository's settings include are the project's own",
     ),
     _git_runs(
         "A9d",
@@ -367,7 +366,6 @@ FILES = (
         "put a command into the settings behind a `.git` that is a link",
         setups.repository,
         setups.linked_repository,
-        still="a `.git` that is a link is noted to the person, and what it leads to is not protected",
     ),
     _git_runs(
         "A9e",
@@ -375,7 +373,6 @@ FILES = (
         "put a command into the settings behind a `.git` that is a file",
         setups.repository,
         setups.separate_repository,
-        still="a `.git` that is a file can lead to a folder of the workspace",
     ),
     Attack(
         id="A5g",
@@ -433,6 +430,42 @@ FILES = (
         setup=(setups.worktree,),
         oracle=oracles.file_has("{home}/main/.git/config", "{secret}"),
         ends=("done", *_ABSENT),
+    ),
+    _git_runs(
+        "A8f",
+        "included",
+        "put a command into a file that is included on a condition",
+        setups.repository,
+        setups.settings_on_condition,
+    ),
+    _git_runs(
+        "A8g",
+        "included",
+        "put a command into a file that an included file includes",
+        setups.repository,
+        setups.settings_twice_elsewhere,
+        still="files that an included file includes in turn are not looked for",
+    ),
+    _git_runs(
+        "A8h",
+        "included-by-rename",
+        "move a file into the place of an included one",
+        setups.repository,
+        setups.settings_elsewhere,
+    ),
+    _git_runs(
+        "A9i",
+        "elsewhere-by-rename",
+        "move another repository into the place that a `.git` file names",
+        setups.repository,
+        setups.separate_repository,
+    ),
+    _git_runs(
+        "A9j",
+        "elsewhere-by-rename",
+        "move another repository into the place that a `.git` link names",
+        setups.repository,
+        setups.linked_repository,
     ),
     _git_runs(
         "A9f",

@@ -262,6 +262,19 @@ def settings_elsewhere(stage: Stage) -> None:
     _git(stage, stage.workspace, "config", "include.path", "../shared.gitconfig")
 
 
+def settings_on_condition(stage: Stage) -> None:
+    """The repository's settings include a file of the project where a condition holds."""
+    stage.file(f"{stage.workspace}/shared.gitconfig", "[alias]\n\tst = status\n")
+    _git(stage, stage.workspace, "config", "includeIf.gitdir:/.path", "../shared.gitconfig")
+
+
+def settings_twice_elsewhere(stage: Stage) -> None:
+    """The repository's settings include a file of the project, which includes another."""
+    stage.file(f"{stage.workspace}/shared.gitconfig", "[alias]\n\tst = status\n")
+    stage.file(f"{stage.workspace}/first.gitconfig", "[include]\n\tpath = shared.gitconfig\n")
+    _git(stage, stage.workspace, "config", "include.path", "../first.gitconfig")
+
+
 def linked_repository(stage: Stage) -> None:
     """`.git` is a symbolic link to a folder of the workspace."""
     os.rename(f"{stage.workspace}/.git", f"{stage.workspace}/repository")

@@ -31,6 +31,14 @@ elif how == "nested":
     write(os.path.join(workspace, "library", ".git", "config"), evil)
 elif how == "included":
     write(os.path.join(workspace, "shared.gitconfig"), evil)
+elif how == "included-by-rename":
+    write(os.path.join(workspace, "new.gitconfig"), evil)
+    os.rename(os.path.join(workspace, "new.gitconfig"), os.path.join(workspace, "shared.gitconfig"))
+elif how == "elsewhere-by-rename":
+    shutil.copytree(os.path.join(workspace, "repository"), os.path.join(workspace, "other"))
+    write(os.path.join(workspace, "other", "config"), evil)
+    os.rename(os.path.join(workspace, "repository"), os.path.join(workspace, "away"))
+    os.rename(os.path.join(workspace, "other"), os.path.join(workspace, "repository"))
 elif how == "elsewhere":
     write(os.path.join(workspace, "repository", "config"), evil)
 elif how.startswith("worktree-"):
