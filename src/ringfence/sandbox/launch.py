@@ -106,7 +106,10 @@ class Sandbox:
         except BaseException as error:
             await sandbox.close()
             if isinstance(error, TimeoutError | OSError):
-                raise SandboxUnavailable(f"the sandbox did not start: {error or 'no answer'}") from error
+                raise SandboxUnavailable(
+                    f"the sandbox did not start: {error or 'no answer'}",
+                    remedy="`ringfence doctor` tries each step; a full disk has to have some space again first",
+                ) from error
             raise
         sandbox.notices = (*surveyed.notices, *sandbox.notices)
         return sandbox
