@@ -13,6 +13,7 @@ from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, git_settings, protection, stubs
 from ringfence.sandbox.links import Links, strays
+from ringfence.sandbox.live_sockets import live
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import (
     HOME_SIZE,
@@ -58,7 +59,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
     files += [(file.path, file.content, file.mode) for file in _copied(plan, workspace)]
     repository = _repository(plan, workspace)
-    ordered = _unique([*binds, own, *_shared(plan, repository)])
+    shared = _shared(plan, repository)
+    ordered = _unique([*binds, own, *shared])
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -78,13 +80,14 @@ def survey(plan: Plan, name: str) -> Surveyed:
     hidden = _hidden(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
+    sockets, about_sockets = _sockets(workspace, looked.special, [*asked, *shared], links)
     layout |= {
         "pinned": [*ours.pinned, *found.pinned],
         "read_only": [*found.read_only, *ours.read_only, *(each for each, what in mounted if what == "itself")],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
-        "masked": sorted({*hidden, *ours.masked}),
+        "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
-    notices = (*plan.notices, *about_asked, *about_hidden, *found.notices, *ours.notices)
+    notices = (*plan.notices, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
     return Surveyed(layout=layout, notices=notices, release=release)
 
 
@@ -158,8 +161,6 @@ def _table(plan: Plan) -> PathTable:
 def _looked_for(plan: Plan, workspace: str) -> tuple[protection.Looked, tuple[str, ...]]:
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
-    if not plan.workspace_writable and not patterns:
-        return protection.Looked(found=[], closed=[]), ()
     looked = protection.matches(workspace, (*patterns, "**/.git"))
     closed = [each for each in looked.closed if patterns and each]
     text = "hidden, because what is denied may lie in folders that cannot be looked into: "
@@ -178,6 +179,23 @@ def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked:
         if pattern.startswith("/"):
             hidden += [each for each in _elsewhere(pattern, visible) if _is_denied(table, each)]
     return sorted(set(hidden))
+
+
+def _sockets(workspace: str, special: list[str], asked: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
+    """Sockets that somebody outside listens at, in the workspace and in what the policy opens. One that is named itself
+    has been asked for."""
+    found, notices = [f"{workspace}/{name}" for name in live(workspace, special)], list[str]()
+    for bind in asked:
+        real = links.real(bind.source)
+        if not covers(workspace, real) and os.path.isdir(real):
+            target = real if bind.target == bind.source else bind.target
+            looked = protection.matches(real, ())
+            found += [f"{target}/{name}" for name in live(real, looked.special)]
+            notices += looked.notices
+    found = [each for each in dict.fromkeys(found) if each not in {bind.target for bind in asked}]
+    shown = ", ".join(f"`{each}`" for each in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    text = f"hidden, because programs outside listen there: {shown}; name one with `--write` to open it"
+    return found, (*notices, text) if found else tuple(notices)
 
 
 def _is_denied(table: PathTable, path: str) -> bool:
