@@ -12,7 +12,29 @@ import socket
 import stat
 from collections.abc import Iterable
 
+from ringfence.sandbox import protection
+from ringfence.sandbox.links import Links
+from ringfence.sandbox.plan import Bind, covers
 from ringfence.sandbox.syscalls import open_beneath, open_plain
+
+
+def hidden_sockets(
+    workspace: str, special: list[str], asked: list[Bind], links: Links
+) -> tuple[list[str], tuple[str, ...]]:
+    """Sockets that somebody outside listens at, in the workspace and in what the policy opens. One that is named itself
+    has been asked for."""
+    found, notices = [f"{workspace}/{name}" for name in live(workspace, special)], list[str]()
+    for bind in asked:
+        real = links.real(bind.source)
+        if not covers(workspace, real) and os.path.isdir(real):
+            target = real if bind.target == bind.source else bind.target
+            looked = protection.matches(real, ())
+            found += [f"{target}/{name}" for name in live(real, looked.special)]
+            notices += looked.notices
+    found = [each for each in dict.fromkeys(found) if each not in {bind.target for bind in asked}]
+    shown = ", ".join(f"`{each}`" for each in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    text = f"hidden, because programs outside listen there: {shown}; name one with `--write` to open it"
+    return found, (*notices, text) if found else tuple(notices)
 
 
 def live(folder: str, names: Iterable[str]) -> list[str]:

@@ -13,7 +13,8 @@ from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, git_settings, protection, stubs
 from ringfence.sandbox.links import Links, strays
-from ringfence.sandbox.live_sockets import live
+from ringfence.sandbox.live_sockets import hidden_sockets
+from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import (
     HOME_SIZE,
@@ -50,7 +51,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     home = _home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
-    asked = [bind for each in plan.binds for bind in _whole(each)]
+    asked, about_own = opened(plan.binds, links)
     asked, about_asked = _reached(plan, workspace, asked)
     binds += [_canonical(bind, links) for bind in asked]
     binds += _programs(plan, workspace, home, links)
@@ -80,14 +81,19 @@ def survey(plan: Plan, name: str) -> Surveyed:
     hidden = _hidden(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
-    sockets, about_sockets = _sockets(workspace, looked.special, [*asked, *shared], links)
+    sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
+    covered = Covered(ordered, [place[0] for place in private])
     layout |= {
-        "pinned": [*ours.pinned, *found.pinned],
-        "read_only": [*found.read_only, *ours.read_only, *(each for each, what in mounted if what == "itself")],
+        "pinned": [*covered.without(ours.pinned), *found.pinned],
+        "read_only": [
+            *found.read_only,
+            *covered.without(ours.read_only),
+            *(each for each, what in mounted if what == "itself"),
+        ],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
         "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
-    notices = (*plan.notices, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
+    notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
     return Surveyed(layout=layout, notices=notices, release=release)
 
 
@@ -181,23 +187,6 @@ def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked:
     return sorted(set(hidden))
 
 
-def _sockets(workspace: str, special: list[str], asked: list[Bind], links: Links) -> tuple[list[str], tuple[str, ...]]:
-    """Sockets that somebody outside listens at, in the workspace and in what the policy opens. One that is named itself
-    has been asked for."""
-    found, notices = [f"{workspace}/{name}" for name in live(workspace, special)], list[str]()
-    for bind in asked:
-        real = links.real(bind.source)
-        if not covers(workspace, real) and os.path.isdir(real):
-            target = real if bind.target == bind.source else bind.target
-            looked = protection.matches(real, ())
-            found += [f"{target}/{name}" for name in live(real, looked.special)]
-            notices += looked.notices
-    found = [each for each in dict.fromkeys(found) if each not in {bind.target for bind in asked}]
-    shown = ", ".join(f"`{each}`" for each in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    text = f"hidden, because programs outside listen there: {shown}; name one with `--write` to open it"
-    return found, (*notices, text) if found else tuple(notices)
-
-
 def _is_denied(table: PathTable, path: str) -> bool:
     found = table.match(path)
     return found is not None and found.rule.access is Access.DENY
@@ -269,15 +258,6 @@ def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]
         for path in programs.found()
         if not any(covers(each, path) for each in denied) and not any(covers(bind.target, path) for bind in plan.binds)
     ]
-
-
-def _whole(bind: Bind) -> list[Bind]:
-    """The whole file system is shown by its folders; those that every sandbox has of its own stay its own."""
-    if bind.source != "/":
-        return [bind]
-    own = {"proc", "sys", "dev", "tmp", "run", "etc", *(path.strip("/") for path in SYSTEM_ROOTS)}
-    names = [name for name in sorted(os.listdir("/")) if name not in own]
-    return [Bind(source=f"/{name}", target=f"/{name}", writable=bind.writable) for name in names]
 
 
 def _canonical(bind: Bind, links: Links) -> Bind:
