@@ -51,6 +51,7 @@ bench: $(DEV_STAMP)
 
 docs: $(DEV_STAMP)
 	$(BIN)/python tools/write_docs.py
+	$(BIN)/python tools/write_transcript.py
 
 lock:
 	@tools/lock

@@ -43,7 +43,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ringfence-demo-") as folder:
         home = Path(folder).resolve() / "home"
         project = set_the_scene(home)
-        environment = {**os.environ, "HOME": str(home)}
+        # The `python` of this environment is the one that the agent types.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "HOME": str(home), "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         environment.pop("XDG_STATE_HOME", None)
         environment.pop("XDG_CONFIG_HOME", None)
 
@@ -55,9 +57,9 @@ def main() -> int:
         tell(
             "You have a small shop with a rounding bug, and an agent that you ask to fix it. You start it with one\n"
             "command and no configuration:\n\n"
-            "    ringfence run -- python agent.py"
+            "    ringfence run --ask deny -- python agent.py"
         )
-        ended = run(*RINGFENCE, "run", "--ask", "deny", "--", sys.executable, "agent.py")
+        ended = run(*RINGFENCE, "run", "--ask", "deny", "--env", "PYTHONDONTWRITEBYTECODE", "--", "python", "agent.py")
         tell("The work is done and committed. What should not happen did not. This is what the record says:")
         run(*RINGFENCE, "log")
         tell("And nobody edited it:")

@@ -132,6 +132,33 @@ def test_every_exit_code_is_explained() -> None:
     assert {value for value in values if f"\n| {value} |" not in page} == set()
 
 
+def texts_of_the_program() -> str:
+    """Every text in the code, without what is filled in when it is said."""
+    texts = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts).replace("`", "")
+
+
+@pytest.mark.slow
+def test_every_message_that_is_explained_can_be_said() -> None:
+    page = by_hand()["troubleshooting.md"]
+    said = texts_of_the_program()
+    rows = [
+        line.split("|")[1].replace("`", "").strip()
+        for title in ("Nothing starts (125)", "Notices at the start")
+        for line in page.partition(f"## {title}")[2].partition("\n## ")[0].splitlines()
+        if line.startswith("| ") and not line.startswith(("| message", "| notice"))
+    ]
+
+    parts = [part.strip(" ,:") for row in rows for part in row.split("...")]
+
+    assert len(rows) > 14
+    assert [part for part in parts if part not in said] == []
+
+
 def test_everything_that_is_opened_for_an_agent_is_named() -> None:
     page = by_hand()["agents.md"]
     files = (claude.READ_ONLY, claude.WRITABLE, claude.COPIED, codex.READ_ONLY, codex.WRITABLE, codex.COPIED)

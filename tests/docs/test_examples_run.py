@@ -119,6 +119,11 @@ def without_lines(text: str) -> str:
     return re.sub(r"\.toml:\d+", ".toml:N", text)
 
 
+def without_times(text: str) -> str:
+    """A text whose times do not matter."""
+    return re.sub(r"\d\d:\d\d:\d\d\.\d+|\b\d+(\.\d)? m?s\b", "T", text)
+
+
 def without_ids(text: str) -> str:
     """A text whose ids do not matter."""
     return re.sub(r"\b[0-9a-z]{26}\b", "ID", text)
@@ -153,6 +158,17 @@ def test_the_home_made_agent_is_told_why(person: Person) -> None:
     assert "$ ls\nagent.py\n" in told
     assert "$ cat .env\ndenied by ringfence (command, rule filesystem.deny:**/.env): " in told
     assert "$ git push\ndenied by ringfence (command, rule git-publish): " in told
+
+
+def test_the_record_of_that_agent_reads_as_the_page_says(person: Person) -> None:
+    agent = next(block.text for block in blocks("python") if block.page == "home-made-agents.md")
+    (person.project / "agent.py").write_text(agent)
+
+    person.types("run", "--ask", "deny", "--", "python3", "agent.py", "ls", "git push")
+    _, told = person.types("log")
+
+    page = without_times(by_hand()["record.md"])
+    assert [line for line in without_times(told).splitlines()[2:] if line not in page] == []
 
 
 def test_the_python_example_runs(person: Person) -> None:

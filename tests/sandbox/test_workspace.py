@@ -12,7 +12,7 @@ from tests.sandbox.boxes import Box, Place
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
 from ringfence.sandbox import stubs
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.launch import Sandbox, launch
 
 STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mcp.json", ".vscode", ".idea"}
 
@@ -252,7 +252,7 @@ import asyncio, os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from tests.sandbox.boxes import Place
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.launch import Sandbox, launch
 place = Place(*(Path(each) for each in sys.argv[1:]))
 async def main():
     await Sandbox.start(place.plan())
@@ -336,3 +336,37 @@ def _everything(folder: Path) -> dict[str, tuple[int, bytes]]:
         content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         found[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
     return found
+
+
+async def test_a_workspace_in_which_nothing_can_be_protected_is_refused(place: Place) -> None:
+    if os.getuid() == 0:
+        pytest.skip("root may write anywhere")
+    place.workspace.chmod(0o555)
+
+    with pytest.raises(SandboxUnavailable, match="cannot be protected"):
+        await Sandbox.start(place.plan())
+
+    place.workspace.chmod(0o755)
+    assert place.names() == set()
+    async with launch(place.plan()) as sandbox:
+        assert (await Box(sandbox, place).shell("touch fine")).code == 0
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444, 0o600])
+async def test_settings_behind_a_closed_folder_stay_protected(mode: int, repository: Place) -> None:
+    if os.getuid() == 0:
+        pytest.skip("nothing is closed for root")
+    folder = repository.workspace / ".git"
+    before = (folder / "config").read_bytes()
+    folder.chmod(mode)
+    attack = "chmod 755 .git; echo evil >> .git/config; echo evil > .git/hooks/pre-commit"
+
+    try:
+        async with launch(repository.plan()) as sandbox:
+            await Box(sandbox, repository).shell(attack)
+    except SandboxUnavailable as refused:
+        assert "cannot be looked at" in refused.message or "cannot be protected" in refused.message
+
+    folder.chmod(0o755)
+    assert (folder / "config").read_bytes() == before
+    assert not (folder / "hooks" / "pre-commit").exists()

@@ -33,7 +33,7 @@ def test_a_denied_connection_says_where_and_why() -> None:
     told = row(recorded(decided(Verdict.DENY, ConnectAction(host="evil.example", port=443, method="POST", path="/x"))))
 
     assert told == Row(
-        symbol="✗", label="deny", what="evil.example:443 POST /x", why="rule: because", tone=Tone.STOPPED
+        symbol="✗", label="deny", what="POST /x on evil.example:443", why="rule: because", tone=Tone.STOPPED
     )
 
 

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from ringfence.cli.screen import Palette
-from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
 from ringfence.model.decision import Decision, Reason, Verdict
-from ringfence.model.display import shortened, visible, visible_argv
+from ringfence.model.display import shortened, visible
+from ringfence.model.wording import action_text
 
 _WIDTH = 160
 _WORD = {Verdict.ALLOW: "allowed", Verdict.ASK: "needs an answer", Verdict.DENY: "denied"}
 
 
-def what(action: Action) -> str:
-    """The action in one line, with nothing invisible left in it."""
-    match action:
-        case CommandAction(shell=str(script)):
-            return visible(script)
-        case CommandAction():
-            return visible_argv(action.argv)
-        case FileAction():
-            return f"{action.operation.value} {visible(action.path)}"
-        case ConnectAction():
-            request = f"{action.method} {visible(action.path or '/')} on " if action.method else ""
-            return f"{request}{visible(action.host)}:{action.port}"
-        case McpAction():
-            return f"{visible(action.tool)} of MCP server {visible(action.server)}"
-        case OpaqueAction():
-            return visible(action.tool)
-        case _:
-            assert_never(action)
-
-
 def block(decision: Decision, palette: Palette) -> str:
     """The block that a person sees for a decision."""
     colour = {Verdict.ALLOW: palette.green, Verdict.ASK: palette.yellow, Verdict.DENY: palette.red}[decision.verdict]
-    subject = shortened(what(decision.action), _WIDTH)
+    subject = shortened(action_text(decision.action), _WIDTH)
     lines = [f"ringfence: {colour(_WORD[decision.verdict])}: {palette.bold(subject)}"]
     if decision.message and not any(reason.text and reason.text in decision.message for reason in decision.reasons):
         lines.append(f"  {visible(decision.message)}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ringfence.cli.decision_text import what
 from ringfence.cli.screen import Palette
 from ringfence.model.decision import Verdict
 from ringfence.model.display import shortened, visible
+from ringfence.model.wording import action_text
 from ringfence.session.governed import Governed
 
 _SHOWN = 5
@@ -22,7 +22,7 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
         rule = denial.because.rule if denial.because else "policy"
-        text = f"{palette.red(shortened(what(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"
+        text = f"{palette.red(shortened(action_text(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"
         lines.append(_line("denied" if index == 0 else "", text))
     if len(tally.denials) > _SHOWN:
         lines.append(_line("", f"and {len(tally.denials) - _SHOWN} more"))

@@ -44,6 +44,8 @@ def subject(action: Action) -> str:
 def message(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) -> str:
     """The decision in one sentence."""
     why = reasons[0].text if reasons else "no rule speaks about it"
+    if isinstance(action, FileAction) and why.startswith("`"):
+        return why
     return f"{subject(action)} {_VERBS[verdict]}: {why}"
 
 

@@ -160,3 +160,11 @@ def _matcher(pattern: str) -> re.Pattern[str]:
 def is_reported(path: str) -> bool:
     """Whether a change of this path is told after a session: what a pinned folder merely holds is not."""
     return any(row.direct is not Direct.PIN and _matcher(row.pattern).fullmatch(path) for row in CONTROL_FILES)
+
+
+def protected(path: str) -> ControlFile | None:
+    """The row that makes a path read-only in a `direct` workspace, whether it exists or not."""
+    for row in CONTROL_FILES:
+        if row.direct is Direct.PROTECT and _matcher(row.pattern).fullmatch(path):
+            return row
+    return None

@@ -9,6 +9,7 @@ import stat
 
 import msgspec
 
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
 from ringfence.sandbox import git_settings
 from ringfence.sandbox.git_settings import Named
@@ -302,6 +303,13 @@ def _kind(root: int, name: str) -> int | None:
         opened = open_beneath(root, name, os.O_PATH | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        # SECURITY: an agent can close a folder of its user's and open it again in the next session. What cannot be
+        # looked at must not pass for what is not there.
+        raise SandboxUnavailable(
+            f"`{name}` cannot be looked at, so it cannot be protected: {(error.strerror or str(error)).lower()}",
+            remedy=f"make `{os.path.dirname(name) or '.'}` accessible for you (`chmod u+rwx`)",
+        ) from error
     except OSError:
         # A link among the folders above it: that link is pinned by its own row, or this row has nothing to hold on to.
         return None

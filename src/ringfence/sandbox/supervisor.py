@@ -101,6 +101,9 @@ class Supervisor:
             self._send(f"refused {number} {refused.number} {refused.text}")
         except OSError as error:
             self._send(f"refused {number} {error.errno or 0} {error.strerror}")
+        except ValueError as error:
+            # A NUL, or a character that no program can be given: one command's fault must not end the others.
+            self._send(f"refused {number} 0 {error}")
 
     def _send(self, text: str, descriptors: tuple[int, ...] = ()) -> None:
         wire.send(self._control, text.encode(errors="replace"), descriptors)
@@ -203,7 +206,9 @@ def _posix_spawn(path: str, argv: list[str], environment: dict[str, str], action
 def _candidates(program: str, path: str) -> list[str]:
     if "/" in program:
         return [program]
-    return [os.path.join(folder or ".", program) for folder in path.split(":")]
+    named = [os.path.join(folder or ".", program) for folder in path.split(":")]
+    # Looking costs a thousandth of trying: each folder of PATH without the program would cost a process.
+    return [each for each in named if os.path.lexists(each)]
 
 
 def _stream_actions(streams: list[int | str], descriptors: tuple[int, ...]) -> list[tuple[int, ...]]:

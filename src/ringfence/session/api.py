@@ -17,6 +17,7 @@ from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import CommandEnded, CommandStarted
 from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
+from ringfence.sandbox.launch import Command
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
 from ringfence.session.options import Ask, Options
@@ -26,6 +27,8 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 """How much of each stream of a command is kept; what comes after is read and thrown away, and `truncated` says so."""
 _DENIED = 126
 _PIPE = 65_536
+_DRAIN_SECONDS = 0.5
+"""How long what a killed command left in its pipes is read."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,14 +142,15 @@ class Session:
         """Decide about a command, run it inside, and collect its output.
 
         `argv`: program and arguments; there is no shell. `cwd`: relative to the session's folder. `env`: variables that
-        this command changes. `input`: what it reads. `timeout`: seconds, after which it is killed with all it started.
+        this command changes. `input`: what it reads. `timeout`: seconds, after which it is killed, and its output taken
+        as it is then; what it detached from itself ends with the session. A cancelled call kills the command as well.
         `ProgramNotFound` where the program cannot be seen inside.
         """
-        if not argv:
-            raise UsageInvalid("a command needs at least the name of a program")
         live = self._live
         folder = None if cwd is None else os.fspath(cwd)
-        action = live.command(tuple(argv), cwd=folder, changed=env)
+        # INVARIANT: what is decided is what runs, so the caller's own list and mapping are read once, here.
+        words, changed = _checked(argv, env or {}, folder)
+        action = live.command(words, cwd=folder, changed=changed)
         decision = await live.decide(action, asked_by="api")
         if decision.verdict is not Verdict.ALLOW:
             return Result(decision=decision, exit_code=_DENIED, stderr=decision.message)
@@ -154,8 +158,8 @@ class Session:
         with ExitStack() as pipes:
             streams = _Streams(pipes, input)
             command = await live.sandbox.spawn(
-                argv,
-                env={**live.environment, **(env or {})},
+                words,
+                env={**live.environment, **changed},
                 cwd=os.path.join(live.cwd, folder) if folder else live.cwd,
                 stdin=streams.theirs[0],
                 stdout=streams.theirs[1],
@@ -165,27 +169,24 @@ class Session:
             live.tally.record_soon(
                 CommandStarted(command=number, argv=action.argv, cwd=action.cwd, pid=command.pid), None
             )
-            timed_out = False
-            async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(streams.collect())
-                try:
-                    async with asyncio.timeout(timeout):
-                        code = await command.wait()
-                except TimeoutError:
-                    timed_out = True
-                    command.signal(signal.SIGKILL)
-                    code = await command.wait()
-            output, errors, truncated = reading.result()
-        duration = int((time.monotonic() - started) * 1000)
-        live.tally.record_soon(CommandEnded(command=number, exit_code=code, duration_ms=duration), None)
+            code, duration = _DENIED, 0
+            try:
+                code, timed_out = await _to_its_end(command, streams, timeout)
+            except asyncio.CancelledError:
+                command.signal(signal.SIGKILL)
+                code = await command.wait()
+                raise
+            finally:
+                duration = int((time.monotonic() - started) * 1000)
+                live.tally.record_soon(CommandEnded(command=number, exit_code=code, duration_ms=duration), None)
         return Result(
             decision=decision,
             exit_code=code,
-            stdout=output.decode(errors="replace"),
-            stderr=errors.decode(errors="replace"),
+            stdout=streams.output.decode(errors="replace"),
+            stderr=streams.errors.decode(errors="replace"),
             duration_ms=duration,
             timed_out=timed_out,
-            truncated=truncated,
+            truncated=streams.truncated,
         )
 
     async def decide(self, action: Action) -> Decision:
@@ -214,6 +215,41 @@ class Session:
         return self._governed
 
 
+async def _to_its_end(command: Command, streams: _Streams, timeout: float | None) -> tuple[int, bool]:
+    """Wait for the command and for what it writes: the exit code, and whether the time was not enough."""
+    timed_out = False
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(streams.collect())
+        try:
+            async with asyncio.timeout(timeout):
+                code = await command.wait()
+                await asyncio.wait({reading})
+        except TimeoutError:
+            timed_out = True
+            command.signal(signal.SIGKILL)
+            code = await command.wait()
+            # SECURITY: a child that detached itself may hold the pipes open for ever.
+            await asyncio.wait({reading}, timeout=_DRAIN_SECONDS)
+            streams.truncated |= not reading.done()
+            reading.cancel()
+    return code, timed_out
+
+
+def _checked(argv: Sequence[str], env: Mapping[str, str], cwd: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The caller's words and variables, as values of our own; `UsageInvalid` where no program could be given them."""
+    words, changed = () if isinstance(argv, str | bytes) else tuple(argv), dict(env)
+    if not words:
+        raise UsageInvalid(
+            "a command is a sequence of at least the name of a program", remedy='write `["ls", "-l"]`, not `"ls -l"`'
+        )
+    texts = (*words, *changed, *changed.values(), *(() if cwd is None else (cwd,)))
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise UsageInvalid("arguments, variables and folders are texts without a NUL character")
+    if any(not name or "=" in name for name in changed):
+        raise UsageInvalid("the name of a variable is not empty and has no `=`")
+    return words, changed
+
+
 class _Streams:
     """The three pipes of one command, and what came out of them."""
 
@@ -225,19 +261,20 @@ class _Streams:
         self._output, stdout = self._pipe()
         self._errors, stderr = self._pipe()
         self.theirs = (stdin, stdout, stderr)
+        self.output, self.errors = bytearray(), bytearray()
+        self.truncated = False
 
     def hand_over(self) -> None:
         """The command has its ends; ours of them would keep the pipes open."""
         for descriptor in self.theirs:
             self._shut(descriptor)
 
-    async def collect(self) -> tuple[bytes, bytes, bool]:
+    async def collect(self) -> None:
         """Feed the input and read both outputs to their end."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write())
-            output = tasks.create_task(self._read(self._output))
-            errors = tasks.create_task(self._read(self._errors))
-        return output.result()[0], errors.result()[0], output.result()[1] or errors.result()[1]
+            tasks.create_task(self._read(self._output, self.output))
+            tasks.create_task(self._read(self._errors, self.errors))
 
     async def _write(self) -> None:
         os.set_blocking(self._feed, False)
@@ -251,9 +288,8 @@ class _Streams:
                 break
         self._shut(self._feed)
 
-    async def _read(self, descriptor: int) -> tuple[bytes, bool]:
+    async def _read(self, descriptor: int, kept: bytearray) -> None:
         os.set_blocking(descriptor, False)
-        kept, truncated = bytearray(), False
         while True:
             try:
                 data = os.read(descriptor, _PIPE)
@@ -261,8 +297,8 @@ class _Streams:
                 await _ready(descriptor, writable=False)
                 continue
             if not data:
-                return bytes(kept), truncated
-            truncated |= len(kept) + len(data) > OUTPUT_LIMIT
+                return
+            self.truncated |= len(kept) + len(data) > OUTPUT_LIMIT
             kept += data[: OUTPUT_LIMIT - len(kept)]
 
     def _pipe(self) -> tuple[int, int]:

@@ -32,10 +32,14 @@ class Asked:
         self.options = options
         self.argv = argv
         self.environ = environ
-        self.cwd = os.path.realpath(cwd)
+        self.typed_in = os.path.realpath(cwd)
+        """Where the command line was typed; its relative paths are meant from there."""
         self.places: Places = places(environ)
         self.user: User = user()
-        self.workspace = find_workspace(options.workspace, self.cwd, self.places.home)
+        self.workspace = find_workspace(options.workspace, self.typed_in, self.places.home)
+        within = self.typed_in == self.workspace or self.typed_in.startswith(self.workspace + "/")
+        self.cwd = self.typed_in if within else self.workspace
+        """Where commands run: a folder outside the workspace is not there inside."""
         self.session = new_id()
 
     def setup(self, agent: Agent) -> AgentSetup:
@@ -110,7 +114,7 @@ class Asked:
         """A path of the command line, which is relative to where it was typed."""
         if written.startswith(("/", "~", ":")):
             return written
-        return os.path.normpath(os.path.join(self.cwd, written))
+        return os.path.normpath(os.path.join(self.typed_in, written))
 
     def _facts(self) -> HostFacts:
         return HostFacts(

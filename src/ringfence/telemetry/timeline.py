@@ -11,9 +11,9 @@ from typing import assert_never
 import msgspec
 
 from ringfence.model import event as events
-from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.display import shortened, visible, visible_argv
+from ringfence.model.wording import action_text
 from ringfence.telemetry.reader import Recorded
 
 WIDTH = 160
@@ -86,6 +86,13 @@ def _row(body: events.Body) -> Row:
             assert_never(body)
 
 
+_RESOLVED = {
+    "policy": "",
+    "gateway": "",
+    "nobody": "; nobody could be asked",
+    "timeout": "; nobody answered in time",
+    "person": "; a person answered",
+}
 _MARKS = {
     Verdict.ALLOW: ("✓", Tone.GOOD),
     Verdict.ASK: ("?", Tone.ATTENTION),
@@ -95,10 +102,17 @@ _MARKS = {
 
 def _decision(decision: Decision) -> Row:
     symbol, tone = _MARKS[decision.verdict]
-    by = "" if decision.resolved_by == "policy" else f"; by {visible(decision.resolved_by)}"
-    reasons = [f"{visible(reason.rule)}: {_text(reason.text)}" for reason in decision.reasons[:2]]
-    why = (" + ".join(reasons) + by).removeprefix("; ")
-    return Row(symbol=symbol, label=decision.verdict.value, what=_action(decision.action), why=why, tone=tone)
+    what = shortened(action_text(decision.action), WIDTH)
+    return Row(symbol=symbol, label=decision.verdict.value, what=what, why=_why(decision), tone=tone)
+
+
+def _why(decision: Decision) -> str:
+    """The rule that people have to know; nothing where nothing stood in the way."""
+    because = decision.because
+    if because is None or (decision.verdict is Verdict.ALLOW and because.layer == "built-in"):
+        return ""
+    by = _RESOLVED.get(decision.resolved_by, f"; by {visible(decision.resolved_by)}")
+    return f"{visible(because.rule)}: {_text(because.text)}{by}"
 
 
 def _ended(body: events.SessionEnded) -> Row:
@@ -127,23 +141,6 @@ def _connection(body: events.ConnectionClosed) -> Row:
     size = f"{_bytes(body.sent_bytes)} out, {_bytes(body.received_bytes)} in, {_duration(body.duration_ms)}"
     why = _text(body.error) if body.error else ""
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
-
-
-def _action(action: Action) -> str:
-    match action:
-        case CommandAction():
-            return _text(action.shell) if action.shell else _argv(action.argv)
-        case ConnectAction():
-            request = f" {action.method} {visible(action.path or '')}".rstrip() if action.method else ""
-            return f"{visible(action.host)}:{action.port}{request}"
-        case FileAction():
-            return f"{action.operation.value} {_text(action.path)}"
-        case McpAction():
-            return f"{visible(action.server)}/{visible(action.tool)} {_text(action.arguments)}"
-        case OpaqueAction():
-            return f"{visible(action.tool)} {_text(action.arguments)}"
-        case _:
-            assert_never(action)
 
 
 def _argv(argv: tuple[str, ...]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ringfence.model.action import Effect, EffectKind, FileAction, FileOperation
 from ringfence.model.decision import Reason, Verdict
+from ringfence.policy.control_files import protected
 from ringfence.policy.effective import Access, Policy
 from ringfence.policy.judges.finding import Finding, built_in, reason
-from ringfence.policy.paths import SYSTEM_RULES, PathTable
+from ringfence.policy.paths import SYSTEM_RULES, PathTable, normalise
 from ringfence.policy.schema import escaped
 
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
@@ -17,6 +18,7 @@ class FileJudge:
 
     def __init__(self, policy: Policy, *, home: str, workspace: str) -> None:
         self._written = PathTable(policy.filesystem, home=home, workspace=workspace)
+        self._workspace = normalise(workspace)
         self._system = PathTable(SYSTEM_RULES, home=home, workspace=workspace)
 
     def judge(self, action: FileAction) -> Finding:
@@ -45,7 +47,18 @@ class FileJudge:
             case Access.READ if operation is FileOperation.WRITE:
                 return reason(name, rule.origin, Verdict.DENY, f"{shown} can be read, not written{why}")
             case _:
+                if operation is FileOperation.WRITE and (held := self._control_file(path)) is not None:
+                    return held
                 return reason(name, rule.origin, Verdict.ALLOW, f"{shown} may be {_done(operation)}{why}")
+
+    def _control_file(self, path: str) -> Reason | None:
+        """What the sandbox keeps read-only, said before it is tried."""
+        inside = normalise(path).removeprefix(f"{self._workspace}/")
+        row = None if inside.startswith("/") else protected(inside)
+        if row is None:
+            return None
+        text = f"`{escaped(inside)}` is a control file: {row.why}; it cannot be changed in a session"
+        return built_in(f"control-file:{row.pattern}", Verdict.DENY, text)
 
     def denied_by_rule(self, path: str) -> Reason | None:
         """The reason of a rule that denies a path in so many words; nothing where no rule names it."""
