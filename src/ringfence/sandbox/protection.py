@@ -240,6 +240,8 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     found: list[str]
     closed: list[str]
     """Folders that could not be looked into, so that what lies in them is not known."""
+    special: list[str]
+    """Neither files, folders nor links: sockets, pipes, devices."""
     notices: tuple[str, ...] = ()
 
 
@@ -248,11 +250,9 @@ def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
 
     The patterns are matched against the relative path with the prefix before it.
     """
-    looked = Looked(found=[], closed=[])
-    if not patterns:
-        return looked
+    looked = Looked(found=[], closed=[], special=[])
     # SECURITY: a name may hold a line break, and whoever could rename a folder has chosen it.
-    wanted = re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns), re.DOTALL)
+    wanted = re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns) or "(?!)", re.DOTALL)
     pending = [""]
     seen = 0
     try:
@@ -262,9 +262,11 @@ def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
     try:
         while pending:
             inner = pending.pop()
-            for name, is_folder in _names(root, inner, looked.closed):
+            for name, is_folder, is_special in _names(root, inner, looked.closed):
                 seen += 1
                 path = f"{inner}/{name}" if inner else name
+                if is_special:
+                    looked.special.append(path)
                 named = wanted.fullmatch(prefix + path)
                 if named:
                     looked.found.append(path)
@@ -272,15 +274,15 @@ def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
                 if is_folder and (not named or name == ".git"):
                     (pending if len(os.fsencode(path)) < _LONGEST else looked.closed).append(path)
             if seen > SCAN_LIMIT:
-                text = f"deny patterns were looked for among the first {SCAN_LIMIT:,} names below `{folder}` only"
-                text += "; deny the folders by name to be sure"
+                text = f"sockets and what deny patterns name were looked for among the first {SCAN_LIMIT:,} names below"
+                text += f" `{folder}` only; deny the folders by name to be sure"
                 return msgspec.structs.replace(looked, notices=(text,))
     finally:
         os.close(root)
     return looked
 
 
-def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool]]:
+def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool, bool]]:
     try:
         opened = open_beneath(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -291,9 +293,14 @@ def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool]]:
         return []
     try:
         with os.scandir(opened) as entries:
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            return [(entry.name, entry.is_dir(follow_symlinks=False), _is_special(entry)) for entry in entries]
     finally:
         os.close(opened)
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    ordinary = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+    return not ordinary and not entry.is_symlink()
 
 
 def _expression(pattern: str) -> str:

@@ -13,6 +13,8 @@ from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, git_settings, protection, stubs
 from ringfence.sandbox.links import Links, strays
+from ringfence.sandbox.live_sockets import hidden_sockets
+from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import (
     HOME_SIZE,
@@ -49,7 +51,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     home = _home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
-    asked = [bind for each in plan.binds for bind in _whole(each)]
+    asked, about_own = opened(plan.binds, links)
     asked, about_asked = _reached(plan, workspace, asked)
     binds += [_canonical(bind, links) for bind in asked]
     binds += _programs(plan, workspace, home, links)
@@ -58,7 +60,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
     files += [(file.path, file.content, file.mode) for file in _copied(plan, workspace)]
     repository = _repository(plan, workspace)
-    ordered = _unique([*binds, own, *_shared(plan, repository)])
+    shared = _shared(plan, repository)
+    ordered = _unique([*binds, own, *shared])
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -78,13 +81,19 @@ def survey(plan: Plan, name: str) -> Surveyed:
     hidden = _hidden(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
+    sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
+    covered = Covered(ordered, [place[0] for place in private])
     layout |= {
-        "pinned": [*ours.pinned, *found.pinned],
-        "read_only": [*found.read_only, *ours.read_only, *(each for each, what in mounted if what == "itself")],
+        "pinned": [*covered.without(ours.pinned), *found.pinned],
+        "read_only": [
+            *found.read_only,
+            *covered.without(ours.read_only),
+            *(each for each, what in mounted if what == "itself"),
+        ],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
-        "masked": sorted({*hidden, *ours.masked}),
+        "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
-    notices = (*plan.notices, *about_asked, *about_hidden, *found.notices, *ours.notices)
+    notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
     return Surveyed(layout=layout, notices=notices, release=release)
 
 
@@ -158,8 +167,6 @@ def _table(plan: Plan) -> PathTable:
 def _looked_for(plan: Plan, workspace: str) -> tuple[protection.Looked, tuple[str, ...]]:
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
-    if not plan.workspace_writable and not patterns:
-        return protection.Looked(found=[], closed=[]), ()
     looked = protection.matches(workspace, (*patterns, "**/.git"))
     closed = [each for each in looked.closed if patterns and each]
     text = "hidden, because what is denied may lie in folders that cannot be looked into: "
@@ -251,15 +258,6 @@ def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]
         for path in programs.found()
         if not any(covers(each, path) for each in denied) and not any(covers(bind.target, path) for bind in plan.binds)
     ]
-
-
-def _whole(bind: Bind) -> list[Bind]:
-    """The whole file system is shown by its folders; those that every sandbox has of its own stay its own."""
-    if bind.source != "/":
-        return [bind]
-    own = {"proc", "sys", "dev", "tmp", "run", "etc", *(path.strip("/") for path in SYSTEM_ROOTS)}
-    names = [name for name in sorted(os.listdir("/")) if name not in own]
-    return [Bind(source=f"/{name}", target=f"/{name}", writable=bind.writable) for name in names]
 
 
 def _canonical(bind: Bind, links: Links) -> Bind:
