@@ -41,7 +41,14 @@ def test_a_secret_is_replaced_and_the_rest_stays_json(redaction: Redaction, text
 
 @pytest.mark.parametrize(
     "text",
-    ['"git status"', '"the token is missing"', '"https://example.com:443/x@y"', '"sha256:abcdef"', '"TOKENS=3"', '["cat","secret","notes.txt"]'],
+    [
+        '"git status"',
+        '"the token is missing"',
+        '"https://example.com:443/x@y"',
+        '"sha256:abcdef"',
+        '"TOKENS=3"',
+        '["cat","secret","notes.txt"]',
+    ],
 )
 def test_plain_text_stays(redaction: Redaction, text: str) -> None:
     assert redaction.clean(text.encode()) == text.encode()

@@ -16,7 +16,6 @@ from ringfence.telemetry import proofs
 from ringfence.telemetry.reader import LedgerReader, Wanted, line
 from ringfence.telemetry.verification import Fault, Report, verify
 
-
 _SHOWN = 5
 """Faults that are told one by one: the first ones say where it begins."""
 
