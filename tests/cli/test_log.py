@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.model.golden import EVENTS
 from tests.telemetry.recorded import decided, ended, notice, started
 
 from ringfence.cli.entry import main
@@ -142,6 +143,21 @@ def test_filters_choose_events(
 
     assert code == 0
     assert [each["event"] for each in objects(out)] == events
+
+
+def test_questions_are_found_by_their_verdict(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def ask() -> None:
+        writer = await Ledger.start(ledger, session="01asked")
+        await writer.record(started())
+        await writer.record(EVENTS["approval.requested"])
+        await writer.record(decided(Verdict.DENY))
+        await writer.close()
+
+    asyncio.run(ask())
+
+    (line,) = objects(shown(capsys, "log", "--json", "--verdict", "ask")[1])
+
+    assert (line["event"], line["verdict"]) == ("approval.requested", "ask")
 
 
 def test_a_json_line_has_its_place_and_the_whole_event(two_sessions: str, capsys: pytest.CaptureFixture[str]) -> None:
