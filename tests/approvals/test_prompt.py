@@ -45,7 +45,7 @@ def test_the_effect_comes_first_then_exactly_what_would_run() -> None:
     )
 
     assert prompt(asked) == (
-        "the agent wants to publish github.com",
+        "the agent wants to publish to github.com",
         "",
         "  command  git push origin main",
         "  program  /usr/bin/git",

@@ -114,16 +114,27 @@ def test_nothing_is_written_outside_the_workspace(person: Person) -> None:
 
 def test_git_commit_works_and_hooks_stay_as_they_were(person: Person) -> None:
     person.git("init", "-q")
+    # In a file, so that the sandbox answers and not the policy, which would refuse to write the hook beforehand.
+    (person.project / "try.sh").write_text(
+        "echo a > a && git add a && git commit -qm one && git log --oneline | wc -l\n"
+        "echo evil > .git/hooks/pre-commit; mv .git g\n"
+    )
 
-    done = person.types(
-        "exec", "-q", "--", "sh", "-c",
-        "echo a > a && git add a && git commit -qm one && git log --oneline | wc -l;"
-        "echo evil > .git/hooks/pre-commit; mv .git g",
-    )  # fmt: skip
+    done = person.types("exec", "-q", "--", "sh", "try.sh")
 
     assert done.out.strip() == "1"
     assert not (person.project / ".git" / "hooks" / "pre-commit").exists()
-    assert sorted(path.name for path in person.project.iterdir()) == [".git", "a"]
+    assert sorted(path.name for path in person.project.iterdir()) == [".git", "a", "try.sh"]
+
+
+def test_a_control_file_in_the_command_is_refused_before_it_runs(person: Person) -> None:
+    person.git("init", "-q")
+
+    done = person.types("exec", "-q", "--", "sh", "-c", "touch ran; echo evil > .git/hooks/pre-commit")
+
+    assert done.code == 126
+    assert "control-file:.git/hooks" in done.err
+    assert not (person.project / "ran").exists()
 
 
 def test_only_named_variables_reach_the_command(person: Person) -> None:

@@ -8,10 +8,19 @@ from __future__ import annotations
 from typing import assert_never
 
 from ringfence.approvals import matchers
-from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
+from ringfence.model.action import (
+    Action,
+    CommandAction,
+    ConnectAction,
+    EffectKind,
+    FileAction,
+    McpAction,
+    OpaqueAction,
+)
 from ringfence.model.decision import Decision, Placement
 from ringfence.model.display import visible, visible_argv
 
+_VERBS = {EffectKind.CONNECT: "connect to", EffectKind.EXECUTE: "run", EffectKind.PUBLISH: "publish to"}
 SHOWN = 6000
 """Characters of a command that are shown. Beyond, its beginning and end are, and it says so."""
 
@@ -31,7 +40,8 @@ def prompt(decision: Decision) -> tuple[str, ...]:
 
 def headline(decision: Decision) -> str:
     """The effect in one line."""
-    effects = ", ".join(f"{effect.kind.value} {visible(effect.object)}" for effect in decision.effects[:4])
+    shown = decision.effects[:4]
+    effects = ", ".join(f"{_VERBS.get(effect.kind, effect.kind.value)} {visible(effect.object)}" for effect in shown)
     more = f" and {len(decision.effects) - 4} more" if len(decision.effects) > 4 else ""
     what = effects + more or _kind(decision.action)
     return f"the agent wants to {what}" + (" (not everything it does could be analysed)" if decision.opaque else "")

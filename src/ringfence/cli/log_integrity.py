@@ -65,7 +65,7 @@ def _tell(report: Report) -> None:
     unsealed = report.entries - report.sealed
     erased = f", {report.erased} with their content erased" if report.erased else ""
     open_end = f"; the last {unsealed} are not sealed yet" if unsealed else ""
-    print(f"verified: {report.entries} entries{erased}, {report.checkpoints} checkpoints{open_end}")
+    print(f"verified: {report.entries} entries{erased}, {_count(report.checkpoints)}{open_end}")
 
 
 def _verify_proof(path: str, key: str, *, as_json: bool) -> int:
@@ -107,3 +107,7 @@ def _export(words: Sequence[str], path: str) -> int:
     finally:
         reader.close()
     return codes.OK
+
+
+def _count(checkpoints: int) -> str:
+    return "1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints"

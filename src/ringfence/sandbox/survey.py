@@ -11,7 +11,7 @@ import msgspec
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
-from ringfence.sandbox import etc, protection, stubs
+from ringfence.sandbox import etc, git_settings, protection, stubs
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import (
@@ -95,9 +95,12 @@ def _protected(
         return protection.Protection(), [], lambda: None
     state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
     looked: list[protection.Protection] = []
+    home = plan.facts.home
+    personal = plan.facts.git_settings or git_settings.personal(home)
+    repositories = protection.Repositories(shared=repository, nested=nested, personal=personal, home=home)
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders, repository, nested))
+        looked.append(protection.protection(workspace, place_holders, repositories))
         return looked[0].wanted
 
     made, release = stubs.claim(state, look, name)
