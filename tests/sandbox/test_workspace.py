@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.sandbox.boxes import Box, Place
+from tests.sandbox.boxes import SYSTEM_PATH, Box, Place
 
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
@@ -370,3 +370,40 @@ async def test_settings_behind_a_closed_folder_stay_protected(mode: int, reposit
     folder.chmod(0o755)
     assert (folder / "config").read_bytes() == before
     assert not (folder / "hooks" / "pre-commit").exists()
+
+
+REPOSITORY = r"""
+mkdir -p objects refs; echo 'ref: refs/heads/main' > HEAD
+printf '[core]\n\trepositoryformatversion = 0\n\tworktree = .\n\tfsmonitor = "touch %s; false"\n' "$0" > config
+"""
+
+
+@pytest.mark.parametrize("there", [(), ("HEAD",), ("HEAD", "refs")])
+async def test_a_workspace_does_not_become_a_repository_of_its_own(there: tuple[str, ...], place: Place) -> None:
+    for name in there:
+        if name == "HEAD":
+            (place.workspace / name).write_text("ref: refs/heads/main\n")
+        else:
+            (place.workspace / name).mkdir()
+    ran = place.root / "ran"
+
+    async with launch(place.plan()) as sandbox:
+        await Box(sandbox, place).run("sh", "-c", REPOSITORY, str(ran))
+
+    subprocess.run(
+        ["git", "status"], cwd=place.workspace, env={"PATH": SYSTEM_PATH, "HOME": str(place.home)}, check=False
+    )
+    assert not ran.exists()
+
+
+async def test_the_settings_of_a_bare_repository_are_protected(place: Place) -> None:
+    place.git("init", "-q", "--bare", ".")
+    before = (place.workspace / "config").read_bytes()
+
+    async with launch(place.plan()) as sandbox:
+        await Box(sandbox, place).shell(
+            "echo evil >> config; echo evil > hooks/pre-receive; mv hooks other; mv config c"
+        )
+
+    assert (place.workspace / "config").read_bytes() == before
+    assert not (place.workspace / "hooks" / "pre-receive").exists()

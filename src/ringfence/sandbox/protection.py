@@ -69,6 +69,8 @@ def protection(workspace: str, place_holders: frozenset[tuple[str, str]], reposi
     if len(repositories.nested) > NESTED_LIMIT:
         text = f"only {NESTED_LIMIT} of {len(repositories.nested)} nested repositories have their settings protected"
         search.notices.append(text)
+    if repository is None and inside is None:
+        search.look_for_bare(workspace, within)
     if repository is not None:
         # This working tree's own part of the shared repository stays writable, so not the folder but what lies in it is
         # protected.
@@ -122,6 +124,29 @@ class _Search:
             self.look(path, rows, linked=False)
         else:
             self.read_only.append(path)
+
+    def look_for_bare(self, workspace: str, rows: list[tuple[str, ControlFile]]) -> None:
+        """Protect a workspace that is a repository itself, without `.git`; keep one without any from becoming one."""
+        root = open_plain(workspace, os.O_PATH | os.O_DIRECTORY)
+        try:
+            if (workspace, ".git") not in self._place_holders and _kind(root, ".git") is not None:
+                return
+            there = [
+                name
+                for name in ("HEAD", "objects", "refs")
+                if (workspace, name) not in self._place_holders and _kind(root, name) is not None
+            ]
+        finally:
+            os.close(root)
+        if len(there) == 3:
+            self.look_into(workspace, rows)
+        elif "HEAD" not in there:
+            # SECURITY: Git takes any folder with these three for a repository, and obeys the `config` beside them.
+            self.wanted.append(Stub(workspace=workspace, name="HEAD", content=None))
+        else:
+            missing = "refs" if "refs" not in there else "objects"
+            # A file, because an empty folder is all that Git asks for in this place.
+            self.wanted.append(Stub(workspace=workspace, name=missing, content=""))
 
     def close(self, repository: Linked) -> None:
         """Protect the parts of a shared repository that lead other working trees, and this one's way back."""
