@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from tests.cli.conftest import KEY, Person
 
+pytestmark = pytest.mark.slow
+
 
 def test_streams_and_exit_code_pass_through_untouched(person: Person) -> None:
     done = person.types("exec", "-q", "--", "sh", "-c", "cat; echo err >&2; exit 7", given="in\x00put")

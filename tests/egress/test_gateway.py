@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import os
 import socket
@@ -487,6 +488,26 @@ async def test_a_tunnel_is_used_for_the_host_it_was_asked_for(server: Server, di
         await client.hears(CONNECTED)
         client.says(said)
         await (await server.answers()).hears(said)
+
+
+async def test_a_later_request_in_a_tunnel_cannot_be_for_another_host(server: Server, dials) -> None:
+    refused: list[Decision] = []
+    first = b"GET /one HTTP/1.1\r\nHost: a.test\r\n\r\n"
+    names = Names({"a.test": ("127.0.0.1",)})
+    async with gateway_on("proxy", allow_loopback, resolver=names, on_refused=refused.append) as gateway:
+        client = await dials(gateway)
+        client.says(connect("a.test", server.port))
+        await client.hears(CONNECTED)
+        client.says(first)
+        origin = await server.answers()
+        await origin.hears(first)
+        client.says(first.replace(b"one", b"two"))
+        await origin.hears(first.replace(b"one", b"two"))
+        client.says(b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await origin.hears_all() == b""
+
+    assert [decision.reasons[0].rule for decision in refused] == ["http.host"]
 
 
 async def test_a_tunnel_to_a_host_with_rules_about_paths_carries_one_request_that_was_judged(

@@ -261,6 +261,15 @@ def test_ranges_and_addresses_in_rules_declare_that_they_are_meant() -> None:
     assert [str(one) for one in denied_networks(merged, port=443)] == ["192.168.0.1/32"]
 
 
+@pytest.mark.parametrize("pattern", ["*", "*.internal", "**.ringfence.internal", "*:5432"])
+def test_a_wildcard_does_not_open_the_loopback_of_the_host(pattern: str) -> None:
+    opened = policy(document(f"[[network.rule]]\nhosts = ['{pattern}']\nverdict = 'allow'\n"), base=EMPTY)
+    named = "[[network.rule]]\nhosts = ['host.ringfence.internal:5432']\nverdict = 'allow'\n"
+
+    assert connect(opened, "host.ringfence.internal", 5432).verdict is Verdict.DENY
+    assert connect(policy(document(named), base=EMPTY), "host.ringfence.internal", 5432).verdict is Verdict.ALLOW
+
+
 def test_a_range_that_has_to_be_asked_about_is_not_where_an_allowed_name_may_lead() -> None:
     rules = "[[network.rule]]\nhosts = ['10.0.0.0/8']\nverdict = 'ask'\n"
     merged = policy(document(rules), base=EMPTY)

@@ -105,6 +105,29 @@ async def test_exit_codes_and_signals_are_passed_on(box: Box) -> None:
     command.signal(signal.SIGINT)
 
 
+async def test_the_number_of_processes_is_limited_for_whomever_it_is(box: Box) -> None:
+    with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+        before = file.read()
+
+    shown = await box.shell(
+        "ulimit -Hu; cat /proc/sys/kernel/pid_max; echo 99999 > /proc/sys/kernel/pid_max && echo WRITTEN"
+    )
+
+    with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
+        assert file.read() == before
+    limit, *numbers = shown.out.split()
+    assert int(limit) <= 16384
+    if _kernel() >= (6, 14):
+        assert numbers == ["16384"]
+        assert box.sandbox.notices == ()
+    elif os.getuid() == 0:
+        assert any("number of processes is not limited" in each for each in box.sandbox.notices)
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(each) for each in os.uname().release.replace("-", ".").split(".")[:2])
+
+
 async def test_a_missing_program_is_named(box: Box) -> None:
     with pytest.raises(ProgramNotFound, match="`no-such-thing` is not in the sandbox"):
         await box.run("no-such-thing")

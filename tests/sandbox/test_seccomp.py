@@ -113,6 +113,21 @@ def test_upper_bits_do_not_hide_an_argument(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("high", [0, 1 << 32], ids=["plain", "with upper bits"])
+def test_the_persons_terminal_and_console_are_left_alone(machine: str, high: int) -> None:
+    exclusive, push, paste, console, discipline = 0x540C, 0x5412, 0x541C, 0x541D, 0x5423
+    keyboard_map, function_key, mode, font, switch, lock = 0x4B47, 0x4B49, 0x4B3A, 0x4B72, 0x5606, 0x560B
+    get_modes, set_modes, size, own_terminal, number, video = 0x5401, 0x5402, 0x5414, 0x540E, 0x80045430, 0xC0D05605
+
+    for request in (exclusive, push, paste, console, discipline):
+        assert call(machine, "ioctl", 0, high | request) == refusal(errno.EPERM), hex(request)
+    for request in (keyboard_map, function_key, mode, font, switch, lock, 0x4B00, 0x4BFF, 0x5600, 0x56FF):
+        assert call(machine, "ioctl", 0, high | request) == refusal(errno.ENOTTY), hex(request)
+    for request in (get_modes, set_modes, size, own_terminal, number, video, 0x4AFF, 0x4C00, 0x55FF, 0x5700):
+        assert call(machine, "ioctl", 0, high | request) == ALLOW, hex(request)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_no_file_can_get_the_rights_of_its_owner(machine: str) -> None:
     calls = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mkdir": 1, "mkdirat": 2, "mknodat": 2, "creat": 1}
     for name, index in calls.items():

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.sandbox.boxes import Box, Place
+from tests.sandbox.boxes import SYSTEM_PATH, Box, Place
 
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, Direct, control_file
 from ringfence.sandbox import stubs
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.launch import Sandbox, launch
 
 STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mcp.json", ".vscode", ".idea"}
 
@@ -252,7 +252,7 @@ import asyncio, os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from tests.sandbox.boxes import Place
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.launch import Sandbox, launch
 place = Place(*(Path(each) for each in sys.argv[1:]))
 async def main():
     await Sandbox.start(place.plan())
@@ -336,3 +336,74 @@ def _everything(folder: Path) -> dict[str, tuple[int, bytes]]:
         content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         found[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
     return found
+
+
+async def test_a_workspace_in_which_nothing_can_be_protected_is_refused(place: Place) -> None:
+    if os.getuid() == 0:
+        pytest.skip("root may write anywhere")
+    place.workspace.chmod(0o555)
+
+    with pytest.raises(SandboxUnavailable, match="cannot be protected"):
+        await Sandbox.start(place.plan())
+
+    place.workspace.chmod(0o755)
+    assert place.names() == set()
+    async with launch(place.plan()) as sandbox:
+        assert (await Box(sandbox, place).shell("touch fine")).code == 0
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111, 0o444, 0o600])
+async def test_settings_behind_a_closed_folder_stay_protected(mode: int, repository: Place) -> None:
+    if os.getuid() == 0:
+        pytest.skip("nothing is closed for root")
+    folder = repository.workspace / ".git"
+    before = (folder / "config").read_bytes()
+    folder.chmod(mode)
+    attack = "chmod 755 .git; echo evil >> .git/config; echo evil > .git/hooks/pre-commit"
+
+    try:
+        async with launch(repository.plan()) as sandbox:
+            await Box(sandbox, repository).shell(attack)
+    except SandboxUnavailable as refused:
+        assert "cannot be looked at" in refused.message or "cannot be protected" in refused.message
+
+    folder.chmod(0o755)
+    assert (folder / "config").read_bytes() == before
+    assert not (folder / "hooks" / "pre-commit").exists()
+
+
+REPOSITORY = r"""
+mkdir -p objects refs; echo 'ref: refs/heads/main' > HEAD
+printf '[core]\n\trepositoryformatversion = 0\n\tworktree = .\n\tfsmonitor = "touch %s; false"\n' "$0" > config
+"""
+
+
+@pytest.mark.parametrize("there", [(), ("HEAD",), ("HEAD", "refs")])
+async def test_a_workspace_does_not_become_a_repository_of_its_own(there: tuple[str, ...], place: Place) -> None:
+    for name in there:
+        if name == "HEAD":
+            (place.workspace / name).write_text("ref: refs/heads/main\n")
+        else:
+            (place.workspace / name).mkdir()
+    ran = place.root / "ran"
+
+    async with launch(place.plan()) as sandbox:
+        await Box(sandbox, place).run("sh", "-c", REPOSITORY, str(ran))
+
+    subprocess.run(
+        ["git", "status"], cwd=place.workspace, env={"PATH": SYSTEM_PATH, "HOME": str(place.home)}, check=False
+    )
+    assert not ran.exists()
+
+
+async def test_the_settings_of_a_bare_repository_are_protected(place: Place) -> None:
+    place.git("init", "-q", "--bare", ".")
+    before = (place.workspace / "config").read_bytes()
+
+    async with launch(place.plan()) as sandbox:
+        await Box(sandbox, place).shell(
+            "echo evil >> config; echo evil > hooks/pre-receive; mv hooks other; mv config c"
+        )
+
+    assert (place.workspace / "config").read_bytes() == before
+    assert not (place.workspace / "hooks" / "pre-receive").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
+import gc
 import json
 import os
 import sys
@@ -17,7 +17,7 @@ from ringfence.cli.summary import summary
 from ringfence.model.decision import Decision, Verdict, to_contract
 from ringfence.model.event import CommandEnded, CommandStarted, DecisionMade
 from ringfence.model.ids import new_id
-from ringfence.model.situations import UsageInvalid
+from ringfence.sandbox.head_start import Launcher
 from ringfence.session.foreground import run_in_front
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
@@ -25,25 +25,39 @@ from ringfence.session.options import Options
 from ringfence.session.sources import working_folder
 from ringfence.session.streams import survey
 
-RESULT_DESCRIPTOR = 3
 
+def conduct(
+    command: tuple[str, ...],
+    options: Options,
+    parsed: argparse.Namespace,
+    *,
+    whole_agent: bool,
+    result: int | None,
+    launcher: Launcher,
+) -> int:
+    """Run a command in a session of its own and return the exit code of the contract.
 
-def conduct(command: tuple[str, ...], options: Options, parsed: argparse.Namespace, *, whole_agent: bool) -> int:
-    """Run a command in a session of its own and return the exit code of the contract."""
-    result = _result_descriptor(parsed)
-    try:
-        return asyncio.run(_Conductor(options, parsed, whole_agent=whole_agent, result=result).run(command))
-    finally:
-        if result is not None:
-            os.close(result)
+    `result` is where the machine-readable line goes; `launcher` is taken when the session needs it.
+    """
+    conductor = _Conductor(options, parsed, whole_agent=whole_agent, result=result, launcher=launcher)
+    return asyncio.run(conductor.run(command))
 
 
 class _Conductor:
-    def __init__(self, options: Options, parsed: argparse.Namespace, *, whole_agent: bool, result: int | None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        parsed: argparse.Namespace,
+        *,
+        whole_agent: bool,
+        result: int | None,
+        launcher: Launcher,
+    ) -> None:
         self._options = options
         self._quiet = bool(parsed.quiet)
         self._whole_agent = whole_agent
         self._result = result
+        self._launcher = launcher
         self._streams = survey()
         self._palette = Palette(colour=wants_colour(sys.stderr))
         self._governed: Governed | None = None
@@ -58,8 +72,11 @@ class _Conductor:
             whole_agent=self._whole_agent,
             on_denial=self._on_denial,
             announce=self._say,
+            launcher=self._launcher,
         ) as governed:
             self._governed = governed
+            gc.freeze()
+            gc.enable()
             for notice in governed.notices:
                 self._say(f"ringfence: {self._palette.yellow('note')}: {notice}")
             decision, code = await self._govern(governed)
@@ -131,28 +148,3 @@ def _result(governed: Governed, decision: Decision, code: int) -> dict[str, obje
         "control_files": list(changes.control_files) if changes else [],
         "denials": [to_contract(one) for one in governed.tally.denials],
     }
-
-
-def _result_descriptor(parsed: argparse.Namespace) -> int | None:
-    """Where the machine-readable line goes; opened before anything runs, so that a wrong path is found before."""
-    if parsed.result:
-        # SECURITY: an earlier agent may have planted a link under the name that is used each time (T2).
-        follow = 0 if parsed.result.startswith(("/dev/", "/proc/")) else os.O_NOFOLLOW
-        try:
-            return os.open(parsed.result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | follow, 0o644)
-        except OSError as failure:
-            if failure.errno == errno.ELOOP:
-                raise UsageInvalid(
-                    f"`{parsed.result}` is a symbolic link, and the file that it leads to would be overwritten",
-                    remedy="remove the link, or name the file itself",
-                ) from failure
-            raise UsageInvalid(f"`{parsed.result}` cannot be written: {failure.strerror}") from failure
-    if not parsed.json:
-        return None
-    try:
-        return os.dup(RESULT_DESCRIPTOR)
-    except OSError:
-        raise UsageInvalid(
-            "`--json` writes to descriptor 3, which is not open",
-            remedy="open it (`3>result.json`), or name a file with `--result FILE`",
-        ) from None

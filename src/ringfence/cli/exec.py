@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ringfence.cli.conduct import conduct
+from ringfence.cli.ahead import conduct_ahead
 from ringfence.cli.options import command_of, options_of, parser
 
 
@@ -13,4 +13,4 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser("exec", "Decide about one command, run it in the sandbox, and put it on record.", "CMD").parse_args(
         arguments
     )
-    return conduct(command_of(parsed), options_of(parsed), parsed, whole_agent=False)
+    return conduct_ahead(command_of(parsed), options_of(parsed), parsed, whole_agent=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ringfence.cli.conduct import conduct
+from ringfence.cli.ahead import conduct_ahead
 from ringfence.cli.options import command_of, options_of, parser
 
 
@@ -13,4 +13,4 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser(
         "run", "Run an agent, or any program, inside a bounded environment, and put what happens on record.", "AGENT"
     ).parse_args(arguments)
-    return conduct(command_of(parsed), options_of(parsed), parsed, whole_agent=True)
+    return conduct_ahead(command_of(parsed), options_of(parsed), parsed, whole_agent=True)

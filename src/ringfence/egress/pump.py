@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ringfence.egress.http_body import Body
 from ringfence.egress.pipes import CAPACITY, Pipe, PipePool
+from ringfence.egress.requests import Requests
 
 CHUNK = 16_384
 _ROUNDS = 16
@@ -206,6 +207,42 @@ class RequestPump(Pump):
             self._dropped += len(data) - len(part)
             if self._dropped > self._DROPPED_AT_MOST:
                 return self._end()
+            if part and not self._write(part):
+                if not self._pending:
+                    self._pending = part
+                return None
+        self._again()
+        return None
+
+
+class RequestsPump(Pump):
+    """All requests of a client to the server, each looked at before it goes on."""
+
+    __slots__ = ("_requests",)
+
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        *,
+        pipes: PipePool,
+        ended: Callable[[], None],
+        again: Callable[[], None],
+        first: bytes,
+        requests: Requests,
+    ) -> None:
+        super().__init__(source, sink, pipes=pipes, ended=ended, again=again, first=requests.take(first))
+        self._requests = requests
+
+    def _copy(self) -> None:
+        for _ in range(_ROUNDS):
+            try:
+                data = os.read(self.source, CHUNK * 4)
+            except BlockingIOError:
+                return None
+            if not data:
+                return self._end()
+            part = self._requests.take(data)
             if part and not self._write(part):
                 if not self._pending:
                     self._pending = part

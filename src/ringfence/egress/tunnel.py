@@ -12,13 +12,14 @@ from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.farewell import Farewell
-from ringfence.egress.first_bytes import look
+from ringfence.egress.first_bytes import Http, look
 from ringfence.egress.front import Wanted
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import server_head
 from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import foreign
-from ringfence.egress.pump import CHUNK, Pump, RequestPump
+from ringfence.egress.pump import CHUNK, Pump, RequestPump, RequestsPump
+from ringfence.egress.requests import ForeignRequest, Requests
 from ringfence.egress.tls_hello import HelloInvalid
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -112,14 +113,30 @@ class Tunnel:
         )
         self._up.run()
 
-    def _connect_up(self, first: bytes, events: int) -> None:
-        """Let the client's bytes go up; `events` are those of the client that have not been acted upon."""
-        self._up = self._pump(self._client, self._server, self._up_ended, self._up_again, first)
+    def _connect_up(self, first: bytes, events: int, *, checked: bool = False) -> None:
+        """Let the client's bytes go up; `events` are those of the client that have not been acted upon. `checked`: they
+        are HTTP requests, and each has to name the host that was authorised."""
+        if checked:
+            self._up = self._requests_pump(first)
+        else:
+            self._up = self._pump(self._client, self._server, self._up_ended, self._up_again, first)
         self._first = b""
         if events & READABLE:
             self._up.run(events & HANGUP)
         else:
             self._up.start()
+
+    def _requests_pump(self, first: bytes) -> RequestsPump:
+        destination = self._wanted.destination
+        return RequestsPump(
+            self._client.fileno(),
+            self._server.fileno(),
+            pipes=self._core.engine.pipes,
+            ended=self._up_ended,
+            again=self._up_again,
+            first=first,
+            requests=Requests(lambda spoken: foreign(spoken, destination, needs_request=False), self._core.limits.head),
+        )
 
     def _listen(self, events: int, *, read: bool) -> None:
         """Hold back the client's first bytes until they have been understood."""
@@ -143,7 +160,8 @@ class Tunnel:
                 decision = foreign(spoken, self._wanted.destination, needs_request=False)
                 if decision is not None:
                     return self._refuse(decision)
-                return self._connect_up(self._first, unread | (HANGUP if ended else 0))
+                edges = unread | (HANGUP if ended else 0)
+                return self._connect_up(self._first, edges, checked=isinstance(spoken, Http))
             if len(self._first) > self._core.limits.head:
                 text = f"the first bytes cannot be understood within {self._core.limits.head} bytes"
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", text))
@@ -173,7 +191,7 @@ class Tunnel:
             if events & select.EPOLLOUT and down.blocked:
                 down.run()
         except (OSError, HeadInvalid) as error:
-            self._finish(_words(error), reset=True)
+            self._fail(error)
 
     def _server_ready(self, events: int) -> None:
         up = self._up
@@ -183,13 +201,18 @@ class Tunnel:
             if events & select.EPOLLOUT and up is not None and up.blocked:
                 up.run()
         except (OSError, HeadInvalid) as error:
-            self._finish(_words(error), reset=True)
+            self._fail(error)
+
+    def _fail(self, error: OSError | HeadInvalid) -> None:
+        if isinstance(error, ForeignRequest):
+            self._core.refuse(error.decision)
+        self._finish(_words(error), reset=True)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
         except (OSError, HeadInvalid) as error:
-            self._finish(_words(error), reset=True)
+            self._fail(error)
 
     def _up_again(self) -> None:
         self._core.engine.again(self._run_up)

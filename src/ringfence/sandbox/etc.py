@@ -23,6 +23,9 @@ VISIBLE = (
 )  # fmt: skip
 """Files and folders of the host's /etc that programs need to start, to be readable and to verify certificates."""
 
+SYNTHESISED = tuple(f"/etc/{name}" for name in ("passwd", "group", "hosts", "hostname", "resolv.conf", "nsswitch.conf"))
+"""What speaks of the sandbox itself, and is never the host's."""
+
 
 def synthesised(*, user: str, uid: int, gid: int, home: str, hostname: str) -> tuple[tuple[str, bytes], ...]:
     """The files that speak of the sandbox's own user, name and resolver."""

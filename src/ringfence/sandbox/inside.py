@@ -16,6 +16,8 @@ from ringfence.sandbox.supervisor import Supervisor
 
 _PROCESSES = 16384
 """How many processes and threads a sandbox may have."""
+_OWN_NUMBERS_SINCE = (6, 14)
+"""The kernel from which on each process namespace has a highest process number of its own."""
 
 CONTROL = 3
 """The descriptor of the control socket."""
@@ -45,6 +47,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     progress.append("landlock")
     abi = landlock.version()
     program = seccomp.prepare()
+    user = os.geteuid()
     progress.append("namespaces")
     namespaces.enter_outer(inside_uid, inside_gid)
     reader, writer = os.pipe()
@@ -55,8 +58,14 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     os.close(writer)
     progress.append("network")
     sockets, facts = _network(layout["host_ports"])
+    progress.append("process numbers")
+    bounded = _bound_numbers()
     progress.append("files")
     notices = _files(layout)
+    if user == 0 and not bounded:
+        # The limit of an account does not hold for root, whatever its number in here.
+        text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
+        notices.append(text)
     progress.append("hook socket")
     sockets["hook"] = listeners.hook()
     progress.append("privileges")
@@ -91,6 +100,23 @@ def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, 
     ipv6 = netlink.take_every_address()
     netlink.redirect_tcp(listeners.CAPTURE_PORT)
     return listeners.network(host_ports, ipv6=ipv6), [("capture", "all tcp, v4 and v6" if ipv6 else "all tcp, v4")]
+
+
+def _bound_numbers() -> bool:
+    """Whether the kernel keeps the sandbox's processes below a number; for root nothing else bounds a fork bomb."""
+    # SECURITY: an older kernel has one such setting for the whole machine, and the host's root would change it.
+    major, minor, *_ = os.uname().release.replace("-", ".").replace("+", ".").split(".")
+    if (int(major), int(minor)) < _OWN_NUMBERS_SINCE:
+        return False
+    try:
+        setting = os.open("/proc/sys/kernel/pid_max", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(setting, str(_PROCESSES).encode())
+    finally:
+        os.close(setting)
+    return True
 
 
 def _files(layout: wire.Request) -> list[str]:

@@ -17,12 +17,11 @@ import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable
 from ringfence.sandbox import wire
-from ringfence.sandbox.interpreter import start
+from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import fix_for
 from ringfence.sandbox.survey import survey
 
-_BUFFER = 1 << 18
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _ENOENT, _EACCES = 2, 13
@@ -82,17 +81,24 @@ class Sandbox:
         self._release: Callable[[], None] = lambda: None
 
     @classmethod
-    async def start(cls, plan: Plan, *, on_lost: Callable[[], None] | None = None) -> Sandbox:
+    async def start(
+        cls, plan: Plan, *, on_lost: Callable[[], None] | None = None, launcher: Launcher | None = None
+    ) -> Sandbox:
         """Start a sandbox. `SandboxUnavailable` names the step that failed; then nothing is left behind.
 
-        `on_lost` is called once, if the sandbox ends without having been closed.
+        `on_lost` is called once, if the sandbox ends without having been closed. `launcher` is one that was given a
+        head start; it is ended with the sandbox.
         """
-        # The launcher first: its interpreter starts while this process looks at the disk.
-        launcher, control = _spawn_launcher()
-        sandbox = cls(launcher, control, on_lost)
+        try:
+            # The launcher first: its interpreter starts while this process looks at the disk.
+            launcher = launcher or Launcher()
+        except OSError as error:
+            raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
+        control = launcher.take()
+        sandbox = cls(launcher.pid, control, on_lost)
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
-            surveyed = survey(plan, str(launcher))
+            surveyed = survey(plan, str(launcher.pid))
             sandbox._release = surveyed.release
             wire.send_request(control, surveyed.layout)
             async with asyncio.timeout(_START_SECONDS):
@@ -100,7 +106,10 @@ class Sandbox:
         except BaseException as error:
             await sandbox.close()
             if isinstance(error, TimeoutError | OSError):
-                raise SandboxUnavailable(f"the sandbox did not start: {error or 'no answer'}") from error
+                raise SandboxUnavailable(
+                    f"the sandbox did not start: {error or 'no answer'}",
+                    remedy="`ringfence doctor` tries each step; a full disk has to have some space again first",
+                ) from error
             raise
         sandbox.notices = (*surveyed.notices, *sandbox.notices)
         return sandbox
@@ -276,21 +285,6 @@ async def launch(plan: Plan, *, on_lost: Callable[[], None] | None = None) -> As
         yield sandbox
     finally:
         await sandbox.close()
-
-
-def _spawn_launcher() -> tuple[int, socket.socket]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for each in (ours, theirs):
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-    ours.setblocking(False)
-    try:
-        pid = start("inside", {3: theirs.fileno()})
-    except OSError as error:
-        ours.close()
-        raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
-    finally:
-        theirs.close()
-    return pid, ours
 
 
 async def _reap(pid: int) -> None:

@@ -57,6 +57,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The user's PATH."""
     state: str = ""
     """Where it is kept what was made on the host for a session; by default below HOME."""
+    git_settings: tuple[str, ...] = ()
+    """The person's and the machine's settings of Git; by default where Git looks when no variable says otherwise."""
     own: tuple[str, ...] = ()
     """Folders of Ringfence's own policy and record, which nothing inside may see."""
     program: tuple[str, ...] = ()

@@ -4,43 +4,41 @@ files that a deny pattern hides. Looks only, by descriptor and without following
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 import msgspec
 
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
+from ringfence.sandbox import git_settings
+from ringfence.sandbox.git_settings import Named
+from ringfence.sandbox.links import Links
 from ringfence.sandbox.plan import covers
 from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
-from ringfence.sandbox.worktree import Linked, first_line
-
-SCAN_LIMIT = 200_000
-"""How many names are looked at for deny patterns."""
+from ringfence.sandbox.worktree import Linked, enclosing, first_line
 
 NESTED_LIMIT = 50
 """How many nested repositories are protected one by one."""
 
-_LONGEST = 2000
-"""Bytes of a relative path below which is not looked: what is longer can hardly be mounted over."""
 
-_CONFIG_LIMIT = 1 << 20
+class Repositories(msgspec.Struct, frozen=True, kw_only=True):
+    """The repositories whose settings count in a workspace, beside its own."""
 
-
-class Protection(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workspace's mounts have to do."""
-
-    pinned: tuple[str, ...] = ()
-    read_only: tuple[str, ...] = ()
-    wanted: tuple[Stub, ...] = ()
-    notices: tuple[str, ...] = ()
+    shared: Linked | None = None
+    """The one that a linked working tree belongs to."""
+    nested: tuple[str, ...] = ()
+    """The `.git` of those that lie in the workspace, relative to it."""
+    personal: tuple[str, ...] = ()
+    """The settings files of the person and the machine, which count in each."""
+    home: str = ""
 
 
-def protection(
-    workspace: str, place_holders: frozenset[tuple[str, str]], repository: Linked | None, nested: tuple[str, ...]
-) -> Protection:
-    """What to protect in a workspace, in repositories nested in it (their `.git`, relative), and in the repository of a
-    linked one, by the table of control files."""
+def protection(workspace: str, place_holders: frozenset[tuple[str, str]], repositories: Repositories) -> Protection:
+    """What to protect in a workspace and its repositories, by the table of control files and by what Git's settings
+    name."""
+    repository = repositories.shared
+    nested = repositories.nested[:NESTED_LIMIT]
     search = _Search(place_holders)
     rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT]
     inside = _inside_repository(workspace)
@@ -50,22 +48,31 @@ def protection(
     if inside is not None:
         search.pinned += [f"{workspace}/{each}" for each in _folders_above(inside)]
         search.look_into(f"{workspace}/{inside}", within)
-    search.look_for_named(workspace, inside or ".git", "")
-    for name in nested[:NESTED_LIMIT]:
+    for name in nested:
         search.look_into(f"{workspace}/{name}", within)
-        search.look_for_named(workspace, name, os.path.dirname(name))
-    if len(nested) > NESTED_LIMIT:
-        search.notices.append(f"only {NESTED_LIMIT} of {len(nested)} nested repositories have their settings protected")
+    if len(repositories.nested) > NESTED_LIMIT:
+        text = f"only {NESTED_LIMIT} of {len(repositories.nested)} nested repositories have their settings protected"
+        search.notices.append(text)
+    if repository is None and inside is None:
+        search.look_for_bare(workspace, within)
     if repository is not None:
         # This working tree's own part of the shared repository stays writable, so not the folder but what lies in it is
         # protected.
         search.look(repository.repository, [each for each in within if each[0] != "worktrees"], linked=True)
         search.close(repository)
+    bases = (workspace, *((repository.repository,) if repository is not None else ()))
+    for files, trees in _settings(workspace, inside, repositories):
+        found = git_settings.named(files, trees, repositories.home)
+        search.notices += found.notices
+        for each in found.named:
+            search.hold(each, bases)
+    for path in repositories.personal:
+        search.hold(Named(path=path, is_folder=False), bases)
     return Protection(
-        pinned=tuple(search.pinned),
-        read_only=tuple(search.read_only),
-        wanted=tuple(search.wanted),
-        notices=tuple(search.notices),
+        pinned=tuple(dict.fromkeys(search.pinned)),
+        read_only=tuple(dict.fromkeys(search.read_only)),
+        wanted=tuple(dict.fromkeys(search.wanted)),
+        notices=tuple(dict.fromkeys(search.notices)),
     )
 
 
@@ -102,6 +109,29 @@ class _Search:
         else:
             self.read_only.append(path)
 
+    def look_for_bare(self, workspace: str, rows: list[tuple[str, ControlFile]]) -> None:
+        """Protect a workspace that is a repository itself, without `.git`; keep one without any from becoming one."""
+        root = open_plain(workspace, os.O_PATH | os.O_DIRECTORY)
+        try:
+            if (workspace, ".git") not in self._place_holders and _kind(root, ".git") is not None:
+                return
+            there = [
+                name
+                for name in ("HEAD", "objects", "refs")
+                if (workspace, name) not in self._place_holders and _kind(root, name) is not None
+            ]
+        finally:
+            os.close(root)
+        if len(there) == 3:
+            self.look_into(workspace, rows)
+        elif "HEAD" not in there:
+            # SECURITY: Git takes any folder with these three for a repository, and obeys the `config` beside them.
+            self.wanted.append(Stub(workspace=workspace, name="HEAD", content=None))
+        else:
+            missing = "refs" if "refs" not in there else "objects"
+            # A file, because an empty folder is all that Git asks for in this place.
+            self.wanted.append(Stub(workspace=workspace, name=missing, content=""))
+
     def close(self, repository: Linked) -> None:
         """Protect the parts of a shared repository that lead other working trees, and this one's way back."""
         folder = os.path.dirname(repository.own)
@@ -110,27 +140,62 @@ class _Search:
             if path != repository.own and not os.path.islink(path):
                 self.read_only.append(path)
         self.pinned += [folder, repository.own]
-        for name in ("commondir", "gitdir", "config.worktree"):
+        for name in ("commondir", "gitdir"):
             if os.path.lexists(f"{repository.own}/{name}"):
                 self.read_only.append(f"{repository.own}/{name}")
+        self._keep(repository.own, "config.worktree", "")
 
-    def look_for_named(self, workspace: str, git: str, tree: str) -> None:
-        """Protect what a repository's own settings name in the workspace: its hooks folder and included settings."""
-        root = open_plain(workspace, os.O_PATH | os.O_DIRECTORY)
+    def hold(self, named: Named, bases: tuple[str, ...]) -> None:
+        """Protect what settings name, where that lies in something the agent can write: the place itself, each link on
+        the way to it, and the folders above."""
+        links = Links()
+        real = links.real(named.path)
+        for path in (*links.found, real):
+            base = next((each for each in bases if covers(each, path)), None)
+            if base == path:
+                self.notices.append(f"Git's settings name `{path}` as a whole, which cannot be protected")
+            elif base is not None and not any(covers(each, path) for each in self.read_only):
+                self._keep(base, os.path.relpath(path, base), None if named.is_folder else "")
+
+    def _keep(self, base: str, name: str, content: str | None) -> None:
+        """Protect a path as it is, or the place of the first part of it that is missing."""
+        root = open_plain(base, os.O_PATH | os.O_DIRECTORY)
         try:
-            for name, content in _named(root, git, tree):
-                if any(covers(each, f"{workspace}/{name}") for each in self.read_only):
-                    continue
-                above = [each for each in _folders_above(name) if _kind(root, each) is not None]
-                self.pinned += [f"{workspace}/{each}" for each in above]
-                if (workspace, name) not in self._place_holders and _kind(root, name) is not None:
-                    self.read_only.append(f"{workspace}/{name}")
-                elif _kind(root, os.path.dirname(name) or ".") is not None:
-                    self.wanted.append(Stub(workspace=workspace, name=name, content=content))
-                else:
-                    self.notices.append(f"Git's settings name `{name}`, which does not exist and is not protected")
+            for each in (*_folders_above(name), name):
+                kind = None if (base, each) in self._place_holders else _kind(root, each)
+                if kind is None:
+                    self.wanted.append(Stub(workspace=base, name=each, content=content if each == name else None))
+                    if each != name:
+                        self.notices.append(f"`{each}` cannot be made, because Git's settings name `{name}`")
+                    return
+                if each == name or kind != stat.S_IFDIR:
+                    self.read_only.append(f"{base}/{each}")
+                    return
+                self.pinned.append(f"{base}/{each}")
         finally:
             os.close(root)
+
+
+def _settings(
+    workspace: str, inside: str | None, repositories: Repositories
+) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Which settings files count in which working trees."""
+
+    def of(git: str) -> tuple[str, ...]:
+        return (f"{git}/config", f"{git}/config.worktree")
+
+    nested = [f"{workspace}/{each}" for each in repositories.nested[:NESTED_LIMIT]]
+    trees = (workspace, *(os.path.dirname(each) for each in nested))
+    around = enclosing(workspace)
+    if around is not None:
+        trees = (*trees, around)
+    found = [(of(f"{workspace}/{inside or '.git'}"), (workspace,)), (repositories.personal, trees)]
+    found += [(of(f"{around}/.git"), (around,))] if around is not None else []
+    found += [(of(each), (os.path.dirname(each),)) for each in nested]
+    if repositories.shared is not None:
+        shared = repositories.shared
+        found.append(((f"{shared.repository}/config", f"{shared.own}/config.worktree"), (workspace,)))
+    return found
 
 
 def _inside_repository(workspace: str) -> str | None:
@@ -153,93 +218,18 @@ def stub_mount(stub: Stub) -> tuple[str, str]:
     return f"{stub.workspace}/{stub.name}", "itself" if stub.content is not None else "empty"
 
 
-class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found below a folder; paths relative to it."""
-
-    found: list[str]
-    closed: list[str]
-    """Folders that could not be looked into, so that what lies in them is not known."""
-    notices: tuple[str, ...] = ()
-
-
-def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
-    """What deny patterns name below a folder; and a notice when not everything was looked at.
-
-    The patterns are matched against the relative path with the prefix before it.
-    """
-    looked = Looked(found=[], closed=[])
-    if not patterns:
-        return looked
-    # SECURITY: a name may hold a line break, and whoever could rename a folder has chosen it.
-    wanted = re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns), re.DOTALL)
-    pending = [""]
-    seen = 0
-    try:
-        root = open_plain(folder, os.O_PATH | os.O_DIRECTORY)
-    except NotADirectoryError:
-        return looked
-    try:
-        while pending:
-            inner = pending.pop()
-            for name, is_folder in _names(root, inner, looked.closed):
-                seen += 1
-                path = f"{inner}/{name}" if inner else name
-                named = wanted.fullmatch(prefix + path)
-                if named:
-                    looked.found.append(path)
-                # A repository is named and looked into all the same: files can be moved there.
-                if is_folder and (not named or name == ".git"):
-                    (pending if len(os.fsencode(path)) < _LONGEST else looked.closed).append(path)
-            if seen > SCAN_LIMIT:
-                text = f"deny patterns were looked for among the first {SCAN_LIMIT:,} names below `{folder}` only"
-                text += "; deny the folders by name to be sure"
-                return msgspec.structs.replace(looked, notices=(text,))
-    finally:
-        os.close(root)
-    return looked
-
-
-def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool]]:
-    try:
-        opened = open_beneath(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError:
-        # SECURITY: an agent can close a folder, and open it again in the next session, which has not looked into it.
-        closed.append(folder)
-        return []
-    try:
-        with os.scandir(opened) as entries:
-            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    finally:
-        os.close(opened)
-
-
-def _expression(pattern: str) -> str:
-    parts = []
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]*\]|[^*?\[]+|\[", pattern):
-        match token:
-            case "**/":
-                parts.append("(?:.*/)?")
-            case "**":
-                parts.append(".*")
-            case "*":
-                parts.append("[^/]*")
-            case "?":
-                parts.append("[^/]")
-            case _ if token.startswith("[") and len(token) > 1:
-                body = token[1:-1].replace("\\", "\\\\")
-                parts.append("[^" + body[1:] + "]" if body[:1] in ("!", "^") else f"[{body}]")
-            case _:
-                parts.append(re.escape(token))
-    return "".join(parts)
-
-
 def _kind(root: int, name: str) -> int | None:
     try:
         opened = open_beneath(root, name, os.O_PATH | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        # SECURITY: an agent can close a folder of its user's and open it again in the next session. What cannot be
+        # looked at must not pass for what is not there.
+        raise SandboxUnavailable(
+            f"`{name}` cannot be looked at, so it cannot be protected: {(error.strerror or str(error)).lower()}",
+            remedy=f"make `{os.path.dirname(name) or '.'}` accessible for you (`chmod u+rwx`)",
+        ) from error
     except OSError:
         # A link among the folders above it: that link is pinned by its own row, or this row has nothing to hold on to.
         return None
@@ -256,26 +246,6 @@ def _place_holder(root: int, base: str, name: str, row: ControlFile) -> list[Stu
     if parent and _kind(root, parent) != stat.S_IFDIR:
         return []
     return [Stub(workspace=base, name=name, content=row.stub)]
-
-
-def _named(root: int, git: str, tree: str) -> list[tuple[str, str | None]]:
-    """What the settings of a repository name in the workspace: (path, what keeps its place where it is missing)."""
-    try:
-        opened = open_beneath(root, f"{git}/config", os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return []
-    with os.fdopen(opened, "rb") as file:
-        text = file.read(_CONFIG_LIMIT).decode(errors="replace")
-    hooks = [(os.path.join(tree, each), None) for each in _values(text, "hookspath")]
-    included = [(os.path.join(git, each), "") for each in _values(text, "path")]
-    found = [(os.path.normpath(path), content) for path, content in (*hooks, *included) if not path.startswith("~")]
-    outside = ("/", "..")
-    return [each for each in found if each[0] != "." and not each[0].startswith((*outside, f"{git}/hooks"))]
-
-
-def _values(text: str, key: str) -> list[str]:
-    pattern = rf"^(?:\[[^\]\n]*\])?\s*{key}\s*=\s*\"?([^\"\n]+?)\"?\s*$"
-    return re.findall(pattern, text, re.IGNORECASE | re.MULTILINE)
 
 
 def _folders_above(path: str) -> list[str]:

@@ -13,7 +13,7 @@ from _struct import pack
 
 from ringfence.sandbox import syscalls
 
-EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 38, 93, 97
+EPERM, ENOTTY, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 25, 38, 93, 97
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
@@ -31,7 +31,11 @@ _NEW_TIME = 0x80
 _SET_ID = 0o6000
 _MAKES_A_FILE = 0o100 | 0o20000000
 """O_CREAT and the bit of its own that O_TMPFILE has."""
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_TERMINAL = {"TIOCEXCL": 0x540C, "TIOCSTI": 0x5412, "TIOCLINUX": 0x541C, "TIOCCONS": 0x541D, "TIOCSETD": 0x5423}
+"""What acts on a terminal beyond the program that has it: close it to others, type into it, paste from the screen, take
+the console's messages, have another driver read it. The person's own terminal is among the streams of `exec`."""
+_CONSOLE = ((0x4B00, 0x4BFF), (0x5600, 0x56FF))
+"""Keyboard, fonts and switching of the Linux console, whose changes outlast the session."""
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _STREAM, _DATAGRAM, _TYPE_MASK = 1, 2, 0xF
 _TCP, _UDP = 6, 17
@@ -167,6 +171,16 @@ def _open_block(argument: int) -> list[Instruction]:
     return [_load(_argument(argument)), (_ANY_BIT, 1, 0, _MAKES_A_FILE), _answer(ALLOW), *mode]
 
 
+def _ioctl_block() -> list[Instruction]:
+    code = [_load(_argument(1))]
+    for number in _TERMINAL.values():
+        code += _when(_EQUAL, number, ERRNO | EPERM)
+    for first, last in _CONSOLE:
+        # Programs ask these to learn whether they run on a console, and take this answer for a no.
+        code += [(_AT_LEAST, 0, 2, first), (_GREATER, 1, 0, last), _refuse(ENOTTY)]
+    return [*code, _answer(ALLOW)]
+
+
 def _socket_block() -> list[Instruction]:
     internet = [
         _load(_argument(2)),
@@ -205,15 +219,7 @@ _CHECKED: tuple[tuple[str, list[Instruction]], ...] = (
     ("socketpair", [_load(_argument(0)), *_when(_EQUAL, _UNIX, ALLOW), _refuse(EAFNOSUPPORT)]),
     ("clone", [_load(_argument(0)), *_when(_ANY_BIT, _NEW_NAMESPACES, ERRNO | EPERM), _answer(ALLOW)]),
     ("unshare", [_load(_argument(0)), *_when(_ANY_BIT, _NEW_NAMESPACES | _NEW_TIME, ERRNO | EPERM), _answer(ALLOW)]),
-    (
-        "ioctl",
-        [
-            _load(_argument(1)),
-            *_when(_EQUAL, _TIOCSTI, ERRNO | EPERM),
-            *_when(_EQUAL, _TIOCLINUX, ERRNO | EPERM),
-            _answer(ALLOW),
-        ],
-    ),
+    ("ioctl", _ioctl_block()),
     (
         "personality",
         [_load(_argument(0)), *_when(_EQUAL, 0, ALLOW), *_when(_EQUAL, 0xFFFFFFFF, ALLOW), _refuse(EPERM)],

@@ -8,13 +8,18 @@ in a workspace removes it, and what a killed session left is swept up by the nex
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox.syscalls import open_beneath, open_plain
+
+_NEVER_MADE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EROFS)
+_NOT_PERMITTED = (errno.EACCES, errno.EPERM)
 
 _MANIFEST, _LOCK = "stubs.json", "stubs.lock"
 
@@ -60,7 +65,12 @@ def claim(
                 standing.append(stub)
         # INVARIANT: what is made on the host stands in the manifest before it is made, so that no crash can hide it.
         _write(state, entries)
-        made = tuple(stub for stub in standing if _make(stub))
+        try:
+            made = tuple(stub for stub in standing if _make(stub))
+        except SandboxUnavailable:
+            _leave(entries, owner)
+            _write(state, entries)
+            raise
         refused = set(standing) - set(made)
         entries[:] = [entry for entry in entries if entry.stub not in refused]
     return made, lambda: _release(state, owner)
@@ -78,9 +88,13 @@ def sweep(state: str) -> int:
 
 def _release(state: str, owner: tuple[int, int, str]) -> None:
     with _manifest(state) as entries:
-        for entry in entries:
-            entry.users = [user for user in entry.users if user != owner]
-        _sweep(entries)
+        _leave(entries, owner)
+
+
+def _leave(entries: list[Entry], owner: tuple[int, int, str]) -> None:
+    for entry in entries:
+        entry.users = [user for user in entry.users if user != owner]
+    _sweep(entries)
 
 
 def _sweep(entries: list[Entry]) -> None:
@@ -173,9 +187,24 @@ def _make(stub: Stub) -> bool:
             return True
     except FileExistsError:
         return _is_ours(stub)
+    except OSError as error:
+        if error.errno in _NEVER_MADE or (error.errno in _NOT_PERMITTED and not _can_permit(stub)):
+            # What cannot be made here from outside cannot be made from inside either.
+            return False
+        # SECURITY: a full disk can be emptied inside, and who owns a folder can make it writable again.
+        raise SandboxUnavailable(
+            f"`{stub.name}` cannot be protected in `{stub.workspace}`: {(error.strerror or str(error)).lower()}",
+            remedy="make the folder writable for you (`chmod u+w`), with space on its disk",
+        ) from error
+
+
+def _can_permit(stub: Stub) -> bool:
+    """Whether somebody inside, who is the same user, could give themselves the permission that is missing."""
+    try:
+        with _parent(stub) as (folder, _):
+            return os.fstat(folder).st_uid == os.geteuid()
     except OSError:
-        # Where the user may not make it, nothing inside may either.
-        return False
+        return True
 
 
 def _is_ours(stub: Stub) -> bool:

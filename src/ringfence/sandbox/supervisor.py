@@ -206,7 +206,9 @@ def _posix_spawn(path: str, argv: list[str], environment: dict[str, str], action
 def _candidates(program: str, path: str) -> list[str]:
     if "/" in program:
         return [program]
-    return [os.path.join(folder or ".", program) for folder in path.split(":")]
+    named = [os.path.join(folder or ".", program) for folder in path.split(":")]
+    # Looking costs a thousandth of trying: each folder of PATH without the program would cost a process.
+    return [each for each in named if os.path.lexists(each)]
 
 
 def _stream_actions(streams: list[int | str], descriptors: tuple[int, ...]) -> list[tuple[int, ...]]:

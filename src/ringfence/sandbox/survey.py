@@ -11,8 +11,10 @@ import msgspec
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
-from ringfence.sandbox import etc, protection, stubs
+from ringfence.sandbox import etc, git_settings, protection, scan, stubs
 from ringfence.sandbox.links import Links, strays
+from ringfence.sandbox.live_sockets import hidden_sockets
+from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import (
     HOME_SIZE,
@@ -49,7 +51,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     home = _home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     binds = [*_system(links), *_visible_etc(links)]
-    asked = [bind for each in plan.binds for bind in _whole(each)]
+    asked, about_own = opened(plan.binds, links)
     asked, about_asked = _reached(plan, workspace, asked)
     binds += [_canonical(bind, links) for bind in asked]
     binds += _programs(plan, workspace, home, links)
@@ -58,7 +60,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
     files += [(file.path, file.content, file.mode) for file in _copied(plan, workspace)]
     repository = _repository(plan, workspace)
-    ordered = _unique([*binds, own, *_shared(plan, repository)])
+    shared = _shared(plan, repository)
+    ordered = _unique([*binds, own, *shared])
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -78,13 +81,19 @@ def survey(plan: Plan, name: str) -> Surveyed:
     hidden = _hidden(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
+    sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
+    covered = Covered(ordered, [place[0] for place in private])
     layout |= {
-        "pinned": [*ours.pinned, *found.pinned],
-        "read_only": [*found.read_only, *ours.read_only, *(each for each, what in mounted if what == "itself")],
+        "pinned": [*covered.without(ours.pinned), *found.pinned],
+        "read_only": [
+            *found.read_only,
+            *covered.without(ours.read_only),
+            *(each for each, what in mounted if what == "itself"),
+        ],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
-        "masked": sorted({*hidden, *ours.masked}),
+        "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
-    notices = (*plan.notices, *about_asked, *about_hidden, *found.notices, *ours.notices)
+    notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
     return Surveyed(layout=layout, notices=notices, release=release)
 
 
@@ -95,9 +104,12 @@ def _protected(
         return protection.Protection(), [], lambda: None
     state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
     looked: list[protection.Protection] = []
+    home = plan.facts.home
+    personal = plan.facts.git_settings or git_settings.personal(home)
+    repositories = protection.Repositories(shared=repository, nested=nested, personal=personal, home=home)
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders, repository, nested))
+        looked.append(protection.protection(workspace, place_holders, repositories))
         return looked[0].wanted
 
     made, release = stubs.claim(state, look, name)
@@ -152,19 +164,17 @@ def _table(plan: Plan) -> PathTable:
     return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
 
 
-def _looked_for(plan: Plan, workspace: str) -> tuple[protection.Looked, tuple[str, ...]]:
+def _looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]]:
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
-    if not plan.workspace_writable and not patterns:
-        return protection.Looked(found=[], closed=[]), ()
-    looked = protection.matches(workspace, (*patterns, "**/.git"))
+    looked = scan.matches(workspace, (*patterns, "**/.git"))
     closed = [each for each in looked.closed if patterns and each]
     text = "hidden, because what is denied may lie in folders that cannot be looked into: "
     notice = (text + ", ".join(f"`{each[:200]}`" for each in closed[:3]),) if closed else ()
     return msgspec.structs.replace(looked, closed=closed), (*looked.notices, *notice)
 
 
-def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: protection.Looked) -> list[str]:
+def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: scan.Looked) -> list[str]:
     visible = [bind.target for bind in binds]
     table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
@@ -186,7 +196,7 @@ def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
     base = os.path.dirname(pattern[: min(pattern.index(each) for each in "*?[" if each in pattern)])
     roots = [each for each in visible if covers(base, each)]
     roots += [base] if any(covers(each, base) for each in visible) and os.path.isdir(base) else []
-    return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/").found]
+    return [f"{root}/{name}" for root in roots for name in scan.matches(root, (pattern,), f"{root}/").found]
 
 
 def _home(plan: Plan, links: Links) -> str:
@@ -248,15 +258,6 @@ def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]
         for path in programs.found()
         if not any(covers(each, path) for each in denied) and not any(covers(bind.target, path) for bind in plan.binds)
     ]
-
-
-def _whole(bind: Bind) -> list[Bind]:
-    """The whole file system is shown by its folders; those that every sandbox has of its own stay its own."""
-    if bind.source != "/":
-        return [bind]
-    own = {"proc", "sys", "dev", "tmp", "run", "etc", *(path.strip("/") for path in SYSTEM_ROOTS)}
-    names = [name for name in sorted(os.listdir("/")) if name not in own]
-    return [Bind(source=f"/{name}", target=f"/{name}", writable=bind.writable) for name in names]
 
 
 def _canonical(bind: Bind, links: Links) -> Bind:

@@ -43,6 +43,16 @@ def linked(workspace: str) -> Linked | None:
     return Linked(repository=repository, own=own) if agree else None
 
 
+def enclosing(workspace: str) -> str | None:
+    """The working tree that a workspace is a part of, which is not visible inside."""
+    folder = os.path.dirname(workspace)
+    while folder != "/":
+        if os.path.lexists(os.path.join(folder, ".git")):
+            return folder
+        folder = os.path.dirname(folder)
+    return None
+
+
 def first_line(path: str) -> str:
     """The first line of a small file, or nothing; a link at its place is not followed."""
     try:

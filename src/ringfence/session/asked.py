@@ -16,7 +16,7 @@ from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import Bind, HostFacts, PlacedFile, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, User, own_program, places, user
+from ringfence.session.sources import Places, User, git_settings, own_program, places, user
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -137,6 +137,7 @@ class Asked:
             hostname=self.user.host,
             path=self.environ.get("PATH", ""),
             state=self.places.state,
+            git_settings=git_settings(self.environ, self.places.home),
             own=(self.places.state, os.path.dirname(self.places.user_policy)),
             program=own_program(),
         )

@@ -26,6 +26,7 @@ from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
 from ringfence.policy.control_files import is_reported
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.probe import require
 from ringfence.session import environment
@@ -55,8 +56,12 @@ async def open_session(
     whole_agent: bool,
     on_denial: OnDenial,
     announce: Say,
+    launcher: Launcher | None = None,
 ) -> AsyncIterator[Governed]:
-    """A session for the length of a block. `whole_agent` gives `argv` its agent's profile; without, it is a program."""
+    """A session for the length of a block. `whole_agent` gives `argv` its agent's profile; without, it is a program.
+
+    `launcher` is one that was given a head start; it stays the caller's as long as it was not needed.
+    """
     asked = Asked(options, argv, environ, cwd)
     agent: Agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
     failure: Exception | None = None
@@ -65,7 +70,7 @@ async def open_session(
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
         # A single command does not wait for the checkpoint; the writer signs it and cleans up in its own time.
         stack.push_async_callback(ledger.close, sealed=whole_agent)
-        governed = await _start(stack, asked, agent, ledger, on_denial, announce)
+        governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         await _connect(stack, governed, agent, ledger)
         try:
             yield governed
@@ -79,7 +84,13 @@ async def open_session(
 
 
 async def _start(
-    stack: AsyncExitStack, asked: Asked, agent: Agent, ledger: Ledger, on_denial: OnDenial, announce: Say
+    stack: AsyncExitStack,
+    asked: Asked,
+    agent: Agent,
+    ledger: Ledger,
+    launcher: Launcher | None,
+    on_denial: OnDenial,
+    announce: Say,
 ) -> Governed:
     """Policy, sandbox and gate. Nothing of the user's runs yet, and the session's start is on record."""
     setup = asked.setup(agent)
@@ -91,7 +102,9 @@ async def _start(
     require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
-    sandbox = await Sandbox.start(plan, on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")))
+    sandbox = await Sandbox.start(
+        plan, on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")), launcher=launcher
+    )
     stack.push_async_callback(sandbox.close)
     began_ns = time.time_ns()
     tally = Tally(ledger, on_denial=on_denial)

@@ -100,6 +100,16 @@ def working_folder() -> str:
         ) from error
 
 
+def git_settings(environ: Mapping[str, str], home: str) -> tuple[str, ...]:
+    """Where Git looks for the settings of the user and of the machine."""
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    own = environ.get("GIT_CONFIG_GLOBAL")
+    personal = (
+        (os.path.abspath(own),) if own else (os.path.join(home, ".gitconfig"), os.path.join(config, "git", "config"))
+    )
+    return (*personal, environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig")
+
+
 def user() -> User:
     """The user and the host."""
     uid = os.getuid()
@@ -117,5 +127,7 @@ def own_program() -> tuple[str, ...]:
     environment = (sys.prefix,) if sys.prefix != sys.base_prefix else ()
     script = (os.path.abspath(sys.argv[0]),) if os.path.basename(sys.argv[0]) == "ringfence" else ()
     library = os.path.dirname(os.__file__)
-    whole = (*environment, *script, library, sys.executable, *filter(os.path.isdir, found))
-    return tuple(dict.fromkeys(path for path in whole if path))
+    # A name that was given relative to another folder, or that a wrapper made up, leads nowhere: there is nothing to
+    # protect.
+    whole = (*environment, *script, library, sys.executable, *found)
+    return tuple(dict.fromkeys(path for path in whole if path and os.path.exists(path)))

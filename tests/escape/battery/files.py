@@ -351,7 +351,6 @@ FILES = (
         setup=(setups.repository, setups.hooks_everywhere),
         oracle=oracles.file_has("{workspace}/tools/hooks/pre-commit", "{secret}"),
         ends=_READ_ONLY,
-        open="the hooks folder that the person's own settings name is not looked for",
     ),
     _git_runs(
         "A8e",
@@ -444,7 +443,6 @@ FILES = (
         "put a command into a file that an included file includes",
         setups.repository,
         setups.settings_twice_elsewhere,
-        still="files that an included file includes in turn are not looked for",
     ),
     _git_runs(
         "A8h",
@@ -479,7 +477,6 @@ FILES = (
         "put a command into a linked worktree's settings, in the shared repository",
         setups.worktree,
         setups.worktree_settings,
-        still="a second settings file can be made for a linked worktree where the repository reads one",
     ),
     Attack(
         id="A9h",

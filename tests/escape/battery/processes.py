@@ -183,7 +183,6 @@ IPC = (
         setup=(setups.workspace_socket,),
         oracle=oracles.heard("stream"),
         ends=("ENOENT", "EACCES", "EPERM", "ECONNREFUSED"),
-        open="this kernel cannot keep a program from connecting to a socket whose file it may write",
     ),
     Attack(
         id="D60",
@@ -237,7 +236,6 @@ IPC = (
             oracle=oracles.said_success,
             ends=("EPERM", "EACCES", "EINVAL", "ENOTTY"),
             may_lack="this kernel was built without it, or keeps it for root",
-            open="the terminal that `exec` passes through takes other drivers" if letter == "d" else "",
         )
         for letter, number, what in (("c", "21", "GSM 07.10"), ("d", "27", "null"))
     ),

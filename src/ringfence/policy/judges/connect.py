@@ -7,7 +7,8 @@ from ipaddress import ip_address
 
 from ringfence.model.action import ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
-from ringfence.model.host import Host, parse_host
+from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
+from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import HostRule, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
@@ -47,6 +48,8 @@ class ConnectJudge:
         speaking: list[tuple[HostRule, Reason]] = []
         unseen: list[Reason] = []
         for rule in self._table.rules(host, action.port):
+            if not _means(rule, host, action.port):
+                continue
             match self._applies(rule, action):
                 case True:
                     speaking.append((rule, _spoken(rule)))
@@ -103,6 +106,18 @@ def _not_public(host: Host) -> tuple[Reason, ...]:
         return ()
     text = f"address `{host}` is not public; only a rule that names it, or a range with it, opens it"
     return (built_in("address.private", Verdict.DENY, text),)
+
+
+def _means(rule: HostRule, host: Host, port: int) -> bool:
+    """Whether an allowance means the host's own loopback, where that is the destination.
+
+    SECURITY: `*` and `*.internal` are the hosts of the network: they open no private address, and not what listens on
+    the person's own machine either. That has to be named.
+    """
+    if host.name != HOST_LOOPBACK or rule.verdict is not Verdict.ALLOW:
+        return True
+    patterns = (HostPattern.parse(text) for text in rule.hosts)
+    return any(one.kind is PatternKind.EXACT and one.matches(host, port) for one in patterns)
 
 
 def _spoken(rule: HostRule) -> Reason:
