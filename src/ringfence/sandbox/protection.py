@@ -22,6 +22,15 @@ NESTED_LIMIT = 50
 """How many nested repositories are protected one by one."""
 
 
+class Protection(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workspace's mounts have to do."""
+
+    pinned: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    wanted: tuple[Stub, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
 class Repositories(msgspec.Struct, frozen=True, kw_only=True):
     """The repositories whose settings count in a workspace, beside its own."""
 

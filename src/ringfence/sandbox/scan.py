@@ -17,15 +17,6 @@ _LONGEST = 2000
 """Bytes of a relative path below which is not looked: what is longer can hardly be mounted over."""
 
 
-class Protection(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workspace's mounts have to do."""
-
-    pinned: tuple[str, ...] = ()
-    read_only: tuple[str, ...] = ()
-    wanted: tuple[Stub, ...] = ()
-    notices: tuple[str, ...] = ()
-
-
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What was found below a folder; paths relative to it."""
 
