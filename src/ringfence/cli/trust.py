@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 
 from ringfence.cli import codes
@@ -41,5 +40,5 @@ def main(arguments: Sequence[str]) -> int:
     set_trust(where.trust, path, sha256)
     print(f"trusted: {visible(path)}")
     print(f"  sha256 {sha256}; void as soon as the file changes; revoke with `ringfence trust --revoke`")
-    print("  see what it changes with `ringfence policy show --origin`", file=sys.stderr)
+    print("  see what it changes with `ringfence policy show --origin`")
     return codes.OK
