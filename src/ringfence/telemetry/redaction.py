@@ -25,7 +25,8 @@ _PATTERNS = re.compile(
         (?:=\\?["']?|",") (?P<variable>[^\s"'\\&;,]{6,})
       # ?api_key=value and --token value, as URLs and options spell them
     | (?:[?&]|(?<![\w-])--?(?=[a-z]))[a-z0-9_-]{0,32}
-        (?:api[_-]?key|token|secret|password|passwd|credentials?|access[_-]?key|signature)(?:=\\?["']?|",") (?P<named>[^\s"'\\&;,]{6,})
+        (?:api[_-]?key|token|secret|password|passwd|credentials?|access[_-]?key|signature)
+        (?:=\\?["']?|",") (?P<named>[^\s"'\\&;,]{6,})
     | [Aa](?:uthorization|UTHORIZATION)(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?(?i:bearer|basic|token|bot)\s+
         (?P<header>[A-Za-z0-9._~+/=-]{8,})
     | \b(?P<shape>
