@@ -11,7 +11,7 @@ from tests.sandbox.boxes import Box, Place, policy
 
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.effective import Access
-from ringfence.sandbox import protection
+from ringfence.sandbox import scan
 from ringfence.sandbox.launch import Sandbox, launch
 from ringfence.sandbox.plan import Bind, HostFacts, build_plan, covers
 
@@ -116,7 +116,7 @@ def test_patterns_find_files_and_do_not_follow_links(place: Place, tmp_path: Pat
         (place.workspace / name).touch()
     (place.workspace / "link").symlink_to(outside)
 
-    looked = protection.matches(str(place.workspace), ("**/.env", "**/*.pem"))
+    looked = scan.matches(str(place.workspace), ("**/.env", "**/*.pem"))
 
     assert sorted(looked.found) == [".env", "a/.env", "a/b/k.pem", "c/.env"]
     assert (looked.closed, looked.notices) == ([], ())
@@ -157,11 +157,11 @@ async def test_a_policy_that_shows_everything_still_hides_what_it_denies(place: 
 
 
 def test_a_scan_that_was_cut_short_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protection, "SCAN_LIMIT", 3)
+    monkeypatch.setattr(scan, "SCAN_LIMIT", 3)
     for number in range(6):
         (place.workspace / f"f{number}").touch()
 
-    notices = protection.matches(str(place.workspace), ("**/.env",)).notices
+    notices = scan.matches(str(place.workspace), ("**/.env",)).notices
 
     assert len(notices) == 1 and "first 3 names" in notices[0]
 

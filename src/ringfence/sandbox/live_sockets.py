@@ -12,7 +12,7 @@ import socket
 import stat
 from collections.abc import Iterable
 
-from ringfence.sandbox import protection
+from ringfence.sandbox import scan
 from ringfence.sandbox.links import Links
 from ringfence.sandbox.plan import Bind, covers
 from ringfence.sandbox.syscalls import open_beneath, open_plain
@@ -28,7 +28,7 @@ def hidden_sockets(
         real = links.real(bind.source)
         if not covers(workspace, real) and os.path.isdir(real):
             target = real if bind.target == bind.source else bind.target
-            looked = protection.matches(real, ())
+            looked = scan.matches(real, ())
             found += [f"{target}/{name}" for name in live(real, looked.special)]
             notices += looked.notices
     found = [each for each in dict.fromkeys(found) if each not in {bind.target for bind in asked}]

@@ -11,7 +11,7 @@ import msgspec
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
-from ringfence.sandbox import etc, git_settings, protection, stubs
+from ringfence.sandbox import etc, git_settings, protection, scan, stubs
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
@@ -164,17 +164,17 @@ def _table(plan: Plan) -> PathTable:
     return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
 
 
-def _looked_for(plan: Plan, workspace: str) -> tuple[protection.Looked, tuple[str, ...]]:
+def _looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]]:
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
-    looked = protection.matches(workspace, (*patterns, "**/.git"))
+    looked = scan.matches(workspace, (*patterns, "**/.git"))
     closed = [each for each in looked.closed if patterns and each]
     text = "hidden, because what is denied may lie in folders that cannot be looked into: "
     notice = (text + ", ".join(f"`{each[:200]}`" for each in closed[:3]),) if closed else ()
     return msgspec.structs.replace(looked, closed=closed), (*looked.notices, *notice)
 
 
-def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: protection.Looked) -> list[str]:
+def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: scan.Looked) -> list[str]:
     visible = [bind.target for bind in binds]
     table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
@@ -196,7 +196,7 @@ def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
     base = os.path.dirname(pattern[: min(pattern.index(each) for each in "*?[" if each in pattern)])
     roots = [each for each in visible if covers(base, each)]
     roots += [base] if any(covers(each, base) for each in visible) and os.path.isdir(base) else []
-    return [f"{root}/{name}" for root in roots for name in protection.matches(root, (pattern,), f"{root}/").found]
+    return [f"{root}/{name}" for root in roots for name in scan.matches(root, (pattern,), f"{root}/").found]
 
 
 def _home(plan: Plan, links: Links) -> str:
