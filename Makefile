@@ -44,7 +44,8 @@ test-fast: $(DEV_STAMP)
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
-	$(BIN)/python -m pytest -m "slow or e2e"
+	$(BIN)/python -m pytest -n 2 -m "slow and not e2e"
+	$(BIN)/python -m pytest -m e2e
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench

@@ -59,7 +59,7 @@ async def test_a_letter_and_enter_approve(person: Person, request_: Request, key
     assert outcome == approval(request_, scope)
 
 
-@pytest.mark.parametrize("keys", ["\r", "\n", "d\r", "\x03", "\x04", "o\x03", "o\x7f\r"])
+@pytest.mark.parametrize("keys", ["\r", "\n", "d\r", "n\r", "no\r", "\x03", "\x04", "o\x03", "o\x7f\r"])
 async def test_everything_but_a_letter_and_enter_denies(person: Person, request_: Request, keys: str) -> None:
     outcome = await asked(person, request_, keys)
 

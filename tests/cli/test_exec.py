@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from tests.cli.conftest import KEY, Person
 
+pytestmark = pytest.mark.slow
+
 
 def test_streams_and_exit_code_pass_through_untouched(person: Person) -> None:
     done = person.types("exec", "-q", "--", "sh", "-c", "cat; echo err >&2; exit 7", given="in\x00put")
@@ -296,3 +298,17 @@ def test_relative_folders_of_ours_are_not_looked_for_in_the_workspace(person: Pe
     assert done.code == 0
     assert not (person.project / "state").exists()
     assert (person.home / ".local" / "state" / "ringfence" / "ledger.db").exists()
+
+
+def test_an_option_that_comes_to_nothing_says_so(person: Person) -> None:
+    missing = person.types("exec", "--read", "not-there", "--", "true")
+    unset = person.types("exec", "--env", "NOT_SET_ANYWHERE", "--", "true")
+
+    assert (missing.code, missing.err.splitlines()[0]) == (
+        64,
+        "ringfence: `--read not-there`: there is no such file or folder",
+    )
+    assert (unset.code, unset.err) == (
+        0,
+        "ringfence: note: `--env NOT_SET_ANYWHERE`: your environment has no such variable\n",
+    )

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.model.golden import EVENTS
 from tests.telemetry.recorded import decided, ended, notice, started
 
 from ringfence.cli.entry import main
@@ -144,6 +145,21 @@ def test_filters_choose_events(
     assert [each["event"] for each in objects(out)] == events
 
 
+def test_questions_are_found_by_their_verdict(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def ask() -> None:
+        writer = await Ledger.start(ledger, session="01asked")
+        await writer.record(started())
+        await writer.record(EVENTS["approval.requested"])
+        await writer.record(decided(Verdict.DENY))
+        await writer.close()
+
+    asyncio.run(ask())
+
+    (line,) = objects(shown(capsys, "log", "--json", "--verdict", "ask")[1])
+
+    assert (line["event"], line["verdict"]) == ("approval.requested", "ask")
+
+
 def test_a_json_line_has_its_place_and_the_whole_event(two_sessions: str, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = objects(shown(capsys, "log", "01", "--json", "--host", "evil.example")[1])
 
@@ -201,6 +217,35 @@ def test_verify_says_what_does_not_hold_and_where(two_sessions: str, capsys: pyt
     assert "only the first 5 entries are known to be as they were sealed" in out
     (report,) = objects(as_json[1])
     assert (as_json[0], report["verified"]) == (1, False)
+
+
+def test_an_entry_whose_content_was_changed_is_not_among_those_that_are_as_sealed(
+    two_sessions: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(two_sessions) as database:
+        database.execute("UPDATE entry SET content = replace(content, 'because', 'becausE') WHERE sequence = 3")
+    database.close()
+
+    code, out, err = shown(capsys, "log", "verify")
+
+    assert (code, err) == (1, "entry 3: the content of `decision` is not what was recorded\n")
+    assert out == (
+        "NOT verified: 1 fault in 10 entries; only the first 3 entries are known to be as they were sealed\n"
+    )
+
+
+def test_a_fault_that_runs_through_the_whole_record_is_told_where_it_begins(
+    two_sessions: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(two_sessions) as database:
+        database.execute("UPDATE entry SET content = content || ' '")
+    database.close()
+
+    _, out, err = shown(capsys, "log", "verify")
+
+    assert err.splitlines()[0] == "entry 0: the content of `session.started` is not what was recorded"
+    assert err.splitlines()[5:] == ["and 5 more, which `--json` lists"]
+    assert out.startswith("NOT verified: 10 faults in 10 entries; only the first 0 entries")
 
 
 def test_verify_of_a_file_that_is_no_ledger_fails(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:

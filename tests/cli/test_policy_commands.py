@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "import sys; from ringfence.cli.entry import main; sys.exit(main())"
 
 

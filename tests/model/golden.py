@@ -66,6 +66,7 @@ EVENTS: dict[str, events.Body] = {
         channel="terminal",
         shown="sha256:" + "2" * 64,
         expires_ms=300_000,
+        what="git push",
     ),
     "approval.transition": events.ApprovalTransition(
         request="01m81se0886mwqvv0wwp6x0w7n",

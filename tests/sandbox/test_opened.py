@@ -6,6 +6,8 @@ from tests.sandbox.boxes import RULES, Box, Place
 from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import launch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("path", ["/proc", "/proc/self", "/dev", "/run", "/etc/passwd", "/etc/hosts"])
 @pytest.mark.parametrize("access", [Access.READ, Access.WRITE])

@@ -14,6 +14,8 @@ from ringfence.model.situations import ProgramNotFound, SandboxUnavailable, Usag
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -13,6 +13,8 @@ import pytest
 import ringfence
 from ringfence.model.situations import UsageInvalid
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

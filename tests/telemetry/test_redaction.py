@@ -14,6 +14,9 @@ SECRETS = [
     ('["GITHUB_TOKEN","abcdefghijkl"]', "abcdefghijkl"),
     (r'"curl -H \"Authorization: Bearer abc.def-ghi\" x"', "abc.def-ghi"),
     ('"authorization: token abcdefghi"', "abcdefghi"),
+    ('"https://example.com/upload?a=1&api_key=hunter2hunter2"', "hunter2hunter2"),
+    ('["deploy","--access-token","hunter2hunter2"]', "hunter2hunter2"),
+    ('"deploy --password=hunter2hunter2"', "hunter2hunter2"),
     ('"key sk-abcdefghijklmnopqrstuvwx here"', "sk-abcdefghijklmnopqrstuvwx"),
     ('"ghp_abcdefghijklmnopqrstuvwxyz0123456789"', "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
     ('"AKIAIOSFODNN7EXAMPLE"', "AKIAIOSFODNN7EXAMPLE"),
@@ -38,7 +41,14 @@ def test_a_secret_is_replaced_and_the_rest_stays_json(redaction: Redaction, text
 
 @pytest.mark.parametrize(
     "text",
-    ['"git status"', '"the token is missing"', '"https://example.com:443/x@y"', '"sha256:abcdef"', '"TOKENS=3"'],
+    [
+        '"git status"',
+        '"the token is missing"',
+        '"https://example.com:443/x@y"',
+        '"sha256:abcdef"',
+        '"TOKENS=3"',
+        '["cat","secret","notes.txt"]',
+    ],
 )
 def test_plain_text_stays(redaction: Redaction, text: str) -> None:
     assert redaction.clean(text.encode()) == text.encode()

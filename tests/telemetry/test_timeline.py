@@ -43,6 +43,13 @@ def test_a_name_with_control_characters_shows_them() -> None:
     assert row(recorded(decided(Verdict.ALLOW, action))).what == r"read /a\\x1b[2J\n\u202eb".replace("\\\\", "\\")
 
 
+def test_a_question_says_what_was_asked() -> None:
+    told = row(recorded(EVENTS["approval.requested"]))
+
+    assert (told.label, told.what) == ("asked", "git push")
+    assert told.why == "request 01m81se0886mwqvv0wwp6x0w7n by terminal"
+
+
 def test_what_was_erased_keeps_its_place() -> None:
     assert row(recorded(None)) == Row(symbol="·", label="?", what="notice (erased)", tone=Tone.QUIET)
 

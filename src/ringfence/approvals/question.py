@@ -21,6 +21,7 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, GrantChanged
 from ringfence.model.ports import Clock, Recorder
+from ringfence.model.wording import action_text
 
 LOOK_SECONDS = 0.1
 """How often the desk is looked at for an answer that was given elsewhere."""
@@ -111,6 +112,7 @@ class Question:
                     channel=self._channel.name,
                     shown=request.shown,
                     expires_ms=(request.expires_ns - self._clock.time_ns()) // 1_000_000,
+                    what=action_text(request.action),
                 )
             )
         return request

@@ -54,7 +54,11 @@ def _arguments() -> Arguments:
     add("--follow", "-f", action="store_true", help="go on as events come in, until the session ends")
     add("--json", action="store_true", help="one JSON object a line")
     add("--event", metavar="NAME", help="only these events, such as `decision` or `connection.closed`")
-    add("--verdict", choices=[verdict.value for verdict in Verdict], help="only decisions with this verdict")
+    add(
+        "--verdict",
+        choices=[verdict.value for verdict in Verdict],
+        help="only decisions with this verdict, or with `ask` the questions",
+    )
     add("--host", help="only what concerns this host")
     add("--since", metavar="WHEN", help="only from then on: `1h`, `2026-01-31T12:00`")
     return arguments

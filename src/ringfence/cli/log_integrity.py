@@ -16,6 +16,9 @@ from ringfence.telemetry import proofs
 from ringfence.telemetry.reader import LedgerReader, Wanted, line
 from ringfence.telemetry.verification import Fault, Report, verify
 
+_SHOWN = 5
+"""Faults that are told one by one: the first ones say where it begins."""
+
 
 def main(part: str, words: Sequence[str], path: str) -> int:
     """Run one of the subcommands on the ledger at `path`."""
@@ -55,17 +58,19 @@ def _report(path: str) -> Report:
 
 
 def _tell(report: Report) -> None:
-    for fault in report.faults:
+    for fault in report.faults[:_SHOWN]:
         where = f"entry {fault.sequence}: " if fault.sequence is not None else ""
         print(f"{where}{visible(fault.text)}", file=sys.stderr)
+    if len(report.faults) > _SHOWN:
+        print(f"and {len(report.faults) - _SHOWN} more, which `--json` lists", file=sys.stderr)
     if not report.verified:
-        held = f"only the first {report.sealed} entries are known to be as they were sealed"
-        print(f"NOT verified: {len(report.faults)} faults in {report.entries} entries; {held}")
+        held = f"only the first {_untouched(report)} entries are known to be as they were sealed"
+        print(f"NOT verified: {_count(len(report.faults), 'fault')} in {report.entries} entries; {held}")
         return
     unsealed = report.entries - report.sealed
     erased = f", {report.erased} with their content erased" if report.erased else ""
     open_end = f"; the last {unsealed} are not sealed yet" if unsealed else ""
-    print(f"verified: {report.entries} entries{erased}, {_count(report.checkpoints)}{open_end}")
+    print(f"verified: {report.entries} entries{erased}, {_count(report.checkpoints, 'checkpoint')}{open_end}")
 
 
 def _verify_proof(path: str, key: str, *, as_json: bool) -> int:
@@ -109,5 +114,10 @@ def _export(words: Sequence[str], path: str) -> int:
     return codes.OK
 
 
-def _count(checkpoints: int) -> str:
-    return "1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints"
+def _untouched(report: Report) -> int:
+    """The entries before the first one that something is wrong with."""
+    return min([report.sealed, *(fault.sequence for fault in report.faults if fault.sequence is not None)])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"

@@ -104,6 +104,8 @@ class ApprovalRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="ev
     """The digest of what the person saw."""
     expires_ms: int
     """Milliseconds until it counts as denied."""
+    what: str = ""
+    """The action in one line of words: a question that is never answered has no decision that would say it."""
 
 
 class ApprovalTransition(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.transition"):

@@ -63,8 +63,7 @@ def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) ->
     if verdict is Verdict.ASK:
         asking = next((reason.rule for reason in reasons if reason.verdict is Verdict.ASK), "")
         return (f'for good: a `[[commands.rule]]` with `id = "{asking}"` in your own policy takes its place',)
-    rules = ", ".join(dict.fromkeys(f"`{reason.rule}`" for reason in reasons if reason.verdict is Verdict.DENY))
-    return (f"do it without this command, or run it yourself outside the sandbox; the verdict comes from {rules}",)
+    return ("do it without this command, or do it yourself, outside the sandbox",)
 
 
 def _open_host(action: ConnectAction) -> tuple[str, ...]:

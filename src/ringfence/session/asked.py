@@ -12,10 +12,12 @@ from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
 from ringfence.policy.effective import Policy
+from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import Bind, HostFacts, PlacedFile, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.sources import Places, User, git_settings, own_program, places, user
+from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
 
@@ -72,6 +74,16 @@ class Asked:
             files=[PlacedFile(path=one.path, content=one.content, mode=one.mode) for one in setup.files],
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
+        )
+
+    def without_effect(self, evaluator: Evaluator) -> tuple[str, ...]:
+        """What the person opened for this session and stays shut, as notices."""
+        return without_effect(
+            self.options,
+            absolute=self._path,
+            home=self.places.home,
+            environ=self.environ,
+            evaluator=evaluator,
         )
 
     def answer_seconds(self, policy: Policy, setup: AgentSetup) -> tuple[int, tuple[str, ...]]:

@@ -10,6 +10,9 @@ PROXY = "http://127.0.0.1:3128"
 _LOCAL = "localhost,127.0.0.1,::1"
 _PROXIED = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
+_QUIET = (("npm_config_update_notifier", "false"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1"))
+"""Nothing looks for newer versions of itself: `npm test` would put a question about a connection."""
+
 
 def inside(
     environ: Mapping[str, str],
@@ -29,6 +32,7 @@ def inside(
         "HOME": environ.get("HOME", "/"),
         "USER": user,
         "LOGNAME": user,
+        **dict(_QUIET),
         **kept,
         **dict.fromkeys(_PROXIED, PROXY),
         "no_proxy": _LOCAL,

@@ -97,6 +97,8 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
+    evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
+    unmet = asked.without_effect(evaluator)
     require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
@@ -108,9 +110,8 @@ async def _start(
     tally = Tally(ledger, on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (*policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened)
+    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened)
     stage = Stage()
-    evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     governed = Governed(
         session=asked.session,
         workspace=asked.workspace,

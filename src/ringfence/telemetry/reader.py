@@ -16,7 +16,15 @@ import msgspec
 
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
-from ringfence.model.event import Body, ConnectionClosed, DecisionMade, Event, SessionEnded, SessionStarted
+from ringfence.model.event import (
+    ApprovalRequested,
+    Body,
+    ConnectionClosed,
+    DecisionMade,
+    Event,
+    SessionEnded,
+    SessionStarted,
+)
 from ringfence.model.situations import LedgerBroken, UsageInvalid
 from ringfence.telemetry.database import State, state
 from ringfence.telemetry.entries import is_name, leaf_of
@@ -268,8 +276,9 @@ def line(found: Recorded) -> bytes:
     place: dict[str, object] = {"schema": 1, "sequence": found.sequence, "time": moment, "time_ns": found.time_ns}
     place["session"] = found.session
     place |= {"event": found.event, "id": found.id}
-    if isinstance(found.body, DecisionMade):
-        place["verdict"] = found.body.decision.verdict.value
+    verdict = verdict_of(found.body)
+    if verdict is not None:
+        place["verdict"] = verdict.value
     host = host_of(found.body)
     if host is not None:
         place["host"] = host
@@ -280,10 +289,20 @@ def line(found: Recorded) -> bytes:
 
 
 def _fits(found: Recorded, wanted: Wanted) -> bool:
-    body = found.body
-    if wanted.verdict is not None and not (isinstance(body, DecisionMade) and body.decision.verdict is wanted.verdict):
+    if wanted.verdict is not None and verdict_of(found.body) is not wanted.verdict:
         return False
-    return wanted.host is None or host_of(body) == wanted.host
+    return wanted.host is None or host_of(found.body) == wanted.host
+
+
+def verdict_of(body: Body | None) -> Verdict | None:
+    """The verdict that an event stands for. What asked is on record as its question; the decision is how it ended."""
+    match body:
+        case DecisionMade():
+            return body.decision.verdict
+        case ApprovalRequested():
+            return Verdict.ASK
+        case _:
+            return None
 
 
 def host_of(body: Body | None) -> str | None:

@@ -23,6 +23,9 @@ _PATTERNS = re.compile(
       # API_KEY=value in a command or a file, and ["API_KEY","value"] as our own events spell variables
       (?:API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|PRIVATE_?KEY|ACCESS_?KEY)[A-Z0-9_]*
         (?:=\\?["']?|",") (?P<variable>[^\s"'\\&;,]{6,})
+      # ?api_key=value and --token value, as URLs and options spell them
+    | (?:[?&]|--?)[a-z0-9_-]{0,32}(?:api[_-]?key|token|secret|password|passwd|credentials?|access[_-]?key|signature)
+        (?:=\\?["']?|",") (?P<named>[^\s"'\\&;,]{6,})
     | [Aa](?:uthorization|UTHORIZATION)(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?(?i:bearer|basic|token|bot)\s+
         (?P<header>[A-Za-z0-9._~+/=-]{8,})
     | \b(?P<shape>
@@ -37,6 +40,7 @@ _PATTERNS = re.compile(
 
 
 _MARKS = (
+    *(b"key", b"token", b"secret", b"passw", b"credential", b"signature"),
     *(b"KEY", b"TOKEN", b"SECRET", b"PASSW", b"CREDENTIAL", b"uthorization", b"UTHORIZATION"),
     *(b"sk-", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"glpat-", b"xox", b"AKIA", b"ASIA"),
     *(b"AIza", b"npm_", b"pypi-", b"eyJ", b"://"),

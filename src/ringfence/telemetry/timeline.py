@@ -125,8 +125,9 @@ def _ended(body: events.SessionEnded) -> Row:
 def _approval(body: events.ApprovalRequested | events.ApprovalTransition | events.GrantChanged) -> Row:
     match body:
         case events.ApprovalRequested():
-            what = f"request {body.request} by {visible(body.channel)}"
-            return Row(symbol="?", label="asked", what=what, tone=Tone.ATTENTION)
+            how = f"request {body.request} by {visible(body.channel)}"
+            what, why = (_text(body.what), how) if body.what else (how, "")
+            return Row(symbol="?", label="asked", what=what, why=why, tone=Tone.ATTENTION)
         case events.ApprovalTransition():
             what = f"request {body.request} is {visible(body.after)}, by {visible(body.actor)}"
             return Row(symbol="?", label="answer", what=what, why=_text(body.reason), tone=Tone.QUIET)

@@ -24,9 +24,10 @@ class Queue:
     async def ask(self, request: Request) -> Outcome:
         """Say where to answer, and wait."""
         self._announce(
-            f"waiting for an answer: {request.prompt[0]}\n"
-            f"  see it:    ringfence approvals show {request.id}\n"
-            f"  answer it: ringfence approvals approve {request.id}"
+            f"ringfence: waiting for an answer: {request.prompt[0]}\n"
+            f"  see it   ringfence approvals show {request.id}\n"
+            f"  allow    ringfence approvals approve {request.id}\n"
+            f"  refuse   ringfence approvals deny {request.id}"
         )
         elsewhere: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         return await elsewhere

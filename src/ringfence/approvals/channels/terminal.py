@@ -22,6 +22,7 @@ _ENTER = b"\r\n"
 _NO = b"\x03\x04"
 """^C and ^D: they deny, at any moment."""
 _ERASE = b"\x7f\x08"
+_DENY = {b"", b"d", b"deny", b"n", b"no"}
 _CHOICES = {b"o": Scope.ONCE, b"s": Scope.SESSION}
 _MENU = "  [o] once   [s] for this session   [d] deny      then Enter; Enter alone denies"
 
@@ -70,7 +71,7 @@ class Terminal:
             await screen.write("\n> ")
             while True:
                 line = await _line(screen)
-                if line is None or line in {b"", b"d"}:
+                if line is None or line in _DENY:
                     ended = "denied"
                     return self._answer(request, None)
                 if line in _CHOICES:
