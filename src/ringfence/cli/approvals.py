@@ -51,7 +51,7 @@ def _arguments() -> Arguments:
         command.set_defaults(part=name)
         command.add_argument("--json", action="store_true", help="one JSON object a line")
         if named:
-            command.add_argument("id", help="the id, or its beginning")
+            command.add_argument("id", metavar="ID", help="the id, or its beginning")
         return command
 
     part("list", "list open requests", named=False).add_argument("--all", action="store_true", help="and closed ones")

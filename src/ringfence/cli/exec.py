@@ -13,4 +13,6 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser("exec", "Decide about one command, run it in the sandbox, and put it on record.", "CMD").parse_args(
         arguments
     )
-    return conduct_ahead(command_of(parsed), options_of(parsed), parsed, whole_agent=False)
+    return conduct_ahead(
+        command_of(parsed, "ringfence exec -- make test"), options_of(parsed), parsed, whole_agent=False
+    )

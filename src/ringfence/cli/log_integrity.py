@@ -88,7 +88,7 @@ def _verify_proof(path: str, key: str, *, as_json: bool) -> int:
 
 def _prove(words: Sequence[str], path: str) -> int:
     arguments = Arguments(prog="ringfence log prove", description="Write the proof that an event is in the record.")
-    arguments.add_argument("event", help="the event's id or its sequence")
+    arguments.add_argument("event", metavar="EVENT", help="the event's id or its sequence")
     parsed = arguments.parse_args(words)
     reader = LedgerReader(path)
     try:
@@ -100,7 +100,7 @@ def _prove(words: Sequence[str], path: str) -> int:
 
 def _export(words: Sequence[str], path: str) -> int:
     arguments = Arguments(prog="ringfence log export", description="Write the whole record, one event a line.")
-    arguments.add_argument("--format", choices=("jsonl",), default="jsonl")
+    arguments.add_argument("--format", choices=("jsonl",), default="jsonl", help="JSON Lines, the only one yet")
     arguments.add_argument("--session", help="only this session, or the beginning of its id")
     parsed = arguments.parse_args(words)
     reader = LedgerReader(path)

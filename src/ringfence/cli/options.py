@@ -12,7 +12,8 @@ from ringfence.session.options import Ask, Options
 
 def parser(program: str, description: str, what: str) -> Arguments:
     """A parser that ends at the command: what follows belongs to it, untouched."""
-    arguments = Arguments(prog=f"ringfence {program}", description=description, allow_abbrev=False)
+    usage = f"ringfence {program} [options] [--] {what} [ARGS]"
+    arguments = Arguments(prog=f"ringfence {program}", usage=usage, description=description, allow_abbrev=False)
     add = arguments.add_argument
     add("--policy", metavar="FILE|PRESET", help="use this policy file or preset instead of your own policy")
     add("--workspace", metavar="DIR", help="the folder to work in (default: the Git top level, else this folder)")
@@ -27,17 +28,17 @@ def parser(program: str, description: str, what: str) -> Arguments:
     add("--json", action="store_true", help="write the result as one JSON line to descriptor 3, or to --result")
     add("--result", metavar="FILE", help="write the result as one JSON line to this file")
     add("-q", "--quiet", action="store_true", help="no summary and no notices")
-    add("command", metavar=what, nargs=argparse.REMAINDER)
+    add("command", metavar=what, nargs=argparse.REMAINDER, help="and all that follows: its own words, untouched")
     return arguments
 
 
-def command_of(parsed: argparse.Namespace) -> tuple[str, ...]:
+def command_of(parsed: argparse.Namespace, example: str) -> tuple[str, ...]:
     """The command that was named, without the `--` before it."""
     words: Sequence[str] = parsed.command
     if words and words[0] == "--":
         words = words[1:]
     if not words:
-        raise UsageInvalid("no command was named", remedy="put it behind the options: `ringfence run -- claude`")
+        raise UsageInvalid("no command was named", remedy=f"put it behind the options: `{example}`")
     return tuple(words)
 
 

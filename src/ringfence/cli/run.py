@@ -13,4 +13,4 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser(
         "run", "Run an agent, or any program, inside a bounded environment, and put what happens on record.", "AGENT"
     ).parse_args(arguments)
-    return conduct_ahead(command_of(parsed), options_of(parsed), parsed, whole_agent=True)
+    return conduct_ahead(command_of(parsed, "ringfence run -- claude"), options_of(parsed), parsed, whole_agent=True)

@@ -15,9 +15,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     """The lines of the summary."""
     tally = governed.tally
     counts = f"{tally.verdicts[Verdict.ALLOW]} allowed, {tally.asked} asked, {tally.verdicts[Verdict.DENY]} denied"
-    calls = f"; {tally.tool_calls} tool calls reported" if tally.tool_calls else ""
+    # A program without our hooks is held and asked about at the gateway, but its commands are not judged one by one.
+    calls = f"{tally.tool_calls or 'no'} tool call{'' if tally.tool_calls == 1 else 's'} reported"
     lines = [f"ringfence: session ended with exit code {code} after {_duration(seconds)}"]
-    lines.append(_line("actions", counts + calls))
+    lines.append(_line("actions", f"{counts}; {calls}"))
     if tally.hosts:
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
     for index, denial in enumerate(tally.denials[:_SHOWN]):

@@ -7,7 +7,6 @@ It takes the sockets that were made inside the sandbox and carries what is autho
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Mapping
 
 from ringfence.egress.authorization import Authorize
@@ -18,21 +17,10 @@ from ringfence.egress.limits import Limits, fitting
 from ringfence.egress.listeners import Listener
 from ringfence.egress.resolver import Resolver, SystemResolver
 from ringfence.egress.synthetic import SyntheticAddresses
+from ringfence.model.clock import SystemClock
 from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.ports import Clock
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    def time_ns(self) -> int:
-        """Nanoseconds since the epoch."""
-        return time.time_ns()
 
 
 def _nothing(_: object) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
+from ringfence.model.display import shortened, visible
 from ringfence.model.situations import Diagnostic
 from ringfence.policy.effective import Origin
 from ringfence.policy.spans import KeyPath, Spans
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_SHOWN = 200
+"""Characters of a value that a message repeats."""
 
 
 class Faults:
@@ -173,11 +176,8 @@ class Table:
 
 
 def escaped(text: str) -> str:
-    """A text as it can stand in a message: controls, invisible and bidirectional characters escaped, and cut."""
-    shown = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+    """A text of somebody else's as it can stand in a message: what is not plainly visible escaped, and cut."""
+    return shortened(visible(text), _SHOWN)
 
 
 def _suggest(value: object, words: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.egress import Gateway
+from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
@@ -32,7 +33,6 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
-from ringfence.session.clock import SystemClock
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
