@@ -169,3 +169,10 @@ def test_a_terminal_that_goes_away_ends_the_session(seat: Seat, person: Person) 
 
     assert seat.process.wait(timeout=20) == 128 + signal.SIGHUP
     assert person.types("log", "verify").code == 0
+
+
+def test_the_summary_says_when_no_tool_call_was_judged(person: Person) -> None:
+    done = person.types("run", "--", "sh", "-c", "exit 3")
+
+    assert done.code == 3
+    assert done.err.splitlines()[1] == "  actions  1 allowed, 0 asked, 0 denied; no tool calls reported"

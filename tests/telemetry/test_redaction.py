@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -69,3 +70,13 @@ def test_long_texts_and_lists_are_cut_and_say_so(redaction: Redaction) -> None:
 
     assert cleaned["argv"] == [*argv[:256], "… [cut: 4744 more words]"]
     assert cleaned["text"] == "x" * 16_384 + "… [cut: 3616 more characters]"
+
+
+@pytest.mark.parametrize("filling", ["-", " --a", "?a", "&token"])
+def test_what_looks_like_many_options_does_not_hold_up_the_record(redaction: Redaction, filling: str) -> None:
+    text = json.dumps(filling * (1_000_000 // len(filling)) + "token").encode()
+
+    began = time.process_time()
+    redaction.clean(text)
+
+    assert time.process_time() - began < 2

@@ -24,7 +24,7 @@ _PATTERNS = re.compile(
       (?:API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|PRIVATE_?KEY|ACCESS_?KEY)[A-Z0-9_]*
         (?:=\\?["']?|",") (?P<variable>[^\s"'\\&;,]{6,})
       # ?api_key=value and --token value, as URLs and options spell them
-    | (?:[?&]|--?)[a-z0-9_-]{0,32}(?:api[_-]?key|token|secret|password|passwd|credentials?|access[_-]?key|signature)
+    | (?:[?&]|(?<![\w-])--?(?=[a-z]))[a-z0-9_-]{0,32}(?:api[_-]?key|token|secret|password|passwd|credentials?|access[_-]?key|signature)
         (?:=\\?["']?|",") (?P<named>[^\s"'\\&;,]{6,})
     | [Aa](?:uthorization|UTHORIZATION)(?:\\?["'])?\s*[:=]\s*(?:\\?["'])?(?i:bearer|basic|token|bot)\s+
         (?P<header>[A-Za-z0-9._~+/=-]{8,})
