@@ -26,6 +26,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RINGFENCE_TEST_CACHE") or REPOSITORY / ".cache")
 
 
+def place_folder() -> Path:
+    """Where homes and projects are made: not below a temporary folder, which every sandbox has to itself, so that
+    what is written there would be neither outside nor refused."""
+    for folder in (cache_folder(), Path("/srv"), Path("/opt"), Path.home()):
+        temporary = any(folder.resolve().is_relative_to(each) for each in ("/tmp", "/var/tmp"))
+        if not temporary and os.access(folder, os.W_OK):
+            return folder
+    raise Unavailable("there is no folder for the homes of the tests that is not below a temporary one")
+
+
 def installed_agents() -> Path:
     """The folder with the programs `codex` and `claude`."""
     cache = cache_folder() / "agents"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.installed import cache_folder
+from tests.e2e.installed import place_folder
 from tests.scripted_model import ScriptedModel, Turn
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -161,7 +161,7 @@ class Place:
 @contextmanager
 def made_place(programs: Path, uid: int) -> Iterator[Place]:
     """A place beside the agents: another user has to get there, and below /tmp nothing is outside."""
-    root = Path(tempfile.mkdtemp(prefix="place-", dir=cache_folder()))
+    root = Path(tempfile.mkdtemp(prefix="place-", dir=place_folder()))
     place = Place(root, programs, uid)
     try:
         for folder in (".ssh", ".codex/sessions", ".claude/projects"):

@@ -1,5 +1,5 @@
 """Finds what has to be protected in a workspace: control files that exist, place holders for those that do not, and
-files that a deny pattern hides. Looks only, by descriptor and without following links; the mounts are made inside."""
+what Git's settings name. Looks only, by descriptor and without following links; the mounts are made inside."""
 
 from __future__ import annotations
 

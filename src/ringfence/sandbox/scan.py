@@ -1,5 +1,5 @@
-"""Looks through a folder, by descriptor and without following links, for what deny patterns name and for what is neither
-a file nor a folder. Decides nothing."""
+"""Looks through a folder, by descriptor and without following links, for what deny patterns name and for what is
+neither a file nor a folder. Decides nothing."""
 
 from __future__ import annotations
 
