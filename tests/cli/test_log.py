@@ -18,6 +18,7 @@ from tests.telemetry.recorded import decided, ended, notice, started
 from ringfence.cli.entry import main
 from ringfence.model.action import ConnectAction, FileAction, FileOperation
 from ringfence.model.decision import Verdict
+from ringfence.model.event import ApprovalTransition
 from ringfence.telemetry.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,26 @@ def test_questions_are_found_by_their_verdict(ledger: str, capsys: pytest.Captur
     (line,) = objects(shown(capsys, "log", "--json", "--verdict", "ask")[1])
 
     assert (line["event"], line["verdict"]) == ("approval.requested", "ask")
+
+
+def test_the_timeline_leaves_out_what_it_has_said(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def answer() -> None:
+        writer = await Ledger.start(ledger, session="01asked")
+        await writer.record(started())
+        for after in ("approved", "consumed"):
+            await writer.record(
+                ApprovalTransition(request="r", before="pending", after=after, actor="person:ada", channel="terminal")
+            )
+        await writer.close()
+
+    asyncio.run(answer())
+
+    timeline = shown(capsys, "log")[1]
+    everything = objects(shown(capsys, "log", "--json", "--event", "approval.transition")[1])
+
+    assert "is approved, by person:ada" in timeline
+    assert "consumed" not in timeline
+    assert len(everything) == 2
 
 
 def test_a_json_line_has_its_place_and_the_whole_event(two_sessions: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from ringfence.cli.moments import local, local_time, since
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Verdict
 from ringfence.model.display import visible
-from ringfence.model.event import Body
+from ringfence.model.event import ApprovalTransition, Body
 from ringfence.model.situations import UsageInvalid
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, Recorded, Wanted, line
@@ -142,6 +142,9 @@ class _Shown:
         if self._json:
             sys.stdout.buffer.write(line(found) + b"\n")
             sys.stdout.flush()
+            return
+        if isinstance(found.body, ApprovalTransition) and found.body.after == "consumed":
+            # The line of the grant's use says the same, and whose answer it was has been said before.
             return
         if self.number == 1:
             print(self._paint.dim(local(found.time_ns)[:10]))
