@@ -312,3 +312,10 @@ def test_an_option_that_comes_to_nothing_says_so(person: Person) -> None:
         0,
         "ringfence: note: `--env NOT_SET_ANYWHERE`: your environment has no such variable\n",
     )
+
+
+def test_a_whole_command_line_in_one_word_is_told_how_it_is_run(person: Person) -> None:
+    done = person.types("exec", "-q", "--", "ls -la")
+
+    assert done.code == 125
+    assert "sh -c" in done.err

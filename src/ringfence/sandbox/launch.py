@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
@@ -320,5 +321,8 @@ def _failed(text: str) -> SandboxUnavailable:
 def _refused(text: str) -> RingfenceError:
     number, _, what = text.partition(" ")
     if int(number) in (_ENOENT, _EACCES):
-        return ProgramNotFound(what, remedy="check the name, and that the program lies on PATH or in a readable folder")
+        remedy = "check the name, and that the program lies on PATH or in a readable folder"
+        if re.match(r"the program `[^`]*\s", what):
+            remedy = "a command line for a shell is run with `sh -c '...'`; else each word is an argument of its own"
+        return ProgramNotFound(what, remedy=remedy)
     return SandboxUnavailable(f"the command was not started: {what}")

@@ -43,6 +43,8 @@ class Asked:
         self.cwd = self.typed_in if within else self.workspace
         """Where commands run: a folder outside the workspace is not there inside."""
         self.session = new_id()
+        self.without_repository = not os.path.lexists(os.path.join(self.workspace, ".git"))
+        """Seen before a session's place holders stand there."""
 
     def setup(self, agent: Agent) -> AgentSetup:
         """What the agent's profile wants."""

@@ -43,6 +43,10 @@ from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.workspace.changes import changes_since
 
 Say = Callable[[str], None]
+_NO_REPOSITORY = (
+    "this folder is no Git repository, and none can be made in it during a session; "
+    "if you want one, leave and type `git init` first"
+)
 OnDenial = Callable[[DecisionMade], None]
 
 
@@ -71,6 +75,8 @@ async def open_session(
         # A single command does not wait for the checkpoint; the writer signs it and cleans up in its own time.
         stack.push_async_callback(ledger.close, sealed=whole_agent)
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
+        if whole_agent and asked.without_repository:
+            governed.notices = (*governed.notices, _NO_REPOSITORY)
         await _connect(stack, governed, agent, ledger)
         try:
             yield governed
