@@ -175,4 +175,14 @@ def test_the_summary_says_when_no_tool_call_was_judged(person: Person) -> None:
     done = person.types("run", "--", "sh", "-c", "exit 3")
 
     assert done.code == 3
-    assert done.err.splitlines()[1] == "  actions  1 allowed, 0 asked, 0 denied; no tool calls reported"
+    assert "  actions  1 allowed, 0 asked, 0 denied; no tool calls reported" in done.err.splitlines()
+
+
+def test_a_folder_without_a_repository_is_said_before_anything_runs(person: Person) -> None:
+    note = "this folder is no Git repository"
+
+    without = person.types("run", "--", "true")
+    person.git("init", "-q")
+    with_one = person.types("run", "--", "true")
+
+    assert (note in without.err, note in with_one.err) == (True, False)
