@@ -30,7 +30,7 @@ from ringfence.agents.detect import detect
     ids=str,
 )
 def test_an_agent_is_known_by_its_program(argv: tuple[str, ...], name: str) -> None:
-    assert detect(argv, {"PATH": "/nonexistent"}, "/h").name == name
+    assert detect(argv, {"PATH": "/nonexistent"}, "/h", "/w").name == name
 
 
 def test_a_link_of_another_name_leads_to_the_agent(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_link_of_another_name_leads_to_the_agent(tmp_path: Path) -> None:
     program.chmod(0o755)
     (tmp_path / "assistant").symlink_to(program)
 
-    assert detect(("assistant",), {"PATH": str(tmp_path)}, "/h").name == "codex"
+    assert detect(("assistant",), {"PATH": str(tmp_path)}, "/h", "/w").name == "codex"
 
 
 def request(*argv: str) -> AgentRequest:
@@ -47,7 +47,7 @@ def request(*argv: str) -> AgentRequest:
 
 
 def test_a_program_that_is_not_known_gets_the_hook_client_and_nothing_else() -> None:
-    setup = detect(("bash",), {}, "/h").prepare(request("bash"), DictDisk())
+    setup = detect(("bash",), {}, "/h", "/w").prepare(request("bash"), DictDisk())
 
     assert (setup.name, setup.argv, setup.hooks) == ("generic", ("bash",), False)
     assert (setup.keep, setup.binds, setup.destinations) == ((), (), ())
@@ -57,10 +57,23 @@ def test_a_program_that_is_not_known_gets_the_hook_client_and_nothing_else() -> 
 def test_an_agent_known_by_name_gets_its_row_and_says_what_is_missing() -> None:
     disk = DictDisk({"/h/.gemini/settings.json": b"{}"})
 
-    setup = detect(("gemini",), {}, "/h").prepare(request("gemini"), disk)
+    setup = detect(("gemini",), {}, "/h", "/w").prepare(request("gemini"), disk)
 
     assert setup.binds == (Bind(source="/h/.gemini", target="/h/.gemini"),)
     assert "generativelanguage.googleapis.com:443" in setup.destinations
     assert "GEMINI_API_KEY" in setup.keep
     assert not setup.hooks
     assert "not reported" in setup.notices[0]
+
+
+def test_a_program_of_the_workspace_gets_no_login_whatever_it_is_called(tmp_path: Path) -> None:
+    workspace = tmp_path.resolve() / "w"
+    workspace.mkdir()
+    (workspace / "claude").write_text("#!/bin/sh\n")
+    (workspace / "claude").chmod(0o755)
+
+    agent = detect((str(workspace / "claude"),), {}, "/h", str(workspace))
+    setup = agent.prepare(request("claude"), DictDisk({"/h/.claude/.credentials.json": b"{}"}))
+
+    assert (agent.name, setup.binds, setup.keep) == ("generic", (), ())
+    assert "lies in the workspace" in setup.notices[0]

@@ -77,7 +77,7 @@ def _prepare(agent: str, part: str, place: Path, programs: Path, environ: dict[s
         interpreter="/nonexistent/python" if part == "interpreter" else os.path.realpath(sys.executable),
         answer_seconds=1 if part == "deadline" else 20,
     )
-    return detect(argv, environ, str(place / "home")).prepare(request, HostDisk())
+    return detect(argv, environ, str(place / "home"), str(place / "workspace")).prepare(request, HostDisk())
 
 
 def _place(setup: AgentSetup, part: str) -> None:

@@ -415,3 +415,28 @@ def test_a_control_file_is_denied_before_the_sandbox_refuses_it(path: str, verdi
     decision = evaluator.evaluate(FileAction(operation=FileOperation.WRITE, path=f"/w/{path}"))
 
     assert decision.verdict is verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo " + "{" * 5000 + "a,b" + "}" * 5000,
+        "git " + "-x " * 20_000 + "push",
+        "foo " + "-x " * 20_000 + "bar",
+        "npx " * 3000 + "ls",
+        "xargs " * 8000 + "ls",
+        "'" * 60_000,
+        "a;" * 30_000,
+        "$(" * 1000 + ")" * 1000,
+    ],
+)
+def test_no_command_takes_long_to_judge(text: str) -> None:
+    started = time.process_time()
+
+    shell(WORKSPACE_PRESET, text)
+
+    assert time.process_time() - started < 2
+
+
+def test_more_options_than_anybody_writes_are_a_question_and_no_way_around() -> None:
+    assert shell(WORKSPACE_PRESET, "git " + "-x " * 5000 + "push").verdict is Verdict.ASK

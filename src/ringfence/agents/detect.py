@@ -16,19 +16,34 @@ _LAUNCHERS = frozenset({"node", "bun"})
 _ENDINGS = (".js", ".mjs", ".cjs", ".exe")
 
 
-def detect(argv: Sequence[str], environ: Mapping[str, str], home: str) -> Agent:
+def detect(argv: Sequence[str], environ: Mapping[str, str], home: str, workspace: str) -> Agent:
     """The profile for a command line; the generic one for a program that is not known."""
     position = 1 if argv[1:] and os.path.basename(argv[0]) in _LAUNCHERS else 0
-    for name in _names(argv[position], environ) if argv else ():
+    if not argv:
+        return Generic(home)
+    program = argv[position]
+    found = shutil.which(program, path=environ.get("PATH", os.defpath)) or program
+    for name in _names(program, found):
         agent = _by_name(name, home, position)
-        if agent is not None:
-            return agent
+        if agent is None:
+            continue
+        if _inside(found, workspace):
+            # SECURITY: a profile shows an agent its login. A program that the workspace brings is called what its
+            # author likes.
+            text = f"`{program}` lies in the workspace, so it does not get the profile and the login of {agent.name}"
+            return Generic(home, notices=(f"{text}; start the one that you installed",))
+        return agent
     return Generic(home)
 
 
-def _names(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _inside(program: str, workspace: str) -> bool:
+    """Whether a program, or what its link leads to, lies in a folder that agents write to."""
+    paths = (os.path.abspath(program), os.path.realpath(program))
+    return any(path.startswith(f"{workspace}/") for path in paths)
+
+
+def _names(program: str, found: str) -> tuple[str, ...]:
     """What the program is called, and what it is called where its links lead."""
-    found = shutil.which(program, path=environ.get("PATH", os.defpath)) or program
     return tuple(_stem(os.path.basename(path)) for path in (program, os.path.realpath(found)))
 
 

@@ -18,12 +18,13 @@ class Generic:
 
     name = "generic"
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, notices: tuple[str, ...] = ()) -> None:
         self._home = home
+        self._notices = notices
 
     def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
         """Nothing beyond what the policy gives, and the hook client for those who ask."""
-        return AgentSetup(name=self.name, argv=request.argv, files=(hook_program(disk),))
+        return AgentSetup(name=self.name, argv=request.argv, files=(hook_program(disk),), notices=self._notices)
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:
         """Read a tool call in the common form."""

@@ -18,7 +18,7 @@ from ringfence.policy.shell.peel import Invocation
 from ringfence.policy.shell.tables import BEFORE_SUBCOMMAND
 from ringfence.policy.shell.tree import Word
 
-MAX_SKIPPED = 24
+MAX_PLACES = 512
 
 _SYSTEM_FOLDERS = ("/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/")
 _VERSION = re.compile(r"[0-9][0-9.]*")
@@ -80,7 +80,7 @@ def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | No
     needed = [position for position, found in zip(rule.prefix[1:], anywhere, strict=True) if not found]
     if any(word.startswith("-") for position in needed for word in position if len(position) == 1):
         return None
-    outcomes = set(_follow(needed, arguments, program, 0))
+    outcomes = _outcomes(needed, arguments, program)
     return True if True in outcomes else False if outcomes else None
 
 
@@ -95,21 +95,41 @@ def _exactly(rule: CommandRule, name: Word, arguments: Sequence[Word]) -> bool |
     return True if all(word.text in position and not word.glob for position, word in pairs) else None
 
 
-def _follow(needed: Sequence[tuple[str, ...]], words: Sequence[Word], program: str, skipped: int) -> Iterator[bool]:
-    """Ways in which the needed words follow one another, each certain or not."""
-    if not needed:
-        yield True
+def _outcomes(needed: Sequence[tuple[str, ...]], words: Sequence[Word], program: str) -> set[bool]:
+    """Ways in which the needed words follow one another, each certain or not.
+
+    Each place is visited once. Where more options stand in a row than anybody writes, the rest is taken for a possible
+    match instead of being followed: a question, not a way around.
+    """
+    found: set[bool] = set()
+    waiting = [(0, 0, True)]
+    seen: set[tuple[int, int, bool]] = set()
+    while waiting:
+        state = waiting.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        at, word_at, certain = state
+        if at == len(needed):
+            found.add(certain)
+        elif len(seen) > MAX_PLACES:
+            return {False}
+        elif word_at < len(words):
+            waiting.extend(_steps(needed[at], words[word_at], program if at == 0 else "", state))
+    return found
+
+
+def _steps(
+    position: tuple[str, ...], word: Word, program: str, state: tuple[int, int, bool]
+) -> Iterator[tuple[int, int, bool]]:
+    at, word_at, certain = state
+    if word.text is not None and word.text.startswith(("-", "+")) and word.text not in position:
+        for width in _widths(word.text, program):
+            yield at, word_at + width, certain
         return
-    if not words or skipped > MAX_SKIPPED:
-        return
-    first, rest = words[0], words[1:]
-    if first.text is not None and first.text.startswith(("-", "+")) and first.text not in needed[0]:
-        for width in _widths(first.text, program):
-            yield from _follow(needed, words[width:], program, skipped + 1)
-        return
-    certain = _is_word(needed[0], first)
-    if certain is not None:
-        yield from (certain and later for later in _follow(needed[1:], rest, "", skipped + 1))
+    matches = _is_word(position, word)
+    if matches is not None:
+        yield at + 1, word_at + 1, certain and matches
 
 
 def _widths(option: str, program: str) -> tuple[int, ...]:

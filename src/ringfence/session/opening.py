@@ -67,7 +67,9 @@ async def open_session(
     `launcher` is one that was given a head start; it stays the caller's as long as it was not needed.
     """
     asked = Asked(options, argv, environ, cwd)
-    agent: Agent = detect(argv, environ, asked.places.home) if whole_agent else Generic(asked.places.home)
+    agent: Agent = (
+        detect(argv, environ, asked.places.home, asked.workspace) if whole_agent else Generic(asked.places.home)
+    )
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)

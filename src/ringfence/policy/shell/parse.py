@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import zip_longest
 
 from tree_sitter import Language, Node, Parser
 from tree_sitter_bash import language
@@ -266,17 +267,18 @@ class _Reader:
 
     def _words(self, group: list[Node]) -> tuple[Word, ...]:
         raw = self.source[group[0].start_byte : group[-1].end_byte].decode("utf-8", "replace")
-        pieces = [piece for at, node in enumerate(group) for piece in self._pieces(node, group[at + 1 :])]
+        pieces = self._in_row(group)
         return words(pieces, raw=raw, home=self.home)
 
-    def _pieces(self, node: Node, following: list[Node]) -> tuple[Piece, ...]:
+    def _in_row(self, nodes: list[Node]) -> tuple[Piece, ...]:
+        pairs = zip_longest(nodes, nodes[1:])
+        return tuple(piece for node, following in pairs if node for piece in self._pieces(node, following))
+
+    def _pieces(self, node: Node, following: Node | None) -> tuple[Piece, ...]:
         kind = node.type
         text = self._text(node)
         if kind in {"command_name", "concatenation"} or (kind == "translated_string" and node.children):
-            children = node.children
-            return tuple(
-                piece for at, child in enumerate(children) for piece in self._pieces(child, children[at + 1 :])
-            )
+            return self._in_row(node.children)
         if kind == "string":
             return self._string(node)
         if kind == "raw_string":
@@ -290,7 +292,7 @@ class _Reader:
             return self._declared(node)
         if text == "$$":
             return (Piece("", False, hole=True),)
-        if kind == "$" and following and following[0].type in {"string", "translated_string"}:
+        if kind == "$" and following is not None and following.type in {"string", "translated_string"}:
             return ()
         if any(child.type in _HOLES for child in node.children):
             return (Piece("", False, hole=True),)

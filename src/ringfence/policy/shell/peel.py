@@ -23,6 +23,7 @@ from ringfence.policy.shell.tables import (
 from ringfence.policy.shell.tree import Command, Feed, Issue, Unclear, Word
 
 MAX_LAYERS = 16
+MAX_INVOCATIONS = 64
 
 _QUIET_STDIN = frozenset({"/dev/stdin", "-", "/dev/fd/0", "/proc/self/fd/0"})
 
@@ -70,6 +71,9 @@ class _Peeling:
             return
         if layer > MAX_LAYERS:
             self.issue(Unclear.SIZE, f"it is wrapped more than {MAX_LAYERS} times")
+            return
+        if len(self.invocations) >= MAX_INVOCATIONS:
+            self.issue(Unclear.SIZE, f"it starts more than {MAX_INVOCATIONS} programs")
             return
         invocation = Invocation(words=tuple(words))
         self.invocations.append(invocation)

@@ -15,6 +15,8 @@ import msgspec
 from ringfence.policy.shell.tree import Word
 
 MAX_BRACE_WORDS = 64
+MAX_BRACES = 16
+MAX_BRACE_CELLS = 2048
 
 _ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ANSI_C = re.compile(
@@ -106,6 +108,8 @@ def _word(cells: Sequence[Cell], *, raw: str, home: str | None, process: bool) -
 
 def _braces(cells: Sequence[Cell]) -> list[list[Cell]] | None:
     """Every word of a brace expansion, or nothing where there are too many."""
+    if len(cells) > MAX_BRACE_CELLS or cells.count(("{", False)) > MAX_BRACES:
+        return None
     finished: list[list[Cell]] = []
     waiting = [list(cells)]
     while waiting:
