@@ -97,6 +97,7 @@ CONTROL_FILES: tuple[ControlFile, ...] = (
     _row(".githooks/", "hooks that Git runs, where its settings say so", Direct.KEEP),
     _row("**/.git/hooks/**", "hooks of a nested repository", Direct.REPORT),
     _row("**/.git/config", "settings of a nested repository", Direct.REPORT),
+    _row("**/HEAD", "makes its folder a repository, whose settings Git obeys there", Direct.REPORT),
     _row("**/.claude/**", _SETTINGS, Direct.REPORT),
     _row("**/.codex/**", _SETTINGS, Direct.REPORT),
     _row("**/.gemini/**", _SETTINGS, Direct.REPORT),

@@ -13,7 +13,15 @@ import msgspec
 LIMIT = 200_000
 """Entries that are looked at; beyond it the count says so."""
 
-_UNINTERESTING = (".git/objects", ".git/logs", ".git/refs", ".git/index", ".git/COMMIT_EDITMSG", ".git/ORIG_HEAD")
+_UNINTERESTING = (
+    ".git/HEAD",
+    ".git/objects",
+    ".git/logs",
+    ".git/refs",
+    ".git/index",
+    ".git/COMMIT_EDITMSG",
+    ".git/ORIG_HEAD",
+)
 """What every commit changes, and nothing runs."""
 
 
@@ -54,7 +62,7 @@ def _entries(workspace: str) -> Iterator[tuple[str, os.stat_result]]:
             continue
         for entry in entries:
             relative = f"{folder}/{entry.name}" if folder else entry.name
-            if relative in _UNINTERESTING:
+            if relative in _UNINTERESTING or relative.endswith("/.git/HEAD"):
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
