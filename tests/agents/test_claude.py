@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.agents.disk import CLIENT_SOURCE, DictDisk
 
-from ringfence.agents.agent import AgentRequest, AgentSetup, Bind, HookAnswer, HookCall, HookUnreadable
+from ringfence.agents.agent import AgentRequest, AgentSetup, HookAnswer, HookCall, HookUnreadable
 from ringfence.agents.claude import HOSTS, KEYS, OUR_VARIABLES, Claude
 from ringfence.model.action import (
     Action,
@@ -20,6 +20,7 @@ from ringfence.model.action import (
     OpaqueAction,
 )
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.shown import Bind
 from ringfence.model.situations import RingfenceError
 
 SETTINGS = "/h/.claude/settings.json"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.agents.disk import CLIENT_SOURCE, DictDisk
 
-from ringfence.agents.agent import AgentRequest, AgentSetup, Bind, HookAnswer, HookCall, HookMoment, HookUnreadable
+from ringfence.agents.agent import AgentRequest, AgentSetup, HookAnswer, HookCall, HookMoment, HookUnreadable
 from ringfence.agents.codex import OPENAI_HOSTS, Codex
 from ringfence.agents.codex_hooks import patched_files
 from ringfence.model.action import (
@@ -20,6 +20,7 @@ from ringfence.model.action import (
     McpAction,
     OpaqueAction,
 )
+from ringfence.model.shown import Bind
 from ringfence.model.situations import RingfenceError, UsageInvalid
 
 CONFIG = "/h/.codex/config.toml"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tests.agents.disk import DictDisk
 
-from ringfence.agents.agent import AgentRequest, Bind
+from ringfence.agents.agent import AgentRequest
 from ringfence.agents.detect import detect
+from ringfence.model.shown import Bind
 
 
 @pytest.mark.parametrize(

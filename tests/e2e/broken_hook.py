@@ -18,8 +18,9 @@ import tomlkit
 from tests.e2e.place import CODEX_CONFIG, SECONDS
 from tests.scripted_model import Say, ScriptedModel, Shell
 
-from ringfence.agents import HOOK_SOCKET, AgentRequest, AgentSetup, HostDisk, PlacedFile, detect, hook_wire
+from ringfence.agents import HOOK_SOCKET, AgentRequest, AgentSetup, HostDisk, detect, hook_wire
 from ringfence.agents.hook_answer import allowed
+from ringfence.model.shown import PlacedFile
 
 PARTS = ("nothing", "socket", "client", "interpreter", "answer", "deadline")
 """What is broken; `nothing` is the proof that the call would run."""

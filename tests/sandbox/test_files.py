@@ -4,9 +4,9 @@ import os
 
 from tests.sandbox.boxes import Box, Place
 
+from ringfence.model.shown import Bind, PlacedFile
 from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import Sandbox
-from ringfence.sandbox.plan import Bind, PlacedFile
 
 
 async def test_home_is_private_and_its_secrets_are_not_there(box: Box) -> None:

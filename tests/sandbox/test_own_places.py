@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from tests.sandbox.boxes import RULES, SYSTEM_PATH, Box, Place
 
+from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import Sandbox, launch
-from ringfence.sandbox.plan import PlacedFile, Plan
+from ringfence.sandbox.plan import Plan
 
 
 def owning(plan: Plan, *, own: tuple[Path, ...] = (), program: tuple[Path, ...] = ()) -> Plan:

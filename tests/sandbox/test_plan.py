@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sandbox.boxes import Box, Place, policy
 
+from ringfence.model.shown import Bind
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.effective import Access
 from ringfence.sandbox import scan
 from ringfence.sandbox.launch import Sandbox, launch
-from ringfence.sandbox.plan import Bind, HostFacts, build_plan, covers
+from ringfence.sandbox.plan import HostFacts, build_plan, covers
 
 FACTS = HostFacts(home="/home/u", uid=1000, gid=1000, user="u", hostname="h", path="/usr/bin")
 READ, WRITE, DENY = Access.READ, Access.WRITE, Access.DENY

@@ -5,13 +5,11 @@ from ringfence.agents.agent import (
     Agent,
     AgentRequest,
     AgentSetup,
-    Bind,
     Disk,
     HookAnswer,
     HookCall,
     HookMoment,
     HookUnreadable,
-    PlacedFile,
 )
 from ringfence.agents.detect import detect
 from ringfence.agents.hook_server import Judge, serve_hooks
@@ -22,7 +20,6 @@ __all__ = [
     "Agent",
     "AgentRequest",
     "AgentSetup",
-    "Bind",
     "Disk",
     "HookAnswer",
     "HookCall",
@@ -30,7 +27,6 @@ __all__ = [
     "HookUnreadable",
     "HostDisk",
     "Judge",
-    "PlacedFile",
     "detect",
     "serve_hooks",
 ]

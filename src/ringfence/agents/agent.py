@@ -13,30 +13,12 @@ import msgspec
 
 from ringfence.model.action import Action
 from ringfence.model.decision import Decision
+from ringfence.model.shown import Bind, PlacedFile
 
 HOOK_FOLDER = "/run/ringfence"
 """Where the hook client and the socket it talks to lie inside the sandbox."""
 HOOK_SOCKET = "/run/ringfence/hook.sock"
 HOOK_PROGRAM = "/run/ringfence/hook.py"
-
-
-class Bind(msgspec.Struct, frozen=True, kw_only=True):
-    """A file or folder of the host that the agent needs inside."""
-
-    source: str
-    target: str
-    writable: bool = False
-    required: bool = False
-    """Whether its absence is an error; otherwise it is left out."""
-
-
-class PlacedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that exists inside the sandbox only, and is gone with it."""
-
-    path: str
-    content: bytes
-    mode: int = 0o444
-    """With the owner's write bit it belongs to the agent, which may change, replace or remove this copy."""
 
 
 class Disk(Protocol):

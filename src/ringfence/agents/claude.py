@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 
 from ringfence.agents import claude_hooks
-from ringfence.agents.agent import AgentRequest, AgentSetup, Bind, Disk, HookAnswer, HookCall, PlacedFile
+from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
 from ringfence.agents.claude_settings import Settings, managed_settings, read_settings
 from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import RingfenceError
 
 COPIED = ("settings.json", "settings.local.json", "CLAUDE.md", "keybindings.json")

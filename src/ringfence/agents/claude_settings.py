@@ -11,8 +11,9 @@ import json
 import msgspec
 
 from ringfence.agents import claude_hooks
-from ringfence.agents.agent import AgentRequest, Disk, HookMoment, PlacedFile
+from ringfence.agents.agent import AgentRequest, Disk, HookMoment
 from ringfence.agents.hook_command import hook_command, hook_timeout
+from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import RingfenceError
 
 FOLDER = "/etc/claude-code"

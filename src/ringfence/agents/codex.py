@@ -12,21 +12,14 @@ import os
 from collections.abc import Mapping
 
 from ringfence.agents import codex_config, codex_hooks
-from ringfence.agents.agent import (
-    AgentRequest,
-    AgentSetup,
-    Bind,
-    Disk,
-    HookAnswer,
-    HookCall,
-    PlacedFile,
-)
+from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
 from ringfence.agents.codex_config import Provider, Table
 from ringfence.agents.codex_requirements import REQUIREMENTS, merged_requirements
 from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import UsageInvalid
 
 COPIED = ("config.toml", "AGENTS.md", "AGENTS.override.md", "hooks.json", "installation_id", "version.json")

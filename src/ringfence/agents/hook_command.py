@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shlex
 
-from ringfence.agents.agent import HOOK_PROGRAM, AgentRequest, Disk, PlacedFile
+from ringfence.agents.agent import HOOK_PROGRAM, AgentRequest, Disk
+from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import RingfenceError
 
 CLIENT = os.path.join(os.path.dirname(__file__), "hook_client.py")

@@ -10,8 +10,9 @@ import os
 
 import msgspec
 
-from ringfence.agents.agent import AgentRequest, AgentSetup, Bind, Disk
+from ringfence.agents.agent import AgentRequest, AgentSetup, Disk
 from ringfence.agents.generic import Generic
+from ringfence.model.shown import Bind
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,9 +12,10 @@ import socket
 import stat
 from collections.abc import Iterable
 
+from ringfence.model.shown import Bind
 from ringfence.sandbox import scan
 from ringfence.sandbox.links import Links
-from ringfence.sandbox.plan import Bind, covers
+from ringfence.sandbox.plan import covers
 from ringfence.sandbox.syscalls import open_beneath, open_plain
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from ringfence.model.shown import Bind
 from ringfence.sandbox import etc
 from ringfence.sandbox.links import Links
-from ringfence.sandbox.plan import SYSTEM_ROOTS, Bind, covers
+from ringfence.sandbox.plan import SYSTEM_ROOTS, covers
 
 _OWN = ("/proc", "/dev", "/run")
 """What every sandbox has of its own, beside the folders that are private."""

@@ -7,9 +7,10 @@ import os
 
 import msgspec
 
+from ringfence.model.shown import Bind
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox.links import Links
-from ringfence.sandbox.plan import Bind, covers
+from ringfence.sandbox.plan import covers
 
 
 class OwnPlaces(msgspec.Struct, frozen=True, kw_only=True):

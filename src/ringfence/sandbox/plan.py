@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access, Origin, PathRule, Policy
 from ringfence.policy.globs import is_glob
@@ -25,24 +26,6 @@ SHARED_MEMORY = "512m"
 
 _NEVER_A_WORKSPACE = ("/", "/tmp", "/var", "/var/tmp", "/run", "/etc", "/dev", "/proc", "/sys", "/home", "/root")  # noqa: S108
 _HOST_PORTS_LIMIT = 100
-
-
-class Bind(msgspec.Struct, frozen=True, kw_only=True):
-    """Something of the host that is visible in the sandbox."""
-
-    source: str
-    target: str
-    writable: bool = False
-    required: bool = False
-    """A sandbox without it is refused; else it is simply not there when the host has none."""
-
-
-class PlacedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that exists in the sandbox only, and is read-only there."""
-
-    path: str
-    content: bytes
-    mode: int = 0o444
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
@@ -16,17 +17,7 @@ from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
-from ringfence.sandbox.plan import (
-    HOME_SIZE,
-    PRIVATE,
-    SHARED_MEMORY,
-    SYSTEM_ROOTS,
-    Bind,
-    PlacedFile,
-    Plan,
-    check_workspace,
-    covers,
-)
+from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
 from ringfence.sandbox.worktree import Linked, linked
 

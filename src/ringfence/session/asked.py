@@ -13,7 +13,7 @@ from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
-from ringfence.sandbox.plan import Bind, HostFacts, PlacedFile, Plan, build_plan
+from ringfence.sandbox.plan import HostFacts, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.sources import Places, User, git_settings, own_program, places, user
@@ -69,11 +69,8 @@ class Asked:
             policy,
             facts=self._facts(),
             workspace=self.workspace,
-            binds=[
-                Bind(source=one.source, target=one.target, writable=one.writable, required=one.required)
-                for one in setup.binds
-            ],
-            files=[PlacedFile(path=one.path, content=one.content, mode=one.mode) for one in setup.files],
+            binds=setup.binds,
+            files=setup.files,
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
         )
