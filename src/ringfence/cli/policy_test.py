@@ -63,7 +63,8 @@ def _summary(here: Here, used: set[str], failed: int, out: TextIO) -> None:
     written = [(rule.id, rule.origin) for rule in policy.commands.rules]
     written += [(rule.id, rule.origin) for rule in policy.network.rules]
     mine = {name for name, origin in written if origin.layer in _OWN}
-    out.write(f"{total - failed} of {total} tests passed; {examples} examples of rules hold\n")
+    passed = f"{total - failed} of {total} tests passed" if total else "there are no `[[test]]` entries"
+    out.write(f"{passed}; {examples} examples of rules hold\n")
     for rule in sorted(mine - used):
         out.write(f"  rule `{visible(rule)}` has no test\n")
 

@@ -25,7 +25,7 @@ def channel_for(ask: Ask, stage: Stage, user: str, announce: Callable[[str], Non
             return Queue(announce)
         case Ask.TERMINAL:
             if not _has_terminal():
-                return Nobody("there is no terminal to ask on; `--ask queue` waits for an answer given elsewhere")
+                return Nobody("there is no terminal to ask on")
             return Terminal(approver=f"person:{user}", new_id=new_id, colours=_colours(), relay=stage)
 
 
