@@ -49,6 +49,17 @@ def test_a_program_that_does_not_exist_did_not_start(person: Person) -> None:
     assert "what to do" in done.err
 
 
+def test_a_program_that_did_not_start_is_not_on_record_as_started(person: Person) -> None:
+    person.types("exec", "-q", "--", "no-such-program")
+    missing = [event["event"] for event in person.log()]
+    person.types("exec", "-q", "--", "true")
+    started = [event for event in person.log() if event["event"] == "command.started"]
+
+    assert "command.started" not in missing
+    assert len(started) == 1
+    assert started[0]["body"]["pid"] > 1  # type: ignore[index]
+
+
 def test_a_denied_command_does_not_run_and_says_why(person: Person) -> None:
     done = person.types("exec", "-q", "--", "sudo", "touch", "here")
 

@@ -91,7 +91,11 @@ class _Conductor:
         if decision.verdict is not Verdict.ALLOW:
             return decision, codes.DENIED
         number, started = new_id(), time.monotonic()
-        await governed.tally.record(CommandStarted(command=number, argv=action.argv, cwd=action.cwd, pid=0))
+
+        def on_started(pid: int) -> None:
+            # The decision is on record before the start; that it started, only once it did.
+            governed.tally.record_soon(CommandStarted(command=number, argv=action.argv, cwd=action.cwd, pid=pid))
+
         code = await run_in_front(
             governed.sandbox,
             governed.setup.argv,
@@ -99,6 +103,7 @@ class _Conductor:
             environment=governed.environment,
             streams=self._streams,
             stage=governed.stage,
+            on_started=on_started,
         )
         duration = int((time.monotonic() - started) * 1000)
         await governed.tally.record(CommandEnded(command=number, exit_code=code, duration_ms=duration))

@@ -26,6 +26,7 @@ async def run_in_front(
     environment: Mapping[str, str],
     streams: Streams,
     stage: Stage,
+    on_started: Callable[[int], None],
 ) -> int:
     """Run a command to its end and return its exit code; 128+N when signal N ended it."""
     terminal_out = streams.terminal_out
@@ -37,6 +38,7 @@ async def run_in_front(
         for number in _PASSED_ON:
             cleanup.enter_context(_on_signal(number, lambda number=number: deliver[0](number)))
         command = await sandbox.spawn(argv, env=environment, cwd=cwd, stdin=ends[0], stdout=ends[1], stderr=ends[2])
+        on_started(command.pid)
         # A signal that came while the command was being started is the command's as well.
         deliver[0] = command.signal
         for number in waiting:

@@ -86,7 +86,8 @@ async def open_session(
             failure = error
             governed.outcome = "failed" if governed.broken is None else governed.outcome
     # The loss of a part explains what failed because of it.
-    failure = governed.broken or failure
+    if governed.lost.done() and not governed.lost.cancelled():
+        failure = governed.lost.result()
     if failure is not None:
         raise failure
 
