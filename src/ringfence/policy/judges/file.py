@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import posixpath
+from fnmatch import fnmatchcase
+
 from ringfence.model.action import Effect, EffectKind, FileAction, FileOperation
 from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.control_files import protected
 from ringfence.policy.effective import Access, Policy
 from ringfence.policy.judges.finding import Finding, built_in, reason
-from ringfence.policy.paths import SYSTEM_RULES, PathTable, normalise
+from ringfence.policy.globs import components, is_glob
+from ringfence.policy.paths import SYSTEM_RULES, PathTable, anchored, normalise
 from ringfence.policy.schema import escaped
 
+_ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
 
@@ -20,6 +25,10 @@ class FileJudge:
         self._written = PathTable(policy.filesystem, home=home, workspace=workspace)
         self._workspace = normalise(workspace)
         self._system = PathTable(SYSTEM_RULES, home=home, workspace=workspace)
+        denied = [rule.pattern for rule in policy.filesystem if rule.access is Access.DENY]
+        plain = [one for text in denied if not is_glob(text) for one in anchored(text, home=home, workspace=workspace)]
+        self._denied = tuple(components(text) for text in plain)
+        self._secret_names = tuple(text[3:] for text in denied if text.startswith("**/") and not is_glob(text[3:]))
 
     def judge(self, action: FileAction) -> Finding:
         """The finding about a tool that reads or writes a file itself."""
@@ -60,12 +69,43 @@ class FileJudge:
         text = f"`{escaped(inside)}` is a control file: {row.why}; it cannot be changed in a session"
         return built_in(f"control-file:{row.pattern}", Verdict.DENY, text)
 
+    def in_command(self, path: str, *, change: bool, glob: bool) -> Reason | None:
+        """What stops a command from opening a path, or nothing.
+
+        A command that reads what is not there inside the sandbox simply does not find it: only what a rule denies in so
+        many words is said. What it would change outside the opened folders is said, with all that a glob may become.
+        """
+        if glob and (found := self._glob(path)) is not None:
+            return found
+        if not change:
+            return self.denied_by_rule(path)
+        found = self.reason(path, FileOperation.WRITE)
+        return None if found.verdict is Verdict.ALLOW else found
+
+    def _glob(self, path: str) -> Reason | None:
+        """The denial of something that a glob may become."""
+        names = components(normalise(path))
+        for denied in self._denied:
+            if len(denied) <= len(names) and all(map(_may_be, denied, names)):
+                return self.reason("/" + "/".join(denied), FileOperation.READ)
+        if names and names[-1] in _ANYTHING:
+            return None
+        for name in self._secret_names:
+            if names and _may_be(name, names[-1]):
+                return self.denied_by_rule(f"{posixpath.dirname(path)}/{name}")
+        return None
+
     def denied_by_rule(self, path: str) -> Reason | None:
         """The reason of a rule that denies a path in so many words; nothing where no rule names it."""
         match = self._written.match(path)
         if match is None or match.rule.access is not Access.DENY:
             return None
         return self.reason(path, FileOperation.READ)
+
+
+def _may_be(name: str, glob: str) -> bool:
+    """Whether a name component of a glob may become a name; as in Bash, it takes no leading dot."""
+    return name == glob or (is_glob(glob) and fnmatchcase(name, glob) and (name[:1] != "." or glob[:1] == "."))
 
 
 def _done(operation: FileOperation) -> str:

@@ -8,6 +8,7 @@ import tomllib
 import msgspec
 
 from ringfence.policy.tools import FOLDER
+from ringfence.policy.tools.environment import FILE, Variables
 from ringfence.policy.tools.schema import Tool, tools_of
 
 
@@ -48,8 +49,16 @@ def index(found: dict[str, tuple[Tool, ...]]) -> bytes:
     return msgspec.json.format(msgspec.json.encode(dict(sorted(names.items()))), indent=0) + b"\n"
 
 
+def variables() -> bytes:
+    """The JSON of the variables that run or load code."""
+    with open(f"{FILE}.toml", "rb") as stream:
+        return msgspec.json.encode(msgspec.convert(tomllib.load(stream), Variables)) + b"\n"
+
+
 def main() -> None:
-    """Write the JSON of every table and the index."""
+    """Write the JSON of every table, the index, and the variables."""
+    with open(f"{FILE}.json", "wb") as stream:
+        stream.write(variables())
     found = tables()
     for name, tools in found.items():
         with open(os.path.join(FOLDER, f"{name}.json"), "wb") as stream:

@@ -112,6 +112,13 @@ class Grammar:
         return frozenset(found)
 
     @cached_property
+    def option_may(self) -> frozenset[EffectKind | str]:
+        """What a word may do that is only known when it runs and stands where an option could: the worst of it. To ask
+        for each `git checkout $branch` would help nobody."""
+        kinds = {phrase.kind for spec in self.options.values() for phrase in spec.effects}
+        return frozenset(kinds & {EffectKind.PUBLISH, EffectKind.PRIVILEGE})
+
+    @cached_property
     def doors(self) -> tuple[str, ...]:
         """Options whose value is a program or a shell string that the tool then starts."""
         return tuple(

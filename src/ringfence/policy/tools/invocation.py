@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
-from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
+from ringfence.policy.tools.grammar import Grammar, OptionSpec, Phrase
 from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown
 from ringfence.policy.tools.reading import Reading, Started
 
@@ -64,7 +65,7 @@ class _Reader:
         text = word.text
         if text is None:
             if word.splits:
-                self.reading.may |= self.grammar.may
+                self.reading.may |= self.grammar.option_may
             return False
         if word.glob:
             self._wild(word)
@@ -80,8 +81,8 @@ class _Reader:
             return
         for door in self.grammar.doors:
             if bare or fnmatchcase(door, text):
-                self.reading.may.add(PROGRAM)
-                self._unknown(f"`{text}` may become the option `{door}`")
+                text = f"a file of the right name makes `{text}` the option `{door}`, which runs a program; write `./{text}`"
+                self.reading.concerns.append(("commands.glob-option", Verdict.ASK, text))
                 return
 
     def _option(self, text: str) -> None:
@@ -243,6 +244,7 @@ class _Reader:
         reading.facts.clear()
         reading.started.clear()
         reading.environment.clear()
+        reading.concerns.clear()
         reading.may.clear()
 
     def _changed(self, kind: str) -> str:
