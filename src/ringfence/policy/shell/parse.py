@@ -14,7 +14,7 @@ from itertools import zip_longest
 from tree_sitter import Language, Node, Parser
 from tree_sitter_bash import language
 
-from ringfence.policy.shell.tree import Command, Feed, Issue, Redirect, Script, Unclear, Word
+from ringfence.policy.shell.tree import Command, Dialect, Feed, Issue, Redirect, Script, Unclear, Word
 from ringfence.policy.shell.words import Piece, ansi_c, in_double_quotes, unquoted, words
 
 MAX_BYTES = 64 * 1024
@@ -52,7 +52,7 @@ def _parser() -> Parser:
     return Parser(Language(language()))
 
 
-def parse(text: str, *, home: str | None) -> Script:
+def parse(text: str, *, home: str | None, dialect: Dialect = Dialect.BASH) -> Script:
     """Every command in a shell string."""
     source = text.encode("utf-8", "replace")
     if len(source) > MAX_BYTES:
