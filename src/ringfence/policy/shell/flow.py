@@ -321,7 +321,7 @@ class Flow:
                 self._add(found, prefix, feed, here)
             for found in told:
                 self._effects(simple, found)
-        elif simple.assigns or simple.opens:
+        elif simple.assigns or simple.opens or simple.here:
             self._alone(simple, feed, here)
 
     def _alone(self, simple: Simple, feed: Feed, here: str | None) -> None:

@@ -13,6 +13,7 @@ from itertools import zip_longest
 
 from tree_sitter import Node
 
+from ringfence.policy.shell.scan import scan
 from ringfence.policy.shell.syntax import (
     Assign,
     Branch,
@@ -38,7 +39,8 @@ MAX_DEPTH = 100
 _LONE_DASH = re.compile(rb"[ \t]+-[ \t]+")
 _PLAIN_GAP = re.compile(rb"[ \t\n]*")
 _JOINED_LINES = re.compile(rb"(?:[ \t\n]|\\\n)*")
-_SPELLED_DESCRIPTOR = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SPELLED_DESCRIPTOR = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|[0-9]+")
+_NOT_IN_A_WORD = re.compile(r"(?<!\\)(?:\\\\)*[`'\"&;<>|() \t]|(?<!\\)(?:\\\\)*\$[A-Za-z0-9_{(@*#?!'\"-]")
 _PLAIN_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 
@@ -262,12 +264,17 @@ class Reader:
 
     def _expression(self, node: Node) -> Statement:
         """`((...))`, `[[...]]`, `[...]`: it runs nothing but the substitutions in it."""
-        self._look_into(node)
         text = self._slice(node.start_byte, node.end_byte)
+        if node.type == "test_command" and text.startswith("[") and not text.startswith("[["):
+            # It is a program like any other; the parser takes its arrows for comparisons.
+            command = scan(text)
+            if isinstance(command, Simple):
+                self.seen += _commands_in(node)
+                return command
+            self.problem()
+        self._look_into(node)
         if not text.startswith("[") or " -eq " in text or re.search(r"-(?:ne|[gl][te])\b|=~|-v\b", text):
             self.clobbers |= self._identifiers(node)
-        if text.startswith("[") and not text.startswith("[[") and any(_bare_arrows(node)):
-            self.problem()  # `[ a > b ]` writes a file
         return self._looked_at()
 
     def _identifiers(self, node: Node) -> set[str]:
@@ -352,7 +359,7 @@ class Reader:
             text = self._text(group)
             descriptor = _SPELLED_DESCRIPTOR.fullmatch(text.raw)
             if descriptor and group[-1].end_byte in starts:
-                self.clobbers.add(descriptor[1])
+                self.clobbers.add(descriptor[1] or "")
             else:
                 yield text
 
@@ -381,11 +388,23 @@ class Reader:
     def _redirected(self, node: Node) -> Statement:
         body = node.child_by_field_name("body")
         redirects = [child for child in node.children if child.type in _REDIRECTS]
-        if body is not None and body.type in _COMMANDS:
-            found = self._command(body, redirects)
-        else:
-            found = self._with_redirects(body, redirects)
-        return self._behind(found, redirects)
+        return self._behind(self._onto(body, redirects), redirects)
+
+    def _onto(self, body: Node | None, redirects: list[Node]) -> Statement:
+        """Redirections belong to the last command in front of them, though the parser puts them around them all."""
+        if body is None or not redirects:
+            return self._with_redirects(body, redirects)
+        if body.type in _COMMANDS:
+            return self._command(body, redirects)
+        if body.type == "negated_command":
+            return self._onto(_named(body)[-1], redirects)
+        if body.type == "pipeline":
+            *firsts, last = _named(body)
+            return Pipeline((*(self._statement(one) for one in firsts), self._onto(last, redirects)))
+        if body.type == "list":
+            left, operator, right = body.children[0], body.children[1], body.children[-1]
+            return Chain((("", self._statement(left)), (operator.type, self._onto(right, redirects))))
+        return self._with_redirects(body, redirects)
 
     def _with_redirects(self, body: Node | None, redirects: list[Node]) -> Statement:
         """A compound command with redirections, or redirections alone."""
@@ -524,6 +543,9 @@ class Reader:
         if kind == "extglob_pattern" or any(child.type in _HOLES for child in node.children):
             self._look_into(node)
             return (Piece("", False, hole=True),)
+        if _NOT_IN_A_WORD.search(text):
+            self.problem()  # `a` `b` is one word to the parser
+            return (Piece("", False, hole=True),)
         return unquoted(text)
 
     def _declared(self, node: Node) -> tuple[Piece, ...]:
@@ -559,14 +581,13 @@ class Reader:
 _HEREDOC_PARTS = _kinds("heredoc_start heredoc_body heredoc_end file_redirect file_descriptor comment pipeline")
 
 
-def _bare_arrows(node: Node) -> Iterator[bool]:
-    waiting = [node]
+def _commands_in(node: Node) -> int:
+    found, waiting = 0, [node]
     while waiting:
         one = waiting.pop()
-        if one.type in {"<", ">"}:
-            yield True
-        if one.type not in _SUBSTITUTIONS:
-            waiting.extend(one.children)
+        found += one.type in _COMMANDS
+        waiting.extend(one.children)
+    return found
 
 
 def _named(node: Node) -> list[Node]:
