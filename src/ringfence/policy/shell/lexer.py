@@ -167,6 +167,9 @@ class Lexer:
                 raise Unknown
             pieces.append(ansi_c(match[1]) or Piece("", True, hole=True))
             self.at = match.end()
+        elif not quoted and text.startswith('$"', at):
+            self.at = at + 1  # a text to translate, which is itself where there is no translation
+            self._double(pieces)
         elif not quoted and _LONE_DOLLAR.match(text, at):
             pieces.append(Piece("$", True))
             self.at = at + 1

@@ -99,6 +99,9 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
         only = pieces[0]
         if only.quoted or not _SPECIAL.search(only.text):
             return (Word(text=only.text, raw=text.raw),)
+    if "{" in text.raw and any(piece.name and f"${piece.name}" in text.raw for piece in pieces):
+        # Braces come first: `$x{a,b}` is `$xa $xb`.
+        pieces = tuple(msgspec.structs.replace(one, name="") if f"${one.name}" in text.raw else one for one in pieces)
     cells = _cells(pieces, known)
     process = any(piece.process for piece in pieces)
     expanded = _braces(cells) if ("{", _LITERAL) in cells else [cells]
