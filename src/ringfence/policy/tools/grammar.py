@@ -20,18 +20,19 @@ _PATHS = {"read": EffectKind.READ, "write": EffectKind.WRITE, "delete": EffectKi
 class Phrase:
     """An effect as a table writes it: a kind and words with placeholders."""
 
-    __slots__ = ("kind", "object")
+    __slots__ = ("kind", "late", "object")
 
     def __init__(self, text: str) -> None:
         kind, _, rest = text.partition(" ")
         self.kind = EffectKind(kind)
         self.object = rest
+        self.late = any(place in rest for place in ("{operands}", "{first}", "{last}", "{here}"))
 
 
 class OptionSpec:
     """One option, ready for use."""
 
-    __slots__ = ("cancels", "effects", "name", "only", "operands", "optional", "value")
+    __slots__ = ("cancels", "effects", "name", "only", "operands", "optional", "replaces", "unless", "value")
 
     def __init__(self, name: str, option: Option) -> None:
         self.name = name
@@ -41,6 +42,8 @@ class OptionSpec:
         self.operands = option.operands
         self.only = option.only
         self.cancels = frozenset(EffectKind(kind) for kind in option.cancels)
+        self.replaces = frozenset(EffectKind(kind) for kind in option.replaces)
+        self.unless = option.unless
 
 
 class Grammar:
@@ -153,6 +156,7 @@ def _same(left: OptionSpec, right: OptionSpec) -> bool:
         and left.optional == right.optional
         and [(one.kind, one.object) for one in left.effects] == [(one.kind, one.object) for one in right.effects]
         and (left.operands, left.only, left.cancels) == (right.operands, right.only, right.cancels)
+        and (left.replaces, left.unless) == (right.replaces, right.unless)
     )
 
 
@@ -173,6 +177,8 @@ def _own_effects(grammar: Grammar) -> Iterator[EffectKind | str]:
     for spec in grammar.options.values():
         yield from (phrase.kind for phrase in spec.effects)
         yield from _of_kind(spec.value)
+        for kind in spec.unless.values():
+            yield from _of_kind(kind)
         yield from _of_kind(spec.operands)
     lists = (grammar.operands.kinds, *grammar.operands.unless.values())
     for kinds in lists:

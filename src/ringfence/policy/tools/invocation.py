@@ -28,7 +28,21 @@ def read(grammar: Grammar, program: str, arguments: Sequence[Word]) -> Reading:
 
 
 class _Reader:
-    __slots__ = ("at", "cancels", "ended", "grammar", "operand_kind", "operands", "program", "reading", "seen", "words")
+    __slots__ = (
+        "at",
+        "base",
+        "cancels",
+        "ended",
+        "grammar",
+        "later",
+        "operand_kind",
+        "operands",
+        "program",
+        "reading",
+        "replaces",
+        "seen",
+        "words",
+    )
 
     def __init__(self, grammar: Grammar, program: str, words: Sequence[Word]) -> None:
         self.grammar = grammar
@@ -41,6 +55,9 @@ class _Reader:
         self.seen: set[OptionSpec] = set()
         self.operand_kind = ""
         self.cancels: frozenset[EffectKind] = frozenset()
+        self.replaces: frozenset[EffectKind] = frozenset()
+        self.later: list[tuple[OptionSpec, Word]] = []
+        self.base: Word | None = None
         if len(words) > MAX_WORDS:
             self._unknown(f"more than {MAX_WORDS} arguments")
 
@@ -139,7 +156,7 @@ class _Reader:
 
     def _use_valued(self, spec: OptionSpec, glued: Word | None) -> None:
         if spec.value == "program;":
-            self._until_semicolon(spec)
+            self._until_semicolon(spec, glued)
         elif not spec.value or spec.optional or glued is not None:
             self._use(spec, glued)
         elif self.at < len(self.words):
@@ -149,7 +166,7 @@ class _Reader:
         else:
             self._use(spec, None)
 
-    def _until_semicolon(self, spec: OptionSpec) -> None:
+    def _until_semicolon(self, spec: OptionSpec, glued: Word | None) -> None:
         """`-exec PROGRAM ... ;`, with `{}` for files that are only known when it runs."""
         start = self.at
         while self.at < len(self.words):
@@ -159,7 +176,7 @@ class _Reader:
                 break
         end = self.at - 1 if self.at > start and self.words[self.at - 1].text in {";", "+"} else self.at
         self.seen.add(spec)
-        filled = readers.found_files(self.words[start:end], self.operands)
+        filled = readers.found_files((*((glued,) if glued else ()), *self.words[start:end]), self.operands)
         if filled:
             self.reading.started.append(Started(filled))
 
@@ -172,10 +189,13 @@ class _Reader:
             self.operand_kind = spec.operands
         if spec.cancels:
             self.cancels |= spec.cancels
-        if value is not None and spec.value:
+        self.replaces |= spec.replaces
+        if value is not None and spec.unless:
+            self.later.append((spec, value))
+        elif value is not None and spec.value:
             self._give(spec.value, value, side_door=True)
         for phrase in spec.effects:
-            if "{operands}" not in phrase.object and "{first}" not in phrase.object and "{last}" not in phrase.object:
+            if not phrase.late:
                 self._phrase(phrase, value)
 
     def _operand(self, word: Word) -> None:
@@ -196,7 +216,7 @@ class _Reader:
                 self._unknown_command(word)
                 return
             self.grammar = grammar.child("")
-        self.operands.append(word)
+        self.operands.append(word if self.base is None else readers.below(self.base, word))
         if self.grammar.operands_end_options:
             self.ended = True
 
@@ -229,6 +249,9 @@ class _Reader:
         if grammar.operands.assignments:
             rest = self._assignments(rest)
         kinds = self._kinds()
+        for spec, value in self.later:
+            changed = (kind for options, kind in spec.unless.items() if self._any_seen(options))
+            self._give(next(changed, spec.value), value, side_door=True)
         for kind, word in zip(_spread(kinds, len(self.operands)), self.operands, strict=False):
             self._give(self._changed(kind), word, side_door=False)
         if rest:
@@ -253,9 +276,12 @@ class _Reader:
     def _kinds(self) -> tuple[str, ...]:
         operands = self.grammar.operands
         for options, kinds in operands.unless.items():
-            if any(self.grammar.options.get(option) in self.seen for option in options.split(", ")):
+            if self._any_seen(options):
                 return kinds
         return operands.kinds
+
+    def _any_seen(self, options: str) -> bool:
+        return any(self.grammar.options.get(option) in self.seen for option in options.split(", "))
 
     def _assignments(self, rest: list[Word]) -> list[Word]:
         while rest and readers.is_assignment(rest[0]):
@@ -296,10 +322,11 @@ class _Reader:
             *(several if number > 1 else ()),
         )
         for phrase in chosen:
-            self._phrase(phrase, None)
+            if phrase.kind not in self.replaces:
+                self._phrase(phrase, None)
         for spec in self.seen:
             for phrase in spec.effects:
-                if "{operands}" in phrase.object or "{first}" in phrase.object or "{last}" in phrase.object:
+                if phrase.late:
                     self._phrase(phrase, None)
         for word in self.operands if self.grammar.operand_words else ():
             for written, phrases in self.grammar.operand_words.items():
@@ -310,10 +337,13 @@ class _Reader:
     def _phrase(self, phrase: Phrase, value: Word | None) -> None:
         give = readers.PATH_PHRASES.get(phrase.kind)
         for text, word in self._objects(phrase.object, value):
-            if give is not None and word is not None and text == shown(word):
+            if text == "?" or (give is not None and not text):
+                readers.anything(phrase.kind, self.reading)
+            elif give is not None and word is not None and text == shown(word):
                 give(word, self.reading)
             elif give is not None and text and " " not in text and word is None:
-                give(Word(text=text, raw=text), self.reading)
+                place = Word(text=text, raw=text)
+                give(place if self.base is None else readers.below(self.base, place), self.reading)
             else:
                 self.reading.add(phrase.kind, text or self.reading.name)
 
@@ -324,7 +354,7 @@ class _Reader:
         if not template or "{" not in template:
             return [(template, None)]
         first, last = (self.operands[0], self.operands[-1]) if self.operands else (None, None)
-        text, only = template, None
+        text, only = template.replace("{here}", "."), None
         for name, word in (("{first}", first), ("{last}", last), ("{value}", value)):
             if name in text:
                 only = word
@@ -335,6 +365,8 @@ class _Reader:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
+        elif kind == "base":
+            self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:
             shell = _SHELLS.get(self.program, "sh")
             self.reading.started.append(Started((word,), shell, side_door and kind == "shell"))
@@ -354,7 +386,7 @@ class _Reader:
 def is_kind(kind: str) -> bool:
     """Whether tables may use this word for what a value or operand is."""
     name = kind.rstrip("*+?.").removeprefix("reader:")
-    known = name in GIVES or name in readers.VALUES or name in {"shell", "command", "program", "program;", "settings"}
+    known = name in GIVES or name in readers.VALUES or name in {"shell", "command", "program", "program;", "settings", "base"}
     return known or name.startswith("code:")
 
 

@@ -10,7 +10,8 @@ from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
-from ringfence.policy.tools.reading import Reading, Started
+from ringfence.policy.tools.reading import Fact, Reading, Role, Started
+from ringfence.policy.tools.values import VALUES as OTHER_VALUES
 
 PATH_PHRASES = {kind: path(kind) for kind in (EffectKind.READ, EffectKind.WRITE, EffectKind.DELETE)}
 """Effects of a table whose object is a path."""
@@ -41,6 +42,22 @@ def split_words(word: Word) -> tuple[Word, ...]:
     except ValueError:
         parts = word.text.split()
     return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
+
+
+def below(folder: Word, word: Word) -> Word:
+    """A path as it stands in a folder that the program goes to for its operands only (`tar -C`)."""
+    if word.text is not None and word.text.startswith(("/", "~")):
+        return word
+    if word.text is None or folder.text is None:
+        return Word(text=None, raw=f"{folder.raw}/{word.raw}")
+    text = folder.text if word.text == "." else f"{folder.text.rstrip('/')}/{word.text}"
+    return Word(text=text, raw=text, glob=word.glob or folder.glob)
+
+
+def anything(kind: EffectKind, reading: Reading) -> None:
+    """An effect on something that the command line does not tell."""
+    role = Role.PATH if kind in PATH_PHRASES else Role.HOST if kind is EffectKind.CONNECT else Role.PHRASE
+    reading.facts.append(Fact(kind, "?", role, Word(text=None, raw="?")))
 
 
 def prepared(reader: str, words: Sequence[Word]) -> Sequence[Word]:
@@ -94,7 +111,9 @@ def _find(words: Sequence[Word]) -> Sequence[Word]:
     """Without the brackets and operators of the expression."""
     kept: list[Word] = []
     inside = False
-    for word in words:
+    for at, word in enumerate(words):
+        if at > 1 and words[at - 2].text == "-fprintf":
+            continue  # its format
         if word.text in {"-exec", "-execdir", "-ok", "-okdir"}:
             inside = True
         elif word.text == ";" or (word.text == "+" and kept and kept[-1].text == "{}"):
@@ -196,5 +215,6 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "ssh-option": _ssh_option,
     "rsync-remote": _rsync_remote,
     "rsync-target": _rsync_target,
+    **OTHER_VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""

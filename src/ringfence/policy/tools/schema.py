@@ -30,6 +30,10 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """With it the program shows something and does nothing else."""
     cancels: tuple[str, ...] = ()
     """Kinds of effect that do not happen with it."""
+    replaces: tuple[str, ...] = ()
+    """Kinds of effect that the command has by itself and that it does not have with this option."""
+    unless: dict[str, str] = {}
+    """For options that change what its value is: the kind with one of them."""
 
 
 class Operands(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
