@@ -1,8 +1,8 @@
 """Which command rules hit an invocation: by its program and arguments, by what it does, or by both.
 
 A rule that denies or asks hits generously: through paths, global options, bundles and abbreviations, and what could be
-the command, or could have the effect, is taken for it while the hit says that it is not certain. A rule that allows hits
-only what is exactly written.
+the command, or could have the effect, is taken for it while the hit says that it is not certain. A rule that allows
+hits only what is exactly written.
 """
 
 from __future__ import annotations

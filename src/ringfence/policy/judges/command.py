@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind, FileOperation
+from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.commands import CommandTable, Hit
 from ringfence.policy.effective import Policy
@@ -75,9 +75,9 @@ class CommandJudge:
             *((name, Word(text=text, raw=text)) for name, text in action.environment),
             *analysis.assignments,
         ):
-            why = concern(name, value)
-            if why is not None:
-                yield built_in(f"environment.{escaped(name)}", Verdict.ASK, f"`{escaped(name)}` {why}")
+            concerned = concern(name, value)
+            if concerned is not None:
+                yield built_in(f"environment.{escaped(name)}", Verdict.ASK, f"`{escaped(name)}` {concerned}")
 
     def _invocation(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
         for hit in self._table.hits(invocation):

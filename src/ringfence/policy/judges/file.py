@@ -9,8 +9,8 @@ from ringfence.model.action import Effect, EffectKind, FileAction, FileOperation
 from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.control_files import protected
 from ringfence.policy.effective import Access, Policy
-from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.globs import components, is_glob
+from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.paths import SYSTEM_RULES, PathTable, anchored, normalise
 from ringfence.policy.schema import escaped
 

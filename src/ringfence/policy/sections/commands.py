@@ -1,8 +1,8 @@
 """`[[commands.rule]]`: commands by how their argument vector begins, by what they do, or by both at once.
 
 A position of `prefix` is a word or a list of words. One that begins with `-` means the option wherever it stands,
-also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `effects` names kinds of effect, and
-`objects` globs for what they fall on.
+also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `effects` names kinds of effect,
+and `objects` globs for what they fall on.
 """
 
 from __future__ import annotations

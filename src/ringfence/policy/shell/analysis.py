@@ -84,24 +84,15 @@ class Opened(NamedTuple):
     place: Place
 
 
-class Code(NamedTuple):
-    """A text in another language that a program runs."""
-
-    language: str
-    word: Word
-    place: Place
-
-
 class Analysis:
     """Everything that is known of a command before it runs."""
 
-    __slots__ = ("assignments", "codes", "fetched", "invocations", "issues", "links", "opened")
+    __slots__ = ("assignments", "fetched", "invocations", "issues", "links", "opened")
 
     def __init__(self) -> None:
         self.invocations: list[Invocation] = []
         self.opened: list[Opened] = []
         self.issues: list[Issue] = []
-        self.codes: list[Code] = []
         self.assignments: list[tuple[str, Word]] = []
         """Variables that are set for programs that it starts, or for the rest of the script."""
         self.fetched: list[str] = []
@@ -231,7 +222,7 @@ class _Unfolding:
         self.found.assignments.extend(reading.environment)
         for one in reading.started:
             if one.code:
-                self._code(one.code, one.words[0], place)
+                self._code(one.code, one.words[0], source, place, depth)
             elif one.shell:
                 self._string(invocation, one, place, depth)
             else:
@@ -241,10 +232,8 @@ class _Unfolding:
         if any(fact.object == STANDARD_INPUT for fact in reading.facts):
             self._standard_input(invocation, source, depth)
         for word in invocation.words[1:]:
-            if (
-                word.process
-                and (invocation.name in SHELLS or invocation.name in {"source", "."})
-                or (word.process and invocation.name in _LANGUAGES)
+            if (word.process and (invocation.name in SHELLS or invocation.name in {"source", "."})) or (
+                word.process and invocation.name in _LANGUAGES
             ):
                 self._output(invocation, word)
 
@@ -254,10 +243,22 @@ class _Unfolding:
         text = f"`{invocation.program}` runs what another command puts out: `{word.raw}`"
         self.found.issue(Unclear.REMOTE_CODE, text)
 
-    def _code(self, language: str, word: Word, place: Place) -> None:
+    def _code(self, language: str, word: Word, source: _Source, place: Place, depth: int) -> None:
+        """Code in another language: what it does counts like what a program does."""
         if word.text is None:
             self.found.issue(Unclear.EVAL, f"the {language} code is only known when it runs: `{word.raw}`")
-        self.found.codes.append(Code(language, word, place))
+            return
+        mark = f"{language}: {word.text}"
+        if mark in self.seen or depth >= MAX_DEPTH:
+            return
+        self.seen.add(mark)
+        from ringfence.policy.tools.code import read_code
+
+        invocation = Invocation((Word(text="", raw=language),), place, side_door=False, feed=Feed.INHERITED)
+        invocation.name = language
+        invocation.reading = read_code(language, word.text, home=self.home)
+        self.found.invocations.append(invocation)
+        self._inside(invocation, invocation.reading, source, depth + 1, 0)
 
     def _string(self, invocation: Invocation, one: Started, place: Place, depth: int) -> None:
         word = one.words[0]
@@ -298,23 +299,23 @@ class _Unfolding:
             case Feed.TEXT if source.text is None:
                 self.found.issue(Unclear.EVAL, f"`{name}` runs a text that is only known when it runs")
             case Feed.TEXT:
-                self._fed_text(invocation, source.text or "", depth)
+                self._fed_text(invocation, source.text or "", source, depth)
             case Feed.PIPE:
                 self.found.issue(Unclear.PIPE_TO_SHELL, f"`{name}` runs what another command pipes into it")
                 if (origin := source.fetched()) is not None:
                     self.found.fetched.append(origin)
                 for text in source.printed():
-                    self._fed_text(invocation, text, depth)
+                    self._fed_text(invocation, text, source, depth)
             case Feed.INHERITED:
                 pass
 
-    def _fed_text(self, invocation: Invocation, text: str, depth: int) -> None:
+    def _fed_text(self, invocation: Invocation, text: str, source: _Source, depth: int) -> None:
         if invocation.name in SHELLS:
             self._text(text, invocation.place, depth)
             return
         language = _LANGUAGES.get(invocation.name) or _LANGUAGES.get(invocation.program.rstrip("0123456789."))
         if language is not None:
-            self._code(language, Word(text=text, raw=text), invocation.place)
+            self._code(language, Word(text=text, raw=text), source, invocation.place, depth)
 
 
 class _Source:

@@ -13,7 +13,28 @@ from ringfence.policy.shell.tree import Word
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "environment")
 
 _VIEWERS = frozenset(
-    "cat less more most head tail true false : vi vim nvim nano emacs code bat delta ed ssh ssh-askpass".split()
+    [
+        "cat",
+        "less",
+        "more",
+        "most",
+        "head",
+        "tail",
+        "true",
+        "false",
+        ":",
+        "vi",
+        "vim",
+        "nvim",
+        "nano",
+        "emacs",
+        "code",
+        "bat",
+        "delta",
+        "ed",
+        "ssh",
+        "ssh-askpass",
+    ]
 )
 _HARMLESS_ENDINGS = frozenset(
     {"-R", "-F", "-X", "-FRX", "-S", "-r", "--wait", "-w", "-n", "-p", "--paging=never", "-q"}
@@ -80,7 +101,7 @@ def _harmless(kind: str, value: Word) -> bool:
         case "options":
             return value.text is not None and all(_TUNING.fullmatch(part) for part in text.split())
         case "file":
-            return "/" not in text and "$" not in text and "`" not in text or text == "/dev/null"
+            return ("/" not in text and "$" not in text and "`" not in text) or text == "/dev/null"
         case _:
             return False
 

@@ -98,7 +98,7 @@ class _Reader:
             return
         for door in self.grammar.doors:
             if bare or fnmatchcase(door, text):
-                text = f"a file of the right name makes `{text}` the option `{door}`, which runs a program; write `./{text}`"
+                text = f"a file of the right name makes `{text}` the option `{door}`, which runs a program"
                 self.reading.concerns.append(("commands.glob-option", Verdict.ASK, text))
                 return
 
@@ -386,7 +386,11 @@ class _Reader:
 def is_kind(kind: str) -> bool:
     """Whether tables may use this word for what a value or operand is."""
     name = kind.rstrip("*+?.").removeprefix("reader:")
-    known = name in GIVES or name in readers.VALUES or name in {"shell", "command", "program", "program;", "settings", "base"}
+    known = (
+        name in GIVES
+        or name in readers.VALUES
+        or name in {"shell", "command", "program", "program;", "settings", "base"}
+    )
     return known or name.startswith("code:")
 
 
