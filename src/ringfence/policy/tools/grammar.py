@@ -176,7 +176,8 @@ def _own_effects(grammar: Grammar) -> Iterator[EffectKind | str]:
         yield from (phrase.kind for phrase in phrases)
     for spec in grammar.options.values():
         yield from (phrase.kind for phrase in spec.effects)
-        yield from _of_kind(spec.value)
+        for kind in spec.value.split():
+            yield from _of_kind(kind)
         for kind in spec.unless.values():
             yield from _of_kind(kind)
         yield from _of_kind(spec.operands)
@@ -193,5 +194,7 @@ def _of_kind(kind: str) -> Iterator[EffectKind | str]:
         yield EffectKind.CONNECT
     elif kind == "readwrite":
         yield from (EffectKind.READ, EffectKind.WRITE)
+    elif kind == "move":
+        yield from (EffectKind.READ, EffectKind.DELETE)
     elif kind in _PATHS:
         yield _PATHS[kind]

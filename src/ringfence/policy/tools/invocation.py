@@ -125,7 +125,10 @@ class _Reader:
     def _bundle(self, text: str) -> None:
         if self._number(text):
             return
-        for at in range(1, len(text)):
+        first = 1
+        if "-#" in self.grammar.options:  # `tail -100f`
+            first = len(text) - len(text[1:].lstrip("0123456789"))
+        for at in range(first, len(text)):
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
                 if not (at == 1 and self._glued(text)) and not text[at:].isdecimal():
@@ -157,6 +160,8 @@ class _Reader:
     def _use_valued(self, spec: OptionSpec, glued: Word | None) -> None:
         if spec.value == "program;":
             self._until_semicolon(spec, glued)
+        elif " " in spec.value:
+            self._several_values(spec, glued)
         elif not spec.value or spec.optional or glued is not None:
             self._use(spec, glued)
         elif self.at < len(self.words):
@@ -165,6 +170,17 @@ class _Reader:
             self._use(spec, value)
         else:
             self._use(spec, None)
+
+    def _several_values(self, spec: OptionSpec, glued: Word | None) -> None:
+        """`--arg NAME VALUE`."""
+        self._use(spec, None)
+        waiting = [glued] if glued is not None else []
+        for kind in spec.value.split():
+            if not waiting and self.at < len(self.words):
+                waiting.append(self.words[self.at])
+                self.at += 1
+            if waiting:
+                self._give(kind, waiting.pop(), side_door=True)
 
     def _until_semicolon(self, spec: OptionSpec, glued: Word | None) -> None:
         """`-exec PROGRAM ... ;`, with `{}` for files that are only known when it runs."""
@@ -384,7 +400,9 @@ class _Reader:
 
 
 def is_kind(kind: str) -> bool:
-    """Whether tables may use this word for what a value or operand is."""
+    """Whether tables may use this word, or these words, for what a value or operand is."""
+    if " " in kind:
+        return all(map(is_kind, kind.split()))
     name = kind.rstrip("*+?.").removeprefix("reader:")
     known = (
         name in GIVES

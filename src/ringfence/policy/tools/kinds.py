@@ -34,6 +34,11 @@ def _readwrite(word: Word, reading: Reading) -> None:
     _write(word, reading)
 
 
+def _move(word: Word, reading: Reading) -> None:
+    _read(word, reading)
+    _delete(word, reading)
+
+
 def _at_file(word: Word, reading: Reading) -> None:
     """`@file`, as curl and others take it: anything else is the data itself."""
     text = word.text
@@ -172,6 +177,7 @@ GIVES: dict[str, Callable[[Word, Reading], None]] = {
     "write": _write,
     "delete": _delete,
     "readwrite": _readwrite,
+    "move": _move,
     "cwd": _cwd,
     "url": _url,
     "host": _host,

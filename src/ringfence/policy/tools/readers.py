@@ -111,9 +111,7 @@ def _find(words: Sequence[Word]) -> Sequence[Word]:
     """Without the brackets and operators of the expression."""
     kept: list[Word] = []
     inside = False
-    for at, word in enumerate(words):
-        if at > 1 and words[at - 2].text == "-fprintf":
-            continue  # its format
+    for word in words:
         if word.text in {"-exec", "-execdir", "-ok", "-okdir"}:
             inside = True
         elif word.text == ";" or (word.text == "+" and kept and kept[-1].text == "{}"):

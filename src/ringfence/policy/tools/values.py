@@ -114,6 +114,17 @@ def _tar_action(word: Word, reading: Reading) -> None:
         reading.started.append(Started((command,), "sh", side_door=True))
 
 
+def _less_command(word: Word, reading: Reading) -> None:
+    """`less +COMMAND`: `!` and `|` start programs, `s FILE` writes."""
+    text = shown(word).lstrip("+")
+    if text.startswith(("!", "|", "#")):
+        reading.started.append(Started((Word(text=text[1:], raw=text[1:]),), "sh", side_door=True))
+    elif (found := re.match(r"s(?:ave)?\s+(.+)", text)) is not None:
+        _given("write", found[1], reading)
+    elif (found := re.match(r"(?::e|E)\s*(.+)", text)) is not None:
+        _given("read", found[1], reading)
+
+
 def _pass_source(word: Word, reading: Reading) -> None:
     """Where openssl takes a passphrase: `file:PATH` reads it."""
     kind, _, rest = shown(word).partition(":")
@@ -136,7 +147,7 @@ def _vim_command(word: Word, reading: Reading) -> None:
 
 
 _VIM_RUNS = re.compile(
-    r"!|\b(?:system|systemlist|term_start|job_start|termopen|jobstart|libcall|libcallnr|luaeval|py3?eval|pyxeval|execute?)\b"
+    r"(?:^|[^a-z])!|\br(?:ead)?!|\b(?:system|systemlist|term_start|job_start|termopen|jobstart|libcall|libcallnr|luaeval|py3?eval|pyxeval|execute?)\b"
     r"|^(?:term|terminal|mak|make|lmake|grep|lgrep|lua|luafile|luado|py|py3|pyx|python3?|pyfile|perl|ruby|tcl|mz|so|source|sh|shell|norm|normal)\b",
     re.IGNORECASE,
 )
@@ -152,6 +163,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "curl-format": _curl_format,
     "curl-urlencode": _curl_urlencode,
     "curl-resolve": _curl_resolve,
+    "less-command": _less_command,
     "pass-source": _pass_source,
     "socat": _socat,
     "tar-action": _tar_action,
