@@ -35,7 +35,7 @@ MAX_COMMANDS = 500
 MAX_TOLD = 16
 
 _RESERVED = frozenset("if then else elif fi case esac for select while until do done in { } ! [[ ]] function".split())
-_MANY = Word(text=None, raw="...", splits=True)
+_READING = frozenset({"expand_aliases", "keyword", "braceexpand", "posix", "aliases", "interactive_comments"})
 
 
 class TooMuch(Exception):
@@ -214,10 +214,15 @@ class Flow:
     def _loop(self, loop: Loop) -> None:
         if loop.before is not None:
             self.tell(loop.before)
-        self.variables.forget(changes(loop))
+        values = self._values(loop.values) if loop.variable else ()
+        change = changes(loop.body, {loop.variable: values} if values else None)
+        if loop.variable in change.names or change.everything:
+            change = changes(loop.body)
+        change.names.add(loop.variable)
+        self.variables.forget(change)
         entry = self.variables.copy()
-        if loop.variable:
-            self.variables.set(loop.variable, self._values(loop.values))
+        if values:
+            self.variables.set(loop.variable, values)
         self.link = ""
         self.tell(loop.body)
         self.variables.join(entry)
@@ -320,7 +325,7 @@ class Flow:
                 prefix = tuple(self._prefix(assign, known, own) for assign in simple.assigns)
                 self._add(found, prefix, feed, here)
             for found in told:
-                self._effects(simple, found)
+                self._effects(simple, found, once=len(told) == 1)
         elif simple.assigns or simple.opens or simple.here:
             self._alone(simple, feed, here)
 
@@ -341,7 +346,7 @@ class Flow:
             return Word(text=None, raw=assign.raw)
         before = self.variables.values.get(assign.name, ()) if assign.append else ("",)
         found = [value(assign.value, known) for known in self._ways(_names([assign.value]))]
-        if not self.resolves or any(one.text is None for one in found) or assign.name in _READ_ONLY(self):
+        if not self.resolves or any(one.text is None for one in found) or assign.name in self.frozen - {"HOME"}:
             self.variables.set(assign.name, ())
         else:
             texts = [one.text for one in found if one.text is not None]
@@ -383,7 +388,7 @@ class Flow:
             )
         )
 
-    def _effects(self, simple: Simple, found: tuple[Word, ...]) -> None:
+    def _effects(self, simple: Simple, found: tuple[Word, ...], *, once: bool) -> None:
         """What a command changes for those behind it."""
         texts = [word.text for word in found]
         name = texts[0] if texts else None
@@ -391,7 +396,7 @@ class Flow:
         if raw in _RESERVED:
             self.issue(Unclear.SYNTAX, "it could not be parsed completely")
         if name in DECLARES:
-            self._declare(found)
+            self._declare(found, once=once)
         change = change_of(simple, texts)
         if change.names or change.everything:
             self.variables.forget(change)
@@ -399,7 +404,7 @@ class Flow:
         if reader is not None:
             reader(self, found[1:])
 
-    def _declare(self, found: Sequence[Word]) -> None:
+    def _declare(self, found: Sequence[Word], *, once: bool) -> None:
         name = found[0].text
         options = "".join(word.text for word in found[1:] if word.text is not None and word.text[:1] == "-")
         for word in found[1:]:
@@ -407,7 +412,7 @@ class Flow:
             if match is None:
                 continue
             self.variables.set(match[1], ())
-            if word.text is not None and self.resolves and not match[2] and match[1] not in self.frozen:
+            if once and word.text is not None and self.resolves and not match[2] and match[1] not in self.frozen:
                 self.variables.set(match[1], (word.text.partition("=")[2],))
             if match[1] == "HOME" or name == "readonly" or "r" in options:
                 self.frozen.add(match[1])
@@ -422,21 +427,14 @@ class Flow:
     def _reads_differently(self, arguments: Sequence[Word]) -> None:
         """Settings that change how the shell reads what follows."""
         for word in arguments:
-            if word.text is None and not self.issues:
-                continue
-            if word.text in {"expand_aliases", "extglob", "keyword", "braceexpand", "posix", "alias"}:
-                if word.text != "extglob":
-                    self.issue(Unclear.SYNTAX, f"it changes how the shell reads what follows: `{word.text}`")
+            if word.text in _READING:
+                self.issue(Unclear.SYNTAX, f"it changes how the shell reads what follows: `{word.text}`")
 
     def _set(self, arguments: Sequence[Word]) -> None:
         first = arguments[0].text if arguments else ""
         if first is not None and first[:1] in {"-", "+"} and not first.startswith("--") and set(first[1:]) & set("kBP"):
             self.issue(Unclear.SYNTAX, f"it changes how the shell reads what follows: `set {first}`")
         self._reads_differently(arguments)
-
-
-def _READ_ONLY(flow: Flow) -> set[str]:
-    return flow.frozen - {"HOME"}
 
 
 _READERS: dict[str, Callable[[Flow, Sequence[Word]], None]] = {

@@ -153,7 +153,8 @@ class Lexer:
         text, at = self.text, self.at
         variable = _VARIABLE.match(text, at)
         if variable:
-            pieces.append(Piece("", quoted, hole=True, name=variable[1] or variable[2] or ""))
+            # `"$@"` becomes any number of words, quoted as it is.
+            pieces.append(Piece("", quoted and variable[3] != "@", hole=True, name=variable[1] or variable[2] or ""))
             self.at = variable.end()
         elif text.startswith("$((", at):
             self._arithmetic(pieces, quoted=quoted)
@@ -190,7 +191,7 @@ class Lexer:
             raise Unknown
         if match[2] in {"=", ":="}:
             self.clobbers.add(match[1])
-        pieces.append(Piece("", quoted, hole=True))
+        pieces.append(Piece("", quoted and "@" not in match.group(), hole=True))
         self.at = match.end()
 
     def _substitution(self, pieces: list[Piece], *, quoted: bool) -> None:

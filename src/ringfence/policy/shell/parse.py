@@ -25,6 +25,7 @@ MAX_NODES = 10_000
 MAX_SECONDS = 0.03
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00a0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_FUNCTIONS = re.compile(r"\([ \t]*\)")
 
 
 @cache
@@ -52,7 +53,7 @@ def parse(text: str, *, home: str | None, dialect: Dialect = Dialect.BASH) -> Sc
     try:
         everyday = scan(text)
         if everyday is not None:
-            flow.script(everyday, functions=False)
+            flow.script(everyday, functions=_FUNCTIONS.search(text) is not None)
         else:
             _read(text, flow)
     except (TooMuch, RecursionError) as limit:

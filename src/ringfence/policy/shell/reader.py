@@ -572,6 +572,8 @@ class Reader:
         if variable:
             return Piece("", quoted, hole=True, name=variable[1] or variable[2])
         self._look_into(node)
+        # `"$@"` and `"${a[@]}"` become any number of words, quoted as they are.
+        quoted = quoted and not (node.type in {"simple_expansion", "expansion"} and "@" in text)
         return Piece("", quoted, hole=True, process=node.type == "process_substitution")
 
     def _slice(self, start: int, end: int) -> str:

@@ -31,7 +31,7 @@ MAX_LENGTH = 16 * 1024
 
 _SIMPLE_WORD = re.compile(r"[A-Za-z0-9_./:@,+=%-]+(?=[ \t\n;&|)]|$)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
-_REDIRECT = re.compile(r"(?:[0-9]+(?=[<>]))?(&>>|&>|>>|>\||>&|<&|<>|<<<|<<|<(?!\()|>(?!\())")
+_REDIRECT = re.compile(r"(?:[0-9]+(?=[<>])|\{([A-Za-z_][A-Za-z0-9_]*)\}(?=[<>]))?(&>>|&>|>>|>\||>&|<&|<>|<<<|<<|<(?!\()|>(?!\())")
 _ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _CLOSES = re.compile(r"[0-9]*-?")
 _RESERVED = re.compile(
@@ -391,7 +391,9 @@ class _Scanner(Lexer):
         return Assign(match[1], value, bool(match[2]), self.text[match.start() : self.at])
 
     def _redirect(self, match: re.Match[str], opens: list[Open]) -> Here | None:
-        operator = match.group(1)
+        operator = match[2]
+        if match[1]:
+            self.clobbers.add(match[1])
         self.at = match.end()
         if operator == "<<":
             return self.here_document()

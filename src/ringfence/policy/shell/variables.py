@@ -7,7 +7,7 @@ it is used has set it to constants; whatever could set it otherwise makes it, or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ringfence.policy.shell.syntax import (
     Branch,
@@ -147,8 +147,11 @@ def _declared(words: Sequence[str | None]) -> Change:
     return change
 
 
-def changes(statement: Statement | None) -> Change:
-    """Everything that a statement could do to variables, in whatever order its parts run."""
+def changes(statement: Statement | None, held: Mapping[str, Values] | None = None) -> Change:
+    """Everything that a statement could do to variables, in whatever order its parts run.
+
+    `held` are values that are certain throughout it, for commands that are named by a variable.
+    """
     change = Change()
     waiting = [statement]
     while waiting:
@@ -157,7 +160,8 @@ def changes(statement: Statement | None) -> Change:
             case None | Subshell():
                 pass
             case Simple():
-                change.add(change_of(one, [literal(word) for word in one.words]))
+                for name in _programs(one, held or {}):
+                    change.add(change_of(one, [name, *(literal(word) for word in one.words[1:])]))
                 change.names.update(assign.name for assign in one.assigns)
                 change.names.update(_written_names(one.words))
             case Statements() | Pipeline():
@@ -176,6 +180,17 @@ def changes(statement: Statement | None) -> Change:
                 change.names |= one.clobbers
                 waiting.append(one.body)
     return change
+
+
+def _programs(simple: Simple, held: Mapping[str, Values]) -> Sequence[str | None]:
+    """What its first word can be."""
+    if not simple.words:
+        return [None]
+    pieces = simple.words[0].pieces
+    if len(pieces) == 1 and pieces[0].name in held and pieces[0].name:
+        values = held[pieces[0].name]
+        return values if all(value.isidentifier() for value in values) else [None]
+    return [literal(simple.words[0])]
 
 
 def _written_names(words: Sequence[Text]) -> list[str]:

@@ -29,6 +29,7 @@ _NUMBERS = re.compile(r"([+-]?\d+)\.\.([+-]?\d+)(?:\.\.([+-]?\d+))?")
 _LETTERS = re.compile(r"([A-Za-z])\.\.([A-Za-z])(?:\.\.([+-]?\d+))?")
 _NAME_EQUALS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _SPECIAL = re.compile(r"[*?\[{~]")
+_LONE_DOLLAR = re.compile(r"\$(?![A-Za-z0-9_{(\[@*#?$!'\"-])")
 _IN_DOUBLE_QUOTES = re.compile(r"\\([$`\"\\\n])")
 
 _LITERAL, _QUOTED, _VALUE = 0, 1, 2
@@ -99,9 +100,8 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
         only = pieces[0]
         if only.quoted or not _SPECIAL.search(only.text):
             return (Word(text=only.text, raw=text.raw),)
-    if "{" in text.raw and any(piece.name and f"${piece.name}" in text.raw for piece in pieces):
-        # Braces come first: `$x{a,b}` is `$xa $xb`.
-        pieces = tuple(msgspec.structs.replace(one, name="") if f"${one.name}" in text.raw else one for one in pieces)
+    if any(piece.name for piece in pieces):
+        pieces = _trusted(text)
     cells = _cells(pieces, known)
     process = any(piece.process for piece in pieces)
     expanded = _braces(cells) if ("{", _LITERAL) in cells else [cells]
@@ -127,6 +127,19 @@ def value(text: Text, known: Known) -> Word:
     if tilde is None or any(character == "" for character, _ in tilde):
         return Word(text=None, raw=text.raw, process=process)
     return Word(text=_joined(tilde), raw=text.raw, process=process)
+
+
+def _trusted(text: Text) -> tuple[Piece, ...]:
+    """The pieces, with the variables forgotten whose value Bash does not simply put in their place."""
+    if _LONE_DOLLAR.search(text.raw):
+        return tuple(Piece("", piece.quoted, hole=True) if piece.hole else piece for piece in text.pieces)
+    if "{" not in text.raw:
+        return text.pieces
+    # Braces come first: `$x{a,b}` is `$xa $xb`.
+    return tuple(
+        Piece("", piece.quoted, hole=True) if piece.name and f"${piece.name}" in text.raw else piece
+        for piece in text.pieces
+    )
 
 
 def _cells(pieces: Sequence[Piece], known: Known) -> list[Cell]:
@@ -192,8 +205,8 @@ def _tilde(cells: list[Cell], known: Known, *, assignment: bool) -> list[Cell] |
             end = next((at for at in range(start, len(cells)) if cells[at][0] in {"/", ":"[: 1 if assignment else 0]}),
                        len(cells))  # fmt: skip
             name = cells[start + 1 : end]
-            if any(mark != _LITERAL for _, mark in name) and not any(mark == _VALUE for _, mark in name):
-                continue  # a quoted letter in it: no tilde expansion
+            if any(mark != _LITERAL for _, mark in name):
+                continue  # a quoted letter or a variable in it: no tilde expansion
             if name or known.tilde is None:
                 if not name and known.literal_tilde:
                     continue
