@@ -29,6 +29,7 @@ _SENTENCE = frozenset(" \t\r\n;|&<>")
 secret. To be wrong here costs an early word only: the sandbox does not show the file."""
 _EVERYDAY_NAMES = frozenset({"test", "install", "script", "watch", "split", "time", "run", "host", "link", "join"})
 """Names of tools that are words of everyday language too: a file of that name deceives nobody."""
+_SEARCHES = frozenset({"find", "fd", "fdfind", "locate", "grep", "egrep", "fgrep", "rg", "ag", "ack", "plocate"})
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
 _CHANGES = frozenset({EffectKind.WRITE, EffectKind.DELETE})
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
@@ -82,13 +83,15 @@ class CommandJudge:
     def _invocation(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
         for hit in self._table.hits(invocation):
             yield _hit(hit)
+        if invocation.name in _SEARCHES:
+            yield from self._search(invocation)
         reading = invocation.reading
         if reading is None or reading.unknown:
             yield from self._opaque(invocation, analysis)
         if reading is not None:
             for fact in reading.facts:
                 if fact.role is Role.PATH:
-                    yield from self._path(fact, invocation.place, analysis)
+                    yield from self._path(fact, invocation.place, analysis, invocation.number)
                 elif fact.role is not Role.PHRASE:
                     yield from self._connection(fact)
             for rule, verdict, text in reading.concerns:
@@ -101,12 +104,23 @@ class CommandJudge:
         for text in {text for word in invocation.words[1:] for text in _named(word.text)}:
             if len(text) > 4096 or text.startswith("-") or _SENTENCE & set(text):
                 continue
-            for path in _paths(text, invocation.place, analysis):
+            for path in _paths(text, invocation, analysis):
                 found = self._files.denied_by_rule(path)
                 if found is not None:
                     yield found
 
-    def _path(self, fact: Fact, place: Place, analysis: Analysis) -> Iterator[Reason]:
+    def _search(self, invocation: Invocation) -> Iterator[Reason]:
+        """A search for secrets beyond the workspace: nobody looks for `id_rsa` in `/` by accident."""
+        texts = [word.text for word in invocation.words[1:] if word.text]
+        wide = next((text for text in texts if self._files.beyond(text)), None)
+        if wide is None:
+            return
+        sought = next((text for text in texts if text != wide and self._files.is_secret_name(text)), None)
+        if sought is not None:
+            text = f"it searches `{escaped(wide)}` for secrets: `{escaped(sought)}`"
+            yield built_in("commands.secret-search", Verdict.ASK, text)
+
+    def _path(self, fact: Fact, place: Place, analysis: Analysis, number: int) -> Iterator[Reason]:
         word = fact.word
         if word is None or word.text is None:
             return
@@ -114,14 +128,14 @@ class CommandJudge:
             return
         likely, otherwise = place.resolve(word.text)
         for path in likely:
-            yield from self._file(fact.kind, path, analysis, glob=word.glob)
+            yield from self._file(fact.kind, path, analysis.links.followed(path, number), glob=word.glob)
         for path in otherwise:
             found = self._files.denied_by_rule(path)
             if found is not None:
                 yield found
 
-    def _file(self, kind: EffectKind, path: str, analysis: Analysis, *, glob: bool) -> Iterator[Reason]:
-        for one in (path, analysis.links.followed(path)):
+    def _file(self, kind: EffectKind, path: str, followed: str | None, *, glob: bool) -> Iterator[Reason]:
+        for one in (path, followed):
             if one is None:
                 continue
             found = self._files.in_command(one, change=kind in _CHANGES, glob=glob)
@@ -158,7 +172,7 @@ class CommandJudge:
             yield from self._bash_connection(redirect.target)
             return
         kind = EffectKind.WRITE if redirect.write else EffectKind.READ
-        yield from self._path(Fact(kind, "", Role.PATH, redirect.target), opened.place, analysis)
+        yield from self._path(Fact(kind, "", Role.PATH, redirect.target), opened.place, analysis, opened.number)
 
     def _bash_connection(self, target: Word) -> Iterator[Reason]:
         parts = (target.text or "").split("/")
@@ -185,11 +199,11 @@ def _unknown(invocation: Invocation) -> Iterator[Reason]:
         yield built_in("commands.name-shadow", Verdict.ASK, text)
 
 
-def _paths(text: str, place: Place, analysis: Analysis) -> Iterator[str]:
-    likely, otherwise = place.resolve(text)
+def _paths(text: str, invocation: Invocation, analysis: Analysis) -> Iterator[str]:
+    likely, otherwise = invocation.place.resolve(text)
     for path in (*likely, *otherwise):
         yield path
-        followed = analysis.links.followed(path)
+        followed = analysis.links.followed(path, invocation.number)
         if followed is not None:
             yield followed
 

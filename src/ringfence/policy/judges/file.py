@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from fnmatch import fnmatchcase
 
 from ringfence.model.action import Effect, EffectKind, FileAction, FileOperation
@@ -14,6 +15,12 @@ from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.paths import SYSTEM_RULES, PathTable, anchored, normalise
 from ringfence.policy.schema import escaped
 
+_MOST_KNOWN = 4096
+"""Answers about paths that are kept; agents ask about the same few again and again."""
+_SECRET_WORDS = re.compile(
+    r"passw(?:or)?d\b|\bsecrets?\b|api[_-]?key|private[_ -]key|\bid_(?:rsa|dsa|ecdsa|ed25519)|credentials?\b|\btokens?\b"
+    r"|\.kdbx|\.pem\b|\.p12|\.pfx|\.gnupg|access_tokens|aws_secret|cookies\.sqlite|login data|wallet\.dat|shadow\b"
+)
 _ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
@@ -25,8 +32,11 @@ class FileJudge:
         self._written = PathTable(policy.filesystem, home=home, workspace=workspace)
         self._workspace = normalise(workspace)
         self._system = PathTable(SYSTEM_RULES, home=home, workspace=workspace)
+        self._known: dict[tuple[str, bool, bool], Reason | None] = {}
         denied = [rule.pattern for rule in policy.filesystem if rule.access is Access.DENY]
         plain = [one for text in denied if not is_glob(text) for one in anchored(text, home=home, workspace=workspace)]
+        self._home = home
+        self._secrets = frozenset(text.rpartition("/")[2].lower() for text in denied)
         self._denied = tuple(components(text) for text in plain)
         self._secret_names = tuple(text[3:] for text in denied if text.startswith("**/") and not is_glob(text[3:]))
 
@@ -75,6 +85,14 @@ class FileJudge:
         A command that reads what is not there inside the sandbox simply does not find it: only what a rule denies in so
         many words is said. What it would change outside the opened folders is said, with all that a glob may become.
         """
+        key = (path, change, glob)
+        if key not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = self._in_command(path, change=change, glob=glob)
+        return self._known[key]
+
+    def _in_command(self, path: str, *, change: bool, glob: bool) -> Reason | None:
         if glob and (found := self._glob(path)) is not None:
             return found
         if not change:
@@ -94,6 +112,18 @@ class FileJudge:
             if names and _may_be(name, names[-1]):
                 return self.denied_by_rule(f"{posixpath.dirname(path)}/{name}")
         return None
+
+    def beyond(self, text: str) -> bool:
+        """Whether a path is the whole system, or home folders, or lies in a home without being the workspace's."""
+        path = normalise(text) if text.startswith("/") else ""
+        inside = path == self._workspace or path.startswith(f"{self._workspace}/")
+        homes = ("/home", "/root", "/Users", self._home)
+        return bool(path) and not inside and (path == "/" or path.startswith(homes) or path.startswith("/."))
+
+    def is_secret_name(self, text: str) -> bool:
+        """Whether a text is the name of something that rules keep unreadable, or a word for such things."""
+        name = text.strip("*").lower().rpartition("/")[2]
+        return bool(_SECRET_WORDS.search(name)) or (len(name) > 3 and name in self._secrets)
 
     def denied_by_rule(self, path: str) -> Reason | None:
         """The reason of a rule that denies a path in so many words; nothing where no rule names it."""

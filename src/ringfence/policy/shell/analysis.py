@@ -35,6 +35,9 @@ _PROJECT_TOOLS = re.compile(
 _LANGUAGES = {"python": "python", "pypy": "python", "node": "node", "nodejs": "node", "perl": "perl", "ruby": "ruby",
               "php": "php", "bun": "node", "deno": "node"}  # fmt: skip
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
+_FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
+_SCRIPTS = frozenset({"sed", "awk", "jq", "sql"})
+"""Languages in which everyday scripts are put together from variables."""
 _PRINTERS = frozenset({"echo", "printf"})
 _FETCHES = frozenset({"curl", "wget", "fetch", "aria2c", "http", "https", "xh", "lynx", "dig", "nslookup", "host", "nc",
                       "ncat", "netcat", "socat", "ftp", "scp", "ssh", "telnet", "lwp-request", "GET"})  # fmt: skip
@@ -50,7 +53,19 @@ _KEYWORDS = frozenset(
 class Invocation:
     """One program with its arguments, as it is started."""
 
-    __slots__ = ("feed", "foreign", "function", "name", "path", "place", "program", "reading", "side_door", "words")
+    __slots__ = (
+        "feed",
+        "foreign",
+        "function",
+        "name",
+        "number",
+        "path",
+        "place",
+        "program",
+        "reading",
+        "side_door",
+        "words",
+    )
 
     def __init__(self, words: Sequence[Word], place: Place, *, side_door: bool, feed: Feed) -> None:
         self.words = tuple(words)
@@ -70,6 +85,8 @@ class Invocation:
         self.function = False
         """A function of the script has this name."""
         self.reading: Reading | None = None
+        self.number = 0
+        """Its place among all that the command starts, from 1."""
 
     @property
     def disguised(self) -> bool:
@@ -82,6 +99,8 @@ class Opened(NamedTuple):
 
     redirect: Redirect
     place: Place
+    number: int
+    """That of the program which it is opened for."""
 
 
 class Analysis:
@@ -152,14 +171,14 @@ class _Unfolding:
         waiting = next(redirects, None)
         for number, command in enumerate(script.commands):
             while waiting is not None and waiting.after <= number:
-                found.opened.append(Opened(waiting, folders.within(waiting.scope)))
+                found.opened.append(Opened(waiting, folders.within(waiting.scope), len(found.invocations) + 1))
                 waiting = next(redirects, None)
             if command.link not in {"|", "|&"}:
                 pipeline.clear()
             self._command(script, command, folders, pipeline, depth)
             pipeline.append(command)
         while waiting is not None:
-            found.opened.append(Opened(waiting, folders.within(waiting.scope)))
+            found.opened.append(Opened(waiting, folders.within(waiting.scope), len(found.invocations) + 1))
             waiting = next(redirects, None)
 
     def _aliases(self, script: Script, place: Place, depth: int) -> None:
@@ -181,7 +200,7 @@ class _Unfolding:
         self.run(Started(command.words), place, source, depth, 0)
         folders.move(command)
         if command.words[0].text == "ln":
-            self.found.links.note(command.words, place)
+            self.found.links.note(command.words, place, len(self.found.invocations))
 
     def run(self, started: Started, place: Place, source: _Source, depth: int, layer: int) -> None:
         """One program, and through its table whatever it starts."""
@@ -195,6 +214,7 @@ class _Unfolding:
             return
         invocation = Invocation(words, place, side_door=started.side_door, feed=source.feed)
         found.invocations.append(invocation)
+        invocation.number = len(found.invocations)
         first = words[0]
         if first.text is None or (first.glob and first.text != "["):
             self._dynamic(first)
@@ -245,10 +265,14 @@ class _Unfolding:
 
     def _code(self, language: str, word: Word, source: _Source, place: Place, depth: int) -> None:
         """Code in another language: what it does counts like what a program does."""
-        if word.text is None:
-            self.found.issue(Unclear.EVAL, f"the {language} code is only known when it runs: `{word.raw}`")
-            return
-        mark = f"{language}: {word.text}"
+        text = word.text
+        if text is None:
+            # Most of it stands there: what is filled in when it runs is taken for a value.
+            text = _FILLED_IN.sub("0", word.raw.strip("\"'"))
+            if text.strip(" 0") == "" and language not in _SCRIPTS:
+                self.found.issue(Unclear.EVAL, f"the {language} code is only known when it runs: `{word.raw}`")
+                return
+        mark = f"{language}: {text}"
         if mark in self.seen or depth >= MAX_DEPTH:
             return
         self.seen.add(mark)
@@ -256,7 +280,7 @@ class _Unfolding:
 
         invocation = Invocation((Word(text="", raw=language),), place, side_door=False, feed=Feed.INHERITED)
         invocation.name = language
-        invocation.reading = read_code(language, word.text, home=self.home)
+        invocation.reading = read_code(language, text, home=self.home)
         self.found.invocations.append(invocation)
         self._inside(invocation, invocation.reading, source, depth + 1, 0)
 

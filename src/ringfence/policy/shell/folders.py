@@ -95,10 +95,10 @@ class Links:
     """Symbolic links that a script makes, so that what is opened through them is known."""
 
     def __init__(self) -> None:
-        self._targets: dict[str, str] = {}
+        self._targets: dict[str, tuple[str, int]] = {}
 
-    def note(self, words: tuple[Word, ...], place: Place) -> None:
-        """Take note of `ln -s TARGET LINK`."""
+    def note(self, words: tuple[Word, ...], place: Place, number: int) -> None:
+        """Take note of `ln -s TARGET LINK`, made by the program of this number."""
         flags = "".join(word.text for word in words[1:] if word.text and word.text.startswith("-"))
         if "s" not in flags.replace("--", "") and "--symbolic" not in flags:
             return
@@ -109,16 +109,22 @@ class Links:
         name = operands[1] if len(operands) > 1 else posixpath.basename(target)
         for link in place.resolve(name)[0]:
             full = target if target.startswith("/") else posixpath.join(posixpath.dirname(link), target)
-            self._targets[posixpath.normpath(link)] = posixpath.normpath(full)
+            self._targets[posixpath.normpath(link)] = (posixpath.normpath(full), number)
 
-    def followed(self, path: str) -> str | None:
-        """Where a path leads through these links; nothing where it meets none."""
+    def followed(self, path: str, number: int) -> str | None:
+        """Where a path leads for the program of this number; nothing where it meets none of the links made before."""
         if not self._targets:
             return None
         current, met = posixpath.normpath(path), False
         for _ in range(8):
-            head = next((link for link in self._targets if current == link or current.startswith(f"{link}/")), None)
+            head = self._head(current, number)
             if head is None:
                 break
-            current, met = posixpath.normpath(self._targets[head] + current[len(head) :]), True
+            current, met = posixpath.normpath(self._targets[head][0] + current[len(head) :]), True
         return current if met else None
+
+    def _head(self, path: str, number: int) -> str | None:
+        for link, (_, made) in self._targets.items():
+            if made < number and (path == link or path.startswith(f"{link}/")):
+                return link
+        return None

@@ -12,6 +12,8 @@ from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 
 _PINNED = re.compile(r"(?<!^)@[^/]+$")
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|[a-z]+://|git@|(?:github|gitlab|bitbucket|gist):|[\w.-]+/[\w.-]+$")
+_SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
+"""A path in the home of somebody by name, where homes usually lie."""
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -21,6 +23,9 @@ def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
     def give(word: Word, reading: Reading) -> None:
         if word.text in {"-", ""} or word.process:
             return
+        if word.text is None and (someone := _SOMEONES.match(word.raw)) is not None:
+            place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
+            word = Word(text=place + someone[2], raw=word.raw, glob=word.glob)
         reading.facts.append(Fact(kind, shown(word), Role.PATH, word))
 
     return give

@@ -122,7 +122,7 @@ class _Script:
             self._label()
         elif name in "lLqQ":
             self._skip(" \t0123456789")
-        elif name not in "=dDgGhHnNpPxzFv}":
+        elif name not in "=dDgGhHnNpPxzFv{}":
             raise _Unclear
         elif name == "v":
             self._label()
