@@ -62,6 +62,7 @@ class Grammar:
         operands = command.operands
         self.operands = Operands(kinds=operands) if isinstance(operands, tuple) else operands
         self.rest_at = _rest_at(self.operands.kinds)
+        self.rest_unless = [(options, _rest_at(kinds)) for options, kinds in self.operands.unless.items()]
         ends = command.operands_end_options
         self.operands_end_options: bool = ends if ends is not None else bool(outer and outer.operands_end_options)
         self.unknown_command: Unknown = command.unknown_command or (outer.unknown_command if outer else "opaque")

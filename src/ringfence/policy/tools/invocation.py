@@ -63,7 +63,7 @@ class _Reader:
 
     def run(self) -> None:
         while self.at < len(self.words):
-            if self.grammar.rest_at == len(self.operands) and self._rest_starts():
+            if self._rest_at() == len(self.operands) and self._rest_starts():
                 break
             word = self.words[self.at]
             self.at += 1
@@ -72,6 +72,13 @@ class _Reader:
             else:
                 self._option(word.text or "")
         self._finish()
+
+    def _rest_at(self) -> int | None:
+        """The number of operands in front of what is started; options may change it."""
+        for options, at in self.grammar.rest_unless:
+            if self._any_seen(options):
+                return at
+        return self.grammar.rest_at
 
     def _rest_starts(self) -> bool:
         """Whether everything from here on belongs to what is started."""
@@ -224,7 +231,7 @@ class _Reader:
             name = grammar.commands.get(word.text)
             if name is not None and name != "":
                 self.grammar = grammar.child(name)
-                self.reading.name += f" {name}"
+                self.reading.name += f" {word.text}"
                 self.ended = False
                 return
             plain = grammar.command.commands.get("")
@@ -232,6 +239,9 @@ class _Reader:
                 self._unknown_command(word)
                 return
             self.grammar = grammar.child("")
+            if self.grammar.rest_at == 0:
+                self.at -= 1
+                return
         self.operands.append(word if self.base is None else readers.below(self.base, word))
         if self.grammar.operands_end_options:
             self.ended = True
@@ -311,7 +321,8 @@ class _Reader:
                 extra = readers.appended(self.grammar.command.reader)
                 self.reading.started.append(Started((*rest, *extra)))
             case "shell":
-                self.reading.started.append(Started((readers.joined(rest),), "sh"))
+                shell = _SHELLS.get(self.program, "sh")
+                self.reading.started.append(Started((readers.joined(rest),), shell))
             case "package":
                 self._package(rest)
             case "text":

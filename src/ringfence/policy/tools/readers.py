@@ -11,6 +11,7 @@ from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
+from ringfence.policy.tools.toolchains import VALUES as TOOLCHAIN_VALUES
 from ringfence.policy.tools.values import VALUES as OTHER_VALUES
 
 PATH_PHRASES = {kind: path(kind) for kind in (EffectKind.READ, EffectKind.WRITE, EffectKind.DELETE)}
@@ -122,7 +123,16 @@ def _find(words: Sequence[Word]) -> Sequence[Word]:
     return kept
 
 
-_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {"tar": _tar, "dd": _dd, "find": _find}
+def _kill(words: Sequence[Word]) -> Sequence[Word]:
+    """Behind the signal, `-1` is no option but all processes."""
+    first = words[0].text if words else None
+    if first is None or not first.startswith("-") or first == "--":
+        return words
+    taken = 2 if first in {"-s", "-n", "-q", "--signal", "--queue"} else 1
+    return [*words[:taken], Word(text="--", raw="--"), *(word for word in words[taken:] if word.text != "--")]
+
+
+_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {"tar": _tar, "dd": _dd, "find": _find, "kill": _kill}
 
 NAMES = frozenset({*_PREPARE, "xargs", "git"})
 """The readers that a table may name."""
@@ -214,5 +224,6 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "rsync-remote": _rsync_remote,
     "rsync-target": _rsync_target,
     **OTHER_VALUES,
+    **TOOLCHAIN_VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""
