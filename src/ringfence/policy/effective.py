@@ -84,6 +84,8 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """For each position the words that match there."""
     verdict: Verdict
     reason: str = ""
+    unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    """Beginnings of argument vectors, exactly as written, that the rule does not speak about; see `commands`."""
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin
