@@ -12,7 +12,7 @@ RULE = """
 [[commands.rule]]
 id = "git-publish"
 prefix = ["git", ["push", "send-email"]]
-unless = [["git", "push", "origin", ["main", "dev"]], ["git", "push", "--dry-run"]]
+unless = [["git", "push", "origin", ["main", "dev"], "..."], ["git", "push", "--dry-run"]]
 verdict = "ask"
 match = ["git push origin other"]
 not_match = ["git push origin main"]
@@ -27,6 +27,7 @@ not_match = ["git push origin main"]
         ("timeout 5 git push origin main", Verdict.ALLOW),
         ("git push origin main v1", Verdict.ALLOW),
         ("git push --dry-run", Verdict.ALLOW),
+        ("git push --dry-run origin", Verdict.ASK),
         ("git push origin", Verdict.ASK),
         ("git push origin other", Verdict.ASK),
         ("git push origin main --force", Verdict.ASK),
@@ -64,6 +65,8 @@ def test_an_exception_of_one_rule_leaves_the_others_alone() -> None:
             "ask",
             "the first position of `unless` is the name of a program, without options or folders",
         ),
+        ('[["git", "...", "x"]]', "ask", "`...` ends an exception, and stands behind at least one word"),
+        ('[["..."]]', "ask", "`...` ends an exception, and stands behind at least one word"),
         ('[["git", "push"]]', "allow", "a rule that allows has no exceptions; write a narrower `prefix`"),
     ],
 )

@@ -20,6 +20,9 @@ from ringfence.policy.shell.tree import Word
 
 MAX_PLACES = 512
 
+OPEN_END = "..."
+"""Ends an exception behind which further operands may follow, but no options."""
+
 _SYSTEM_FOLDERS = ("/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/")
 _VERSION = re.compile(r"[0-9][0-9.]*")
 _SUBCOMMAND = re.compile(r"[a-z][a-z0-9:_-]*")
@@ -100,12 +103,16 @@ def _exactly(prefix: Sequence[tuple[str, ...]], name: Word, arguments: Sequence[
 
 
 def _excepted(rule: CommandRule, program: str, invocation: Invocation) -> bool:
-    """Whether an exception of the rule holds: exactly its words, behind which nothing but known operands follows."""
-    return any(
-        program in prefix[0]
-        and _exactly(prefix, invocation.words[0], invocation.words[1:])
-        and all(map(_is_operand, invocation.words[len(prefix) :]))
-        for prefix in rule.unless
+    """Whether an exception of the rule holds: exactly its words, and behind an open end nothing but known operands."""
+    return any(program in prefix[0] and _is_exception(prefix, invocation) for prefix in rule.unless)
+
+
+def _is_exception(prefix: Sequence[tuple[str, ...]], invocation: Invocation) -> bool:
+    is_open = prefix[-1] == (OPEN_END,)
+    fixed = prefix[:-1] if is_open else prefix
+    rest = invocation.words[len(fixed) :]
+    return _exactly(fixed, invocation.words[0], invocation.words[1:]) and (
+        all(map(_is_operand, rest)) if is_open else not rest
     )
 
 

@@ -85,7 +85,8 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str = ""
     unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
-    """Beginnings of argument vectors, exactly as written, that the rule does not speak about; see `commands`."""
+    """Argument vectors, exactly as written, that the rule does not speak about. One that ends with `...` may have
+    further operands, but no options."""
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin

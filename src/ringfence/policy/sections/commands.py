@@ -2,7 +2,7 @@
 
 A position of `prefix` is a word or a list of words. One that begins with `-` means the option wherever it stands,
 also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `unless` lists exceptions, which
-hold for exactly what is written and for further operands, never for further options.
+hold for exactly what is written; one that ends with `...` may have further operands, but no options.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ringfence.model.decision import Verdict
+from ringfence.policy.commands import OPEN_END
 from ringfence.policy.effective import CommandRule
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table
@@ -68,10 +69,16 @@ def _unless(table: Table) -> tuple[tuple[tuple[str, ...], ...], ...]:
     for path, value in table.take_list("unless"):
         if isinstance(value, list) and value:
             elements = tuple(((*path, index), element) for index, element in enumerate(value))
-            found.append(_positions(table, "unless", elements))
+            found.append(_exception(table, path, _positions(table, "unless", elements)))
         else:
             table.faults.add(path, "each exception in `unless` is a list that is written like a `prefix`")
     return tuple(found)
+
+
+def _exception(table: Table, path: KeyPath, positions: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    if any(OPEN_END in words for words in positions[:-1]) or (positions and OPEN_END in positions[0]):
+        table.faults.add(path, f"`{OPEN_END}` ends an exception, and stands behind at least one word")
+    return positions
 
 
 def _positions(table: Table, key: str, elements: Sequence[tuple[KeyPath, object]]) -> tuple[tuple[str, ...], ...]:
