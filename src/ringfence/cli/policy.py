@@ -60,6 +60,11 @@ def _parser() -> Arguments:
     replay.add_argument("--verdict", choices=("allow", "ask", "deny"), help="show only what newly gets this verdict")
     replay.add_argument("--json", action="store_true", help="one JSON object a line")
     replay.set_defaults(run=_replay)
+    learn = actions.add_parser("learn", help="the narrowest rules that a recorded session needed, as a diff")
+    learn.add_argument("session", nargs="?", help="the session, or the beginning of its id (default: the newest)")
+    learn.add_argument("--policy", metavar="FILE", help="a policy file instead of your own")
+    learn.add_argument("--json", action="store_true", help="machine-readable")
+    learn.set_defaults(run=_learn)
     for action in (show, explain, test):
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
@@ -130,3 +135,9 @@ def _replay(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_replay import replay
 
     return replay(parsed)
+
+
+def _learn(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_learn import learn
+
+    return learn(parsed)

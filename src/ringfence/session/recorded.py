@@ -15,7 +15,7 @@ from ringfence.model.action import Action
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import DecisionMade, SessionStarted
 from ringfence.policy.layers import Layer
-from ringfence.session.policy_files import SessionGrants
+from ringfence.session.policy_files import COMMAND_LINE, SessionGrants
 from ringfence.telemetry.reader import LedgerReader, Recorded, Wanted
 
 HOUSEKEEPING = "agent.housekeeping"
@@ -105,12 +105,12 @@ def recorded_actions(reader: LedgerReader, wanted: Wanted) -> Iterator[RecordedA
         yield _usable(one, starts.get(one.session))
 
 
-def opened_by_session(actions: Iterable[RecordedAction]) -> dict[str, Opened]:
-    """For each session what it had opened for itself."""
+def opened_by_session(actions: Iterable[RecordedAction], *, by_profile: bool = False) -> dict[str, Opened]:
+    """For each session what it had opened for itself; `by_profile`: only what its agent's profile opened."""
     words: dict[str, dict[tuple[str, str], None]] = {}
     for one in actions:
         for reason in one.reasons:
-            if reason.layer == Layer.SESSION.value:
+            if reason.layer == Layer.SESSION.value and not (by_profile and reason.source == COMMAND_LINE):
                 kind, _, value = reason.rule.removeprefix("network.").partition(_separator(reason.rule))
                 words.setdefault(one.session, {})[kind, value] = None
     return {session: _opened(found) for session, found in words.items()}
