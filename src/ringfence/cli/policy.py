@@ -132,9 +132,9 @@ def _test(parsed: argparse.Namespace) -> int:
 
 
 def _replay(parsed: argparse.Namespace) -> int:
-    from ringfence.cli.policy_replay import replay
+    from ringfence.cli.policy_replay import show_replay
 
-    return replay(parsed)
+    return show_replay(parsed)
 
 
 def _learn(parsed: argparse.Namespace) -> int:

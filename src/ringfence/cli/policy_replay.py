@@ -16,21 +16,12 @@ from ringfence.cli.moments import since
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Verdict
 from ringfence.model.display import shortened, visible
-from ringfence.model.situations import PolicyInvalid, UsageInvalid
 from ringfence.model.wording import action_text
-from ringfence.policy.evaluate import Context, Evaluator
-from ringfence.policy.replay import Change, Group, Replay, grouped
+from ringfence.policy.replay import Group, grouped
 from ringfence.session.loaded import load_here
-from ringfence.session.policy_files import load_policy
-from ringfence.session.recorded import (
-    Fidelity,
-    Opened,
-    RecordedAction,
-    Skipped,
-    opened_by_session,
-    recorded_actions,
-)
-from ringfence.session.sources import Places, working_folder
+from ringfence.session.recorded import Fidelity, recorded_actions
+from ringfence.session.replaying import Changed, Replayed, replay
+from ringfence.session.sources import working_folder
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
 _EXAMPLES = 3
@@ -38,25 +29,7 @@ _WIDTH = 120
 _NEWLY = {Verdict.ALLOW: "newly allowed", Verdict.ASK: "newly asked", Verdict.DENY: "newly denied"}
 
 
-class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """A change, and the recorded action that it is about."""
-
-    recorded: RecordedAction
-    change: Change
-
-
-class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a replay."""
-
-    judged: int
-    sessions: int
-    redacted: int
-    changed: tuple[Changed, ...]
-    skipped: tuple[tuple[str, int], ...]
-    """Why decisions on record were not judged again, and how many."""
-
-
-def replay(parsed: argparse.Namespace) -> int:
+def show_replay(parsed: argparse.Namespace) -> int:
     """Print what would change. That something would is no failure."""
     # SECURITY: read first, so that a policy with faults stops with its places before anything is compared.
     here = load_here(os.environ, cwd=working_folder(), choice=parsed.file)
@@ -66,7 +39,7 @@ def replay(parsed: argparse.Namespace) -> int:
             session=reader.find(parsed.session) if parsed.session else None,
             since_ns=since(parsed.since, time.time_ns()) if parsed.since else 0,
         )
-        replayed = _replay(tuple(recorded_actions(reader, wanted)), _Evaluators(here.places, parsed.file))
+        replayed = replay(tuple(recorded_actions(reader, wanted)), here.places, parsed.file)
     finally:
         reader.close()
     only = Verdict(parsed.verdict) if parsed.verdict else None
@@ -76,56 +49,6 @@ def replay(parsed: argparse.Namespace) -> int:
     else:
         _as_text(replayed, shown, parsed.file, only)
     return codes.OK
-
-
-class _Evaluators:
-    """One evaluator for each workspace and what its sessions opened."""
-
-    def __init__(self, places: Places, choice: str | None) -> None:
-        self._places = places
-        self._choice = choice
-        self._known: dict[tuple[str, Opened], Evaluator | str] = {}
-
-    def get(self, workspace: str, opened: Opened) -> Evaluator | str:
-        """The evaluator, or why there is none."""
-        key = (workspace, opened)
-        if key not in self._known:
-            self._known[key] = self._load(workspace, opened)
-        return self._known[key]
-
-    def _load(self, workspace: str, opened: Opened) -> Evaluator | str:
-        try:
-            policy = load_policy(self._places, workspace, choice=self._choice, grants=opened.grants())
-        except PolicyInvalid as invalid:
-            return f"the policy of their workspace is invalid: {invalid.diagnostics[0]}"
-        except UsageInvalid as wrong:
-            return f"what their session opened cannot be read: {wrong.message}"
-        return Evaluator(policy, Context(home=self._places.home, workspace=workspace))
-
-
-def _replay(found: Sequence[RecordedAction | Skipped], evaluators: _Evaluators) -> Replayed:
-    actions = [one for one in found if isinstance(one, RecordedAction)]
-    opened = opened_by_session(actions)
-    skipped = Counter(one.why.value for one in found if isinstance(one, Skipped))
-    again = Replay()
-    changed: list[Changed] = []
-    judged: list[RecordedAction] = []
-    for one in actions:
-        evaluator = evaluators.get(one.workspace, opened.get(one.session, Opened()))
-        if isinstance(evaluator, str):
-            skipped[evaluator] += 1
-            continue
-        judged.append(one)
-        change = again.change(one.action, before=one.asked, reasons=one.reasons, evaluator=evaluator)
-        if change is not None:
-            changed.append(Changed(recorded=one, change=change))
-    return Replayed(
-        judged=len(judged),
-        sessions=len({one.session for one in judged}),
-        redacted=sum(one.fidelity is Fidelity.REDACTED for one in judged),
-        changed=tuple(changed),
-        skipped=tuple(skipped.most_common()),
-    )
 
 
 def _as_json(replayed: Replayed, shown: Sequence[Changed]) -> None:
@@ -180,9 +103,9 @@ def _as_text(replayed: Replayed, shown: Sequence[Changed], choice: str | None, o
 def _remarks(replayed: Replayed) -> Iterator[str]:
     yield f"from {replayed.sessions:,} recorded session{'' if replayed.sessions == 1 else 's'}"
     if replayed.redacted:
-        yield f"{replayed.redacted:,} were recorded with secrets replaced, and judged as they are on record"
+        yield f"recorded with secrets replaced, and judged as they are on record: {replayed.redacted:,}"
     for why, number in replayed.skipped:
-        yield f"{number:,} not judged: {visible(why)}"
+        yield f"not judged: {number:,}, because {visible(why)}"
 
 
 def _group(group: Group, palette: Palette) -> Iterator[str]:

@@ -48,7 +48,7 @@ def amended(text: str, proposals: Sequence[Proposal], *, title: str, active: Act
     whole = _with_paths(text, paths, title, active) if paths else text
     if rules:
         blocks = "\n".join(_block(one, active=active(one)) for one in rules)
-        whole = f"{_ended(whole)}\n# {visible(title)}\n\n{blocks}"
+        whole = f"{_ended(whole)}# {visible(title)}\n\n{blocks}"
     return whole
 
 
@@ -71,7 +71,10 @@ def unified(before: str, after: str, *, file: str, exists: bool) -> str:
 
 
 def _ended(text: str) -> str:
-    return text if not text or text.endswith("\n") else f"{text}\n"
+    """A text behind which something new can begin."""
+    if not text.strip():
+        return text
+    return f"{text}\n" if text.endswith("\n") else f"{text}\n\n"
 
 
 def _block(proposal: Proposal, *, active: bool) -> str:
@@ -150,11 +153,11 @@ def _with_paths(text: str, proposals: Sequence[Proposal], title: str, active: Ac
     table = document.get("filesystem")
     if table is None:
         lists = "\n".join(_new_list(access, found, active) for access, found in wanted)
-        return f"{_ended(text)}\n# {visible(title)}\n[filesystem]\n{lists}"
+        return f"{_ended(text)}# {visible(title)}\n[filesystem]\n{lists}"
     if not isinstance(table, Table):
         raise NotAmendable("`filesystem` is not written as a table `[filesystem]`")
     for access, found in wanted:
-        _extend(table, access, found, active)
+        _extend(table, access, found, title, active)
     return tomlkit.dumps(document)
 
 
@@ -169,13 +172,14 @@ def _entry(proposal: Proposal, *, active: bool) -> list[str]:
     return [*(f"# {comment}" for comment in _comments(proposal)), line if active else f"# {line}"]
 
 
-def _extend(table: Table, access: Access, proposals: Iterable[Proposal], active: Active) -> None:
+def _extend(table: Table, access: Access, proposals: Iterable[Proposal], title: str, active: Active) -> None:
     array = table.get(access.value)
     if array is None:
         array = tomlkit.array().multiline(multiline=True)
         table.append(access.value, array)
     if not isinstance(array, Array):
         raise NotAmendable(f"`filesystem.{access.value}` is not a list")
+    array.add_line(comment=visible(title), indent="  ", add_comma=False)
     for one in proposals:
         for comment in _comments(one):
             array.add_line(comment=comment, indent="  ", add_comma=False)

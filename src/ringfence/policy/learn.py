@@ -22,6 +22,7 @@ from ringfence.policy.narrowing import (
     Addition,
     Need,
     exception_rule,
+    fault_of,
     host_rules,
     is_run_later,
     path_rules,
@@ -167,6 +168,9 @@ def _path(action: FileAction, reason: Reason, home: str) -> tuple[Need, ...] | s
         decide = f"rule `{pattern}` at {reason.source} keeps it from being read"
     elif access is Access.WRITE and is_run_later(path, home):
         decide = "your own programs may run or obey what is written there, outside of any session"
+    fault = fault_of(path)
+    if fault is not None:
+        return fault
     return (Need(kind="path", access=access, path=path, decide=decide),)
 
 
@@ -197,7 +201,7 @@ def _exceptions(
             return f"rule `{rule.id}` asks, and the words of the command are known only when it runs"
         if invocation.program.rstrip("0123456789.") in STARTERS or invocation.program in STARTERS:
             return f"`{invocation.program}` runs what its arguments say: an exception for it would be one for anything"
-        found.append(Need(kind="command", rule=rule.id, words=words, decide=_gravity(decision)))
+        found.append(Need(kind="command", rule=rule.id, words=words, decide=_gravity(decision, rule)))
     return tuple(found) or f"rule `{rule.id}` asks, and which of its programs it means cannot be told"
 
 
@@ -207,13 +211,14 @@ def _plain(invocation: Invocation) -> tuple[str, ...] | None:
     return (invocation.program, *words[1:]) if len(words) == len(invocation.words) else None
 
 
-def _gravity(decision: Decision) -> str:
+def _gravity(decision: Decision, rule: CommandRule) -> str:
     """Why a command needs a decision, or nothing where what it does is known and can be brought back."""
     grave = [f"{one.kind.value} {one.object}" for one in decision.effects if one.kind in GRAVE]
+    asks = f"rule `{rule.id}` asks: {rule.reason}" if rule.reason else f"rule `{rule.id}` asks"
     if grave:
-        return f"it would {', '.join(dict.fromkeys(grave))}"
+        return f"its effect is {', '.join(dict.fromkeys(grave))}; {asks}"
     if decision.opaque or all(one.kind is EffectKind.EXECUTE for one in decision.effects):
-        return "what it does is not known"
+        return f"whether what it does can be brought back is not known; {asks}"
     return ""
 
 

@@ -19,6 +19,7 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.commands import OPEN_END, hits_rule
 from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, PathRule
+from ringfence.policy.paths import check_pattern
 from ringfence.policy.shell.analysis import analyse_shell
 
 EXACT = 4
@@ -101,12 +102,14 @@ def path_rules(needs: Sequence[Need], *, home: str) -> list[Covering]:
 
 
 def _drawn_together(paths: Iterable[str], home: str) -> list[str]:
-    """The paths, where those of which more than a few share a folder are replaced by it, again and again."""
+    """The paths, where a folder with more than a few ways down to them stands for all of them, again and again."""
     places = set(paths)
     while True:
         folders: dict[str, set[str]] = defaultdict(set)
         for place in places:
-            folders[posixpath.dirname(place)].add(place)
+            while (folder := posixpath.dirname(place)) != place:
+                folders[folder].add(place)
+                place = folder
         crowded = [folder for folder, inside in folders.items() if len(inside) > EXACT and _may_open(folder, home)]
         if not crowded:
             return sorted(places)
@@ -161,6 +164,11 @@ def _prefixes(spellings: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 def _subcommand(words: tuple[str, ...]) -> tuple[str, ...]:
     """The program and its sub-command, where it has one."""
     return words[:2] if len(words) > 1 and re.fullmatch(r"[a-z][a-z0-9:-]*", words[1]) else words[:1]
+
+
+def fault_of(path: str) -> str | None:
+    """Why a path cannot stand in a policy, or nothing."""
+    return check_pattern(_escaped(path))
 
 
 def _escaped(path: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
+from ringfence.model.wording import action_text
 from ringfence.policy.commands import OPEN_END
 from ringfence.policy.effective import Access, CommandRule, HostRule, PathRule, Policy
 from ringfence.policy.evaluate import Evaluator
@@ -25,9 +26,9 @@ def also_allowed(
     addition: Addition, seen: Iterable[Action], *, before: Evaluator, after: Evaluator
 ) -> tuple[Action, ...]:
     """Actions that pass after and not before, and were not seen: those that the addition suggests come first."""
-    known = set(seen)
+    known = {action_text(action) for action in seen}
     suggested = (*_beside(addition, after), *examples_of(before.policy, before))
-    candidates = (action for action in dict.fromkeys(suggested) if action not in known)
+    candidates = (action for action in dict.fromkeys(suggested) if action_text(action) not in known)
     found: list[Action] = []
     for action in candidates:
         if after.evaluate(action).verdict is Verdict.ALLOW and before.evaluate(action).verdict is not Verdict.ALLOW:
@@ -70,15 +71,16 @@ def _requests(rule: HostRule) -> Iterator[Action]:
         for method in rule.methods or ("POST", "DELETE", "GET"):
             for path in paths or ("/anything",):
                 yield ConnectAction(host=host, port=port, method=method, path=path)
-                yield ConnectAction(host=host, port=port, method=method, path=f"{path.rstrip('/')}/below")
         yield ConnectAction(host=host, port=port)
 
 
 def _files(rule: PathRule, at: Evaluator) -> Iterator[Action]:
-    operations = (FileOperation.READ, FileOperation.WRITE) if rule.access is Access.WRITE else (FileOperation.READ,)
+    operation = FileOperation(rule.access.value)
     for place in anchored(rule.pattern, home=at.context.home, workspace=at.context.workspace):
-        for path in (place, f"{place}/anything", f"{place}/any/depth"):
-            yield from (FileAction(operation=operation, path=path) for operation in reversed(operations))
+        if rule.access is Access.WRITE:
+            yield FileAction(operation=FileOperation.READ, path=place)
+        for path in (f"{place}/anything", f"{place}/any/depth"):
+            yield FileAction(operation=operation, path=path)
 
 
 def _commands(rule: CommandRule, at: Evaluator) -> Iterator[Action]:

@@ -86,6 +86,8 @@ class _Learning:
         self.workspace = actions[0].workspace
         self.file = places.user_policy if choice is None else os.path.abspath(choice)
         self.exists = os.path.exists(self.file)
+        if choice is not None and not self.exists:
+            raise UsageInvalid(f"there is no policy file `{choice}`", remedy="name a file, or leave it to your own")
         self.text = read_bytes(self.file, Layer.USER).decode() if self.exists else ""
         # What the person opened for the session is to be learned; what the agent's profile opens, every session has.
         opened = opened_by_session(actions, by_profile=True)
@@ -94,7 +96,7 @@ class _Learning:
 
     def lesson(self, wanted: Sequence[Evidence], session: str) -> Lesson:
         """The proposals that hold what they promise, with examples of what else they allow."""
-        before = self.evaluator(self.text)
+        before = self.loaded(self.file if self.exists else None)
         first = learn(wanted, before, why=f"learned from session {session[:12]}")
         after = self.evaluator(self.amended(first.proposals, active=True))
         kept: list[Proposal] = []
@@ -119,14 +121,12 @@ class _Learning:
 
     def evaluator(self, text: str) -> Evaluator:
         """What judges under this text in place of the policy file, loaded the way every policy is."""
-        if not text and not self.exists:
-            return self._loaded(os.devnull if self.file != self.places.user_policy else None)
         with tempfile.TemporaryDirectory(prefix="ringfence-learn-") as folder:
             path = os.path.join(folder, "policy.toml")
             with open(path, "w", encoding="utf-8", newline="") as stream:
                 stream.write(text)
             try:
-                return self._loaded(path)
+                return self.loaded(path)
             except PolicyInvalid as invalid:
                 mine = tuple(one for one in invalid.diagnostics if one.file == path)
                 if not mine:
@@ -134,7 +134,8 @@ class _Learning:
                 renamed = tuple(msgspec.structs.replace(one, file=self.file) for one in mine)
                 raise PolicyInvalid(renamed) from invalid
 
-    def _loaded(self, choice: str | None) -> Evaluator:
+    def loaded(self, choice: str | None) -> Evaluator:
+        """What judges under a policy file, or without one."""
         policy = load_policy(self.places, self.workspace, choice=choice, grants=self.grants)
         return Evaluator(policy, Context(home=self.places.home, workspace=self.workspace))
 
