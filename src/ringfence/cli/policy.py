@@ -51,10 +51,12 @@ def _parser() -> Arguments:
     test.add_argument(
         "--coverage", nargs="?", const="own", choices=("own", "all"), help="list every rule; `all`: presets too"
     )
-    test.add_argument("--min-coverage", type=int, metavar="N", help="fail where fewer than N %% of rules are reached")
+    test.add_argument("--min-coverage", type=int, metavar="N", help="fail where fewer than N of 100 rules are reached")
     test.set_defaults(run=_test)
     replay = actions.add_parser("replay", help="which recorded actions would be decided otherwise")
-    replay.add_argument("file", nargs="?", metavar="FILE|PRESET", help="in place of your own policy; default: as it is")
+    replay.add_argument(
+        "file", nargs="?", metavar="POLICY", help="a file or preset in place of your own; default: as it is"
+    )
     replay.add_argument("--since", metavar="WHEN", help="only what was recorded from then on: `30d`, `2026-01-31`")
     replay.add_argument("--session", metavar="ID", help="only this session, or the one whose id begins so")
     replay.add_argument("--verdict", choices=("allow", "ask", "deny"), help="show only what newly gets this verdict")

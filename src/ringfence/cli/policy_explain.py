@@ -116,6 +116,8 @@ def _print(decision: Decision, here: Here, steps: tuple[Step, ...]) -> None:
     if decision.opaque:
         print("  opaque  what it does cannot be seen completely before it runs")
     print(f"  runs    {decision.placement.value} the sandbox; risk {decision.risk.value}; preset {here.policy.preset}")
+    if len(steps) == 1 and not steps[0].looks:
+        return  # one part that no rule names: the lines above say all of it
     if steps:
         print("  trace")
     for step in steps:
