@@ -156,6 +156,9 @@ def test_show_says_who_wrote_each_value_and_what_does_not_apply(ringfence: Shell
     assert "`read` of `~/x` does not apply: an untrusted project only tightens" in text
     shown = json.loads(ringfence("policy", "show", "--json").stdout)
     assert (shown["schema"], shown["preset"]) == (1, "workspace")
+    assert shown["origins"]["approvals.timeout_seconds"]["layer"] == "preset:workspace"
+    assert [(one["what"], one["told"]) for one in shown["inactive"]] == [("`read` of `~/x`", True)]
+    assert len(shown["notices"]) == 1
 
 
 def test_trust_holds_until_the_content_changes_or_it_is_revoked(ringfence: Shell) -> None:

@@ -139,8 +139,11 @@ def test_learn_says_what_is_wrong_in_words(person: Person) -> None:
 
     assert person.types("policy", "learn", "nothing").code == 64
     assert person.types("policy", "learn", "--policy", "/no/such/file").code == 64
-    (person.home / "bad.toml").write_text("filesystem = 1\n")
-    assert person.types("policy", "learn", "--policy", str(person.home / "bad.toml")).code == 78
+    for content in (b"filesystem = 1\n", b"\xff\n"):
+        (person.home / "bad.toml").write_bytes(content)
+        done = person.types("policy", "learn", "--policy", str(person.home / "bad.toml"))
+        assert (done.code, done.out) == (78, "")
+        assert done.err.startswith(f"{person.home}/bad.toml:1:")
 
 
 def test_learn_in_json_is_one_object_with_every_part(person: Person) -> None:

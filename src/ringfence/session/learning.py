@@ -88,7 +88,8 @@ class _Learning:
         self.exists = os.path.exists(self.file)
         if choice is not None and not self.exists:
             raise UsageInvalid(f"there is no policy file `{choice}`", remedy="name a file, or leave it to your own")
-        self.text = read_bytes(self.file, Layer.USER).decode() if self.exists else ""
+        # Bytes that are no text stop where the file is read as a policy, with their place.
+        self.text = read_bytes(self.file, Layer.USER).decode(errors="replace") if self.exists else ""
         # What the person opened for the session is to be learned; what the agent's profile opens, every session has.
         opened = opened_by_session(actions, by_profile=True)
         self.grants = next(iter(opened.values())).grants() if opened else ()
