@@ -89,6 +89,9 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """Globs, one of which the object of that effect must fit; empty means any."""
     verdict: Verdict
     reason: str = ""
+    unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    """Argument vectors, exactly as written, that the rule does not speak about. One that ends with `...` may have
+    further operands, but no options."""
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin

@@ -10,7 +10,7 @@ from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
-from ringfence.policy.tools.grammar import Grammar, OptionSpec, Phrase
+from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
 from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown
 from ringfence.policy.tools.reading import Reading, Started
 
@@ -283,6 +283,8 @@ class _Reader:
         if rest:
             self._rest(kinds, rest)
         self._effects(rest)
+        if grammar.command.reader in readers.FINISH:
+            readers.FINISH[grammar.command.reader](reading)
         if reading.only:
             self._shows_only()
         elif self.cancels:
@@ -388,6 +390,13 @@ class _Reader:
                 text = text.replace(name, "" if word is None else shown(word)).strip()
         return [(text.replace("{program}", self.program), only)]
 
+    def _settings(self, word: Word) -> None:
+        """A file of settings: the program may then do whatever its table holds."""
+        self._unknown(f"the settings in `{shown(word)}`")
+        if self.grammar.may & {PROGRAM, EffectKind.CONNECT, EffectKind.PUBLISH} and word.text != "/dev/null":
+            text = f"the settings in `{shown(word)}` can make `{self.program}` do anything that it can"
+            self.reading.concerns.append(("commands.settings", Verdict.ASK, text))
+
     def _give(self, kind: str, word: Word, *, side_door: bool) -> None:
         give = GIVES.get(kind)
         if give is not None:
@@ -403,7 +412,7 @@ class _Reader:
             self.reading.started.append(Started((word,), code=kind[5:]))
         elif kind == "settings":
             GIVES["read"](word, self.reading)
-            self._unknown(f"the settings in `{shown(word)}`")
+            self._settings(word)
         elif kind.startswith("reader:") or kind in readers.VALUES:
             readers.VALUES[kind.removeprefix("reader:")](word, self.reading)
         else:
