@@ -61,13 +61,11 @@ class CommandTable:
         for name in (program,) if not program[-1:].isdigit() else (program, _unversioned(program)):
             for rule in self._prefixes.get(name, ()):
                 certain = _match(rule, name, invocation)
-<<<<<<< HEAD
-                if certain is not None and rule.effects:
+                if certain is None or _excepted(rule, invocation):
+                    continue
+                if rule.effects:
                     yield from _with_effect(rule, invocation, certain=certain)
-                elif certain is not None:
-=======
-                if certain is not None and not _excepted(rule, name, invocation):
->>>>>>> main
+                else:
                     yield Hit(rule=rule, certain=certain)
         if invocation.reading is not None and self._effects:
             yield from self._by_effect(invocation)
@@ -79,10 +77,13 @@ class CommandTable:
             for rule in self._effects.get(fact.kind, ()):
                 certain = rule.fits(fact)
                 if certain is not None and (certain or rule.rule.verdict is not Verdict.ALLOW):
+                    if _excepted(rule.rule, invocation):
+                        continue
                     yield Hit(rule=rule.rule, certain=certain, object=fact.object)
         for kind in reading.may:
             for rule in self._effects.get(kind, ()) if isinstance(kind, EffectKind) else ():
-                if rule.rule.verdict is not Verdict.ALLOW and kind not in _EVERYDAY:
+                stops = rule.rule.verdict is not Verdict.ALLOW and kind not in _EVERYDAY
+                if stops and not _excepted(rule.rule, invocation):
                     yield Hit(rule=rule.rule, certain=False)
 
 
@@ -130,39 +131,25 @@ def hits_rule(rule: CommandRule, invocations: Iterable[Invocation]) -> bool:
 
 def _at_home(rule: CommandRule, home: str) -> CommandRule:
     """The rule with `~` as the shell expands it."""
-<<<<<<< HEAD
-    prefix = tuple(
-=======
-    if not any(word.startswith("~") for prefix in (rule.prefix, *rule.unless) for words in prefix for word in words):
-        return rule
     unless = tuple(_expanded(prefix, home) for prefix in rule.unless)
-    return msgspec.structs.replace(rule, prefix=_expanded(rule.prefix, home), unless=unless)
+    objects = tuple(home + text[1:] if text == "~" or text.startswith("~/") else text for text in rule.objects)
+    return msgspec.structs.replace(rule, prefix=_expanded(rule.prefix, home), unless=unless, objects=objects)
 
 
 def _expanded(prefix: tuple[tuple[str, ...], ...], home: str) -> tuple[tuple[str, ...], ...]:
     return tuple(
->>>>>>> main
         (*position, *(home + word[1:] for word in position if word == "~" or word.startswith("~/")))
         for position in prefix
     )
-<<<<<<< HEAD
-    objects = tuple(home + text[1:] if text == "~" or text.startswith("~/") else text for text in rule.objects)
-    return msgspec.structs.replace(rule, prefix=prefix, objects=objects)
-=======
->>>>>>> main
 
 
 def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | None:
     """Whether a rule hits for certain, perhaps, or (nothing) not at all."""
     arguments = invocation.words[1:]
     if rule.verdict is Verdict.ALLOW:
-<<<<<<< HEAD
-        return _exactly(rule, invocation.words[0], arguments)
+        return True if _exactly(rule.prefix, invocation.words[0], arguments) else None
     if len(rule.prefix) == 1:
         return True
-=======
-        return True if _exactly(rule.prefix, invocation.words[0], arguments) else None
->>>>>>> main
     anywhere = [_option_at(position, arguments) for position in rule.prefix[1:]]
     needed = [position for position, found in zip(rule.prefix[1:], anywhere, strict=True) if not found]
     if any(word.startswith("-") for position in needed for word in position if len(position) == 1):
@@ -182,9 +169,12 @@ def _exactly(prefix: Sequence[tuple[str, ...]], name: Word, arguments: Sequence[
     return all(word.text in position and not word.glob for position, word in pairs)
 
 
-def _excepted(rule: CommandRule, program: str, invocation: Invocation) -> bool:
+def _excepted(rule: CommandRule, invocation: Invocation) -> bool:
     """Whether an exception of the rule holds: exactly its words, and behind an open end nothing but known operands."""
-    return any(program in prefix[0] and _is_exception(prefix, invocation) for prefix in rule.unless)
+    if not rule.unless:
+        return False
+    names = {invocation.program, _unversioned(invocation.program)}
+    return any(not names.isdisjoint(prefix[0]) and _is_exception(prefix, invocation) for prefix in rule.unless)
 
 
 def _is_exception(prefix: Sequence[tuple[str, ...]], invocation: Invocation) -> bool:

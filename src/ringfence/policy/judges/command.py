@@ -235,13 +235,18 @@ def _hit(hit: Hit) -> Reason:
     return reason(rule.id, rule.origin, Verdict.ASK, f"it may be this, which shows only when it runs: {text}")
 
 
+def effects_of(invocation: Invocation) -> Iterator[Effect]:
+    """What one program does: that it runs, and the effects that its table names."""
+    if invocation.program or invocation.path is None:
+        yield Effect(kind=EffectKind.EXECUTE, object=invocation.path or invocation.words[0].raw)
+    if invocation.reading is not None:
+        for fact in invocation.reading.facts:
+            yield Effect(kind=fact.kind, object=_object(fact, invocation.place))
+
+
 def _effects(analysis: Analysis) -> Iterator[Effect]:
     for invocation in analysis.invocations:
-        if invocation.program or invocation.path is None:
-            yield Effect(kind=EffectKind.EXECUTE, object=invocation.path or invocation.words[0].raw)
-        if invocation.reading is not None:
-            for fact in invocation.reading.facts:
-                yield Effect(kind=fact.kind, object=_object(fact, invocation.place))
+        yield from effects_of(invocation)
     for opened in analysis.opened:
         kind = EffectKind.WRITE if opened.redirect.write else EffectKind.READ
         yield Effect(kind=kind, object=opened.redirect.target.text or opened.redirect.target.raw)

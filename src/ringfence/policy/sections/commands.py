@@ -1,23 +1,16 @@
 """`[[commands.rule]]`: commands by how their argument vector begins, by what they do, or by both at once.
 
 A position of `prefix` is a word or a list of words. One that begins with `-` means the option wherever it stands,
-<<<<<<< HEAD
 also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `effects` names kinds of effect,
-and `objects` globs for what they fall on.
-=======
-also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `unless` lists exceptions, which
-hold for exactly what is written; one that ends with `...` may have further operands, but no options.
->>>>>>> main
+and `objects` globs for what they fall on. `unless` lists exceptions, which hold for exactly what is written; one that
+ends with `...` may have further operands, but no options.
 """
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from ringfence.model.action import EffectKind
-=======
 from collections.abc import Sequence
 
->>>>>>> main
+from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.commands import OPEN_END
 from ringfence.policy.effective import CommandRule
@@ -41,15 +34,11 @@ def rules(table: Table, layer: Layer) -> tuple[CommandRule, ...]:
 def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None:
     verdict = table.take_choice("verdict", Verdict)
     prefix = _prefix(table)
-<<<<<<< HEAD
     effects = _effects(table)
     objects = tuple(text for _, text in table.take_texts("objects"))
+    unless = _unless(table)
     named = " ".join((*(words[0] for words in prefix if words), *effects))
     rule_id = take_id(table, ids, default=f"commands:{named}")
-=======
-    unless = _unless(table)
-    rule_id = take_id(table, ids, default="commands:" + " ".join(words[0] for words in prefix if words))
->>>>>>> main
     reason = table.take_text("reason", "")
     match = tuple(text for _, text in table.take_texts("match"))
     not_match = tuple(text for _, text in table.take_texts("not_match"))
@@ -57,17 +46,13 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
     table.finish()
     if verdict is Verdict.ALLOW and layer is Layer.REQUIREMENTS:
         table.fault("verdict", "requirements only tighten; a rule that allows belongs in `policy.toml`")
-<<<<<<< HEAD
+    if verdict is Verdict.ALLOW and unless:
+        table.fault("unless", "a rule that allows has no exceptions; write a narrower `prefix`")
     if not table.has("prefix") and not table.has("effects"):
         table.fault("prefix", "a rule has `prefix`, `effects` or both")
     if objects and not effects:
         table.fault("objects", "`objects` says what `effects` fall on; name those too")
     if not complete or verdict is None or not (prefix or effects):
-=======
-    if verdict is Verdict.ALLOW and unless:
-        table.fault("unless", "a rule that allows has no exceptions; write a narrower `prefix`")
-    if not complete or verdict is None or not prefix:
->>>>>>> main
         return None
     return CommandRule(
         id=rule_id,
