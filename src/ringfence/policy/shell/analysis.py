@@ -240,6 +240,7 @@ class _Unfolding:
             place = Place(()) if folder.text is None else place.at(folder.text)
         invocation.place = place
         self.found.assignments.extend(reading.environment)
+        self._wrapped(invocation, reading, source, depth, layer)
         for one in reading.started:
             if one.code:
                 self._code(one.code, one.words[0], source, place, depth)
@@ -249,6 +250,9 @@ class _Unfolding:
                 words = source.appended(one.words) if invocation.name == "xargs" else one.words
                 feed = source if not one.side_door else source.piped()
                 self.run(one._replace(words=words), place, feed, depth, layer + 1)
+        if invocation.name in SHELLS and any(fact.word is not None and fact.word.splits for fact in reading.facts):
+            text = f"what `{invocation.program}` runs is only known when it runs: `{invocation.words[1].raw}`"
+            self.found.issue(Unclear.EVAL, text)
         if any(fact.object == STANDARD_INPUT for fact in reading.facts):
             self._standard_input(invocation, source, depth)
         for word in invocation.words[1:]:
@@ -256,6 +260,16 @@ class _Unfolding:
                 word.process and invocation.name in _LANGUAGES
             ):
                 self._output(invocation, word)
+
+    def _wrapped(self, invocation: Invocation, reading: Reading, source: _Source, depth: int, layer: int) -> None:
+        """Where a program that starts another has an option which is not known, it is unclear where that one begins."""
+        words = next((one.words for one in reading.started if not one.shell and not one.code and not one.side_door), ())
+        if not reading.unknown or not words:
+            return
+        text = f"`{invocation.program}` has an option that is not known here: `{reading.unknown[0]}`"
+        self.found.issue(Unclear.WRAPPER, text)
+        for at in range(1, min(len(words), 4)):
+            self.run(Started(words[at:]), invocation.place, source, depth, layer + 1)
 
     def _output(self, invocation: Invocation, word: Word) -> None:
         if _FETCHED.search(word.raw):
