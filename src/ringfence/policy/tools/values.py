@@ -114,6 +114,12 @@ def _tar_action(word: Word, reading: Reading) -> None:
         reading.started.append(Started((command,), "sh", side_door=True))
 
 
+def _http_method(word: Word, reading: Reading) -> None:
+    """A method that changes something on the other side."""
+    if shown(word).upper() not in {"GET", "HEAD", "OPTIONS"}:
+        reading.add(EffectKind.PUBLISH, shown(word))
+
+
 def _less_command(word: Word, reading: Reading) -> None:
     """`less +COMMAND`: `!` and `|` start programs, `s FILE` writes."""
     text = shown(word).lstrip("+")
@@ -163,6 +169,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "curl-format": _curl_format,
     "curl-urlencode": _curl_urlencode,
     "curl-resolve": _curl_resolve,
+    "http-method": _http_method,
     "less-command": _less_command,
     "pass-source": _pass_source,
     "socat": _socat,
