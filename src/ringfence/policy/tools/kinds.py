@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import Destination, of_host, of_url, scheme_of, scp_form
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
@@ -80,6 +81,8 @@ def _remote(word: Word, reading: Reading) -> None:
         reading.facts.append(Fact(EffectKind.CONNECT, word.raw, Role.REMOTE))
     elif text.startswith("ext::"):
         reading.started.append(Started((Word(text=text[5:], raw=text[5:]),), "sh", side_door=True))
+        why = f"`{text}` makes Git run a command in place of a connection"
+        reading.concerns.append(("commands.side-door", Verdict.ASK, why))
     elif scheme_of(text) == "file":
         _read(Word(text=text[7:], raw=text[7:]), reading)
     elif scheme_of(text) or "::" in text:
