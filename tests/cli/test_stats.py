@@ -19,5 +19,5 @@ def test_a_question_that_nobody_could_answer_is_a_prompt(person: Person) -> None
 
     assert (found["schema"], found["sessions"], found["decisions"], found["prompts"]) == (1, 2, 2, 1)
     assert (found["answered"], found["approved"], found["proposal"]) == (0, 0, [])
-    assert "1 prompts in 2 sessions" in shown
+    assert "1 prompt in 2 sessions" in shown
     assert found["rules"][0]["rule"] in shown

@@ -60,7 +60,7 @@ def _print(found: Prompts) -> None:
     paint = Palette(colour=wants_colour(sys.stdout))
     rate = "" if found.per_hour is None else f", {found.per_hour:.1f} an hour"
     print(
-        f"{found.prompts} prompts in {found.sessions} sessions of {elapsed(int(found.hours * 3.6e12))} together{rate}"
+        f"{_count(found.prompts, 'prompt')} in {_count(found.sessions, 'session')} of {elapsed(int(found.hours * 3.6e12))} together{rate}"
     )
     print(f"  decisions  {found.decisions}, of which {_share(found.prompts, found.decisions)} stopped for a person")
     unanswered = found.prompts - found.answered
@@ -85,6 +85,10 @@ def _line(rule: RulePrompts) -> str:
     median = "" if rule.median_ms is None else elapsed(rule.median_ms * 1_000_000)
     where = shortened(f"{visible(rule.rule)} ({visible(rule.layer)}, {visible(rule.source)})", 90)
     return f"  {rule.prompts:>7}  {share:>5}  {median:>8}  {where}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _share(part: int, whole: int) -> str:
