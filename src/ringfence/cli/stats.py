@@ -59,9 +59,8 @@ def _plain(found: Prompts) -> dict[str, object]:
 def _print(found: Prompts) -> None:
     paint = Palette(colour=wants_colour(sys.stdout))
     rate = "" if found.per_hour is None else f", {found.per_hour:.1f} an hour"
-    print(
-        f"{_count(found.prompts, 'prompt')} in {_count(found.sessions, 'session')} of {elapsed(int(found.hours * 3.6e12))} together{rate}"
-    )
+    span = elapsed(int(found.hours * 3.6e12))
+    print(f"{_count(found.prompts, 'prompt')} in {_count(found.sessions, 'session')} of {span} together{rate}")
     print(f"  decisions  {found.decisions}, of which {_share(found.prompts, found.decisions)} stopped for a person")
     unanswered = found.prompts - found.answered
     print(f"  answers    {found.approved} yes, {found.answered - found.approved} no, {unanswered} by nobody")
