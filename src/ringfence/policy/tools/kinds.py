@@ -15,6 +15,7 @@ _PINNED = re.compile(r"(?<!^)@[^/]+$")
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|[a-z]+://|git@|(?:github|gitlab|bitbucket|gist):|[\w.-]+/[\w.-]+$")
 _SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
 """A path in the home of somebody by name, where homes usually lie."""
+_WORKING_FOLDER = re.compile(r"""["']?(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`)["']?((?:/[^$`"':,]*)?["']?:[^$`]*)""")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -139,6 +140,8 @@ def _image(word: Word, reading: Reading) -> None:
 def _mount(word: Word, reading: Reading) -> None:
     """A bind mount of a container: the host's side of `SOURCE:TARGET[:OPTIONS]` or `source=...,target=...`."""
     text = word.text
+    if text is None and (found := _WORKING_FOLDER.fullmatch(word.raw)) is not None:
+        text = "." + found[1].replace('"', "")
     if text is None:
         reading.add(EffectKind.PRIVILEGE, f"mount {word.raw}")
         return
