@@ -123,6 +123,8 @@ class CommandJudge:
     def _path(self, fact: Fact, place: Place, analysis: Analysis, number: int) -> Iterator[Reason]:
         word = fact.word
         if word is None or word.text is None:
+            if word is not None and (found := self._files.process(word.raw)) is not None:
+                yield found
             return
         if not word.text or len(word.text) > 4096 or "\0" in word.text:
             return

@@ -21,6 +21,7 @@ _SECRET_WORDS = re.compile(
     r"passw(?:or)?d\b|\bsecrets?\b|api[_-]?key|private[_ -]key|\bid_(?:rsa|dsa|ecdsa|ed25519)|credentials?\b|\btokens?\b"
     r"|\.kdbx|\.pem\b|\.p12|\.pfx|\.gnupg|access_tokens|aws_secret|cookies\.sqlite|login data|wallet\.dat|shadow\b"
 )
+_PROCESS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:environ|mem|auxv|kcore)|/proc/kcore|/dev/k?mem")
 _ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
@@ -96,7 +97,10 @@ class FileJudge:
         if glob and (found := self._glob(path)) is not None:
             return found
         if not change:
-            return self.denied_by_rule(path)
+            return self.denied_by_rule(path) or _of_process(path)
+        if self._workspace.startswith(f"{normalise(path).rstrip('/')}/"):
+            text = f"`{escaped(path)}` holds the workspace"
+            return built_in("filesystem.above", Verdict.DENY, f"{text}; it is no business of a session")
         found = self.reason(path, FileOperation.WRITE)
         return None if found.verdict is Verdict.ALLOW else found
 
@@ -112,6 +116,10 @@ class FileJudge:
             if names and _may_be(name, names[-1]):
                 return self.denied_by_rule(f"{posixpath.dirname(path)}/{name}")
         return None
+
+    def process(self, text: str) -> Reason | None:
+        """The reason about a file of a process whose number is only known when it runs."""
+        return _of_process(text.strip("\"'"))
 
     def beyond(self, text: str) -> bool:
         """Whether a path is the whole system, or home folders, or lies in a home without being the workspace's."""
@@ -131,6 +139,14 @@ class FileJudge:
         if match is None or match.rule.access is not Access.DENY:
             return None
         return self.reason(path, FileOperation.READ)
+
+
+def _of_process(path: str) -> Reason | None:
+    """What `/proc` shows of a process besides what is harmless."""
+    if not _PROCESS.fullmatch(normalise(path)):
+        return None
+    text = f"`{escaped(path)}` shows the variables or the memory of a process, among them what may be secret"
+    return built_in("filesystem.process", Verdict.ASK, text)
 
 
 def _may_be(name: str, glob: str) -> bool:

@@ -38,6 +38,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
 _SCRIPTS = frozenset({"sed", "awk", "jq", "sql"})
 """Languages in which everyday scripts are put together from variables."""
+_ARITHMETIC = frozenset({"printf", "test", "[", "read", "unset", "let", "declare", "typeset", "export", "local", "wait"})
+"""Builtins that take the name of a variable."""
+_SUBSCRIPT = re.compile(r"\[[^\]]*(?:\$\((.*)\)|`([^`]*)`)", re.DOTALL)
 _PRINTERS = frozenset({"echo", "printf"})
 _FETCHES = frozenset({"curl", "wget", "fetch", "aria2c", "http", "https", "xh", "lynx", "dig", "nslookup", "host", "nc",
                       "ncat", "netcat", "socat", "ftp", "scp", "ssh", "telnet", "lwp-request", "GET"})  # fmt: skip
@@ -228,6 +231,14 @@ class _Unfolding:
         invocation.name = known_name(invocation.program) or invocation.program
         reading = invocation.reading = read(grammar, invocation.program, words[1:])
         self._inside(invocation, reading, source, depth, layer)
+        if invocation.program in _ARITHMETIC:
+            self._subscripts(words, place, depth)
+
+    def _subscripts(self, words: Sequence[Word], place: Place, depth: int) -> None:
+        """Bash evaluates the subscript of a name that it is given, with the substitutions in it: `a[$(x)]`."""
+        for word in words[1:]:
+            for match in _SUBSCRIPT.finditer(word.text or ""):
+                self._text(match[1] or match[2], place, depth)
 
     def _dynamic(self, word: Word) -> None:
         if _FETCHED.search(word.raw):

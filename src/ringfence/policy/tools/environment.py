@@ -45,6 +45,7 @@ _TUNING = re.compile(
     r"openssl-legacy-provider|expose-gc|mod|tags|v|count|p|race|j|k|s|w|W[0-9a-z:=-]*|d|jobs|silent|output-sync|"
     r"X(?:mx|ms|ss|X:[A-Za-z+:=-]*)[0-9kmgKMG]*|D[A-Za-z.]+|ea|C|target-cpu|R|F|i|M|X|S)(?:=?[A-Za-z0-9_,.=-]*)"
 )
+_FLAGS = re.compile(r"(?:-?(?:[wW][0-9]?|[FRXSiKQgJNs]+)\s*)*")
 _SYSTEM_FOLDER = re.compile(
     r"(?:/usr|/bin|/sbin|/opt|/nix|/snap|/lib)(?:/.*)?|(?:~|\$HOME|\$\{HOME\}|/home/[^/]+|/root)/(?:\.[a-z]+[^/]*/)?"
     r"(?:[A-Za-z0-9_.-]+/)*bin|\$\{?(?:JAVA_HOME|GOPATH|GOROOT|CARGO_HOME|NVM_BIN|PYENV_ROOT|ANDROID_HOME)\}?(?:/.*)?"
@@ -100,6 +101,8 @@ def _harmless(kind: str, value: Word) -> bool:
             return all(_is_search_folder(part) for part in text.split(":"))
         case "options":
             return value.text is not None and all(_TUNING.fullmatch(part) for part in text.split())
+        case "flags":
+            return value.text is not None and bool(_FLAGS.fullmatch(text))
         case "file":
             return ("/" not in text and "$" not in text and "`" not in text) or text == "/dev/null"
         case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 from ringfence.model.action import EffectKind
@@ -67,10 +68,21 @@ class Grammar:
         self.operands_end_options: bool = ends if ends is not None else bool(outer and outer.operands_end_options)
         self.unknown_command: Unknown = command.unknown_command or (outer.unknown_command if outer else "opaque")
         self.commands = {alias: name for name, one in command.commands.items() for alias in (name, *one.aliases)}
+        self.patterns = [name for name in self.commands if "*" in name]
+        self.any_options: bool = not self.commands and bool(command.any_options or (outer and outer.passes_any_options))
+        self.passes_any_options: bool = command.any_options or bool(outer and outer.passes_any_options)
         self.effects = _by_number(command.effects)
         self.operand_words = {word: tuple(map(Phrase, texts)) for word, texts in command.operand_words.items()}
         self.port: int = command.port or (outer.port if outer else 0)
         self._children: dict[str, Grammar] = {}
+
+    def command_of(self, text: str) -> str | None:
+        """The name under which the table has this sub-command."""
+        found = self.commands.get(text)
+        if found is None and self.patterns:
+            pattern = next((one for one in self.patterns if fnmatchcase(text, one)), None)
+            found = None if pattern is None else self.commands[pattern]
+        return found
 
     def child(self, name: str) -> Grammar:
         """The grammar of a sub-command that the table has."""

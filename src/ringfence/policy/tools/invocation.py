@@ -126,6 +126,9 @@ class _Reader:
             self._use_valued(spec, glued)
         elif not text.startswith("--") and self.grammar.tool.bundles:
             self._bundle(text)
+        elif self.grammar.any_options:
+            if equals:
+                self.operands.append(Word(text=value, raw=value))
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
 
@@ -138,6 +141,8 @@ class _Reader:
         for at in range(first, len(text)):
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
+                if self.grammar.any_options:
+                    return
                 if not (at == 1 and self._glued(text)) and not text[at:].isdecimal():
                     self._unknown(f"-{text[at]}" if at > 1 else text)
                 return
@@ -228,7 +233,7 @@ class _Reader:
                 self._unknown(f"a sub-command that is only known when it runs: `{word.raw}`")
                 self.operands.append(word)
                 return
-            name = grammar.commands.get(word.text)
+            name = grammar.command_of(word.text)
             if name is not None and name != "":
                 self.grammar = grammar.child(name)
                 self.reading.name += f" {word.text}"

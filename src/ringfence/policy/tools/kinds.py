@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import Destination, of_host, of_url, scheme_of, scp_form
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
@@ -14,6 +15,7 @@ _PINNED = re.compile(r"(?<!^)@[^/]+$")
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|[a-z]+://|git@|(?:github|gitlab|bitbucket|gist):|[\w.-]+/[\w.-]+$")
 _SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
 """A path in the home of somebody by name, where homes usually lie."""
+_WORKING_FOLDER = re.compile(r"""["']?(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`)["']?((?:/[^$`"':,]*)?["']?:[^$`]*)""")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -80,6 +82,8 @@ def _remote(word: Word, reading: Reading) -> None:
         reading.facts.append(Fact(EffectKind.CONNECT, word.raw, Role.REMOTE))
     elif text.startswith("ext::"):
         reading.started.append(Started((Word(text=text[5:], raw=text[5:]),), "sh", side_door=True))
+        why = f"`{text}` makes Git run a command in place of a connection"
+        reading.concerns.append(("commands.side-door", Verdict.ASK, why))
     elif scheme_of(text) == "file":
         _read(Word(text=text[7:], raw=text[7:]), reading)
     elif scheme_of(text) or "::" in text:
@@ -136,6 +140,8 @@ def _image(word: Word, reading: Reading) -> None:
 def _mount(word: Word, reading: Reading) -> None:
     """A bind mount of a container: the host's side of `SOURCE:TARGET[:OPTIONS]` or `source=...,target=...`."""
     text = word.text
+    if text is None and (found := _WORKING_FOLDER.fullmatch(word.raw)) is not None:
+        text = "." + found[1].replace('"', "")
     if text is None:
         reading.add(EffectKind.PRIVILEGE, f"mount {word.raw}")
         return

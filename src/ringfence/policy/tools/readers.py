@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
@@ -241,6 +242,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "rsync-remote": _rsync_remote,
     "rsync-target": _rsync_target,
     **OTHER_VALUES,
+    **CONTAINER_VALUES,
     **TOOLCHAIN_VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""

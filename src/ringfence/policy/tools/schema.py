@@ -66,8 +66,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Effects of an operand that is this very word; `*` at the end stands for any rest."""
     effects: tuple[str, ...] | Effects = ()
     commands: dict[str, Command] = {}
+    """By name; a name with `*` stands for all that match it and have no entry of their own."""
     aliases: tuple[str, ...] = ()
     unknown_command: Unknown | None = None
+    any_options: bool = False
+    """Options that it does not list have no effect of their own: for programs with thousands of them. A value glued to
+    one is read as an operand, like a value behind it."""
     inherit: bool = True
     """The options of the program are valid behind the sub-command too."""
     operands_end_options: bool | None = None

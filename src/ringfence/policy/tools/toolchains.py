@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.kinds import GIVES, shown
 from ringfence.policy.tools.reading import Reading, Started
 
@@ -54,11 +55,42 @@ def _declared(word: Word, reading: Reading) -> None:
         GIVES["environment"](word, reading)
 
 
+def _file_or_url(word: Word, reading: Reading) -> None:
+    """What a program reads from a file or fetches from an address."""
+    GIVES["url" if word.text is not None and scheme_of(word.text) else "read"](word, reading)
+
+
+def _key_file(word: Word, reading: Reading) -> None:
+    """`KEY=PATH` or a path (`kubectl create secret --from-file`)."""
+    text = shown(word)
+    _given("read", text.partition("=")[2] or text, reading)
+
+
+def _at_path(word: Word, reading: Reading) -> None:
+    """`@PATH` reads; all else is the value itself."""
+    text = shown(word)
+    if text.startswith("@"):
+        _given("read", text[1:], reading)
+
+
+def _chart(word: Word, reading: Reading) -> None:
+    """A chart: a folder or archive, an address, or `REPOSITORY/NAME`."""
+    text = shown(word)
+    if scheme_of(text):
+        GIVES["url"](word, reading)
+    elif text.startswith((".", "/", "~")) or text.endswith((".tgz", ".tar.gz")):
+        GIVES["read"](word, reading)
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
+    "at-path": _at_path,
     "bound-command": _bound_command,
+    "chart": _chart,
     "declared": _declared,
     "expanded": _expanded,
+    "file-or-url": _file_or_url,
     "kernel-setting": _kernel_setting,
+    "key-file": _key_file,
     "pipe-or-file": _pipe_or_file,
 }
 """Kinds of value with a grammar of their own, by name."""
