@@ -115,10 +115,64 @@ def _tar_action(word: Word, reading: Reading) -> None:
 
 
 _DNS_WORDS = frozenset(
-    "A AAAA AFSDB ANY AXFR CAA CDNSKEY CDS CERT CH CHAOS CNAME CSYNC DHCID DLV DNAME DNSKEY DS EUI48 EUI64 HINFO HIP HS HTTPS IN"
-    " IPSECKEY IXFR KEY KX LOC MX NAPTR NS NSEC NSEC3 NSEC3PARAM OPENPGPKEY PTR RP RRSIG SIG SMIMEA SOA SPF SRV SSHFP SVCB TA"
-    " TKEY TLSA TSIG TXT URI ZONEMD".split()
+    {
+        "A",
+        "AAAA",
+        "AFSDB",
+        "ANY",
+        "AXFR",
+        "CAA",
+        "CDNSKEY",
+        "CDS",
+        "CERT",
+        "CH",
+        "CHAOS",
+        "CNAME",
+        "CSYNC",
+        "DHCID",
+        "DLV",
+        "DNAME",
+        "DNSKEY",
+        "DS",
+        "EUI48",
+        "EUI64",
+        "HINFO",
+        "HIP",
+        "HS",
+        "HTTPS",
+        "IN",
+        "IPSECKEY",
+        "IXFR",
+        "KEY",
+        "KX",
+        "LOC",
+        "MX",
+        "NAPTR",
+        "NS",
+        "NSEC",
+        "NSEC3",
+        "NSEC3PARAM",
+        "OPENPGPKEY",
+        "PTR",
+        "RP",
+        "RRSIG",
+        "SIG",
+        "SMIMEA",
+        "SOA",
+        "SPF",
+        "SRV",
+        "SSHFP",
+        "SVCB",
+        "TA",
+        "TKEY",
+        "TLSA",
+        "TSIG",
+        "TXT",
+        "URI",
+        "ZONEMD",
+    }
 )
+"""Types and classes of records."""
 
 
 def _dns_name(word: Word, reading: Reading) -> None:
