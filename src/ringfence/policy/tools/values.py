@@ -114,6 +114,28 @@ def _tar_action(word: Word, reading: Reading) -> None:
         reading.started.append(Started((command,), "sh", side_door=True))
 
 
+_DNS_WORDS = frozenset(
+    "A AAAA AFSDB ANY AXFR CAA CDNSKEY CDS CERT CH CHAOS CNAME CSYNC DHCID DLV DNAME DNSKEY DS EUI48 EUI64 HINFO HIP HS HTTPS IN"
+    " IPSECKEY IXFR KEY KX LOC MX NAPTR NS NSEC NSEC3 NSEC3PARAM OPENPGPKEY PTR RP RRSIG SIG SMIMEA SOA SPF SRV SSHFP SVCB TA"
+    " TKEY TLSA TSIG TXT URI ZONEMD".split()
+)
+
+
+def _dns_name(word: Word, reading: Reading) -> None:
+    """A name to look up, or `@SERVER`; a record type or class is neither."""
+    text = shown(word)
+    if word.text is None:
+        GIVES["host"](word, reading)
+    elif text.upper() not in _DNS_WORDS:
+        _given("host", text.removeprefix("@"), reading)
+
+
+def _http_method(word: Word, reading: Reading) -> None:
+    """A method that changes something on the other side."""
+    if shown(word).upper() not in {"GET", "HEAD", "OPTIONS"}:
+        reading.add(EffectKind.PUBLISH, shown(word))
+
+
 def _less_command(word: Word, reading: Reading) -> None:
     """`less +COMMAND`: `!` and `|` start programs, `s FILE` writes."""
     text = shown(word).lstrip("+")
@@ -163,6 +185,8 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "curl-format": _curl_format,
     "curl-urlencode": _curl_urlencode,
     "curl-resolve": _curl_resolve,
+    "dns-name": _dns_name,
+    "http-method": _http_method,
     "less-command": _less_command,
     "pass-source": _pass_source,
     "socat": _socat,
