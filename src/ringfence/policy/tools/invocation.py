@@ -400,7 +400,11 @@ class _Reader:
 def is_kind(kind: str) -> bool:
     """Whether tables may use this word for what a value or operand is."""
     name = kind.rstrip("*+?.").removeprefix("reader:")
-    known = name in GIVES or name in readers.VALUES or name in {"shell", "command", "program", "program;", "settings", "base"}
+    known = (
+        name in GIVES
+        or name in readers.VALUES
+        or name in {"shell", "command", "program", "program;", "settings", "base"}
+    )
     return known or name.startswith("code:")
 
 

@@ -62,7 +62,19 @@ def _curl_resolve(word: Word, reading: Reading) -> None:
 
 
 _SOCAT_RUNS = {"EXEC", "SYSTEM", "SHELL"}
-_SOCAT_PATHS = {"OPEN", "CREATE", "CREAT", "FILE", "GOPEN", "PIPE", "PTY", "UNIX", "UNIX-CONNECT", "UNIX-LISTEN", "UNIX-CLIENT"}
+_SOCAT_PATHS = {
+    "OPEN",
+    "CREATE",
+    "CREAT",
+    "FILE",
+    "GOPEN",
+    "PIPE",
+    "PTY",
+    "UNIX",
+    "UNIX-CONNECT",
+    "UNIX-LISTEN",
+    "UNIX-CLIENT",
+}
 _SOCAT_QUIET = {"-", "STDIO", "STDIN", "STDOUT", "STDERR", "FD", "PIPE", "ABSTRACT", "ABSTRACT-CONNECT"}
 
 
@@ -114,7 +126,9 @@ def _vim_command(word: Word, reading: Reading) -> None:
     text = shown(word).lstrip(": ")
     if word.text is None or _VIM_RUNS.search(text):
         command = text.partition("!")[2] or text
-        reading.started.append(Started((Word(text=command if word.text is not None else None, raw=text),), "sh", side_door=True))
+        reading.started.append(
+            Started((Word(text=command if word.text is not None else None, raw=text),), "sh", side_door=True)
+        )
     elif (found := _VIM_WRITES.match(text)) is not None and found[1]:
         _given("write", found[1], reading)
     elif (found := _VIM_READS.match(text)) is not None and found[1]:
@@ -126,7 +140,9 @@ _VIM_RUNS = re.compile(
     r"|^(?:term|terminal|mak|make|lmake|grep|lgrep|lua|luafile|luado|py|py3|pyx|python3?|pyfile|perl|ruby|tcl|mz|so|source|sh|shell|norm|normal)\b",
     re.IGNORECASE,
 )
-_VIM_WRITES = re.compile(r"(?:w|wr|write|wq|x|xit|sav|saveas|up|update|mks|mksession|mkv|mkvimrc|redir)!?(?:\s+>*\s*(.+))?$")
+_VIM_WRITES = re.compile(
+    r"(?:w|wr|write|wq|x|xit|sav|saveas|up|update|mks|mksession|mkv|mkvimrc|redir)!?(?:\s+>*\s*(.+))?$"
+)
 _VIM_READS = re.compile(r"(?:e|edit|r|read|sp|split|vs|vsplit|tabe|tabedit|vi|view)!?(?:\s+(.+))?$")
 
 
