@@ -5,7 +5,9 @@ Bash runs them in an empty folder without programs: each command that it would s
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -24,15 +26,20 @@ def ran(text: str, folder: Path) -> list[list[str]]:
     """The commands that Bash comes to start."""
     record = folder / "record"
     record.write_bytes(b"")
-    subprocess.run(
+    with subprocess.Popen(
         ["/bin/bash", "--norc", "--noprofile", "-c", f"exec 2>/dev/null; {RECORD}{text}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,  # its end comes when the last one in the background has ended
         cwd=folder,
-        env={"LC_ALL": "C.UTF-8", "PATH": "/nowhere", "HOME": HOME, "RECORD_TO": str(record)},
-        check=False,
-        timeout=10,
-    )
+        # Functions that call themselves in the background would fill the machine.
+        env={"LC_ALL": "C.UTF-8", "PATH": "/nowhere", "HOME": HOME, "RECORD_TO": str(record), "FUNCNEST": "4"},
+        start_new_session=True,
+    ) as process:
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     parts = record.read_bytes().decode("utf-8", "surrogateescape").split("\0")
     found = []
     while parts and parts[0]:
@@ -61,12 +68,12 @@ def runs_unknown(script: Script) -> bool:
 CHOICES = {
     "name": ["X", "Y", "Z", "IFS", "HOME"],
     "value": [
-        "git", "'rm -rf'", '"$X"', "$Y", "${Z}", "a,b", "$(one)", "", "~", "'*'", '"$X-$Y"', "$((1+2))", "${X:-d}", "'a b'",
-        "`two`", "${Y:=new}", "$HOME/x", "~/x", "{a,b}",
+        "git", "'rm -rf'", '"$X"', "$Y", "${Z}", "a,b", "$(one)", "", "~", "'*'", '"$X-$Y"', "$((1+2))", "${X:-d}",
+        "'a b'", "`two`", "${Y:=new}", "$HOME/x", "~/x", "{a,b}",
     ],
     "word": [
-        "$X", '"$X"', "${Y}", '"$Y"', "$Z", "a$X", "$IFS", "x", "'y z'", "~/q", "$(three $X)", "{p,$X}", "${X:=w}", "$1",
-        '"$@"', "$X$Y", "\\\n", "<(four)", "$((X=5))", "${X%t}", '"a${X}b"', "-n", "Z=$X", "n{1..2}",
+        "$X", '"$X"', "${Y}", '"$Y"', "$Z", "a$X", "$IFS", "x", "'y z'", "~/q", "$(three $X)", "{p,$X}", "${X:=w}",
+        "$1", '"$@"', "$X$Y", "\\\n", "<(four)", "$((X=5))", "${X%t}", '"a${X}b"', "-n", "Z=$X", "n{1..2}",
     ],
     "program": ["foo", "bar", "$X", "fo\\o", '"baz"', "f", "g", "command foo", "! foo"],
     "simple": [
@@ -87,7 +94,8 @@ CHOICES = {
         "for NAME in VALUE VALUE; do STATEMENT\nSTATEMENT\ndone", "for ((i=0;i<2;i++)); do STATEMENT\ndone",
         "n=1; while [[ $n -lt 3 ]]; do n=$((n+1)); STATEMENT\nSTATEMENT\ndone",
         "case WORD in git) STATEMENT;; *) STATEMENT;; esac", "case WORD in git) STATEMENT;& *) STATEMENT;; esac",
-        "f() { STATEMENT\n}", "g() { STATEMENT\n}", "f() ( STATEMENT )", "foo $( STATEMENT\n)", "foo <<E $X\n$( STATEMENT\n)\nE",
+        "f() { STATEMENT\n}", "g() { STATEMENT\n}", "f() ( STATEMENT )", "foo $( STATEMENT\n)",
+        "foo <<E $X\n$( STATEMENT\n)\nE",
         "STATEMENT > /dev/null", "X=$( STATEMENT\n)", "until STATEMENT; do STATEMENT; break\ndone",
     ],
 }  # fmt: skip
@@ -123,12 +131,18 @@ def test_every_command_that_bash_runs_was_told(folder: Path, text: str) -> None:
     if script.issues or runs_unknown(script):
         return
     for real in ran(text, folder):
-        told = [c for c in script.commands if c.words and fits(c.words[1:] if c.words[0].text == "command" else c.words, real)]
+        told = [
+            c
+            for c in script.commands
+            if c.words and fits(c.words[1:] if c.words[0].text == "command" else c.words, real)
+        ]
         assert told or real[0] in functions, (text, real, script.commands)
 
 
 def commands(text: str) -> list[str]:
-    return [" ".join("?" if w.text is None else w.text for w in c.words) for c in parse(text, home=HOME).commands if c.words]
+    return [
+        " ".join("?" if w.text is None else w.text for w in c.words) for c in parse(text, home=HOME).commands if c.words
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +184,7 @@ def test_a_variable_is_known_only_where_it_is_certain(text: str, expected: list[
     [
         "f() { hit; }",
         "function f { hit; }",
-        "trap \"$(hit)\" EXIT",
+        'trap "$(hit)" EXIT',
         "x=$(hit) y",
         "cat <<E\n`hit`\nE",
         "cat <<-E\n\t$(hit)\n\tE",
@@ -227,7 +241,9 @@ def test_a_command_is_found_wherever_it_stands(text: str) -> None:
     assert any(c.words and c.words[0].text == "hit" for c in script.commands), script
 
 
-@pytest.mark.parametrize("text", ["git >x push", "git 2>x push", "<x git push", "git push >x", "git {fd}>x push", "git <<E push\nE"])
+@pytest.mark.parametrize(
+    "text", ["git >x push", "git 2>x push", "<x git push", "git push >x", "git {fd}>x push", "git <<E push\nE"]
+)
 def test_redirections_stand_anywhere_among_the_words(text: str) -> None:
     assert commands(text) == ["git push"]
 
@@ -279,7 +295,7 @@ def test_a_here_document_is_known_as_far_as_its_variables_are() -> None:
     assert text("sh <<E\n$X\nE") is None
     assert text("sh <<'E'\n$X\\\ny\nE") == "$X\\\ny\n"
     assert text("sh <<-E\n\ta\n\tE") == "a\n"
-    assert text("X=git; sh <<< \"$X push\"") == "git push"
+    assert text('X=git; sh <<< "$X push"') == "git push"
 
 
 def test_scopes_tell_which_commands_a_change_of_folder_counts_for() -> None:
@@ -299,7 +315,8 @@ def test_names_of_functions_and_aliases_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["shopt -s expand_aliases", "set +B", "set -k", "set -o posix", "coproc N { a; }", "echo ${x@P}", "if", "a )"]
+    "text",
+    ["shopt -s expand_aliases", "set +B", "set -k", "set -o posix", "coproc N { a; }", "echo ${x@P}", "if", "a )"],
 )
 def test_what_changes_how_the_rest_is_read_is_unclear(text: str) -> None:
     assert Unclear.SYNTAX in {issue.kind for issue in parse(text, home=HOME).issues}
