@@ -12,8 +12,8 @@ from ringfence.policy.shell.parse import parse
 from ringfence.policy.shell.tree import Dialect, Script, Unclear
 
 FRAGMENTS = [
-    "((", "$(", "${", '"$(', "`", "<<a ", "{ ", "if ", "((((((((((a", "[[ ( ", "case x in ", "$((", "a[", "'", "a&&", "f()",
-    ";;", "{a,", "<(", "<", "a=(", '($[`"{', "for x in a b; do ", "f() { ", "cat <<a\n", "a ", "$x ", "x=a;",
+    "((", "$(", "${", '"$(', "`", "<<a ", "{ ", "if ", "((((((((((a", "[[ ( ", "case x in ", "$((", "a[", "'", "a&&",
+    "f()",    ";;", "{a,", "<(", "<", "a=(", '($[`"{', "for x in a b; do ", "f() { ", "cat <<a\n", "a ", "$x ", "x=a;",
     "{a,b}{a,b}{a,b}{a,b}{a,b}{a,b} ", "a=~:", "$((1+(2))) ", "while a; do ", "a & ", "x=ab; x+=$x$x$x$x; ", "a \\\n",
     '"a$b"', "\\", "|", "a|", "echo a b c; ", "x=$x$x$x$x ", "! ", "$'\\x41'", "\r", "\u202e", "é",
 ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_a_long_here_document_is_only_text() -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     text=st.text(max_size=200)
-    | st.lists(st.sampled_from(FRAGMENTS + [")", "}", " ", "\n", "done", "fi", "esac", "E\n", "]]", "$x"])).map("".join)
+    | st.lists(st.sampled_from([*FRAGMENTS, ")", "}", " ", "\n", "done", "fi", "esac", "E\n", "]]", "$x"])).map("".join)
     | st.binary(max_size=200).map(lambda raw: raw.decode("utf-8", "surrogateescape")),
     dialect=st.sampled_from(Dialect),
 )
