@@ -31,7 +31,8 @@ from ringfence.session.trust_list import is_trusted
 PROJECT_FILE = "ringfence.toml"
 
 _ROOT = 0
-_COMMAND_LINE = "the command line"
+COMMAND_LINE = "the command line"
+"""Who opened what was opened with options."""
 
 
 class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
-    source: str = _COMMAND_LINE
+    source: str = COMMAND_LINE
     """Who opened it, for the reasons of decisions."""
 
 
@@ -75,9 +76,9 @@ def load_policy(
     if faults:
         raise PolicyInvalid(tuple(faults))
     documents.extend(_granted(one) for one in grants)
-    name, notices = choose_preset(documents, chosen_preset)
+    chosen = choose_preset(documents, chosen_preset)
     facts = Facts(home=places.home, workspace=workspace)
-    return merge((preset(name), *documents), facts=facts, notices=notices)
+    return merge((preset(chosen.name), *documents), facts=facts, chosen=chosen)
 
 
 def check_file(path: str, *, layer: Layer) -> Document:
