@@ -5,16 +5,17 @@ Bash runs them in an empty folder without programs: each command that it would s
 
 from __future__ import annotations
 
-import re
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ringfence.policy.shell.parse import parse
 from ringfence.policy.shell.tree import Command, Feed, Script, Unclear, Word
+from tests.policy.shell.scripts import statements
 
 HOME = "/home/u"
 RECORD = 'command_not_found_handle() { printf "%s\\0" "$#" "$@" >> "$RECORD_TO"; return $((${#1} % 2)); }\n'
@@ -24,15 +25,20 @@ def ran(text: str, folder: Path) -> list[list[str]]:
     """The commands that Bash comes to start."""
     record = folder / "record"
     record.write_bytes(b"")
-    subprocess.run(
+    with subprocess.Popen(
         ["/bin/bash", "--norc", "--noprofile", "-c", f"exec 2>/dev/null; {RECORD}{text}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,  # its end comes when the last one in the background has ended
         cwd=folder,
-        env={"LC_ALL": "C.UTF-8", "PATH": "/nowhere", "HOME": HOME, "RECORD_TO": str(record)},
-        check=False,
-        timeout=10,
-    )
+        # Functions that call themselves in the background would fill the machine.
+        env={"LC_ALL": "C.UTF-8", "PATH": "/nowhere", "HOME": HOME, "RECORD_TO": str(record), "FUNCNEST": "4"},
+        start_new_session=True,
+    ) as process:
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     parts = record.read_bytes().decode("utf-8", "surrogateescape").split("\0")
     found = []
     while parts and parts[0]:
@@ -58,57 +64,6 @@ def runs_unknown(script: Script) -> bool:
     return any(c.words and c.words[0].text in {"eval", "source", ".", "trap"} for c in script.commands)
 
 
-CHOICES = {
-    "name": ["X", "Y", "Z", "IFS", "HOME"],
-    "value": [
-        "git", "'rm -rf'", '"$X"', "$Y", "${Z}", "a,b", "$(one)", "", "~", "'*'", '"$X-$Y"', "$((1+2))", "${X:-d}", "'a b'",
-        "`two`", "${Y:=new}", "$HOME/x", "~/x", "{a,b}",
-    ],
-    "word": [
-        "$X", '"$X"', "${Y}", '"$Y"', "$Z", "a$X", "$IFS", "x", "'y z'", "~/q", "$(three $X)", "{p,$X}", "${X:=w}", "$1",
-        '"$@"', "$X$Y", "\\\n", "<(four)", "$((X=5))", "${X%t}", '"a${X}b"', "-n", "Z=$X", "n{1..2}",
-    ],
-    "program": ["foo", "bar", "$X", "fo\\o", '"baz"', "f", "g", "command foo", "! foo"],
-    "simple": [
-        "PROGRAM", "PROGRAM WORD", "PROGRAM WORD WORD", "NAME=VALUE", "NAME=VALUE", "NAME=VALUE NAME=VALUE",
-        "NAME=VALUE PROGRAM WORD", "NAME+=VALUE", "export NAME=VALUE", "readonly NAME=VALUE", "declare NAME=VALUE",
-        "local NAME=VALUE", "declare -i NAME=VALUE", "declare -r NAME=VALUE", "export -n NAME=VALUE", "unset NAME",
-        "export NAME", "read NAME x", "let NAME=3", "printf -v NAME x", "read NAME <<< VALUE", "read NAME <<E\nq $X\nE",
-        "((X=1))", "((Y++))", "[[ $X == git ]]", "[[ X=7 -eq 7 ]]", "[ -n x ]", "set -- a b", "declare -n X=Y",
-        ": ${Z:=zz}", "true", "false", "{X}<&0", "exec 3>&1", "X[0]=e", "Y=(a b)", "trap 'X=t' EXIT", "eval X=ev",
-        "getopts ab X", "mapfile X <<< q", "shopt -s lastpipe", "X=1 export Y", "break", "return", "wait -p X",
-        "command read X <<< q", "readonly X", "X=q :", "command export X=q", "f VALUE", "unset -f f", "cd VALUE",
-    ],
-    "compound": [
-        "STATEMENT && STATEMENT", "STATEMENT || STATEMENT", "STATEMENT | STATEMENT", "STATEMENT; STATEMENT",
-        "STATEMENT\nSTATEMENT", "STATEMENT & STATEMENT", "( STATEMENT )", "{ STATEMENT\n}",
-        "if STATEMENT\nthen STATEMENT\nelse STATEMENT\nfi", "if STATEMENT\nthen STATEMENT\nfi",
-        "if STATEMENT\nthen STATEMENT\nelif STATEMENT\nthen STATEMENT\nfi",
-        "for NAME in VALUE VALUE; do STATEMENT\nSTATEMENT\ndone", "for ((i=0;i<2;i++)); do STATEMENT\ndone",
-        "n=1; while [[ $n -lt 3 ]]; do n=$((n+1)); STATEMENT\nSTATEMENT\ndone",
-        "case WORD in git) STATEMENT;; *) STATEMENT;; esac", "case WORD in git) STATEMENT;& *) STATEMENT;; esac",
-        "f() { STATEMENT\n}", "g() { STATEMENT\n}", "f() ( STATEMENT )", "foo $( STATEMENT\n)", "foo <<E $X\n$( STATEMENT\n)\nE",
-        "STATEMENT > /dev/null", "X=$( STATEMENT\n)", "until STATEMENT; do STATEMENT; break\ndone",
-    ],
-}  # fmt: skip
-
-
-@st.composite
-def statements(draw: st.DrawFn) -> str:
-    """A few statements, filled in from templates."""
-
-    def fill(template: str, depth: int) -> str:
-        def chosen(match: re.Match[str]) -> str:
-            kind = match.group().lower()
-            if kind == "statement":
-                kind = "compound" if depth and draw(st.booleans()) else "simple"
-            return fill(draw(st.sampled_from(CHOICES[kind])), depth - (kind == "compound"))
-
-        return re.sub(r"\b(?:NAME|VALUE|WORD|PROGRAM|STATEMENT)\b", chosen, template)
-
-    return "\n".join(fill("STATEMENT", 2) for _ in range(draw(st.integers(1, 5)))) + "\n"
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("empty")
@@ -123,12 +78,18 @@ def test_every_command_that_bash_runs_was_told(folder: Path, text: str) -> None:
     if script.issues or runs_unknown(script):
         return
     for real in ran(text, folder):
-        told = [c for c in script.commands if c.words and fits(c.words[1:] if c.words[0].text == "command" else c.words, real)]
+        told = [
+            c
+            for c in script.commands
+            if c.words and fits(c.words[1:] if c.words[0].text == "command" else c.words, real)
+        ]
         assert told or real[0] in functions, (text, real, script.commands)
 
 
 def commands(text: str) -> list[str]:
-    return [" ".join("?" if w.text is None else w.text for w in c.words) for c in parse(text, home=HOME).commands if c.words]
+    return [
+        " ".join("?" if w.text is None else w.text for w in c.words) for c in parse(text, home=HOME).commands if c.words
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +131,7 @@ def test_a_variable_is_known_only_where_it_is_certain(text: str, expected: list[
     [
         "f() { hit; }",
         "function f { hit; }",
-        "trap \"$(hit)\" EXIT",
+        'trap "$(hit)" EXIT',
         "x=$(hit) y",
         "cat <<E\n`hit`\nE",
         "cat <<-E\n\t$(hit)\n\tE",
@@ -227,7 +188,9 @@ def test_a_command_is_found_wherever_it_stands(text: str) -> None:
     assert any(c.words and c.words[0].text == "hit" for c in script.commands), script
 
 
-@pytest.mark.parametrize("text", ["git >x push", "git 2>x push", "<x git push", "git push >x", "git {fd}>x push", "git <<E push\nE"])
+@pytest.mark.parametrize(
+    "text", ["git >x push", "git 2>x push", "<x git push", "git push >x", "git {fd}>x push", "git <<E push\nE"]
+)
 def test_redirections_stand_anywhere_among_the_words(text: str) -> None:
     assert commands(text) == ["git push"]
 
@@ -279,7 +242,7 @@ def test_a_here_document_is_known_as_far_as_its_variables_are() -> None:
     assert text("sh <<E\n$X\nE") is None
     assert text("sh <<'E'\n$X\\\ny\nE") == "$X\\\ny\n"
     assert text("sh <<-E\n\ta\n\tE") == "a\n"
-    assert text("X=git; sh <<< \"$X push\"") == "git push"
+    assert text('X=git; sh <<< "$X push"') == "git push"
 
 
 def test_scopes_tell_which_commands_a_change_of_folder_counts_for() -> None:
@@ -299,7 +262,8 @@ def test_names_of_functions_and_aliases_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["shopt -s expand_aliases", "set +B", "set -k", "set -o posix", "coproc N { a; }", "echo ${x@P}", "if", "a )"]
+    "text",
+    ["shopt -s expand_aliases", "set +B", "set -k", "set -o posix", "coproc N { a; }", "echo ${x@P}", "if", "a )"],
 )
 def test_what_changes_how_the_rest_is_read_is_unclear(text: str) -> None:
     assert Unclear.SYNTAX in {issue.kind for issue in parse(text, home=HOME).issues}

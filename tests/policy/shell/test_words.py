@@ -40,7 +40,11 @@ def bash(text: str, folder: Path) -> list[str] | None:
 def ours(text: str) -> tuple[Word, ...] | None:
     """The words that we tell, or nothing where we say that it is unclear."""
     script = parse(text, home=HOME)
-    return None if script.issues else next(c.words[2:] for c in script.commands if c.words[:1] and c.words[0].text == "printf")
+    return (
+        None
+        if script.issues
+        else next(c.words[2:] for c in script.commands if c.words[:1] and c.words[0].text == "printf")
+    )
 
 
 def fits(told: tuple[Word, ...], real: list[str]) -> bool:
@@ -101,7 +105,9 @@ def test_these_words_are_known_exactly(written: str, expected: list[str], empty:
     assert [word.text for word in told[1:]] == expected == (bash(text, empty) or [])[1:]
 
 
-@pytest.mark.parametrize("written", ["~root", "~+", "~-", "{1..9999999}", "{A..z}", "$(x)", "$1", "${X:-d}", "$'\\u00e9'"])
+@pytest.mark.parametrize(
+    "written", ["~root", "~+", "~-", "{1..9999999}", "{A..z}", "$(x)", "$1", "${X:-d}", "$'\\u00e9'"]
+)
 def test_these_words_are_known_only_when_the_script_runs(written: str) -> None:
     assert parse(f"a {written}", home=HOME).commands[-1].words[1].text is None
 

@@ -275,7 +275,7 @@ class _Unfolding:
     def _wrapped(self, invocation: Invocation, reading: Reading, source: _Source, depth: int, layer: int) -> None:
         """Where a program that starts another has an option which is not known, it is unclear where that one begins."""
         words = next((one.words for one in reading.started if not one.shell and not one.code and not one.side_door), ())
-        if not reading.unknown or not words:
+        if not reading.unknown or not words or not reading.wraps:
             return
         text = f"`{invocation.program}` has an option that is not known here: `{reading.unknown[0]}`"
         self.found.issue(Unclear.WRAPPER, text)

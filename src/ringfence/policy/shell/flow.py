@@ -33,8 +33,15 @@ from ringfence.policy.shell.words import DEFAULT_IFS, Known, value, words
 
 MAX_COMMANDS = 500
 MAX_TOLD = 16
+MAX_WORDS = 3000
+MAX_EXPANDED = 128 * 1024
 
-_RESERVED = frozenset("if then else elif fi case esac for select while until do done in { } ! [[ ]] function".split())
+_RESERVED = frozenset(
+    {
+        "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done", "in", "{",
+        "}", "!", "[[", "]]", "function",
+    }
+)  # fmt: skip
 _READING = frozenset({"expand_aliases", "keyword", "braceexpand", "posix", "aliases", "interactive_comments"})
 
 
@@ -64,6 +71,8 @@ class Flow:
         self.link = ""
         self.feed = Feed.INHERITED
         self.text: str | None = None
+        self._words = 0
+        self._expanded = 0
         self._scopes = itertools.count(1)
         self._kept: Variables | None = None
 
@@ -318,7 +327,10 @@ class Flow:
         told: list[tuple[Word, ...]] = []
         if simple.words:
             own = {assign.name for assign in simple.assigns}
-            for known in self._ways(_names(texts)):
+            names = _names(texts)
+            for known in self._ways(names):
+                if names:
+                    self._spend(texts, known)
                 self._open(simple.opens, known)
                 found = self._arguments(simple.words, known)
                 told.append(found)
@@ -328,6 +340,12 @@ class Flow:
                 self._effects(simple, found, once=len(told) == 1)
         elif simple.assigns or simple.opens or simple.here:
             self._alone(simple, feed, here)
+
+    def _spend(self, texts: Sequence[Text], known: Known) -> None:
+        """Variables that are put in place again and again make little text into much."""
+        self._expanded += sum(len(known.values.get(piece.name, "")) for text in texts for piece in text.pieces)
+        if self._expanded > MAX_EXPANDED:
+            raise TooMuch("its variables hold too much text")
 
     def _alone(self, simple: Simple, feed: Feed, here: str | None) -> None:
         """Assignments, or redirections, without a command."""
@@ -345,7 +363,10 @@ class Flow:
             self.variables.set(assign.name, ())
             return Word(text=None, raw=assign.raw)
         before = self.variables.values.get(assign.name, ()) if assign.append else ("",)
-        found = [value(assign.value, known) for known in self._ways(_names([assign.value]))]
+        found = []
+        for known in self._ways(_names([assign.value])):
+            self._spend([assign.value], known)
+            found.append(value(assign.value, known))
         if not self.resolves or any(one.text is None for one in found) or assign.name in self.frozen - {"HOME"}:
             self.variables.set(assign.name, ())
         else:
@@ -369,6 +390,9 @@ class Flow:
                 found.append(value(text, known))
             else:
                 found.extend(words(text, known))
+            if self._words + len(found) > MAX_WORDS:
+                raise TooMuch(f"it has more than {MAX_WORDS:,} words")
+        self._words += len(found)
         return tuple(found)
 
     def _add(

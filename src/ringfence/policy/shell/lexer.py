@@ -57,7 +57,7 @@ class Lexer:
         """Where the here-documents of this line begin: behind its end."""
         self.body_to = -1
 
-    def list(self, ends: frozenset[str]) -> Statement:
+    def statements(self, ends: frozenset[str]) -> Statement:
         """Statements; known to the one who reads them."""
         raise NotImplementedError
 
@@ -199,7 +199,7 @@ class Lexer:
         outer = self.nested, self.clobbers
         self.nested, self.clobbers = [], set()
         self.at += 2
-        body = self.list(frozenset())
+        body = self.statements(frozenset())
         if self.text[self.at : self.at + 1] != ")":
             raise Unknown
         self.at += 1

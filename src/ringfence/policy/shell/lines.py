@@ -97,9 +97,7 @@ class _Joining:
         else:
             if character == "(" and not inside_braces:
                 self.stack.append("(")
-            elif character == ")" and self.stack[-1:] == ["("]:
-                self.stack.pop()
-            elif character == "}" and inside_braces:
+            elif (character == ")" and self.stack[-1:] == ["("]) or (character == "}" and inside_braces):
                 self.stack.pop()
             self._copy(self.at + 1)
         return True

@@ -21,7 +21,7 @@ from ringfence.policy.shell.scan import scan
 from ringfence.policy.shell.tree import Dialect, Issue, Script, Unclear
 
 MAX_BYTES = 64 * 1024
-MAX_NODES = 10_000
+MAX_NODES = 6_000
 MAX_SECONDS = 0.03
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00a0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")

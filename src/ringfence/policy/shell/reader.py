@@ -342,9 +342,7 @@ class Reader:
             elif first.type != "comment":
                 words.extend(self._arguments([group], starts))
         self._misread(words)
-        return Simple(
-            tuple(words), tuple(assigns), tuple(opens), here, tuple(self.nested), frozenset(self.clobbers)
-        )
+        return Simple(tuple(words), tuple(assigns), tuple(opens), here, tuple(self.nested), frozenset(self.clobbers))
 
     def _misread(self, words: list[Text]) -> None:
         """`coproc NAME { a; }` and the like, which the parser takes for words."""

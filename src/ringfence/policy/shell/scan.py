@@ -27,11 +27,13 @@ from ringfence.policy.shell.syntax import (
     Text,
 )
 
-MAX_LENGTH = 16 * 1024
+MAX_LENGTH = 8 * 1024
 
 _SIMPLE_WORD = re.compile(r"[A-Za-z0-9_./:@,+=%-]+(?=[ \t\n;&|)]|$)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
-_REDIRECT = re.compile(r"(?:[0-9]+(?=[<>])|\{([A-Za-z_][A-Za-z0-9_]*)\}(?=[<>]))?(&>>|&>|>>|>\||>&|<&|<>|<<<|<<|<(?!\()|>(?!\())")
+_REDIRECT = re.compile(
+    r"(?:[0-9]+(?=[<>])|\{([A-Za-z_][A-Za-z0-9_]*)\}(?=[<>]))?(&>>|&>|>>|>\||>&|<&|<>|<<<|<<|<(?!\()|>(?!\())"
+)
 _ELEMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[")
 _CLOSES = re.compile(r"[0-9]*-?")
 _RESERVED = re.compile(
@@ -42,7 +44,12 @@ _FUNCTION = re.compile(r"([A-Za-z_][A-Za-z0-9_:.-]*)[ \t]*\([ \t]*\)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?=[ \t\n;])")
 _TIMED = re.compile(r"time[ \t]+(?:-p[ \t]+)?(?![A-Za-z_0-9]*\+?=)([A-Za-z0-9_./]+)(?=[ \t\n;&|)]|$)")
 _TEST_OPERATOR = re.compile(r"&&|\|\||[()<>!]")
-_NOT_TIMED = frozenset("if then else elif fi case esac for select while until do done in function time coproc".split())
+_NOT_TIMED = frozenset(
+    {
+        "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done", "in",
+        "function", "time", "coproc",
+    }
+)  # fmt: skip
 
 _NOTHING: frozenset[str] = frozenset()
 _THEN, _FI, _DO, _DONE = frozenset({"then"}), frozenset({"elif", "else", "fi"}), frozenset({"do"}), frozenset({"done"})
@@ -62,7 +69,7 @@ def scan(text: str) -> Statement | None:
 def _whole(text: str, depth: int) -> Statement:
     scanner = _Scanner(text, _whole)
     scanner.depth = depth
-    found = scanner.list(_NOTHING)
+    found = scanner.statements(_NOTHING)
     if scanner.at != len(text) or scanner.body_from >= 0:
         raise Unknown
     return found
@@ -71,7 +78,7 @@ def _whole(text: str, depth: int) -> Statement:
 class _Scanner(Lexer):
     __slots__ = ()
 
-    def list(self, ends: frozenset[str]) -> Statement:
+    def statements(self, ends: frozenset[str]) -> Statement:
         """Statements up to a word that ends them, a bracket that closes, or the end of the text."""
         items: list[Statement] = []
         while True:
@@ -173,19 +180,19 @@ class _Scanner(Lexer):
                 if self.text.startswith("((", self.at):
                     raise Unknown
                 self.at += 1
-                found = Subshell(self.list(_NOTHING))
+                found = Subshell(self.statements(_NOTHING))
                 self._expect(")")
             case "{":
                 self.at += 1
-                found = self.list(_BRACE)
+                found = self.statements(_BRACE)
                 self._expect("}")
             case "if":
                 found = self._if()
             case "while" | "until":
                 self.at += 5
-                condition = self.list(_DO)
+                condition = self.statements(_DO)
                 self._expect("do")
-                body = self.list(_DONE)
+                body = self.statements(_DONE)
                 self._expect("done")
                 found = Loop(Sequence((condition, body)))
             case "for":
@@ -232,16 +239,16 @@ class _Scanner(Lexer):
         arms: list[tuple[Statement, Statement]] = []
         self.at += 2
         while True:
-            condition = self.list(_THEN)
+            condition = self.statements(_THEN)
             self._expect("then")
-            arms.append((condition, self.list(_FI)))
+            arms.append((condition, self.statements(_FI)))
             if self.text.startswith("elif", self.at):
                 self.at += 4
                 continue
             complete = self.text.startswith("else", self.at)
             if complete:
                 self.at += 4
-                arms.append((Simple(), self.list(frozenset({"fi"}))))
+                arms.append((Simple(), self.statements(frozenset({"fi"}))))
             self._expect("fi")
             return Branch(tuple(arms), complete)
 
@@ -266,7 +273,7 @@ class _Scanner(Lexer):
         self._lines()
         before = Simple(nested=tuple(self.nested), clobbers=frozenset(self.clobbers))
         self._expect("do")
-        body = self.list(_DONE)
+        body = self.statements(_DONE)
         self._expect("done")
         return Loop(body, name.group(), None if values is None else tuple(values), before)
 
@@ -288,7 +295,7 @@ class _Scanner(Lexer):
                 self.at += 1
             self._patterns()
             condition = self._looked_at()
-            arms.append((condition, self.list(_ESAC)))
+            arms.append((condition, self.statements(_ESAC)))
             for end in (";;&", ";;", ";&"):
                 if self.text.startswith(end, self.at):
                     self.at += len(end)
@@ -376,9 +383,7 @@ class _Scanner(Lexer):
             words.append(self.word())
         if not words and not assigns and not opens and here is None:
             raise Unknown
-        found = Simple(
-            tuple(words), tuple(assigns), tuple(opens), here, tuple(self.nested), frozenset(self.clobbers)
-        )
+        found = Simple(tuple(words), tuple(assigns), tuple(opens), here, tuple(self.nested), frozenset(self.clobbers))
         self.nested, self.clobbers = outer
         return found
 

@@ -125,6 +125,4 @@ class Redirected(msgspec.Struct, frozen=True):
     clobbers: frozenset[str] = frozenset()
 
 
-Statement: TypeAlias = (
-    Simple | Sequence | Chain | Pipeline | Branch | Loop | Subshell | Function | Redirected
-)
+Statement: TypeAlias = Simple | Sequence | Chain | Pipeline | Branch | Loop | Subshell | Function | Redirected

@@ -24,13 +24,17 @@ from ringfence.policy.shell.syntax import (
 from ringfence.policy.shell.syntax import Sequence as Statements
 
 MAX_VALUES = 16
+MAX_VALUE = 4096
 
 DECLARES = frozenset({"declare", "typeset", "export", "readonly", "local"})
 _SETS_NAMES = frozenset({"read", "mapfile", "readarray", "getopts", "unset", "let", "printf", "wait", "select"})
 _SETS_ANYTHING = frozenset({"eval", "source", ".", "builtin", "enable", "trap", "fc", "unalias", "coproc", "bind"})
 _KEEPS_PREFIX = frozenset(
-    ": . eval exec export readonly set shift source times trap unset break continue return exit".split()
-)
+    {
+        ":", ".", "eval", "exec", "export", "readonly", "set", "shift", "source", "times", "trap", "unset", "break",
+        "continue", "return", "exit",
+    }
+)  # fmt: skip
 """Special builtins: a variable set in front of one stays set in some shells."""
 _SELF_SET = re.compile(
     r"_|BASH.*|COMP.*|COPROC.*|DIRSTACK|E?UID|EPOCH.*|FUNCN.*|GROUPS|HIST.*|LINENO|MAPFILE|OLDPWD|OPT.*|PIPESTATUS|"
@@ -71,7 +75,8 @@ class Variables:
         return Variables(dict(self.values), self.fixed)
 
     def set(self, name: str, values: Values) -> None:
-        if not values or len(values) > MAX_VALUES or name in self.fixed or _SELF_SET.fullmatch(name):
+        too_much = len(values) > MAX_VALUES or any(len(value) > MAX_VALUE for value in values)
+        if not values or too_much or name in self.fixed or _SELF_SET.fullmatch(name):
             self.values.pop(name, None)
         else:
             self.values[name] = values

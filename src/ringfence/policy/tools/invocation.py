@@ -325,6 +325,7 @@ class _Reader:
         kind = next((one[:-3] for one in kinds if one.endswith("...")), "text")
         match kind:
             case "program":
+                self.reading.wraps = True
                 extra = readers.appended(self.grammar.command.reader)
                 self.reading.started.append(Started((*rest, *extra)))
             case "shell":

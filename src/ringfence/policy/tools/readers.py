@@ -136,7 +136,57 @@ def _kill(words: Sequence[Word]) -> Sequence[Word]:
     return [*words[:taken], Word(text="--", raw="--"), *(word for word in words[taken:] if word.text != "--")]
 
 
-_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {"tar": _tar, "dd": _dd, "find": _find, "kill": _kill}
+_PYTHON_FLAGS = re.compile(r"(-[bBdEhiIOPqRsSuvVx?]*)([mc])(.*)", re.DOTALL)
+
+
+def _python(words: Sequence[Word]) -> Sequence[Word]:
+    """`-m MODULE` and `-c CODE` end the options, with the value glued or not."""
+    for at, word in enumerate(words):
+        text = word.text
+        if text is None or not text.startswith("-") or text in {"-", "--"}:
+            return words
+        found = _PYTHON_FLAGS.fullmatch(text)
+        if found is not None:
+            return [*words[:at], *_ending(found, words[at + 1 :])]
+        if text in {"-W", "-X", "--check-hash-based-pycs"}:
+            return [*words[: at + 2], *_python(words[at + 2 :])]
+    return words
+
+
+def _ending(found: re.Match[str], rest: Sequence[Word]) -> Sequence[Word]:
+    flags, option, glued = found.groups()
+    end = Word(text="--", raw="--")
+    front = [Word(text=text, raw=text) for text in (flags, f"-{option}") if text != "-"]
+    values = [Word(text=glued, raw=glued)] if glued else list(rest[:1])
+    rest = rest if glued else rest[1:]
+    return [*front, end, *values, *rest] if option == "m" else [*front, *values, end, *rest]
+
+
+_EVERYWHERE = {"recursive", "multi", "m", "foreach", "run-all"}
+
+
+def _workspaces(words: Sequence[Word]) -> Sequence[Word]:
+    """`yarn workspace NAME COMMAND` and `pnpm recursive COMMAND` without what only says where."""
+    for at, word in enumerate(words):
+        text = word.text or ""
+        if text.startswith("-"):
+            continue
+        if text == "workspace":
+            return [*words[:at], *words[at + 2 :]]
+        if text == "workspaces" and at + 1 < len(words) and words[at + 1].text in {"foreach", "run"}:
+            return [*words[:at], *words[at + (2 if words[at + 1].text == "foreach" else 1) :]]
+        return [*words[:at], *words[at + 1 :]] if text in _EVERYWHERE else words
+    return words
+
+
+_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
+    "tar": _tar,
+    "dd": _dd,
+    "find": _find,
+    "kill": _kill,
+    "python": _python,
+    "workspaces": _workspaces,
+}
 
 NAMES = frozenset({*_PREPARE, "git-settings", "xargs", "git"})
 """The readers that a table may name."""

@@ -61,6 +61,7 @@ class Reading:
         "port",
         "started",
         "unknown",
+        "wraps",
     )
 
     def __init__(self, name: str) -> None:
@@ -77,6 +78,8 @@ class Reading:
         """Effects that it may have through what is unknown or dynamic; `program` for starting any program."""
         self.concerns: list[tuple[str, Verdict, str]] = []
         """What is to be said whatever the rules are: a name for it, the verdict, and why."""
+        self.wraps = False
+        """Its operands name the program that it starts."""
         self.only = False
         self.port = 0
 

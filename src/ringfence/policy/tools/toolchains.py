@@ -3,12 +3,13 @@ Each says what the value reads, writes, reaches or starts; all else of it is tex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
-from ringfence.policy.tools.kinds import GIVES, shown
+from ringfence.policy.tools.kinds import GIVES, is_pinned, shown
 from ringfence.policy.tools.reading import Reading, Started
 
 
@@ -82,15 +83,84 @@ def _chart(word: Word, reading: Reading) -> None:
         GIVES["read"](word, reading)
 
 
+def _required(word: Word, reading: Reading) -> None:
+    """What an interpreter loads first: a module by its name, or a file."""
+    text = word.text
+    if text is None or text.startswith((".", "/", "~", "file:")):
+        GIVES["script"](word, reading)
+    elif scheme_of(text) in {"http", "https", "data"}:
+        reading.add(EffectKind.EXECUTE, f"remote package {text}")
+        GIVES["url"](word, reading)
+
+
+def _deno_script(word: Word, reading: Reading) -> None:
+    """A script: a file, or an address or package that is fetched."""
+    text = word.text
+    if text is not None and scheme_of(text) in {"http", "https"}:
+        reading.add(EffectKind.EXECUTE, f"remote package {text}")
+        GIVES["url"](word, reading)
+    elif text is not None and text.startswith(("npm:", "jsr:")):
+        reading.add(EffectKind.EXECUTE, f"remote package {text}")
+    else:
+        GIVES["script"](word, reading)
+
+
+_PERL_MODULE = re.compile(r"-?[\w:]+(?:=[\w:,.$@%&-]*)?|-?[\w:]+ qw\([\w ]*\)")
+
+
+def _perl_module(word: Word, reading: Reading) -> None:
+    """`-MMODULE=ARGUMENTS`; anything behind a name is code."""
+    if word.text is None or _PERL_MODULE.fullmatch(word.text) is None:
+        reading.started.append(Started((word,), code="perl"))
+
+
+_PHP_RUNS = {"auto_prepend_file", "auto_append_file", "extension", "zend_extension", "opcache.preload"}
+
+
+def _php_setting(word: Word, reading: Reading) -> None:
+    """`NAME=VALUE` of `php -d`: a few settings load files or start programs."""
+    name, _, value = shown(word).partition("=")
+    if name in _PHP_RUNS:
+        _given("script", value, reading)
+    elif name == "sendmail_path":
+        reading.started.append(Started((Word(text=value, raw=value),), "sh", side_door=True))
+    elif name == "error_log":
+        _given("write", value, reading)
+
+
+def _creator(word: Word, reading: Reading) -> None:
+    """`npm init NAME` and its like fetch a package that makes projects, and run it."""
+    if word.text is None or not word.text.startswith((".", "/")):
+        reading.add(EffectKind.EXECUTE, f"remote package create-{shown(word)}")
+
+
+def _package_run(word: Word, reading: Reading) -> None:
+    """A package that is fetched so that a program of it can run."""
+    GIVES["package"](word, reading)
+    if word.text is None or is_pinned(word.text):
+        reading.add(EffectKind.EXECUTE, f"remote package {shown(word)}")
+
+
+def _node_options(word: Word, reading: Reading) -> None:
+    reading.environment.append(("NODE_OPTIONS", word))
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "at-path": _at_path,
     "bound-command": _bound_command,
     "chart": _chart,
+    "creator": _creator,
     "declared": _declared,
+    "deno-script": _deno_script,
     "expanded": _expanded,
     "file-or-url": _file_or_url,
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
+    "node-options": _node_options,
+    "package-run": _package_run,
+    "perl-module": _perl_module,
+    "php-setting": _php_setting,
     "pipe-or-file": _pipe_or_file,
+    "required": _required,
 }
 """Kinds of value with a grammar of their own, by name."""
