@@ -79,6 +79,10 @@ def test_words_are_what_bash_makes_of_them(words: list[str], empty: Path) -> Non
     [
         ("{1..5}", ["1", "2", "3", "4", "5"]),
         ("{a..e..2}x", ["ax", "cx", "ex"]),
+        ("a{},b}", ["a}", "ab"]),
+        ("{}/{a,b}", ["{}/a", "{}/b"]),
+        ("{x..y,z}", ["x..y", "z"]),
+        ("{1..x}", ["{1..x}"]),
         ("{08..10}", ["08", "09", "10"]),
         ("a{b,{c,d}e}f", ["abf", "acef", "adef"]),
         ("$'\\x67it'", ["git"]),

@@ -41,6 +41,7 @@ _PLAIN_GAP = re.compile(rb"[ \t\n]*")
 _JOINED_LINES = re.compile(rb"(?:[ \t\n]|\\\n)*")
 _SPELLED_DESCRIPTOR = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|[0-9]+")
 _NOT_IN_A_WORD = re.compile(r"(?<!\\)(?:\\\\)*[`'\"&;<>|() \t]|(?<!\\)(?:\\\\)*\$[A-Za-z0-9_{(@*#?!'\"-]")
+_HIDDEN = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
 _PLAIN_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 
@@ -61,6 +62,8 @@ _KNOWN = _kinds(
 )
 _LOOSE = _kinds("string heredoc_body translated_string regex expansion redirected_statement")
 """Kinds whose text between their parts is their own, or is looked at elsewhere."""
+_QUOTING = _kinds("string translated_string regex expansion")
+_PATTERNS = _kinds("regex extglob_pattern word string_content expansion number variable_name string")
 _SUBSTITUTIONS = _kinds("command_substitution process_substitution")
 _HOLES = _kinds(
     "simple_expansion expansion command_substitution process_substitution arithmetic_expansion array subscript"
@@ -115,13 +118,26 @@ class Reader:
                 commands += 1
             children = node.children
             if not children:
+                if kind in _PATTERNS:
+                    self._left_over(node, children)
                 continue
             waiting.extend(children)
             if kind not in _LOOSE:
                 self._gaps(node, children)
+            elif kind in _QUOTING:
+                self._left_over(node, children)
             elif kind == "redirected_statement":
                 self._gaps(node, children, dash=True)
         return commands
+
+    def _left_over(self, node: Node, children: list[Node]) -> None:
+        """What the parser made no part of: `${x^^$(y)}` runs `y`, which is not in its tree."""
+        at, rest = node.start_byte, b""
+        for child in children:
+            rest += self.source[at : child.start_byte]
+            at = max(at, child.end_byte)
+        if _HIDDEN.search(rest + self.source[at : node.end_byte]):
+            self.problem()
 
     def _gaps(self, node: Node, children: list[Node], *, dash: bool = False) -> None:
         end = node.start_byte
@@ -498,6 +514,7 @@ class Reader:
                 pieces.append(self._hole(child, quoted=True))
                 at = child.end_byte
         pieces.append(in_here_document(self._slice(at, stop)))
+        self._left_over(body, [child for child in body.children if child.type in _HOLES])
         rest = "".join(piece.text for piece in pieces if not piece.hole)
         return None if re.search(r"[$`]", rest) else Text(tuple(pieces), raw)
 
