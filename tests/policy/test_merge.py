@@ -11,7 +11,7 @@ from tests.policy.making import EMPTY, HOME, WORKSPACE, connect, document, file,
 from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import Origin
+from ringfence.policy.effective import BUILT_IN, Inactive, Origin
 from ringfence.policy.layers import Layer
 from ringfence.policy.merge import Facts, choose_preset, merge
 
@@ -53,7 +53,7 @@ def test_requirements_replace_a_looser_value_by_the_nearest_permitted_one() -> N
 
     assert merged.approvals.timeout_seconds == 120
     assert merged.notices == (
-        "user.toml:2: `approvals.timeout_seconds = 900` is replaced: requirements.toml:2 requires `120`",
+        "user.toml:2: `approvals.timeout_seconds = 900` does not apply: requirements.toml:2 requires `120`",
     )
 
 
@@ -106,6 +106,51 @@ def test_a_trusted_project_opens_what_a_user_could_open() -> None:
     assert merged.notices == ()
     assert file(merged, "read", "/home/u/a").verdict is Verdict.ALLOW
     assert connect(merged, "x.test").verdict is Verdict.ALLOW
+
+
+def test_what_people_replace_themselves_is_shown_as_inactive_and_never_a_notice() -> None:
+    base = "[approvals]\ntimeout_seconds = 30\n[environment]\nset = { A = 'b' }\n"
+    own = base.replace("30", "31")
+    rule = "[[commands.rule]]\nid = 'push'\nprefix = ['git', 'push']\nverdict = 'ask'\n"
+    preset, user = Origin(layer="preset:base", source="base.toml:2"), Origin(layer="user", source="user.toml:2")
+
+    merged = policy(document(own + rule), base=base + rule)
+
+    assert merged.notices == ()
+    assert merged.inactive == (
+        Inactive(
+            origin=preset, what="`approvals.timeout_seconds = 30`", why="user.toml:2 says `31`", by=user, told=False
+        ),
+        Inactive(
+            origin=msgspec.structs.replace(preset, source="base.toml:5"),
+            what="rule `push`",
+            why="that of user.toml:5 takes its place",
+            by=msgspec.structs.replace(user, source="user.toml:5"),
+            told=False,
+        ),
+        Inactive(
+            origin=msgspec.structs.replace(preset, source="base.toml:4"),
+            what="setting `A`",
+            why="user.toml:4 sets it",
+            by=msgspec.structs.replace(user, source="user.toml:4"),
+            told=False,
+        ),
+    )
+
+
+def test_every_single_value_has_an_origin() -> None:
+    text = "[network]\nhost_ports = [5432]\n[environment]\nkeep = ['LANG']\nset = { A = 'b' }\n"
+
+    merged = policy(document(text), base="[sandbox]\nmin_tier = 'B'\n")
+
+    assert dict(merged.origins) == {
+        "approvals.timeout_seconds": BUILT_IN,
+        "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),
+        "environment.set.A": Origin(layer="user", source="user.toml:5"),
+        "network.default": BUILT_IN,
+        "network.host_ports.5432": Origin(layer="user", source="user.toml:2"),
+        "sandbox.min_tier": Origin(layer="preset:base", source="base.toml:2"),
+    }
 
 
 @pytest.mark.parametrize("layer", [Layer.MANAGED, Layer.REQUIREMENTS])
@@ -162,15 +207,15 @@ def test_the_nearest_permitted_preset_applies(wanted: str, allowed: str, expecte
         document(f"allowed_presets = {allowed}", Layer.REQUIREMENTS),
     )
 
-    name, notices = choose_preset(documents, None)
+    chosen = choose_preset(documents, None)
 
-    assert name == expected
-    assert bool(notices) is (wanted != expected)
+    assert chosen.name == expected
+    assert bool(chosen.inactive) is (wanted != expected)
 
 
 def test_an_untrusted_project_chooses_a_stricter_preset_only() -> None:
-    assert choose_preset((untrusted("extends = 'full-access'"),), None)[0] == "workspace"
-    assert choose_preset((untrusted("extends = 'read-only'"),), None)[0] == "read-only"
+    assert choose_preset((untrusted("extends = 'full-access'"),), None).name == "workspace"
+    assert choose_preset((untrusted("extends = 'read-only'"),), None).name == "read-only"
 
 
 def test_the_digest_changes_with_any_part_and_with_nothing_else() -> None:

@@ -15,7 +15,8 @@ from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, Po
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
     """Print the effective policy."""
     if as_json:
-        print(json.dumps({"schema": 1, **msgspec.to_builtins(policy)}))
+        plain = msgspec.to_builtins(policy)
+        print(json.dumps({"schema": 1, **plain, "origins": dict(plain["origins"]), "notices": policy.notices}))
         return
     printing = _Printing(Palette(colour=wants_colour(sys.stdout)), origins=origins)
     printing.all(policy)
@@ -27,7 +28,7 @@ class _Printing:
         self.origins = origins
 
     def all(self, policy: Policy) -> None:
-        self.head(f"preset {policy.preset}")
+        self.head(f"preset {policy.preset}", policy.origin_of("extends"))
         self.line(f"digest {policy.digest}")
         for layer in policy.layers:
             self.line(f"layer {layer}")
@@ -35,9 +36,7 @@ class _Printing:
         self.network(policy)
         self.commands(policy)
         self.rest(policy)
-        self.head("notices" if policy.notices else "no line is inactive")
-        for notice in policy.notices:
-            self.line(notice)
+        self.inactive(policy)
 
     def filesystem(self, policy: Policy) -> None:
         self.head("filesystem: the most specific path wins; on the same path deny, then write, then read")
@@ -54,8 +53,8 @@ class _Printing:
             self.line(f"at least {network.floor.value} where no managed rule allows", network.floor_origin)
         for rule in network.rules:
             self.line(f"{rule.verdict.value:<6} {_host_rule(rule)}", rule.origin)
-        if network.host_ports:
-            self.line(f"host ports {', '.join(map(str, network.host_ports))}")
+        for port in network.host_ports:
+            self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
 
     def commands(self, policy: Policy) -> None:
         self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")
@@ -64,18 +63,31 @@ class _Printing:
 
     def rest(self, policy: Policy) -> None:
         self.head("environment, approvals, sandbox")
-        self.line(f"keep {' '.join(policy.environment.keep) or 'nothing'}")
+        for name in policy.environment.keep:
+            self.line(f"keep {name}", policy.origin_of(f"environment.keep.{name}"))
         for name, value in policy.environment.set:
-            self.line(f"set {name}={value}")
-        self.line(f"an unanswered question is a deny after {policy.approvals.timeout_seconds} seconds")
-        self.line(f"sandbox of tier {policy.min_tier} or better")
+            self.line(f"set {name}={value}", policy.origin_of(f"environment.set.{name}"))
+        seconds = f"an unanswered question is a deny after {policy.approvals.timeout_seconds} seconds"
+        self.line(seconds, policy.origin_of("approvals.timeout_seconds"))
+        self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
 
-    def head(self, text: str) -> None:
-        print(self.palette.bold(visible(text)))
+    def inactive(self, policy: Policy) -> None:
+        """What does not count. What its own author replaced is shown to who asks for origins."""
+        shown = [one for one in policy.inactive if one.told or self.origins]
+        self.head("inactive: written, and without effect" if shown else "no line is inactive")
+        for one in shown:
+            self.line(str(one))
+
+    def head(self, text: str, origin: Origin | None = None) -> None:
+        print(f"{self.palette.bold(visible(text))}{self._place(origin)}")
 
     def line(self, text: str, origin: Origin | None = None) -> None:
-        place = f"({origin.layer}, {origin.source})" if origin is not None and self.origins else ""
-        print(f"  {visible(text)}  {self.palette.dim(visible(place))}".rstrip())
+        print(f"  {visible(text)}{self._place(origin)}")
+
+    def _place(self, origin: Origin | None) -> str:
+        if origin is None or not self.origins:
+            return ""
+        return "  " + self.palette.dim(visible(f"({origin.layer}, {origin.source})"))
 
 
 def _host_rule(rule: HostRule) -> str:

@@ -21,6 +21,26 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """`file:line`."""
 
 
+BUILT_IN = Origin(layer="built-in", source="ringfence")
+"""Where a value comes from that nobody wrote."""
+
+
+class Inactive(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was written and does not count, and why."""
+
+    origin: Origin
+    what: str
+    """What was written, in words that a sentence can begin with."""
+    why: str
+    by: Origin | None = None
+    """What stands in its way, where that was written somewhere."""
+    told: bool = True
+    """False where its author meant it so, such as an own value in place of a preset's: shown, but never a notice."""
+
+    def __str__(self) -> str:
+        return f"{self.origin.source}: {self.what} does not apply: {self.why}"
+
+
 class Access(StrEnum):
     """What a path rule gives. On the same path deny wins over write, and write over read."""
 
@@ -228,7 +248,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The same with every rule that only observes in force; nothing where there is none."""
     tests: tuple[PolicyTest, ...] = ()
     """What the authors of the documents expect of the whole."""
-    notices: tuple[str, ...] = ()
-    """What the user has to be told: inactive lines, values that a higher layer replaced."""
+    inactive: tuple[Inactive, ...] = ()
+    """What was written and does not count, with its reason."""
+    origins: tuple[tuple[str, Origin], ...] = ()
+    """Who wrote each single value, by its key as documents spell it: `sandbox.min_tier`, `environment.keep.LANG`."""
     digest: str = ""
     """The digest of all the rest, filled in by the loader."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user has to be told."""
+        return tuple(str(one) for one in self.inactive if one.told)
+
+    def origin_of(self, key: str) -> Origin:
+        """Who wrote a single value; a value that nobody wrote is ours."""
+        return dict(self.origins).get(key, BUILT_IN)

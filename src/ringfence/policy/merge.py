@@ -1,4 +1,4 @@
-"""All layers into one policy: what each says, what it may say, and a notice for every line that does not count.
+"""All layers into one policy: what each says, what it may say, and why each line that does not count does not.
 
 Pure. A layer of the administrator (managed defaults, requirements) is never loosened by a person's; a project that is
 not trusted only tightens; a preset's rule is replaced by one of the same id, because presets are ours and not binding.
@@ -16,12 +16,14 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.policy.documents import Document, label
 from ringfence.policy.effective import (
+    BUILT_IN,
     Access,
     ApprovalPolicy,
     CommandPolicy,
     CommandRule,
     EnvironmentPolicy,
     HostRule,
+    Inactive,
     NetworkPolicy,
     Origin,
     PathRule,
@@ -36,7 +38,6 @@ DEFAULT_PRESET = "workspace"
 _Rule = TypeVar("_Rule", HostRule, CommandRule)
 _Value = TypeVar("_Value")
 
-_NO_ORIGIN = Origin(layer="built-in", source="ringfence")
 _TIERS = ("C", "B", "A")
 
 
@@ -47,10 +48,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
 
 
-def choose_preset(documents: Iterable[Document], choice: str | None) -> tuple[str, tuple[str, ...]]:
-    """The preset that applies, and notices where it is not the one that was asked for."""
-    notices: list[str] = []
-    name, by = DEFAULT_PRESET, "the default"
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """The preset that applies, who chose it, and the choices that do not count."""
+
+    name: str
+    origin: Origin
+    inactive: tuple[Inactive, ...] = ()
+
+
+def choose_preset(documents: Iterable[Document], choice: str | None) -> Chosen:
+    """The preset that applies. `choice` is the person's at the keyboard."""
+    inactive: list[Inactive] = []
+    name, by = DEFAULT_PRESET, BUILT_IN
     allowed: tuple[tuple[str, ...], Origin] | None = None
     for document in _ordered(documents):
         if document.allowed_presets is not None:
@@ -59,25 +68,36 @@ def choose_preset(documents: Iterable[Document], choice: str | None) -> tuple[st
             continue
         wanted, origin = document.extends
         if not document.trusted and PRESETS.index(wanted) > PRESETS.index(name):
-            notices.append(f"{origin.source}: preset `{wanted}` is not applied: {_UNTRUSTED}")
+            inactive.append(Inactive(origin=origin, what=f"preset `{wanted}`", why=_UNTRUSTED))
         else:
-            name, by = wanted, origin.source
+            if wanted != name:
+                inactive += _displaced(f"preset `{name}`", by, f"{origin.source} chooses `{wanted}`", origin)
+            name, by = wanted, origin
+    if choice is not None and choice != name:
+        inactive += _displaced(f"preset `{name}`", by, f"{_COMMAND_LINE.source} chooses `{choice}`", _COMMAND_LINE)
     if choice is not None:
-        name, by = choice, "the command line"
+        name, by = choice, _COMMAND_LINE
     if allowed is not None and name not in allowed[0]:
         nearest = _nearest(name, allowed[0])
-        notices.append(f"preset `{name}` ({by}) is not permitted by {allowed[1].source}; `{nearest}` applies")
-        name = nearest
-    return name, tuple(notices)
+        why = f"{allowed[1].source} does not permit it; `{nearest}` applies"
+        inactive.append(Inactive(origin=by, what=f"preset `{name}`", why=why, by=allowed[1]))
+        name, by = nearest, allowed[1]
+    return Chosen(name=name, origin=by, inactive=tuple(inactive))
 
 
-def merge(documents: Iterable[Document], *, facts: Facts, notices: Iterable[str] = ()) -> Policy:
-    """The effective policy of some documents, one of which is the preset."""
+def merge(documents: Iterable[Document], *, facts: Facts, chosen: Chosen | None = None) -> Policy:
+    """The effective policy of some documents, one of which is the preset; `chosen` says how it became the one."""
     merging = _Merging(tuple(_ordered(documents)), facts)
-    policy = msgspec.structs.replace(merging.policy(), notices=(*notices, *merging.notices))
+    policy = merging.policy()
+    if chosen is not None:
+        merging.inactive[:0] = chosen.inactive
+        merging.origins["extends"] = chosen.origin
+    origins = tuple(sorted(merging.origins.items()))
+    policy = msgspec.structs.replace(policy, inactive=tuple(merging.inactive), origins=origins)
     return msgspec.structs.replace(policy, digest=digest(policy))
 
 
+_COMMAND_LINE = Origin(layer=Layer.SESSION.value, source="the command line")
 _UNTRUSTED = "an untrusted project only tightens; read the file and trust it with `ringfence trust`"
 _ORDER = (Layer.PRESET, Layer.MANAGED, Layer.USER, Layer.PROJECT, Layer.SESSION, Layer.REQUIREMENTS)
 
@@ -92,11 +112,23 @@ def _nearest(name: str, allowed: tuple[str, ...]) -> str:
     return stricter[-1] if stricter else next(preset for preset in PRESETS if preset in allowed)
 
 
+def _displaced(what: str, origin: Origin, why: str, by: Origin) -> tuple[Inactive, ...]:
+    """A value in whose place its reader put another; nothing where nobody had written one."""
+    if origin == BUILT_IN:
+        return ()
+    return (Inactive(origin=origin, what=what, why=why, by=by, told=False),)
+
+
 class _Merging:
     def __init__(self, documents: tuple[Document, ...], facts: Facts) -> None:
         self.documents = documents
         self.facts = facts
-        self.notices: list[str] = []
+        self.inactive: list[Inactive] = []
+        self.origins: dict[str, Origin] = {}
+
+    def skip(self, origin: Origin, what: str, why: str, by: Origin | None = None, *, told: bool = True) -> None:
+        """Note that something that was written does not count."""
+        self.inactive.append(Inactive(origin=origin, what=what, why=why, by=by, told=told))
 
     def policy(self) -> Policy:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
@@ -124,27 +156,29 @@ class _Merging:
         default: _Value,
     ) -> tuple[_Value, Origin]:
         """The value that applies, where higher layers win and none loosens one that binds it."""
-        current, origin = default, _NO_ORIGIN
+        current, origin = default, BUILT_IN
         floor: tuple[_Value, Origin] | None = None
         for document, written in values:
             if written is None:
                 continue
             value, at = written
+            what = f"`{key} = {current}`"
             if document.layer is Layer.REQUIREMENTS:
                 if strictness(value) > strictness(current):
-                    self.notices.append(
-                        f"{origin.source}: `{key} = {current}` is replaced: {at.source} requires `{value}`"
-                    )
+                    self.skip(origin, what, f"{at.source} requires `{value}`", at)
                     current, origin = value, at
                 continue
             limit = floor if document.trusted else (current, origin)
             if limit is not None and not document.layer.binds and strictness(value) < strictness(limit[0]):
                 why = f"{limit[1].source} says `{limit[0]}`" if document.trusted else _UNTRUSTED
-                self.notices.append(f"{at.source}: `{key} = {value}` does not apply: {why}")
+                self.skip(at, f"`{key} = {value}`", why, limit[1])
                 continue
+            if value != current:
+                self.inactive += _displaced(what, origin, f"{at.source} says `{value}`", at)
             current, origin = value, at
             if document.layer.binds:
                 floor = (value, at)
+        self.origins[key] = origin
         return current, origin
 
     def _filesystem(self) -> tuple[PathRule, ...]:
@@ -165,13 +199,13 @@ class _Merging:
     def _path_counts(self, document: Document, rule: PathRule, binding: list[PathRule]) -> bool:
         if rule.access is Access.DENY or document.layer.binds:
             return True
-        written = f"{rule.origin.source}: `{rule.access.value}` of `{rule.pattern}` does not apply"
+        what = f"`{rule.access.value}` of `{rule.pattern}`"
         if not document.trusted:
-            self.notices.append(f"{written}: {_UNTRUSTED}")
+            self.skip(rule.origin, what, _UNTRUSTED)
             return False
         for deny in binding:
             if covers(deny.pattern, rule.pattern, home=self.facts.home, workspace=self.facts.workspace):
-                self.notices.append(f"{written}: {deny.origin.source} denies `{deny.pattern}`")
+                self.skip(rule.origin, what, f"{deny.origin.source} denies `{deny.pattern}`", deny.origin)
                 return False
         return True
 
@@ -195,7 +229,7 @@ class _Merging:
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:
         replaced = {
-            rule.id
+            rule.id: rule.origin
             for document, rules in layers
             if document.layer in {Layer.MANAGED, Layer.USER, Layer.PROJECT} and document.trusted
             for rule in rules
@@ -203,10 +237,13 @@ class _Merging:
         kept: list[_Rule] = []
         for document, rules in layers:
             for rule in rules:
+                what = f"rule `{rule.id}`"
                 if document.layer is Layer.PRESET and rule.id in replaced:
+                    by = replaced[rule.id]
+                    self.skip(rule.origin, what, f"that of {by.source} takes its place", by, told=False)
                     continue
                 if rule.verdict is Verdict.ALLOW and not document.trusted:
-                    self.notices.append(f"{rule.origin.source}: rule `{rule.id}` does not apply: {_UNTRUSTED}")
+                    self.skip(rule.origin, what, _UNTRUSTED)
                     continue
                 kept.append(rule)
         return tuple(kept)
@@ -217,30 +254,36 @@ class _Merging:
             for port, origin in document.network.host_ports:
                 if document.trusted:
                     ports.setdefault(port, origin)
+                    self.origins.setdefault(f"network.host_ports.{port}", origin)
                 else:
-                    self.notices.append(f"{origin.source}: host port {port} does not apply: {_UNTRUSTED}")
+                    self.skip(origin, f"host port {port}", _UNTRUSTED)
         return dict(sorted(ports.items()))
 
     def _environment(self) -> EnvironmentPolicy:
         keep: list[str] = []
-        values: dict[str, tuple[str, Document]] = {}
+        values: dict[str, tuple[str, Document, Origin]] = {}
         for document in self.documents:
             for name, origin in document.environment.keep:
                 if document.trusted:
                     keep.append(name)
+                    self.origins.setdefault(f"environment.keep.{name}", origin)
                 else:
-                    self.notices.append(f"{origin.source}: keeping `{name}` does not apply: {_UNTRUSTED}")
+                    self.skip(origin, f"keeping `{name}`", _UNTRUSTED)
             for name, value, origin in document.environment.set:
                 known = values.get(name)
+                what = f"setting `{name}`"
                 if not document.trusted:
-                    self.notices.append(f"{origin.source}: setting `{name}` does not apply: {_UNTRUSTED}")
+                    self.skip(origin, what, _UNTRUSTED)
                 elif known is not None and known[1].layer.binds and not document.layer.binds:
-                    self.notices.append(f"{origin.source}: setting `{name}` does not apply: {known[1].file} sets it")
+                    self.skip(origin, what, f"{known[2].source} sets it", known[2])
                 else:
-                    values[name] = (value, document)
+                    if known is not None:
+                        self.skip(known[2], what, f"{origin.source} sets it", origin, told=False)
+                    values[name] = (value, document, origin)
+                    self.origins[f"environment.set.{name}"] = origin
         return EnvironmentPolicy(
             keep=tuple(dict.fromkeys(keep)),
-            set=tuple(sorted((name, value) for name, (value, _) in values.items())),
+            set=tuple(sorted((name, value) for name, (value, _, _) in values.items())),
         )
 
 

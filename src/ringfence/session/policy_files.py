@@ -75,9 +75,9 @@ def load_policy(
     if faults:
         raise PolicyInvalid(tuple(faults))
     documents.extend(_granted(one) for one in grants)
-    name, notices = choose_preset(documents, chosen_preset)
+    chosen = choose_preset(documents, chosen_preset)
     facts = Facts(home=places.home, workspace=workspace)
-    return merge((preset(name), *documents), facts=facts, notices=notices)
+    return merge((preset(chosen.name), *documents), facts=facts, chosen=chosen)
 
 
 def check_file(path: str, *, layer: Layer) -> Document:
