@@ -136,7 +136,7 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     default: Verdict = Verdict.ALLOW
     """For tools that no rule names; the sandbox holds them like everything else."""
-    default_origin: Origin = Origin(layer="built-in", source="ringfence")
+    default_origin: Origin = BUILT_IN
     rules: tuple[McpRule, ...] = ()
 
 
@@ -220,6 +220,7 @@ class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
 
     question: tuple[tuple[str, str], ...]
     argv: tuple[str, ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
     expect: Verdict
     origin: Origin
 

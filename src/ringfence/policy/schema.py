@@ -39,6 +39,10 @@ class Faults:
         line = int(origin.source.rpartition(":")[2])
         self._found.append(Diagnostic(file=self.file, line=line, column=1, message=message))
 
+    def place(self, path: KeyPath) -> tuple[int, int]:
+        """Line and column of a value."""
+        return self._spans.at(path)
+
     def origin(self, path: KeyPath) -> Origin:
         """Where a value was written."""
         return Origin(layer=self.layer, source=f"{self.file}:{self._spans.at(path)[0]}")

@@ -1,4 +1,4 @@
-"""Makes the JSON of each preset from its TOML: `python -m ringfence.policy.presets.compiling` after every change."""
+"""Makes the JSON of each preset and bundle from its TOML: `python -m ringfence.policy.presets.compiling` after every change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from ringfence.policy.documents import Document, read_document
 from ringfence.policy.layers import Layer
 from ringfence.policy.presets import FOLDER
-from ringfence.policy.sections.settings import PRESETS
+from ringfence.policy.sections.settings import BUNDLES, PRESETS
 
 
 def written(name: str) -> Document:
@@ -20,8 +20,8 @@ def written(name: str) -> Document:
 
 
 def main() -> None:
-    """Write the JSON of every preset."""
-    for name in PRESETS:
+    """Write the JSON of every preset and bundle."""
+    for name in (*PRESETS, *BUNDLES):
         with open(os.path.join(FOLDER, f"{name}.json"), "wb") as stream:
             stream.write(msgspec.json.format(msgspec.json.encode(written(name)), indent=1) + b"\n")
 

@@ -10,9 +10,9 @@ from ringfence.model.decision import Verdict
 from ringfence.policy.effective import CommandRule
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table
-from ringfence.policy.sections.network import take_id
+from ringfence.policy.sections.names import take_enforcement, take_id
 
-MAX_RULES = 5_000
+MAX_RULES = 100_000
 MAX_POSITIONS = 32
 
 
@@ -31,6 +31,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
     reason = table.take_text("reason", "")
     match = tuple(text for _, text in table.take_texts("match"))
     not_match = tuple(text for _, text in table.take_texts("not_match"))
+    enforcement = take_enforcement(table)
     complete = table.require("prefix", "verdict")
     table.finish()
     if verdict is Verdict.ALLOW and layer is Layer.REQUIREMENTS:
@@ -45,6 +46,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
         match=match,
         not_match=not_match,
         origin=table.faults.origin(table.path),
+        enforcement=enforcement,
     )
 
 

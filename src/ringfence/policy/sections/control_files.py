@@ -29,7 +29,9 @@ def section(table: Table, layer: Layer) -> ControlFileSection:
     if layer is Layer.REQUIREMENTS and table.has("exempt"):
         table.fault("exempt", "`exempt` opens a file, and requirements only tighten; write it in `policy.toml`")
     found = (
-        *_rows(table, "protect", Direct.PROTECT, "Files and folders of the workspace that no session changes or makes."),
+        *_rows(
+            table, "protect", Direct.PROTECT, "Files and folders of the workspace that no session changes or makes."
+        ),
         *_rows(table, "report", Direct.REPORT, "Files whose change is told when the session ends; `**/NAME` anywhere."),
     )
     exempt = _exempt(table)

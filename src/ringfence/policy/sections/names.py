@@ -14,7 +14,9 @@ _PERSON = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?")
 
 def take_id(table: Table, ids: dict[str, str], *, default: str) -> str:
     """The id of a rule, unique in its file; one is made of its content where none is written."""
-    written = table.take_text("id", about="The rule's name in decisions; it takes the place of a preset's of that name.")
+    written = table.take_text(
+        "id", about="The rule's name in decisions; it takes the place of a preset's of that name."
+    )
     if written is None:
         return default
     if not _ID.fullmatch(written):
