@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -13,7 +14,7 @@ from ringfence.model.decision import Verdict
 from ringfence.model.situations import PolicyInvalid, RingfenceError, UsageInvalid
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.sources import Places
-from ringfence.session.trust_list import is_trusted, set_trust
+from ringfence.session.trust_list import Trust, set_trust, trust_of
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file that belongs to root")
 
@@ -130,8 +131,6 @@ def test_a_policy_that_is_no_file_stops_everything_without_waiting(machine: Mach
 
 
 def test_a_project_is_trusted_by_its_content_and_only_by_that(machine: Machine) -> None:
-    import hashlib
-
     path = machine.project / "ringfence.toml"
     path.write_text("[[network.rule]]\nhosts = ['x.test']\nverdict = 'allow'\n")
     before = load_policy(machine.places, str(machine.project))
@@ -148,12 +147,13 @@ def test_a_project_is_trusted_by_its_content_and_only_by_that(machine: Machine) 
 
 def test_trust_can_be_taken_back(machine: Machine) -> None:
     set_trust(machine.places.trust, "/a/ringfence.toml", "00")
-    set_trust(machine.places.trust, "/b/ringfence.toml", "11")
+    set_trust(machine.places.trust, "/b/ringfence.toml", hashlib.sha256(b"b").hexdigest())
 
     set_trust(machine.places.trust, "/a/ringfence.toml", None)
 
-    assert not is_trusted(machine.places.trust, "/a/ringfence.toml", "00")
-    assert is_trusted(machine.places.trust, "/b/ringfence.toml", "11")
+    assert trust_of(machine.places.trust, "/a/ringfence.toml", b"") is Trust.UNKNOWN
+    assert trust_of(machine.places.trust, "/b/ringfence.toml", b"b") is Trust.TRUSTED
+    assert trust_of(machine.places.trust, "/b/ringfence.toml", b"c") is Trust.CHANGED
 
 
 def test_a_broken_trust_list_stops_everything(machine: Machine) -> None:
@@ -218,7 +218,7 @@ def test_a_preset_or_a_file_can_be_chosen(machine: Machine) -> None:
 
     assert (by_name.preset, by_name.min_tier) == ("full-access", "C")
     assert (by_file.preset, by_file.min_tier) == ("read-only", "A")
-    with pytest.raises(UsageInvalid, match="neither a preset nor a file"):
+    with pytest.raises(UsageInvalid, match="neither a preset, a profile nor a file"):
         load_policy(machine.places, str(machine.project), choice="nothing")
 
 

@@ -65,13 +65,13 @@ _EXPLAIN_USAGE = (
 
 def _check(parsed: argparse.Namespace) -> int:
     from ringfence.session.policy_files import PROJECT_FILE, check_file, layer_of, load_policy
-    from ringfence.session.sources import places, working_folder
+    from ringfence.session.sources import places, situation, working_folder
     from ringfence.session.workspaces import find_workspace
 
     where = places(os.environ)
     if not parsed.files:
         workspace = find_workspace(None, working_folder(), where.home)
-        policy = load_policy(where, workspace)
+        policy = load_policy(where, workspace, situation=situation(workspace))
         print(f"valid: preset `{policy.preset}`")
         for layer in policy.layers:
             print(f"  {visible(layer)}")
@@ -81,7 +81,7 @@ def _check(parsed: argparse.Namespace) -> int:
     faults: list[Diagnostic] = []
     for path in parsed.files:
         try:
-            document = check_file(path, layer=layer_of(path, where))
+            document = check_file(path, layer=layer_of(path, where), places=where)
         except PolicyInvalid as invalid:
             faults.extend(invalid.diagnostics)
         except FileNotFoundError:

@@ -42,6 +42,8 @@ def _decide(test: PolicyTest, here: Here, evaluator: Evaluator) -> Decision:
     question: dict[str, object] = {**dict(test.question)}
     if test.argv:
         question["argv"] = list(test.argv)
+    if test.arguments:
+        question["arguments"] = dict(test.arguments)
     return evaluator.evaluate(action_of(question, cwd=here.workspace, home=here.places.home))
 
 

@@ -10,8 +10,8 @@ import re
 import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
-from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
 from ringfence.policy.conditions import Condition
+from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
 from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import commands, control_files, filesystem, mcp, network, settings, tests, when

@@ -134,7 +134,7 @@ def merge(documents: Iterable[Document], *, facts: Facts, chosen: Chosen | None 
     merging.inactive += [one for _, skipped in parts for one in skipped]
     policy = msgspec.structs.replace(
         policy,
-        inactive=tuple(merging.inactive),
+        inactive=tuple(sorted(merging.inactive, key=_place)),
         origins=tuple(sorted(merging.origins.items())),
         soft=soft_origins(every),
         observed=_Merging(every, facts).policy() if any(map(observes, every)) else None,
@@ -435,6 +435,14 @@ def _opening(document: Document) -> tuple[HostRule, ...]:
     if document.trusted and document.layer is not Layer.REQUIREMENTS:
         return document.network.rules
     return tuple(msgspec.structs.replace(rule, opens=False) for rule in document.network.rules)
+
+
+def _place(inactive: Inactive) -> tuple[int, str, int]:
+    """Where something stands, for sorting: by layer, file and line."""
+    layer = inactive.origin.layer.partition(":")[0]
+    file, _, line = inactive.origin.source.rpartition(":")
+    order = next((at for at, one in enumerate(_ORDER) if one.value == layer), -1)
+    return order, file, int(line) if line.isdecimal() else 0
 
 
 def _distrust(document: Document) -> str:

@@ -16,7 +16,7 @@ from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, User, git_settings, own_program, places, user
+from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -61,7 +61,13 @@ class Asked:
 
     def policy(self, setup: AgentSetup) -> Policy:
         """The policy in force, with what the profile and the person at the keyboard open for this session."""
-        return load_policy(self.places, self.workspace, choice=self.options.policy, grants=self._grants(setup))
+        return load_policy(
+            self.places,
+            self.workspace,
+            choice=self.options.policy,
+            grants=self._grants(setup),
+            situation=situation(self.workspace, agent=setup.name),
+        )
 
     def plan(self, policy: Policy, setup: AgentSetup) -> Plan:
         """The sandbox that the policy and the profile make together."""

@@ -139,6 +139,7 @@ async def _start(
             fixed=(*policy.environment.set, *setup.set),
             session=asked.session,
             user=asked.user.name,
+            remove=policy.environment.remove,
         ),
         lost=lost,
     )

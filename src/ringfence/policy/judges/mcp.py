@@ -38,7 +38,7 @@ class McpJudge:
             reasons.append(reason(rule.id, rule.origin, rule.verdict, unsure + why))
         if not reasons:
             shown = f"MCP tool `{escaped(action.server)}/{escaped(action.tool)}`"
-            text = f"no rule names {shown}; it runs inside the sandbox, which holds it"
+            text = _unnamed(shown, self._mcp.default)
             reasons.append(reason("mcp.default", self._mcp.default_origin, self._mcp.default, text))
         return Finding(reasons=tuple(reasons))
 
@@ -89,3 +89,9 @@ def _is(glob: str, value: object) -> bool:
         return any(_is(glob, each) for each in value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     return fnmatchcase(text, glob)
+
+
+def _unnamed(shown: str, verdict: Verdict) -> str:
+    if verdict is Verdict.ALLOW:
+        return f"{shown} runs inside the sandbox, which holds it"
+    return f"no rule names {shown}"
