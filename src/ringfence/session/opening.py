@@ -23,7 +23,7 @@ from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
-from ringfence.policy.control_files import is_reported
+from ringfence.policy.control_files import is_reported, rows_with
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
@@ -212,7 +212,9 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
 async def _ended(governed: Governed, began_ns: int) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
-    changes = changes_since(governed.workspace, began_ns, is_reported)
+    named = governed.policy.control_files
+    rows = rows_with(named.rows, named.exempt)
+    changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
         return

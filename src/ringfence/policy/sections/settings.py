@@ -147,7 +147,7 @@ def limits(table: Table) -> LimitSection:
     about = "Processes and threads that a session has at once."
     processes = table.take_integer("processes", least=16, most=1_000_000, about=about)
     about = "Files that one process has open at once."
-    open_files = table.take_integer("open_files", least=64, most=1_000_000, about=about)
+    open_files = table.take_integer("open_files", least=256, most=1_000_000, about=about)
     about = "Megabytes (of 1,048,576 bytes) that one file written in a session can have."
     file_mb = table.take_integer("file_mb", least=1, most=1024 * 1024, about=about)
     table.finish()
