@@ -24,7 +24,7 @@ _SCALAR = re.compile(r"[^,\]}#\n]*")
 _PLAIN = re.compile(
     r"""([A-Za-z0-9_-]+)[ \t]*=[ \t]*(?:"(?!")[^"\\\n]*"|'(?!')[^'\n]*'|true|false|[0-9]+)[ \t]*(?:\n[ \t\r\n]*|\Z)"""
 )
-"""A line as nearly all are: a bare key and a plain value. Large files consist of them, and this is several times faster."""
+"""A line as nearly all are: a bare key and a plain value. Large files consist of them, and this is much faster."""
 _STRINGS = (
     re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"{3,5}', re.DOTALL),
     re.compile(r"'''(?:[^']|'(?!''))*'{3,5}", re.DOTALL),
@@ -81,6 +81,8 @@ class _Scan:
             if plain is not None:
                 self._note((*table, plain[1]), self.at)
                 self.at = plain.end()
+                if self._peek("#"):
+                    self._skip(_BLANK)
                 continue
             if self._peek("["):
                 table = self._header()

@@ -106,6 +106,7 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
+    asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
     require(asked.options.min_tier or policy.min_tier)
@@ -168,7 +169,13 @@ def _gate(
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
-        site=Site(session=asked.session, workspace=asked.workspace, policy=policy.digest, timeout_seconds=seconds),
+        site=Site(
+            session=asked.session,
+            workspace=asked.workspace,
+            policy=policy.digest,
+            permission=asked.permission(policy),
+            timeout_seconds=seconds,
+        ),
     )
 
 
@@ -187,6 +194,8 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     stack.callback(network.close)
     gateway.serve(listeners)
     background.start(_end_with(ledger, governed.lost))
+    if governed.policy.limits.wall_seconds is not None:
+        background.start(_end_after(governed.policy, governed.lost))
     background.start(_end_everything(governed, network))
     background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
 
@@ -199,6 +208,16 @@ def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:
 async def _end_with(ledger: Ledger, lost: asyncio.Future[RingfenceError]) -> None:
     """No record, no session: whatever cannot be put on record must not happen."""
     _lose(lost, await ledger.lost())
+
+
+async def _end_after(policy: Policy, lost: asyncio.Future[RingfenceError]) -> None:
+    """A session has only so much time."""
+    seconds = policy.limits.wall_seconds
+    assert seconds is not None
+    await asyncio.sleep(seconds)
+    origin = policy.origin_of("limits.wall_seconds")
+    text = f"the session ended after {seconds} s (limits.wall_seconds, {origin.layer}, {origin.source})"
+    _lose(lost, SandboxLost(text, remedy="start another one, or ask whoever set this limit"))
 
 
 async def _end_everything(governed: Governed, network: ExitStack) -> None:

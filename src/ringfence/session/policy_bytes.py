@@ -89,7 +89,7 @@ def _all_of(descriptor: int) -> bytes:
 
 def _check_links(path: str) -> None:
     """A fault where something is missing because a link leads nowhere: somebody meant it to be there."""
-    for place in (path, *_above(path)):
+    for place in (path, *_above(os.path.abspath(path))):
         if os.path.islink(place) and not os.path.exists(place):
             leads = text_from_os(os.readlink(place))
             raise fault(path, f"`{text_from_os(place)}` is a link to `{leads}`, which is not there")

@@ -157,6 +157,20 @@ def situation(workspace: str, *, agent: str = "") -> Situation:
     return Situation(host=who.host, user=who.name, groups=groups, agent=agent, remotes=remotes(workspace))
 
 
+def is_member(name: str, group: str) -> bool:
+    """Whether a user of this machine is in a group, by its list of members or as the user's own group."""
+    try:
+        found = grp.getgrnam(group)
+    except KeyError:
+        return False
+    if name in found.gr_mem:
+        return True
+    try:
+        return pwd.getpwnam(name).pw_gid == found.gr_gid
+    except KeyError:
+        return False
+
+
 def _group(number: int) -> str:
     try:
         return grp.getgrgid(number).gr_name
