@@ -19,6 +19,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     calls = f"{tally.tool_calls or 'no'} tool call{'' if tally.tool_calls == 1 else 's'} reported"
     lines = [f"ringfence: session ended with exit code {code} after {_duration(seconds)}"]
     lines.append(_line("actions", f"{counts}; {calls}"))
+    if tally.observed:
+        lines.append(
+            _line("observed", f"{tally.observed} of them would be decided otherwise by rules that only observe")
+        )
     if tally.hosts:
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
@@ -35,6 +39,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
             one = len(governed.changes.control_files) == 1
             what_for = "it may run or be obeyed by itself" if one else "these may run or be obeyed by themselves"
             lines.append(_line("look at", f"{palette.yellow(names)} ({what_for})"))
+        if governed.changes.files:
+            lines.append(_line("undo", f"`ringfence workspace undo {governed.session[:_PREFIX]}`"))
+    for notice in governed.unkept:
+        lines.append(_line("undo", palette.yellow(notice)))
     lines.append(_line("record", f"`ringfence log {governed.session[:_PREFIX]}`"))
     return "\n".join(lines)
 

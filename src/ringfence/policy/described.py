@@ -23,6 +23,7 @@ _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _ELEMENTS: dict[str, Schema] = {
     "": {},
     "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+    "positions": {"type": "array", "items": {"anyOf": [{"type": "string", "minLength": 1}, {**_TEXTS, "minItems": 1}]}},
     "word or words": {"anyOf": [{"type": "string", "minLength": 1}, {**_TEXTS, "minItems": 1}]},
 }
 
@@ -139,7 +140,7 @@ class _Late(Schema):
 
     def complete(self) -> Schema:
         """The schema of the table, or of the array of such tables."""
-        about = {key: value for key, value in self.items()}
+        about = dict(self)
         inner = self._inner.schema()
         return {**about, "type": "array", "items": inner} if self._repeated else {**inner, **about}
 

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import cache
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
@@ -22,9 +23,10 @@ from ringfence.egress import Gateway
 from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
+from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
 from ringfence.policy.control_files import is_reported, rows_with
-from ringfence.policy.effective import Policy
+from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.launch import Sandbox
@@ -37,9 +39,12 @@ from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
+from ringfence.session.redacting import Redacting
+from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.telemetry.ledger import Cleanup, Ledger
+from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
 
 Say = Callable[[str], None]
@@ -111,16 +116,18 @@ async def _start(
     unmet = asked.without_effect(evaluator)
     require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
+    # Before the sandbox puts its place holders into the workspace.
+    unkept = await _snapshot(asked, "start")
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await Sandbox.start(
         plan, on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")), launcher=launcher
     )
     stack.push_async_callback(sandbox.close)
     began_ns = time.time_ns()
-    tally = Tally(ledger, on_denial=on_denial)
+    tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened)
+    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
     stage = Stage()
     governed = Governed(
         session=asked.session,
@@ -146,8 +153,21 @@ async def _start(
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
-    stack.push_async_callback(_ended, governed, began_ns)
+    stack.push_async_callback(_ended, governed, began_ns, asked)
     return governed
+
+
+async def _snapshot(asked: Asked, moment: str) -> tuple[str, ...]:
+    """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops."""
+    snapshots = Snapshots(asked.places, asked.workspace)
+    try:
+        _, notices = await asyncio.to_thread(
+            snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
+        )
+    except (SnapshotsBroken, OSError) as failure:
+        why = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)
+        return (f"this session cannot be undone: no snapshot of the workspace could be taken: {why}",)
+    return notices
 
 
 def _gate(
@@ -200,6 +220,14 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
 
 
+def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
+    """The ledger, behind what the policy keeps out of it."""
+    if policy.telemetry == TelemetryPolicy():
+        return ledger
+    path = os.path.join(asked.places.state, "redaction-key")
+    return Redacting(ledger, policy.telemetry, cache(lambda: load_key(path)))
+
+
 def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:
     if not lost.done():
         lost.set_result(reason)
@@ -228,9 +256,10 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
     governed.sandbox.end()
 
 
-async def _ended(governed: Governed, began_ns: int) -> None:
+async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
+    governed.unkept = await _snapshot(asked, "end")
     named = governed.policy.control_files
     rows = rows_with(named.rows, named.exempt)
     changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))

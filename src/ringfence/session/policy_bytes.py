@@ -1,4 +1,4 @@
-"""Reads the bytes of policy files and lists the folders that hold more of them. Judges whose they are, not what they say.
+"""Reads the bytes of policy files and lists the folders that hold more. Judges whose they are, not what they say.
 
 SECURITY: whoever can write a managed file, or put another in its place, would rule over the administrator. So the file
 and every folder above it have to belong to root and be writable by nobody else.

@@ -7,7 +7,7 @@ is missing is fine; a link that leads nowhere is not.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -23,16 +23,13 @@ from ringfence.policy.sections.settings import PRESETS
 from ringfence.session.extending import Extending
 from ringfence.session.policy_bytes import drop_ins, read_bytes
 from ringfence.session.registries.resolve import with_registries
-from ringfence.session.session_grants import SessionGrants, granted
+from ringfence.session.session_grants import COMMAND_LINE, SessionGrants, granted
 from ringfence.session.sources import Places
 from ringfence.session.trust_list import Trust, trust_of
 
-__all__ = ["PROJECT_FILE", "SessionGrants", "check_file", "layer_of", "load_policy", "read_bytes"]
+__all__ = ["COMMAND_LINE", "PROJECT_FILE", "SessionGrants", "check_file", "layer_of", "load_policy", "read_bytes"]
 
 PROJECT_FILE = "ringfence.toml"
-
-Registries = Callable[[Iterable[Document]], tuple[tuple[Document, ...], tuple[Inactive, ...]]]
-"""Documents with the hosts that their registries are at, and what of it does not count."""
 
 
 def load_policy(

@@ -14,7 +14,8 @@ from ringfence.policy.paths import check_pattern
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
 
-_COMMAND_LINE = "the command line"
+COMMAND_LINE = "the command line"
+"""Who opened what was opened with options."""
 
 
 class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +28,7 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
-    source: str = _COMMAND_LINE
+    source: str = COMMAND_LINE
     """Who opened it, for the reasons of decisions."""
 
 

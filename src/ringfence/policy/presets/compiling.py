@@ -1,4 +1,4 @@
-"""Makes the JSON of each preset and bundle from its TOML: `python -m ringfence.policy.presets.compiling` after every change."""
+"""Makes the JSON of presets and bundles from their TOML: `python -m ringfence.policy.presets.compiling` after every change."""
 
 from __future__ import annotations
 

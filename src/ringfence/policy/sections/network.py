@@ -1,4 +1,4 @@
-"""`[network]`: the verdict for hosts that no rule names, the rules, registries, and ports of the host's own loopback."""
+"""`[network]`: the verdict for hosts that no rule names, the rules, registries, and ports of the host's loopback."""
 
 from __future__ import annotations
 
