@@ -10,10 +10,11 @@ from tests.policy.making import EMPTY, HOME, WORKSPACE, connect, document, file,
 
 from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation
 from ringfence.model.decision import Verdict
+from ringfence.policy.choosing import choose_preset
 from ringfence.policy.documents import Document
 from ringfence.policy.effective import BUILT_IN, Inactive, Origin
 from ringfence.policy.layers import Layer
-from ringfence.policy.merge import Facts, choose_preset, merge
+from ringfence.policy.merge import Facts, merge
 
 
 def untrusted(text: str) -> Document:

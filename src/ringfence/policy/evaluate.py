@@ -30,6 +30,8 @@ from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
 from ringfence.policy.judges.mcp import McpJudge
 
+_OVERRIDE = ("whoever may override it says yes, with a reason that goes on record; it holds once",)
+
 logger = logging.getLogger(__name__)
 
 
@@ -99,7 +101,7 @@ class Evaluator:
             opaque=finding.opaque,
             override=override,
             message=message(action, verdict, reasons),
-            next_steps=next_steps(action, verdict, reasons),
+            next_steps=_OVERRIDE if override else next_steps(action, verdict, reasons),
         )
 
     def _is_soft(self, action: Action, reasons: tuple[Reason, ...]) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
+from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
 from ringfence.policy.conditions import Situation, applies
 from ringfence.policy.documents import Document, label
 from ringfence.policy.effective import (
@@ -39,11 +40,8 @@ from ringfence.policy.effective import (
     ToolArguments,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
-from ringfence.policy.layers import Enforcement, Layer
+from ringfence.policy.layers import Layer
 from ringfence.policy.paths import BINDING, covers
-from ringfence.policy.sections.settings import PRESETS
-
-DEFAULT_PRESET = "workspace"
 
 _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
@@ -78,54 +76,13 @@ def applicable(document: Document, facts: Facts) -> tuple[tuple[Document, ...], 
     return tuple(found), tuple(inactive)
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """The preset that applies, who chose it, and the choices that do not count."""
-
-    name: str
-    origin: Origin
-    inactive: tuple[Inactive, ...] = ()
-
-
-def choose_preset(documents: Iterable[Document], choice: str | None) -> Chosen:
-    """The preset that applies. `choice` is the person's at the keyboard."""
-    inactive: list[Inactive] = []
-    name, by = DEFAULT_PRESET, BUILT_IN
-    allowed: tuple[tuple[str, ...], Origin] | None = None
-    for document in _ordered(documents):
-        if document.allowed_presets is not None and document.enforcement is not Enforcement.OBSERVE:
-            names, at = document.allowed_presets
-            kept = tuple(one for one in names if allowed is None or one in allowed[0])
-            # Files that permit nothing in common permit the strictest that any of them names.
-            allowed = (kept or (min((*names, *(allowed[0] if allowed else ())), key=PRESETS.index),), at)
-        extension = next((one for one in document.extends if one.name in PRESETS), None)
-        if extension is None:
-            continue
-        wanted, origin = extension.name, extension.origin
-        if not document.trusted and PRESETS.index(wanted) > PRESETS.index(name):
-            inactive.append(Inactive(origin=origin, what=f"preset `{wanted}`", why=_distrust(document)))
-        else:
-            if wanted != name:
-                inactive += _displaced(f"preset `{name}`", by, f"{origin.source} chooses `{wanted}`", origin)
-            name, by = wanted, origin
-    if choice is not None and choice != name:
-        inactive += _displaced(f"preset `{name}`", by, f"{_COMMAND_LINE.source} chooses `{choice}`", _COMMAND_LINE)
-    if choice is not None:
-        name, by = choice, _COMMAND_LINE
-    if allowed is not None and name not in allowed[0]:
-        nearest = _nearest(name, allowed[0])
-        why = f"{allowed[1].source} does not permit it; `{nearest}` applies"
-        inactive.append(Inactive(origin=by, what=f"preset `{name}`", why=why, by=allowed[1]))
-        name, by = nearest, allowed[1]
-    return Chosen(name=name, origin=by, inactive=tuple(inactive))
-
-
 def merge(documents: Iterable[Document], *, facts: Facts, chosen: Chosen | None = None) -> Policy:
     """The effective policy of some documents, the first of which is the preset; `chosen` says how it became the one.
 
     What only observes is left out of it, and is in force in the policy that it carries as `observed`.
     """
     parts = [applicable(document, facts) for document in documents]
-    every = tuple(_ordered(document for found, _ in parts for document in found))
+    every = tuple(ordered(document for found, _ in parts for document in found))
     merging = _Merging(tuple(map(holding, every)), facts)
     policy = merging.policy()
     if chosen is not None:
@@ -142,31 +99,11 @@ def merge(documents: Iterable[Document], *, facts: Facts, chosen: Chosen | None 
     return msgspec.structs.replace(policy, digest=digest(policy))
 
 
-_COMMAND_LINE = Origin(layer=Layer.SESSION.value, source="the command line")
-_UNTRUSTED = "an untrusted project only tightens; read the file and trust it with `ringfence trust`"
 _CLAIMED = (
     "the section applies because of a remote that the repository names itself, so it only tightens; name the folder"
     " in `repositories` instead"
 )
 _UNLIMITED = 1 << 40
-_ORDER = (Layer.PRESET, Layer.MANAGED, Layer.USER, Layer.PROJECT, Layer.SESSION, Layer.REQUIREMENTS)
-
-
-def _ordered(documents: Iterable[Document]) -> list[Document]:
-    return sorted(documents, key=lambda document: _ORDER.index(document.layer))
-
-
-def _nearest(name: str, allowed: tuple[str, ...]) -> str:
-    """The loosest permitted preset that is stricter than the one asked for, else the strictest of all."""
-    stricter = [preset for preset in PRESETS[: PRESETS.index(name)] if preset in allowed]
-    return stricter[-1] if stricter else next(preset for preset in PRESETS if preset in allowed)
-
-
-def _displaced(what: str, origin: Origin, why: str, by: Origin) -> tuple[Inactive, ...]:
-    """A value in whose place its reader put another; nothing where nobody had written one."""
-    if origin == BUILT_IN:
-        return ()
-    return (Inactive(origin=origin, what=what, why=why, by=by, told=False),)
 
 
 class _Merging:
@@ -198,7 +135,9 @@ class _Merging:
             telemetry=self._telemetry(),
             min_tier=tier,
             tests=tuple(test for document in self.documents for test in document.tests),
-            layers=tuple(f"{label(one.layer, one.file)} {one.file}{_trust(one)}" for one in self.documents),
+            layers=tuple(
+                f"{label(one.layer, one.file)} {one.place or one.file}{_trust(one)}" for one in self.documents
+            ),
         )
 
     def _scalar(
@@ -223,11 +162,11 @@ class _Merging:
                 continue
             limit = floor if document.trusted else (current, origin)
             if limit is not None and not document.layer.binds and strictness(value) < strictness(limit[0]):
-                why = f"{limit[1].source} says `{limit[0]}`" if document.trusted else _distrust(document)
+                why = f"{limit[1].source} says `{limit[0]}`" if document.trusted else distrust(document)
                 self.skip(at, f"`{key} = {value}`", why, limit[1])
                 continue
             if value != current:
-                self.inactive += _displaced(what, origin, f"{at.source} says `{value}`", at)
+                self.inactive += displaced(what, origin, f"{at.source} says `{value}`", at)
             current, origin = value, at
             if document.layer.binds:
                 floor = (value, at)
@@ -254,7 +193,7 @@ class _Merging:
             return True
         what = f"`{rule.access.value}` of `{rule.pattern}`"
         if not document.trusted:
-            self.skip(rule.origin, what, _distrust(document))
+            self.skip(rule.origin, what, distrust(document))
             return False
         for deny in binding:
             if covers(deny.pattern, rule.pattern, home=self.facts.home, workspace=self.facts.workspace):
@@ -297,7 +236,7 @@ class _Merging:
                     self.skip(rule.origin, what, f"that of {by.source} takes its place", by, told=False)
                     continue
                 if rule.verdict is Verdict.ALLOW and not document.trusted:
-                    self.skip(rule.origin, what, _distrust(document))
+                    self.skip(rule.origin, what, distrust(document))
                     continue
                 kept.append(rule)
         return tuple(kept)
@@ -310,7 +249,7 @@ class _Merging:
                     ports.setdefault(port, origin)
                     self.origins.setdefault(f"network.host_ports.{port}", origin)
                 else:
-                    self.skip(origin, f"host port {port}", _distrust(document))
+                    self.skip(origin, f"host port {port}", distrust(document))
         return dict(sorted(ports.items()))
 
     def _environment(self) -> EnvironmentPolicy:
@@ -322,12 +261,12 @@ class _Merging:
                     keep.append(name)
                     self.origins.setdefault(f"environment.keep.{name}", origin)
                 else:
-                    self.skip(origin, f"keeping `{name}`", _distrust(document))
+                    self.skip(origin, f"keeping `{name}`", distrust(document))
             for name, value, origin in document.environment.set:
                 known = values.get(name)
                 what = f"setting `{name}`"
                 if not document.trusted:
-                    self.skip(origin, what, _distrust(document))
+                    self.skip(origin, what, distrust(document))
                 elif known is not None and known[1].layer.binds and not document.layer.binds:
                     self.skip(origin, what, f"{known[2].source} sets it", known[2])
                 else:
@@ -353,7 +292,7 @@ class _Merging:
                     exempt.append(pattern)
                     self.origins.setdefault(f"control_files.exempt.{pattern}", origin)
                 else:
-                    self.skip(origin, f"exempting `{pattern}`", _distrust(document))
+                    self.skip(origin, f"exempting `{pattern}`", distrust(document))
         return ControlFilePolicy(
             rows=tuple(row for row, _ in rows),
             origins=tuple(origin for _, origin in rows),
@@ -395,7 +334,7 @@ class _Merging:
                 found.append(names)
                 self.origins[f"approvals.{key}.{len(found)}"] = origin
             else:
-                self.skip(origin, f"`approvals.{key}`", _distrust(document))
+                self.skip(origin, f"`approvals.{key}`", distrust(document))
         return tuple(dict.fromkeys(found))
 
     def _limits(self) -> Limits:
@@ -418,10 +357,10 @@ class _Merging:
         for document in self.documents:
             said = document.telemetry
             if not document.trusted and said.tool_arguments is not None:
-                self.skip(said.tool_arguments[1], "`telemetry.tool_arguments`", _distrust(document))
+                self.skip(said.tool_arguments[1], "`telemetry.tool_arguments`", distrust(document))
             for glob, at in said.redact:
                 if not document.trusted:
-                    self.skip(at, f"redacting `{glob}`", _distrust(document))
+                    self.skip(at, f"redacting `{glob}`", distrust(document))
                 elif origin.layer in BINDING and arguments is ToolArguments.FULL and not document.layer.binds:
                     self.skip(at, f"redacting `{glob}`", f"{origin.source} wants the whole of the record", origin)
                 else:
@@ -441,17 +380,14 @@ def _place(inactive: Inactive) -> tuple[int, str, int]:
     """Where something stands, for sorting: by layer, file and line."""
     layer = inactive.origin.layer.partition(":")[0]
     file, _, line = inactive.origin.source.rpartition(":")
-    order = next((at for at, one in enumerate(_ORDER) if one.value == layer), -1)
+    order = next((at for at, one in enumerate(ORDER) if one.value == layer), -1)
     return order, file, int(line) if line.isdecimal() else 0
 
 
-def _distrust(document: Document) -> str:
-    """Why a document only tightens."""
-    return document.distrust or _UNTRUSTED
-
-
 def _trust(document: Document) -> str:
-    return "" if document.trusted else " (not trusted: only tightens)"
+    if document.trusted:
+        return ""
+    return " (not trusted: only tightens)" if document.layer is Layer.PROJECT else " (only tightens)"
 
 
 def _port_rule(port: int, origin: Origin) -> HostRule:

@@ -13,11 +13,12 @@ import msgspec
 
 from ringfence.model.canonical import text_from_os
 from ringfence.model.situations import Diagnostic, PolicyInvalid, UsageInvalid
+from ringfence.policy.choosing import choose_preset
 from ringfence.policy.conditions import Situation
 from ringfence.policy.documents import Document, read_document
 from ringfence.policy.effective import Inactive, Policy
 from ringfence.policy.layers import Layer
-from ringfence.policy.merge import Facts, applicable, choose_preset, merge
+from ringfence.policy.merge import Facts, applicable, merge
 from ringfence.policy.presets import preset
 from ringfence.policy.sections.settings import PRESETS
 from ringfence.session.extending import Extending

@@ -53,7 +53,7 @@ def _rows(table: Table, key: str, direct: Direct, about: str) -> list[tuple[Cont
         origin = table.faults.origin(path)
         row = ControlFile(
             pattern=name.rstrip("/"),
-            why=f"named in {origin.source}",
+            why="a policy names it",
             direct=direct,
             is_folder=name.endswith("/"),
         )
