@@ -14,7 +14,7 @@ _ABOUT = {
     "hosts": "Globs over the name of this machine.",
     "users": "Globs over the name of the user.",
     "groups": "Globs over the names of the user's groups.",
-    "agents": "Globs over the name of the agent: `codex`, `claude`, `generic` and the others.",
+    "for_agents": "Globs over the name of the agent: `codex`, `claude`, `generic` and the others.",
     "repositories": "Folders (`~/src/shop`, and what lies below), or remotes such as `git.example.com/shop/*`.",
 }
 
@@ -25,11 +25,12 @@ def condition(table: Table) -> Condition:
     if not any(table.has(key) for key in _ABOUT):
         listed = ", ".join(f"`{key}`" for key in _ABOUT)
         table.faults.add(table.path, f"a section says where it applies: write at least one of {listed}")
-    for glob in globs["agents"]:
+    agents = globs.pop("for_agents")
+    for glob in agents:
         if not any(fnmatchcase(name, glob) for name in AGENTS):
             listed = ", ".join(f"`{name}`" for name in AGENTS)
-            table.fault("agents", f"`{escaped(glob)}` matches no agent; the agents are {listed}")
-    return Condition(**globs)
+            table.fault("for_agents", f"`{escaped(glob)}` matches no agent; the agents are {listed}")
+    return Condition(**globs, agents=agents)
 
 
 def _globs(table: Table, key: str, about: str) -> tuple[str, ...]:
