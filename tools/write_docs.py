@@ -226,7 +226,7 @@ def _settings() -> str:
     lines = [
         NOTE + "# Settings",
         "",
-        "Every key of a policy document, from the code that reads it. The same as JSON Schema: `ringfence policy schema`.",
+        "Every key of a policy document, from the code that reads it. As JSON Schema: `ringfence policy schema`.",
         "What the sections mean: [policy](../policy.md).",
         "",
         "| key | holds | meaning |",
@@ -286,6 +286,7 @@ def _opening(name: str) -> str:
 
 
 def _facts(document: Document) -> list[str]:
+    waits = document.approvals.timeout_seconds
     default = document.network.default[0].value if document.network.default else "deny"
     ports = ", ".join(str(port) for port, _ in document.network.host_ports) or "none"
     keep = " ".join(f"`{name}`" for name, _ in document.environment.keep)
@@ -295,7 +296,7 @@ def _facts(document: Document) -> list[str]:
         ("a host that no rule names", default),
         ("ports of the host's loopback", ports),
         ("variables that are passed on", keep or "none"),
-        ("a question waits for", f"{document.approvals.timeout_seconds[0] if document.approvals.timeout_seconds else 300} seconds"),
+        ("a question waits for", f"{waits[0] if waits else 300} seconds"),
         ("weakest sandbox", f"tier {document.min_tier[0] if document.min_tier else 'A'}"),
     ]
     rules = [f"{rule.verdict.value} {' '.join(rule.hosts)}" for rule in document.network.rules]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.policy.making import EMPTY, HOME, WORKSPACE, connect, document, file, judge, policy
+from tests.policy.making import EMPTY, HOME, WORKSPACE, connect, document, file, judge
 
 from ringfence.model.action import McpAction
 from ringfence.model.decision import Decision, Reason, Verdict

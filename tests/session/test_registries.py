@@ -17,7 +17,10 @@ from ringfence.session.registries.resolve import look
 from ringfence.session.sources import Places
 
 SETTINGS = {
-    "home/.config/pip/pip.conf": "[global]\nindex-url = https://u:secret@a.test:8443/simple\nextra-index-url =\n  https://b.test/x\n  http://c.test/y\n",
+    "home/.config/pip/pip.conf": (
+        "[global]\nindex-url = https://u:secret@a.test:8443/simple\n"
+        "extra-index-url =\n  https://b.test/x\n  http://c.test/y\n"
+    ),
     "home/.config/uv/uv.toml": "[[index]]\nurl = 'https://a.test/simple'\ndefault = true\n[[index]]\nurl='https://b.test/'\n",
     "home/.npmrc": "registry=https://a.test/npm/\n@acme:registry=https://b.test/npm/\n//a.test/:_authToken=secret\n",
     "home/.yarnrc.yml": 'npmRegistryServer: "https://d.test/yarn"\n',

@@ -1,4 +1,5 @@
-"""Makes the JSON of presets and bundles from their TOML: `python -m ringfence.policy.presets.compiling` after every change."""
+"""Makes the JSON of presets and bundles from their TOML, after every change of one:
+`python -m ringfence.policy.presets.compiling`."""
 
 from __future__ import annotations
 

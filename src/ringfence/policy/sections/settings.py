@@ -1,4 +1,4 @@
-"""The small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, `[sandbox]`, and
+"""Small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, `[sandbox]`, and
 which presets may be chosen."""
 
 from __future__ import annotations
