@@ -277,6 +277,9 @@ class _Merging:
         removed = [written for document in self.documents for written in document.environment.remove]
         for name, origin in removed:
             self.origins.setdefault(f"environment.remove.{name}", origin)
+            for gone in [one for one in values if one == name or (name[-1] == "*" and one.startswith(name[:-1]))]:
+                self.skip(values.pop(gone)[2], f"setting `{gone}`", f"{origin.source} removes it", origin)
+                self.origins.pop(f"environment.set.{gone}", None)
         return EnvironmentPolicy(
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _, _) in values.items())),

@@ -108,7 +108,7 @@ class _Reading:
                 names, ignored = drop_ins(f"{path.removesuffix('.toml')}.d", layer)
             except PolicyInvalid as invalid:
                 self.faults.extend(invalid.diagnostics)
-                return
+                names, ignored = [], []
             paths += names
             self.inactive += ignored
         for each in paths:
