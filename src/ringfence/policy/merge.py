@@ -134,7 +134,8 @@ class _Merging:
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
-            tests=tuple(test for document in self.documents for test in document.tests),
+            # Those of presets and bundles are about what was shipped, not about what people made of it.
+            tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
             layers=tuple(
                 f"{label(one.layer, one.file)} {one.place or one.file}{_trust(one)}" for one in self.documents
             ),

@@ -25,7 +25,7 @@ def inside(
 ) -> dict[str, str]:
     """The variables of a governed command. What is not named by somebody is not there.
 
-    SECURITY: `remove` takes away what the person's environment holds, never what Ringfence or an agent's profile sets: a
+    SECURITY: `remove` takes away what the person has, never what Ringfence or an agent's profile sets: a
     repository's policy may tighten, and without those variables an agent would not find its hooks.
     """
     names = tuple(keep)
