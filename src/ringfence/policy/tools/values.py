@@ -115,7 +115,7 @@ def _tar_action(word: Word, reading: Reading) -> None:
 
 
 _DNS_WORDS = frozenset(
-    [
+    {
         "A",
         "AAAA",
         "AFSDB",
@@ -170,8 +170,9 @@ _DNS_WORDS = frozenset(
         "TXT",
         "URI",
         "ZONEMD",
-    ]
+    }
 )
+"""Types and classes of records."""
 
 
 def _dns_name(word: Word, reading: Reading) -> None:
