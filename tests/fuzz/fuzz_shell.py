@@ -11,15 +11,18 @@ import time
 import atheris
 
 with atheris.instrument_imports():
-    from ringfence.policy.shell.tree import Dialect
     from ringfence.policy.shell.parse import parse
+    from ringfence.policy.shell.tree import Dialect
 
 SECONDS = 2.0
 """Instrumented code is many times slower than what it is made of."""
 TOKENS = (
-    "$(", "${", "$((", "((", "))", "`", '"', "'", "$'", "\\\n", "<<E\n", "\nE\n", "<<<", "{", "}", "[[ ", " ]]", "if ", "then ",
-    "fi", "for x in ", "do ", "done", "case x in ", ";;", "esac", "x=", "$x", "${x:=y}", " | ", " && ", " & ", ">", "2>&1",
-    "f() ", "export ", "read ", "eval ", "~", "{a,b}", "{1..9}", "git ", "push ", "a", " ", "\n", ";", "(", ")", "!", "#",
+    "$(", "${", "$((", "((", "))", "`", '"', "'", "$'", "\\\n", "<<E\n", "\nE\n", "<<<", "{", "}", "[[ ", " ]]", "if ",
+    "then ", "fi", "for x in ", "do ", "done", "case x in ", ";;", "esac", "x=", "$x", "${x:=y}", " | ", " && ",
+    " & ", ">",
+    "2>&1", "f() ", "export ", "read ", "eval ", "~", "{a,b}", "{1..9}", "git ", "push ", "a", " ", "\n", ";", "(",
+    ")", "!",
+    "#",
 )  # fmt: skip
 
 

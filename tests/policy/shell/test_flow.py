@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from tests.policy.shell.scripts import statements
 
 from ringfence.policy.shell.parse import parse
 from ringfence.policy.shell.tree import Command, Feed, Script, Unclear, Word
-from tests.policy.shell.scripts import statements
 
 HOME = "/home/u"
 RECORD = 'command_not_found_handle() { printf "%s\\0" "$#" "$@" >> "$RECORD_TO"; return $((${#1} % 2)); }\n'
@@ -276,3 +276,12 @@ def test_a_command_is_told_once_for_each_value() -> None:
         Command(words=(Word(text="cp", raw="cp"), Word(text=x, raw="$x"), Word(text=f"{x}.old", raw="$x.old")))
         for x in "ab"
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["echo ${x^^$(hit)}", "echo ${x^`hit`}", "echo ${x//a/`hit`}", "echo ${x[`hit`]}", "echo ${x:$(hit)}"]
+)
+def test_a_command_inside_an_expansion_is_told_or_makes_the_script_unclear(text: str) -> None:
+    script = parse(text, home=HOME)
+
+    assert script.issues or any(c.words and c.words[0].text == "hit" for c in script.commands)

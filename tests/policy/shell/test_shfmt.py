@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tests.policy.shell.scripts import statements
 
 from ringfence.policy.shell.parse import parse
 from ringfence.policy.shell.tree import Script
-from tests.policy.shell.scripts import statements
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 SPELLED = {"␤": "\n", "␉": "\t", "␍": "\r"}

@@ -79,6 +79,9 @@ def test_words_are_what_bash_makes_of_them(words: list[str], empty: Path) -> Non
     [
         ("{1..5}", ["1", "2", "3", "4", "5"]),
         ("{a..e..2}x", ["ax", "cx", "ex"]),
+        ("{}/{a,b}", ["{}/a", "{}/b"]),
+        ("{x..y,z}", ["x..y", "z"]),
+        ("{1..x}", ["{1..x}"]),
         ("{08..10}", ["08", "09", "10"]),
         ("a{b,{c,d}e}f", ["abf", "acef", "adef"]),
         ("$'\\x67it'", ["git"]),
@@ -106,7 +109,7 @@ def test_these_words_are_known_exactly(written: str, expected: list[str], empty:
 
 
 @pytest.mark.parametrize(
-    "written", ["~root", "~+", "~-", "{1..9999999}", "{A..z}", "$(x)", "$1", "${X:-d}", "$'\\u00e9'"]
+    "written", ["a{},b}", "~root", "~+", "~-", "{1..9999999}", "{A..z}", "$(x)", "$1", "${X:-d}", "$'\\u00e9'"]
 )
 def test_these_words_are_known_only_when_the_script_runs(written: str) -> None:
     assert parse(f"a {written}", home=HOME).commands[-1].words[1].text is None

@@ -1,8 +1,7 @@
-"""From tree-sitter's tree to our statements.
+"""From tree-sitter's tree to our statements, for what is not read by hand.
 
-SECURITY: a command that the parser sees differently from Bash would pass every rule. Therefore every kind of node that
-is not in the tables below, every gap between nodes that is not plain white space, and every error makes the script
-opaque, while what was found in it still counts for rules that deny or ask.
+It knows where the parser puts things that Bash sees elsewhere: redirections behind a list, words behind a redirection,
+what follows a here-document. What it cannot place is a problem, and what was found still counts.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from itertools import zip_longest
 
 from tree_sitter import Node
 
+from ringfence.policy.shell.audit import COMMANDS, Audit, kinds
 from ringfence.policy.shell.scan import scan
 from ringfence.policy.shell.syntax import (
     Assign,
@@ -36,51 +36,27 @@ from ringfence.policy.shell.words import ansi_c, in_double_quotes, in_here_docum
 
 MAX_DEPTH = 100
 
-_LONE_DASH = re.compile(rb"[ \t]+-[ \t]+")
-_PLAIN_GAP = re.compile(rb"[ \t\n]*")
-_JOINED_LINES = re.compile(rb"(?:[ \t\n]|\\\n)*")
 _SPELLED_DESCRIPTOR = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|[0-9]+")
 _NOT_IN_A_WORD = re.compile(r"(?<!\\)(?:\\\\)*[`'\"&;<>|() \t]|(?<!\\)(?:\\\\)*\$[A-Za-z0-9_{(@*#?!'\"-]")
 _PLAIN_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-
-
-def _kinds(names: str) -> frozenset[str]:
-    return frozenset(names.split())
-
-
-_KNOWN = _kinds(
-    "arithmetic_expansion array binary_expression brace_expression c_style_for_statement case_item case_statement "
-    "comment compound_statement concatenation do_group elif_clause else_clause expansion extglob_pattern "
-    "file_descriptor for_statement heredoc_body heredoc_content heredoc_end heredoc_start if_statement list "
-    "negated_command number parenthesized_expression pipeline postfix_expression process_substitution program "
-    "raw_string regex simple_expansion special_variable_name string string_content subscript subshell "
-    "ternary_expression test_command test_operator translated_string unary_expression variable_assignments "
-    "variable_name while_statement word ansi_c_string command_name command_substitution command "
-    "declaration_command unset_command redirected_statement file_redirect heredoc_redirect herestring_redirect "
-    "variable_assignment function_definition"
-)
-_LOOSE = _kinds("string heredoc_body translated_string regex expansion redirected_statement")
-"""Kinds whose text between their parts is their own, or is looked at elsewhere."""
-_SUBSTITUTIONS = _kinds("command_substitution process_substitution")
-_HOLES = _kinds(
+_SUBSTITUTIONS = kinds("command_substitution process_substitution")
+_HOLES = kinds(
     "simple_expansion expansion command_substitution process_substitution arithmetic_expansion array subscript"
 )
-_COMMANDS = _kinds("command declaration_command unset_command")
-_APART = _kinds("variable_assignment file_redirect herestring_redirect comment subshell heredoc_redirect")
-_REDIRECTS = _kinds("file_redirect heredoc_redirect herestring_redirect")
-_CLAUSES = _kinds("elif_clause else_clause")
+_APART = kinds("variable_assignment file_redirect herestring_redirect comment subshell heredoc_redirect")
+_REDIRECTS = kinds("file_redirect heredoc_redirect herestring_redirect")
+_CLAUSES = kinds("elif_clause else_clause")
 
 
 class TooDeep(Exception):
     """Statements stand in each other more deeply than is followed."""
 
 
-class Reader:
+class Reader(Audit):
     """Reads one tree."""
 
     def __init__(self, source: bytes) -> None:
-        self.source = source
-        self.problems: list[str] = []
+        super().__init__(source)
         self.functions = False
         self.depth = 0
         self.nested: list[Statement] = []
@@ -88,60 +64,15 @@ class Reader:
         self.seen = 0
         """How many commands were read: as many as the tree has, or something was left out."""
 
-    def problem(self, text: str = "it could not be parsed completely") -> None:
-        """Something is not as Bash would see it, or could be."""
-        self.problems.append(text)
-
     def read(self, root: Node) -> Statement:
         """The statements of a whole tree."""
         if root.has_error:
             self.problem()
-        commands = self._check(root)
+        commands = self.check(root)
         found = self._sequence(list(root.children))
         if self.seen != commands:
             self.problem()
         return found
-
-    def _check(self, root: Node) -> int:
-        """Every node is of a known kind, and nothing stands between them. How many of them are commands."""
-        commands = 0
-        waiting = [root]
-        while waiting:
-            node = waiting.pop()
-            kind = node.type
-            if node.is_named and kind not in _KNOWN:
-                self.problem()
-            if kind in _COMMANDS:
-                commands += 1
-            children = node.children
-            if not children:
-                continue
-            waiting.extend(children)
-            if kind not in _LOOSE:
-                self._gaps(node, children)
-            elif kind == "redirected_statement":
-                self._gaps(node, children, dash=True)
-        return commands
-
-    def _gaps(self, node: Node, children: list[Node], *, dash: bool = False) -> None:
-        end = node.start_byte
-        for child in children:
-            start = child.start_byte
-            if start > end:
-                gap = self.source[end:start]
-                # The parser drops a lone `-` in front of a here-document: the standard input it is anyway.
-                if not (dash and child.type == "heredoc_redirect" and _LONE_DASH.fullmatch(gap)):
-                    self._gap(gap)
-            end = max(end, child.end_byte)
-
-    def _gap(self, gap: bytes) -> None:
-        if _PLAIN_GAP.fullmatch(gap):
-            return
-        if not _JOINED_LINES.fullmatch(gap):
-            self.problem()
-        elif not gap.replace(b"\\\n", b""):
-            # SECURITY: `pu\<newline>sh` is one word for Bash and two for the parser.
-            self.problem("it joins lines inside a word")
 
     # Statements
 
@@ -167,7 +98,7 @@ class Reader:
 
     def _by_kind(self, node: Node) -> Statement:
         kind = node.type
-        if kind in _COMMANDS:
+        if kind in COMMANDS:
             return self._command(node, [])
         if kind in {"variable_assignment", "variable_assignments"}:
             return self._assignments(node)
@@ -294,7 +225,7 @@ class Reader:
             if kind in _SUBSTITUTIONS:
                 self.nested.append(self._statement(one))
                 continue
-            if kind in _COMMANDS or kind in {"list", "pipeline", "redirected_statement", "compound_statement"}:
+            if kind in COMMANDS or kind in {"list", "pipeline", "redirected_statement", "compound_statement"}:
                 if one != node:
                     self.nested.append(self._statement(one))
                     continue
@@ -392,7 +323,7 @@ class Reader:
         """Redirections belong to the last command in front of them, though the parser puts them around them all."""
         if body is None or not redirects:
             return self._with_redirects(body, redirects)
-        if body.type in _COMMANDS:
+        if body.type in COMMANDS:
             return self._command(body, redirects)
         if body.type == "negated_command":
             return self._onto(_named(body)[-1], redirects)
@@ -498,6 +429,7 @@ class Reader:
                 pieces.append(self._hole(child, quoted=True))
                 at = child.end_byte
         pieces.append(in_here_document(self._slice(at, stop)))
+        self.left_over(body, [child for child in body.children if child.type in _HOLES])
         rest = "".join(piece.text for piece in pieces if not piece.hole)
         return None if re.search(r"[$`]", rest) else Text(tuple(pieces), raw)
 
@@ -578,14 +510,14 @@ class Reader:
         return self.source[start:end].decode("utf-8", "replace")
 
 
-_HEREDOC_PARTS = _kinds("heredoc_start heredoc_body heredoc_end file_redirect file_descriptor comment pipeline")
+_HEREDOC_PARTS = kinds("heredoc_start heredoc_body heredoc_end file_redirect file_descriptor comment pipeline")
 
 
 def _commands_in(node: Node) -> int:
     found, waiting = 0, [node]
     while waiting:
         one = waiting.pop()
-        found += one.type in _COMMANDS
+        found += one.type in COMMANDS
         waiting.extend(one.children)
     return found
 

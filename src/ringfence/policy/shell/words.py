@@ -239,6 +239,11 @@ def _braces(cells: Sequence[Cell]) -> list[list[Cell]] | None:
 def _first_brace(cells: Sequence[Cell], begin: int) -> tuple[int, int, list[list[Cell]] | None] | None:
     for start in range(begin, len(cells)):
         if cells[start] == ("{", _LITERAL):
+            if cells[start + 1 : start + 2] == [("}", _LITERAL)]:
+                if start == 0:
+                    continue  # `{}` at the start of a word is itself
+                if (",", _LITERAL) in cells[start:]:
+                    return start, len(cells), None
             found = _options(cells, start)
             if found is not None:
                 return (start, *found)
@@ -246,37 +251,46 @@ def _first_brace(cells: Sequence[Cell], begin: int) -> tuple[int, int, list[list
 
 
 def _options(cells: Sequence[Cell], start: int) -> tuple[int, list[list[Cell]] | None] | None:
-    """The end of the brace group that starts here and its alternatives, where it is one."""
-    depth = 0
+    """The end of the brace group that starts here and its alternatives, where it is one.
+
+    As in Bash, a brace closes a group only behind a comma or two dots; until then it is a character like any other.
+    """
+    depth, dots = 0, False
     commas = [start]
-    for at in range(start, len(cells)):
+    for at in range(start + 1, len(cells)):
         match cells[at]:
             case ("{", 0):
                 depth += 1
-            case (",", 0) if depth == 1:
+            case (",", 0) if depth == 0:
                 commas.append(at)
+            case (".", 0) if depth == 0 and at + 2 < len(cells):
+                dots = dots or (cells[at + 1][0] == "." and cells[at + 2][0] != "}")
             case ("}", 0):
-                depth -= 1
-                if depth == 0:
+                if depth:
+                    depth -= 1
+                elif len(commas) > 1 or dots:
                     return _alternatives(cells, [*commas, at])
     return None
 
 
-def _alternatives(cells: Sequence[Cell], bounds: list[int]) -> tuple[int, list[list[Cell]] | None] | None:
+def _alternatives(cells: Sequence[Cell], bounds: list[int]) -> tuple[int, list[list[Cell]] | None]:
     start, end = bounds[0], bounds[-1]
     if len(bounds) > 2:
         pairs = itertools.pairwise(bounds)
         return end + 1, [list(cells[low + 1 : high]) for low, high in pairs]
-    if any(mark != _LITERAL for _, mark in cells[start + 1 : end]):
-        return None
-    inside = "".join(character for character, _ in cells[start + 1 : end])
-    numbers = _NUMBERS.fullmatch(inside)
+    group = cells[start + 1 : end]
+    if any(character in {",", ""} for character, _ in group):
+        return end + 1, None
+    inside = "".join(character for character, _ in group)
+    bare = all(mark == _LITERAL for _, mark in group)
+    numbers = _NUMBERS.fullmatch(inside) if bare else None
     if numbers:
         return end + 1, _number_range(*numbers.groups())
-    letters = _LETTERS.fullmatch(inside)
+    letters = _LETTERS.fullmatch(inside) if bare else None
     if letters:
         return end + 1, _letter_range(*letters.groups())
-    return None
+    # Two dots that make no range: the group stays as it is written.
+    return end + 1, [[(one, _QUOTED if one in {"{", "}"} else mark) for one, mark in cells[start : end + 1]]]
 
 
 def _number_range(first: str, last: str, step: str | None) -> list[list[Cell]] | None:
