@@ -107,7 +107,7 @@ def test_everyday_commands_run_without_a_question(text: str) -> None:
         ("env X=1 sudo ls", Verdict.DENY, "privilege"),
         ("rm -rf ~", Verdict.DENY, "filesystem.default"),
         ('rm -r --force "$HOME"', Verdict.DENY, "filesystem.default"),
-        ("rm --recursi /", Verdict.DENY, "filesystem.default"),
+        ("rm --recursi /", Verdict.DENY, "filesystem.above"),
         ("git reset HEAD --hard", Verdict.ASK, "destroy"),
         ("git reset --har", Verdict.ASK, "destroy"),
         ("git clean -dfx", Verdict.ASK, "destroy"),

@@ -30,6 +30,77 @@ secret. To be wrong here costs an early word only: the sandbox does not show the
 _EVERYDAY_NAMES = frozenset({"test", "install", "script", "watch", "split", "time", "run", "host", "link", "join"})
 """Names of tools that are words of everyday language too: a file of that name deceives nobody."""
 _SEARCHES = frozenset({"find", "fd", "fdfind", "locate", "grep", "egrep", "fgrep", "rg", "ag", "ack", "plocate"})
+_HARMLESS_BESIDE = frozenset(
+    [
+        "cat",
+        "less",
+        "more",
+        "most",
+        "head",
+        "tail",
+        "true",
+        "false",
+        "bat",
+        "delta",
+        "gzip",
+        "gunzip",
+        "pigz",
+        "bzip2",
+        "xz",
+        "lzma",
+        "zstd",
+        "lz4",
+        "lzop",
+        "brotli",
+        "unzip",
+        "zcat",
+        "tar",
+        "sort",
+        "uniq",
+        "wc",
+        "tr",
+        "cut",
+        "column",
+        "nl",
+        "fold",
+        "fmt",
+        "date",
+        "basename",
+        "dirname",
+        "echo",
+        "printf",
+        "vi",
+        "vim",
+        "nvim",
+        "nano",
+        "emacs",
+        "code",
+        "diff",
+        "colordiff",
+        "ssh",
+        "test",
+        "hostname",
+        "uname",
+        "git",
+        "ls",
+        "find",
+        "grep",
+        "which",
+        "nproc",
+        "ldd",
+        "df",
+        "du",
+        "free",
+        "stat",
+        "file",
+        "realpath",
+    ]
+)
+"""Viewers, editors and filters that options name every day."""
+_METADATA = frozenset(
+    {"metadata", "metadata.google.internal", "metadata.goog", "metadata.azure.internal", "instance-data"}
+    | {"instance-data.ec2.internal", "metadata.platformequinix.com", "metadata.tencentyun.com"}
+)
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
 _CHANGES = frozenset({EffectKind.WRITE, EffectKind.DELETE})
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
@@ -92,10 +163,14 @@ class CommandJudge:
             for fact in reading.facts:
                 if fact.role is Role.PATH:
                     yield from self._path(fact, invocation.place, analysis, invocation.number)
+                    if fact.kind is EffectKind.DELETE and invocation.name == "rm":
+                        yield from self._everything(fact, invocation.place)
                 elif fact.role is not Role.PHRASE:
                     yield from self._connection(fact)
             for rule, verdict, text in reading.concerns:
                 yield built_in(rule, verdict, text)
+            if invocation.side_door and invocation.program and invocation.name not in _HARMLESS_BESIDE:
+                yield _side_door(invocation)
         elif not invocation.function and invocation.program:
             yield from _unknown(invocation)
 
@@ -136,6 +211,15 @@ class CommandJudge:
             if found is not None:
                 yield found
 
+    def _everything(self, fact: Fact, place: Place) -> Iterator[Reason]:
+        """`rm` of the whole workspace."""
+        word = fact.word
+        if word is None or word.text is None:
+            return
+        if any(self._files.is_workspace(path) for path in place.resolve(word.text)[0]):
+            text = "it deletes the whole workspace, with what is not committed"
+            yield built_in("commands.destroy-workspace", Verdict.ASK, text)
+
     def _file(self, kind: EffectKind, path: str, followed: str | None, *, glob: bool) -> Iterator[Reason]:
         for one in (path, followed):
             if one is None:
@@ -157,6 +241,9 @@ class CommandJudge:
         host = word.text.lower().rstrip(".")
         if host in _LOOPBACK or host.startswith("127.") or host.endswith(".localhost"):
             return
+        if host in _METADATA:
+            text = f"`{escaped(host)}` is where a cloud hands out credentials"
+            yield built_in("address.metadata", Verdict.DENY, text)
         finding = self._connections.judge(ConnectAction(host=host, port=fact.port or 443))
         for found in finding.reasons:
             if found.verdict is Verdict.ALLOW:
@@ -194,11 +281,15 @@ def _unknown(invocation: Invocation) -> Iterator[Reason]:
         text = f"the name of the program, `{escaped(name)}`, has letters that look like others"
         yield built_in("commands.homoglyph", Verdict.ASK, text)
     elif invocation.side_door:
-        text = f"an option makes another program run `{escaped(invocation.path or name)}`, which is not known"
-        yield built_in("commands.side-door", Verdict.ASK, text)
+        yield _side_door(invocation)
     elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES:
         text = f"`{escaped(invocation.path or name)}` bears the name of a tool and is not that tool"
         yield built_in("commands.name-shadow", Verdict.ASK, text)
+
+
+def _side_door(invocation: Invocation) -> Reason:
+    text = f"an option makes another program run `{escaped(invocation.path or invocation.program)}`"
+    return built_in("commands.side-door", Verdict.ASK, text)
 
 
 def _paths(text: str, invocation: Invocation, analysis: Analysis) -> Iterator[str]:

@@ -18,7 +18,8 @@ from ringfence.policy.schema import escaped
 _MOST_KNOWN = 4096
 """Answers about paths that are kept; agents ask about the same few again and again."""
 _SECRET_WORDS = re.compile(
-    r"passw(?:or)?d\b|\bsecrets?\b|api[_-]?key|private[_ -]key|\bid_(?:rsa|dsa|ecdsa|ed25519)|credentials?\b|\btokens?\b"
+    r"passw(?:or)?d\b|\bsecrets?\b|api[_-]?key|private[_ -]key|\bid_(?:rsa|dsa|ecdsa|ed25519)|credentials?\b"
+    r"|\btokens?\b"
     r"|\.kdbx|\.pem\b|\.p12|\.pfx|\.gnupg|access_tokens|aws_secret|cookies\.sqlite|login data|wallet\.dat|shadow\b"
 )
 _PROCESS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:environ|mem|auxv|kcore)|/proc/kcore|/dev/k?mem")
@@ -120,6 +121,10 @@ class FileJudge:
             if names and _may_be(name, names[-1]):
                 return self.denied_by_rule(f"{posixpath.dirname(path)}/{name}")
         return None
+
+    def is_workspace(self, path: str) -> bool:
+        """Whether a path is the workspace itself."""
+        return normalise(path) == self._workspace
 
     def process(self, text: str) -> Reason | None:
         """The reason about a file of a process whose number is only known when it runs."""

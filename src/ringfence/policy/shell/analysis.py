@@ -6,15 +6,17 @@ kept: `env git push` is `env ...` and `git push`, so that a rule on either hits.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ringfence.model.action import EffectKind
 from ringfence.policy.shell.folders import Folders, Links, Place
 from ringfence.policy.shell.tree import Command, Feed, Issue, Redirect, Script, Unclear, Word
 from ringfence.policy.tools import grammar_of, known_name
 from ringfence.policy.tools.invocation import read
-from ringfence.policy.tools.reading import Reading, Started
+from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 
 MAX_DEPTH = 8
 MAX_SCRIPTS = 64
@@ -38,7 +40,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
 _SCRIPTS = frozenset({"sed", "awk", "jq", "sql"})
 """Languages in which everyday scripts are put together from variables."""
-_ARITHMETIC = frozenset({"printf", "test", "[", "read", "unset", "let", "declare", "typeset", "export", "local", "wait"})
+_STDIN = frozenset({"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_ARITHMETIC = frozenset(
+    {"printf", "test", "[", "read", "unset", "let", "declare", "typeset", "export", "local", "wait"}
+)
 """Builtins that take the name of a variable."""
 _SUBSCRIPT = re.compile(r"\[[^\]]*(?:\$\((.*)\)|`([^`]*)`)", re.DOTALL)
 _PRINTERS = frozenset({"echo", "printf"})
@@ -157,6 +162,8 @@ class _Unfolding:
         self.found = Analysis()
         self.seen: set[str] = set()
         self.names: set[str] = set()
+        self.written: dict[str, str] = {}
+        """Files whose text is known, because the command writes it."""
 
     def whole(self, script: Script, place: Place) -> Analysis:
         self.script(script, place, 0)
@@ -174,15 +181,28 @@ class _Unfolding:
         waiting = next(redirects, None)
         for number, command in enumerate(script.commands):
             while waiting is not None and waiting.after <= number:
-                found.opened.append(Opened(waiting, folders.within(waiting.scope), len(found.invocations) + 1))
+                self._opened(waiting, folders, script.commands[number - 1 : number + 1])
                 waiting = next(redirects, None)
             if command.link not in {"|", "|&"}:
                 pipeline.clear()
             self._command(script, command, folders, pipeline, depth)
             pipeline.append(command)
         while waiting is not None:
-            found.opened.append(Opened(waiting, folders.within(waiting.scope), len(found.invocations) + 1))
+            self._opened(waiting, folders, script.commands[-1:])
             waiting = next(redirects, None)
+
+    def _opened(self, redirect: Redirect, folders: Folders, beside: Sequence[Command]) -> None:
+        place = folders.within(redirect.scope)
+        self.found.opened.append(Opened(redirect, place, len(self.found.invocations) + 1))
+        target = redirect.target.text
+        if not redirect.write or target is None:
+            return
+        text = next((text for command in beside if (text := _printed(command)) is not None), None)
+        if text is not None:
+            for path in place.resolve(target)[0]:
+                name = posixpath.normpath(path)
+                before = self.written.get(name, "") if redirect.operator == ">>" else ""
+                self.written[name] = f"{before}\n{text}" if before else text
 
     def _aliases(self, script: Script, place: Place, depth: int) -> None:
         for name, text in script.aliases:
@@ -258,14 +278,17 @@ class _Unfolding:
             elif one.shell:
                 self._string(invocation, one, place, depth)
             else:
-                words = source.appended(one.words) if invocation.name == "xargs" else one.words
+                words = source.appended(one.words, invocation.words) if invocation.name == "xargs" else one.words
                 feed = source if not one.side_door else source.piped()
                 self.run(one._replace(words=words), place, feed, depth, layer + 1)
         if invocation.name in SHELLS and any(fact.word is not None and fact.word.splits for fact in reading.facts):
             text = f"what `{invocation.program}` runs is only known when it runs: `{invocation.words[1].raw}`"
             self.found.issue(Unclear.EVAL, text)
-        if any(fact.object == STANDARD_INPUT for fact in reading.facts):
-            self._standard_input(invocation, source, depth)
+        for fact in reading.facts:
+            if fact.object == STANDARD_INPUT or (fact.kind is EffectKind.EXECUTE and fact.object in _STDIN):
+                self._standard_input(invocation, source, depth)
+            elif fact.kind is EffectKind.EXECUTE and fact.role is Role.PATH:
+                self._script_file(invocation, fact, source, depth)
         for word in invocation.words[1:]:
             if (word.process and (invocation.name in SHELLS or invocation.name in {"source", "."})) or (
                 word.process and invocation.name in _LANGUAGES
@@ -358,8 +381,16 @@ class _Unfolding:
             case Feed.INHERITED:
                 pass
 
+    def _script_file(self, invocation: Invocation, fact: Fact, source: _Source, depth: int) -> None:
+        """A script that the same command has written before it runs it."""
+        text = None if fact.word is None or fact.word.text is None else fact.word.text
+        for path in invocation.place.resolve(text)[0] if text is not None and self.written else ():
+            known = self.written.get(posixpath.normpath(path))
+            if known is not None:
+                self._fed_text(invocation, known, source, depth)
+
     def _fed_text(self, invocation: Invocation, text: str, source: _Source, depth: int) -> None:
-        if invocation.name in SHELLS:
+        if invocation.name in SHELLS or invocation.name in {"source", "."}:
             self._text(text, invocation.place, depth)
             return
         language = _LANGUAGES.get(invocation.name) or _LANGUAGES.get(invocation.program.rstrip("0123456789."))
@@ -395,21 +426,58 @@ class _Source:
             yield " ".join(words)
 
     def _known(self) -> list[str] | None:
-        if not self.pipeline or not self.pipeline[-1].words:
-            return None
-        words = self.pipeline[-1].words
-        if words[0].text not in _PRINTERS:
-            return None
-        texts = [word.text for word in words[1:] if word.text is not None]
-        return texts if len(texts) == len(words) - 1 else None
+        return _arguments(self.pipeline[-1]) if self.pipeline else None
 
-    def appended(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    def appended(self, words: tuple[Word, ...], xargs: Sequence[Word]) -> tuple[Word, ...]:
         """The command of `xargs`, with the arguments where a known text is piped in."""
         known = self._known() if self.feed is Feed.PIPE and len(self.pipeline) == 1 else None
+        mark = _replaced(xargs)
+        if mark is not None:
+            text = None if known is None else " ".join(known)
+            return tuple(_put_in(word, mark, text) for word in words[:-1])
         if known is None:
             return words
-        parts = " ".join(known).split()
+        parts = " ".join(known).replace("\\0", " ").replace("\\n", " ").split()
         return (*words[:-1], *(Word(text=part, raw=part) for part in parts), words[-1])
+
+
+def _arguments(command: Command) -> list[str] | None:
+    """What `echo` or `printf` print, where it is known."""
+    words = command.words
+    if not words or words[0].text not in _PRINTERS:
+        return None
+    texts = [word.text for word in words[1:] if word.text is not None]
+    return texts if len(texts) == len(words) - 1 else None
+
+
+def _printed(command: Command) -> str | None:
+    """The text that a command puts out, where it is known: printed, or copied from a here-document."""
+    if command.words and command.words[0].text in {"cat", "tee"} and command.feed is Feed.TEXT:
+        return command.text
+    known = _arguments(command)
+    return None if known is None else " ".join(known).replace("\\n", "\n")
+
+
+def _replaced(xargs: Sequence[Word]) -> str | None:
+    """What stands for an argument in the command of `xargs -I`, or nothing."""
+    for at, word in enumerate(xargs[1:], 1):
+        text = word.text or ""
+        if text in {"-I", "--replace"}:
+            following = xargs[at + 1].text if at + 1 < len(xargs) else None
+            return "{}" if text == "--replace" else following or "{}"
+        if text.startswith("-I") or text == "-i":
+            return text[2:] or "{}"
+        if text.startswith("--replace="):
+            return text.partition("=")[2]
+    return None
+
+
+def _put_in(word: Word, mark: str, text: str | None) -> Word:
+    if word.text is None or mark not in word.text:
+        return word
+    if text is None:
+        return Word(text=None, raw=word.raw)
+    return Word(text=word.text.replace(mark, text), raw=word.raw)
 
 
 def escaped_name(text: str) -> str:

@@ -17,6 +17,7 @@ from ringfence.policy.tools.reading import Reading, Started
 MAX_WORDS = 4096
 
 _SHELLS = {"zsh": "zsh", "fish": "fish", "pwsh": "pwsh", "powershell": "pwsh"}
+_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places that anybody can write to
 _PATH_KINDS = frozenset({"read", "script", "upload"})
 
 
@@ -331,18 +332,18 @@ class _Reader:
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
                 self.reading.started.append(Started((readers.joined(rest),), shell))
-            case "package":
-                self._package(rest)
+            case "package" | "fetched":
+                self._package(rest, fetched=kind == "fetched")
             case "text":
                 pass
             case _:
                 for word in rest:
                     self._give(kind, word, side_door=False)
 
-    def _package(self, rest: list[Word]) -> None:
+    def _package(self, rest: list[Word], *, fetched: bool) -> None:
         text = rest[0].text
         if text is not None:
-            if is_pinned(text):
+            if fetched or is_pinned(text) or self._any_seen("-y, --yes"):
                 self.reading.add(EffectKind.EXECUTE, f"remote package {text}")
             name = package_name(text)
             rest = [Word(text=name, raw=name), *rest[1:]]
@@ -407,6 +408,9 @@ class _Reader:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
+            if side_door and kind == "script" and (word.text or "").startswith(_ELSEWHERE):
+                text = f"an option makes `{self.program}` run `{word.text}`, which is not of the workspace"
+                self.reading.concerns.append(("commands.side-door", Verdict.ASK, text))
         elif kind == "base":
             self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:
@@ -433,7 +437,7 @@ def is_kind(kind: str) -> bool:
     known = (
         name in GIVES
         or name in readers.VALUES
-        or name in {"shell", "command", "program", "program;", "settings", "base"}
+        or name in {"shell", "command", "program", "program;", "settings", "base", "fetched"}
     )
     return known or name.startswith("code:")
 

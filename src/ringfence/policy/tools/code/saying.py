@@ -10,14 +10,14 @@ from ringfence.policy.tools.reading import Reading, Started
 
 
 def shell(reading: Reading, text: str) -> None:
-    """It runs this shell string."""
-    reading.started.append(Started((Word(text=text, raw=text),), "sh"))
+    """It runs this shell string, which is beside what one reads in the command."""
+    reading.started.append(Started((Word(text=text, raw=text),), "sh", side_door=True))
 
 
 def program(reading: Reading, words: list[str]) -> None:
     """It starts this program."""
     if words:
-        reading.started.append(Started(tuple(Word(text=word, raw=word) for word in words)))
+        reading.started.append(Started(tuple(Word(text=word, raw=word) for word in words), side_door=True))
 
 
 def path(reading: Reading, kind: EffectKind, text: str, home: str | None = None) -> None:
