@@ -1,19 +1,21 @@
-"""`[[commands.rule]]`: commands by how their argument vector begins.
+"""`[[commands.rule]]`: commands by how their argument vector begins, by what they do, or by both at once.
 
 A position of `prefix` is a word or a list of words. One that begins with `-` means the option wherever it stands,
-also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `unless` lists exceptions, which
-hold for exactly what is written; one that ends with `...` may have further operands, but no options.
+also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `effects` names kinds of effect,
+and `objects` globs for what they fall on. `unless` lists exceptions, which hold for exactly what is written; one that
+ends with `...` may have further operands, but no options.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.commands import OPEN_END
 from ringfence.policy.effective import CommandRule
 from ringfence.policy.layers import Layer
-from ringfence.policy.schema import Table
+from ringfence.policy.schema import Table, escaped
 from ringfence.policy.sections.network import take_id
 from ringfence.policy.spans import KeyPath
 
@@ -32,22 +34,31 @@ def rules(table: Table, layer: Layer) -> tuple[CommandRule, ...]:
 def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None:
     verdict = table.take_choice("verdict", Verdict)
     prefix = _prefix(table)
+    effects = _effects(table)
+    objects = tuple(text for _, text in table.take_texts("objects"))
     unless = _unless(table)
-    rule_id = take_id(table, ids, default="commands:" + " ".join(words[0] for words in prefix if words))
+    named = " ".join((*(words[0] for words in prefix if words), *effects))
+    rule_id = take_id(table, ids, default=f"commands:{named}")
     reason = table.take_text("reason", "")
     match = tuple(text for _, text in table.take_texts("match"))
     not_match = tuple(text for _, text in table.take_texts("not_match"))
-    complete = table.require("prefix", "verdict")
+    complete = table.require("verdict")
     table.finish()
     if verdict is Verdict.ALLOW and layer is Layer.REQUIREMENTS:
         table.fault("verdict", "requirements only tighten; a rule that allows belongs in `policy.toml`")
     if verdict is Verdict.ALLOW and unless:
         table.fault("unless", "a rule that allows has no exceptions; write a narrower `prefix`")
-    if not complete or verdict is None or not prefix:
+    if not table.has("prefix") and not table.has("effects"):
+        table.fault("prefix", "a rule has `prefix`, `effects` or both")
+    if objects and not effects:
+        table.fault("objects", "`objects` says what `effects` fall on; name those too")
+    if not complete or verdict is None or not (prefix or effects):
         return None
     return CommandRule(
         id=rule_id,
         prefix=prefix,
+        effects=effects,
+        objects=objects,
         verdict=verdict,
         reason=reason or "",
         unless=unless,
@@ -55,6 +66,17 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
         not_match=not_match,
         origin=table.faults.origin(table.path),
     )
+
+
+def _effects(table: Table) -> tuple[EffectKind, ...]:
+    kinds = []
+    for path, text in table.take_texts("effects"):
+        try:
+            kinds.append(EffectKind(text))
+        except ValueError:
+            listed = ", ".join(f"`{kind}`" for kind in EffectKind)
+            table.faults.add(path, f"`{escaped(text)}` is not an effect; the effects are {listed}")
+    return tuple(kinds)
 
 
 def _prefix(table: Table) -> tuple[tuple[str, ...], ...]:

@@ -128,6 +128,13 @@ class Grammar:
         return frozenset(found)
 
     @cached_property
+    def option_may(self) -> frozenset[EffectKind | str]:
+        """What a word may do that is only known when it runs and stands where an option could: the worst of it. To ask
+        for each `git checkout $branch` would help nobody."""
+        kinds = {phrase.kind for spec in self.options.values() for phrase in spec.effects}
+        return frozenset(kinds & {EffectKind.PUBLISH, EffectKind.PRIVILEGE})
+
+    @cached_property
     def doors(self) -> tuple[str, ...]:
         """Options whose value is a program or a shell string that the tool then starts."""
         return tuple(
@@ -182,7 +189,8 @@ def _own_effects(grammar: Grammar) -> Iterator[EffectKind | str]:
         yield from (phrase.kind for phrase in phrases)
     for spec in grammar.options.values():
         yield from (phrase.kind for phrase in spec.effects)
-        yield from _of_kind(spec.value)
+        for kind in spec.value.split():
+            yield from _of_kind(kind)
         for kind in spec.unless.values():
             yield from _of_kind(kind)
         yield from _of_kind(spec.operands)
@@ -199,5 +207,7 @@ def _of_kind(kind: str) -> Iterator[EffectKind | str]:
         yield EffectKind.CONNECT
     elif kind == "readwrite":
         yield from (EffectKind.READ, EffectKind.WRITE)
+    elif kind == "move":
+        yield from (EffectKind.READ, EffectKind.DELETE)
     elif kind in _PATHS:
         yield _PATHS[kind]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
 from ringfence.policy.tools.destinations import scheme_of
@@ -17,6 +18,7 @@ from ringfence.policy.tools.reading import Reading, Started
 MAX_WORDS = 4096
 
 _SHELLS = {"zsh": "zsh", "fish": "fish", "pwsh": "pwsh", "powershell": "pwsh"}
+_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places that anybody can write to
 _PATH_KINDS = frozenset({"read", "script", "upload"})
 
 
@@ -89,7 +91,7 @@ class _Reader:
         text = word.text
         if text is None:
             if word.splits:
-                self.reading.may |= self.grammar.may
+                self.reading.may |= self.grammar.option_may
             return False
         if word.glob:
             self._wild(word)
@@ -105,8 +107,8 @@ class _Reader:
             return
         for door in self.grammar.doors:
             if bare or fnmatchcase(door, text):
-                self.reading.may.add(PROGRAM)
-                self._unknown(f"`{text}` may become the option `{door}`")
+                text = f"a file of the right name makes `{text}` the option `{door}`, which runs a program"
+                self.reading.concerns.append(("commands.glob-option", Verdict.ASK, text))
                 return
 
     def _option(self, text: str) -> None:
@@ -135,7 +137,10 @@ class _Reader:
     def _bundle(self, text: str) -> None:
         if self._number(text):
             return
-        for at in range(1, len(text)):
+        first = 1
+        if "-#" in self.grammar.options:  # `tail -100f`
+            first = len(text) - len(text[1:].lstrip("0123456789"))
+        for at in range(first, len(text)):
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
                 if self.grammar.any_options:
@@ -169,6 +174,8 @@ class _Reader:
     def _use_valued(self, spec: OptionSpec, glued: Word | None) -> None:
         if spec.value == "program;":
             self._until_semicolon(spec, glued)
+        elif " " in spec.value:
+            self._several_values(spec, glued)
         elif not spec.value or spec.optional or glued is not None:
             self._use(spec, glued)
         elif self.at < len(self.words):
@@ -177,6 +184,17 @@ class _Reader:
             self._use(spec, value)
         else:
             self._use(spec, None)
+
+    def _several_values(self, spec: OptionSpec, glued: Word | None) -> None:
+        """`--arg NAME VALUE`."""
+        self._use(spec, None)
+        waiting = [glued] if glued is not None else []
+        for kind in spec.value.split():
+            if not waiting and self.at < len(self.words):
+                waiting.append(self.words[self.at])
+                self.at += 1
+            if waiting:
+                self._give(kind, waiting.pop(), side_door=True)
 
     def _until_semicolon(self, spec: OptionSpec, glued: Word | None) -> None:
         """`-exec PROGRAM ... ;`, with `{}` for files that are only known when it runs."""
@@ -272,6 +290,8 @@ class _Reader:
         if rest:
             self._rest(kinds, rest)
         self._effects(rest)
+        if grammar.command.reader in readers.FINISH:
+            readers.FINISH[grammar.command.reader](reading)
         if reading.only:
             self._shows_only()
         elif self.cancels:
@@ -282,6 +302,7 @@ class _Reader:
         reading.facts.clear()
         reading.started.clear()
         reading.environment.clear()
+        reading.concerns.clear()
         reading.may.clear()
 
     def _changed(self, kind: str) -> str:
@@ -308,23 +329,24 @@ class _Reader:
             case "program":
                 if scheme_of(rest[0].text or "") in {"http", "https"}:
                     self._give("reader:fetched-script", rest[0], side_door=False)
+                self.reading.wraps = True
                 extra = readers.appended(self.grammar.command.reader)
                 self.reading.started.append(Started((*rest, *extra)))
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
                 self.reading.started.append(Started((readers.joined(rest),), shell))
-            case "package":
-                self._package(rest)
+            case "package" | "fetched":
+                self._package(rest, fetched=kind == "fetched")
             case "text":
                 pass
             case _:
                 for word in rest:
                     self._give(kind, word, side_door=False)
 
-    def _package(self, rest: list[Word]) -> None:
+    def _package(self, rest: list[Word], *, fetched: bool) -> None:
         text = rest[0].text
         if text is not None:
-            if is_pinned(text):
+            if fetched or is_pinned(text) or self._any_seen("-y, --yes"):
                 self.reading.add(EffectKind.EXECUTE, f"remote package {text}")
             name = package_name(text)
             rest = [Word(text=name, raw=name), *rest[1:]]
@@ -378,10 +400,20 @@ class _Reader:
                 text = text.replace(name, "" if word is None else shown(word)).strip()
         return [(text.replace("{program}", self.program), only)]
 
+    def _settings(self, word: Word) -> None:
+        """A file of settings: the program may then do whatever its table holds."""
+        self._unknown(f"the settings in `{shown(word)}`")
+        if self.grammar.may & {PROGRAM, EffectKind.CONNECT, EffectKind.PUBLISH} and word.text != "/dev/null":
+            text = f"the settings in `{shown(word)}` can make `{self.program}` do anything that it can"
+            self.reading.concerns.append(("commands.settings", Verdict.ASK, text))
+
     def _give(self, kind: str, word: Word, *, side_door: bool) -> None:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
+            if side_door and kind == "script" and (word.text or "").startswith(_ELSEWHERE):
+                text = f"an option makes `{self.program}` run `{word.text}`, which is not of the workspace"
+                self.reading.concerns.append(("commands.side-door", Verdict.ASK, text))
         elif kind == "base":
             self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:
@@ -393,7 +425,7 @@ class _Reader:
             self.reading.started.append(Started((word,), code=kind[5:]))
         elif kind == "settings":
             GIVES["read"](word, self.reading)
-            self._unknown(f"the settings in `{shown(word)}`")
+            self._settings(word)
         elif kind.startswith("reader:") or kind in readers.VALUES:
             readers.VALUES[kind.removeprefix("reader:")](word, self.reading)
         else:
@@ -401,12 +433,14 @@ class _Reader:
 
 
 def is_kind(kind: str) -> bool:
-    """Whether tables may use this word for what a value or operand is."""
+    """Whether tables may use this word, or these words, for what a value or operand is."""
+    if " " in kind:
+        return all(map(is_kind, kind.split()))
     name = kind.rstrip("*+?.").removeprefix("reader:")
     known = (
         name in GIVES
         or name in readers.VALUES
-        or name in {"shell", "command", "program", "program;", "settings", "base"}
+        or name in {"shell", "command", "program", "program;", "settings", "base", "fetched"}
     )
     return known or name.startswith("code:")
 

@@ -70,8 +70,11 @@ def found_files(words: Sequence[Word], starts: Sequence[Word]) -> tuple[Word, ..
 def _found(word: Word, place: Word) -> Word:
     if word.text is None or "{}" not in word.text:
         return word
-    if word.text != "{}" or place.text is None:
+    if place.text is None:
         return Word(text=None, raw=word.raw)
+    if word.text != "{}":
+        text = word.text.replace("{}", f"{place.text.rstrip('/')}/file")
+        return Word(text=text, raw=word.raw)
     return Word(text=f"{place.text.rstrip('/')}/*", raw=word.raw, glob=True)
 
 
@@ -101,9 +104,7 @@ def _find(words: Sequence[Word]) -> Sequence[Word]:
     """Without the brackets and operators of the expression."""
     kept: list[Word] = []
     inside = False
-    for at, word in enumerate(words):
-        if at > 1 and words[at - 2].text == "-fprintf":
-            continue  # its format
+    for word in words:
         if word.text in {"-exec", "-execdir", "-ok", "-okdir"}:
             inside = True
         elif word.text == ";" or (word.text == "+" and kept and kept[-1].text == "{}"):
@@ -175,7 +176,7 @@ _PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
     "workspaces": _workspaces,
 }
 
-NAMES = frozenset({*_PREPARE, "xargs", "git"})
+NAMES = frozenset({*_PREPARE, "git-settings", "xargs", "git"})
 """The readers that a table may name."""
 
 _RUNS = re.compile(
@@ -186,6 +187,20 @@ _RUNS = re.compile(
     r"|difftool\..*|mergetool\..*|browser\..*|man\..*|web\.browser|instaweb\..*|interactive\.difffilter|init\.templatedir"
     r"|trailer\..*command|submodule\..*|core\.attributesfile|guitool\..*|ssh\.variant|uploadarchive\..*|tar\..*command"
 )
+
+
+def _git_settings(reading: Reading) -> None:
+    """`git config KEY VALUE`: a key of which no program depends (`user.name`) configures nothing that matters."""
+    reading.facts = [fact for fact in reading.facts if fact.kind is not EffectKind.CONFIGURE or _matters(fact.object)]
+
+
+def _matters(key: str) -> bool:
+    return " " in key or "." not in key or bool(_RUNS.fullmatch(key.lower()))
+
+
+FINISH: dict[str, Callable[[Reading], None]] = {"git-settings": _git_settings}
+"""What is done when all arguments are read, by the reader that a table names."""
+
 _HARMLESS_VALUES = frozenset({"", "cat", "less", "false", "true", "less -R", "less -F", "less -FRX", "more"})
 
 

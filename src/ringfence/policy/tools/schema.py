@@ -19,7 +19,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One option, under any of its spellings."""
 
     value: str = ""
-    """What its value is (a kind); nothing for a flag."""
+    """What its value is (a kind); several kinds for an option of several values; nothing for a flag."""
     optional: bool = False
     """The value only counts where it is glued to the option."""
     effects: tuple[str, ...] = ()

@@ -90,7 +90,7 @@ def _socat(word: Word, reading: Reading) -> None:
         elif name in _SOCAT_RUNS:
             command = one.partition(":")[2].split(",")[0]
             reading.started.append(Started((Word(text=command, raw=command),), "sh", side_door=True))
-        elif name in _SOCAT_PATHS and rest or "/" in kind:
+        elif (name in _SOCAT_PATHS and rest) or "/" in kind:
             _given("readwrite", rest or address, reading)
         elif "LISTEN" in name or "RECV" in name:
             reading.add(EffectKind.PUBLISH, address)
@@ -112,6 +112,93 @@ def _tar_action(word: Word, reading: Reading) -> None:
     if found is not None or word.text is None:
         command = word if found is None else Word(text=found[1], raw=found[1])
         reading.started.append(Started((command,), "sh", side_door=True))
+
+
+_DNS_WORDS = frozenset(
+    {
+        "A",
+        "AAAA",
+        "AFSDB",
+        "ANY",
+        "AXFR",
+        "CAA",
+        "CDNSKEY",
+        "CDS",
+        "CERT",
+        "CH",
+        "CHAOS",
+        "CNAME",
+        "CSYNC",
+        "DHCID",
+        "DLV",
+        "DNAME",
+        "DNSKEY",
+        "DS",
+        "EUI48",
+        "EUI64",
+        "HINFO",
+        "HIP",
+        "HS",
+        "HTTPS",
+        "IN",
+        "IPSECKEY",
+        "IXFR",
+        "KEY",
+        "KX",
+        "LOC",
+        "MX",
+        "NAPTR",
+        "NS",
+        "NSEC",
+        "NSEC3",
+        "NSEC3PARAM",
+        "OPENPGPKEY",
+        "PTR",
+        "RP",
+        "RRSIG",
+        "SIG",
+        "SMIMEA",
+        "SOA",
+        "SPF",
+        "SRV",
+        "SSHFP",
+        "SVCB",
+        "TA",
+        "TKEY",
+        "TLSA",
+        "TSIG",
+        "TXT",
+        "URI",
+        "ZONEMD",
+    }
+)
+"""Types and classes of records."""
+
+
+def _dns_name(word: Word, reading: Reading) -> None:
+    """A name to look up, or `@SERVER`; a record type or class is neither."""
+    text = shown(word)
+    if word.text is None:
+        GIVES["host"](word, reading)
+    elif text.upper() not in _DNS_WORDS:
+        _given("host", text.removeprefix("@"), reading)
+
+
+def _http_method(word: Word, reading: Reading) -> None:
+    """A method that changes something on the other side."""
+    if shown(word).upper() not in {"GET", "HEAD", "OPTIONS"}:
+        reading.add(EffectKind.PUBLISH, shown(word))
+
+
+def _less_command(word: Word, reading: Reading) -> None:
+    """`less +COMMAND`: `!` and `|` start programs, `s FILE` writes."""
+    text = shown(word).lstrip("+")
+    if text.startswith(("!", "|", "#")):
+        reading.started.append(Started((Word(text=text[1:], raw=text[1:]),), "sh", side_door=True))
+    elif (found := re.match(r"s(?:ave)?\s+(.+)", text)) is not None:
+        _given("write", found[1], reading)
+    elif (found := re.match(r"(?::e|E)\s*(.+)", text)) is not None:
+        _given("read", found[1], reading)
 
 
 def _pass_source(word: Word, reading: Reading) -> None:
@@ -136,7 +223,7 @@ def _vim_command(word: Word, reading: Reading) -> None:
 
 
 _VIM_RUNS = re.compile(
-    r"!|\b(?:system|systemlist|term_start|job_start|termopen|jobstart|libcall|libcallnr|luaeval|py3?eval|pyxeval|execute?)\b"
+    r"(?:^|[^a-z])!|\br(?:ead)?!|\b(?:system|systemlist|term_start|job_start|termopen|jobstart|libcall|libcallnr|luaeval|py3?eval|pyxeval|execute?)\b"
     r"|^(?:term|terminal|mak|make|lmake|grep|lgrep|lua|luafile|luado|py|py3|pyx|python3?|pyfile|perl|ruby|tcl|mz|so|source|sh|shell|norm|normal)\b",
     re.IGNORECASE,
 )
@@ -152,6 +239,9 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "curl-format": _curl_format,
     "curl-urlencode": _curl_urlencode,
     "curl-resolve": _curl_resolve,
+    "dns-name": _dns_name,
+    "http-method": _http_method,
+    "less-command": _less_command,
     "pass-source": _pass_source,
     "socat": _socat,
     "tar-action": _tar_action,
