@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
-from ringfence.policy.tools.kinds import GIVES, is_pinned, shown
+from ringfence.policy.tools.kinds import GIVES, is_pinned, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 
@@ -93,7 +93,7 @@ def _required(word: Word, reading: Reading) -> None:
         GIVES["url"](word, reading)
 
 
-def _deno_script(word: Word, reading: Reading) -> None:
+def _fetched_script(word: Word, reading: Reading) -> None:
     """A script: a file, or an address or package that is fetched."""
     text = word.text
     if text is not None and scheme_of(text) in {"http", "https"}:
@@ -145,13 +145,48 @@ def _node_options(word: Word, reading: Reading) -> None:
     reading.environment.append(("NODE_OPTIONS", word))
 
 
+def _pip_arguments(word: Word, reading: Reading) -> None:
+    """Arguments that are handed on to pip (`pipx install --pip-args`)."""
+    reading.started.append(Started((Word(text="pip", raw="pip"), Word(text="install", raw="install"), *split_words(word))))
+
+
+def _conda_channel(word: Word, reading: Reading) -> None:
+    """A channel by its name, address or folder."""
+    text = shown(word)
+    if word.text is None or scheme_of(text):
+        GIVES["url"](word, reading)
+    elif text.startswith((".", "/")):
+        GIVES["read"](word, reading)
+
+
+def _database_host(word: Word, reading: Reading) -> None:
+    """A server by its name; a folder holds the socket of one on this machine."""
+    if word.text is None or not word.text.startswith("/"):
+        GIVES["host"](word, reading)
+
+
+_SERVER = re.compile(r"(?:^|\s)host(?:addr)?\s*=\s*'?([^\s']+)")
+
+
+def _database(word: Word, reading: Reading) -> None:
+    """A database by its name on the server of the other options, or an address with the server in it."""
+    text = word.text
+    if text is None or scheme_of(text):
+        GIVES["url"](word, reading)
+    elif (found := _SERVER.search(text)) is not None:
+        _database_host(Word(text=found[1], raw=found[1]), reading)
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "at-path": _at_path,
     "bound-command": _bound_command,
     "chart": _chart,
+    "conda-channel": _conda_channel,
     "creator": _creator,
+    "database": _database,
+    "database-host": _database_host,
     "declared": _declared,
-    "deno-script": _deno_script,
+    "fetched-script": _fetched_script,
     "expanded": _expanded,
     "file-or-url": _file_or_url,
     "kernel-setting": _kernel_setting,
@@ -160,6 +195,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "package-run": _package_run,
     "perl-module": _perl_module,
     "php-setting": _php_setting,
+    "pip-arguments": _pip_arguments,
     "pipe-or-file": _pipe_or_file,
     "required": _required,
 }
