@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ringfence.policy.shell.lexer import Lexer, Unknown
+from ringfence.policy.shell.lexer import MAX_COMMANDS, Lexer, Unknown
 from ringfence.policy.shell.syntax import (
     Assign,
     Branch,
@@ -26,8 +26,6 @@ from ringfence.policy.shell.syntax import (
     Subshell,
     Text,
 )
-
-MAX_LENGTH = 8 * 1024
 
 _SIMPLE_WORD = re.compile(r"[A-Za-z0-9_./:@,+=%-]+(?=[ \t\n;&|)]|$)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
@@ -58,8 +56,6 @@ _BRACE, _ESAC = frozenset({"}"}), frozenset({"esac", ";;"})
 
 def scan(text: str) -> Statement | None:
     """The statements of a string, or nothing where it has more than the everyday part of the language."""
-    if len(text) > MAX_LENGTH:
-        return None
     try:
         return _whole(text, 0)
     except Unknown:
@@ -161,6 +157,9 @@ class _Scanner(Lexer):
         return first if items is None else Pipeline(tuple(items))
 
     def _command(self) -> Statement:
+        self.commands += 1
+        if self.commands > MAX_COMMANDS:
+            raise Unknown
         reserved = _RESERVED.match(self.text, self.at)
         if reserved is not None:
             return self._compound(reserved.group())

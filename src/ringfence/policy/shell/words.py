@@ -109,7 +109,7 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
         return (Word(text=None, raw=text.raw, splits=True, process=process),)
     found: list[Word] = []
     for one in expanded:
-        tilde = _tilde(one, known, assignment=False)
+        tilde = _tilde(one, known, assignment=False, arguments=known.assignments and bool(_NAME_EQUALS.match(text.raw)))
         if tilde is None:
             found.append(Word(text=None, raw=text.raw))
             continue
@@ -117,12 +117,15 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
     return tuple(found)
 
 
-def value(text: Text, known: Known) -> Word:
-    """The value that an assignment gives: neither split nor made of braces, with a tilde behind each colon."""
+def value(text: Text, known: Known, *, begin: int = 0) -> Word:
+    """The value that an assignment gives: neither split nor made of braces, with a tilde behind each colon.
+
+    It begins behind the name where that is a part of the word.
+    """
     pieces = text.pieces
     if len(pieces) == 1 and not pieces[0].hole and (pieces[0].quoted or "~" not in pieces[0].text):
         return Word(text=pieces[0].text, raw=text.raw)
-    tilde = _tilde(_cells(pieces, known), known, assignment=True)
+    tilde = _tilde(_cells(pieces, known), known, assignment=True, begin=begin)
     process = any(piece.process for piece in pieces)
     if tilde is None or any(character == "" for character, _ in tilde):
         return Word(text=None, raw=text.raw, process=process)
@@ -185,12 +188,14 @@ def _joined(cells: Sequence[Cell]) -> str:
     return "".join([character for character, _ in cells if character != "\0"])
 
 
-def _tilde(cells: list[Cell], known: Known, *, assignment: bool) -> list[Cell] | None:
+def _tilde(
+    cells: list[Cell], known: Known, *, assignment: bool, arguments: bool = False, begin: int = 0
+) -> list[Cell] | None:
     """The cells with every tilde expanded, or nothing where one is not certain."""
     if ("~", _LITERAL) not in cells:
         return cells
-    starts = [0]
-    if not assignment and known.assignments:
+    starts = [begin]
+    if arguments:
         # In Bash an argument that looks like an assignment is expanded like one.
         bare = "".join(itertools.takewhile(bool, (char if mark == _LITERAL else "" for char, mark in cells)))
         match = _NAME_EQUALS.match(bare)
