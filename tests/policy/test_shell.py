@@ -138,8 +138,6 @@ def test_the_exact_arguments_of_a_program_are_unfolded_as_well() -> None:
         ("eval ls", Unclear.EVAL),
         ('bash -c "$x"', Unclear.EVAL),
         ("bash <<E\n$x\nE", Unclear.EVAL),
-        ("complete -C ls x", Unclear.EVAL),
-        ("hash -p ./x ls", Unclear.EVAL),
         ("env --never-heard-of git push", Unclear.WRAPPER),
         ("if true; then", Unclear.SYNTAX),
         ("git 'push", Unclear.SYNTAX),
