@@ -156,8 +156,8 @@ def _cells(pieces: Sequence[Piece], known: Known) -> list[Cell]:
                 continue
             text, mark = held, _QUOTED if piece.quoted else _VALUE
         if not text:
-            if mark == _QUOTED:
-                cells.append(("\0", _QUOTED))  # an empty quoted string: it makes a word, and no character
+            # An empty quoted string makes a word, and no character; an empty value only keeps the place.
+            cells.append(("\0", mark))
             continue
         cells.extend([(character, mark) for character in text])
     return cells
@@ -165,15 +165,13 @@ def _cells(pieces: Sequence[Piece], known: Known) -> list[Cell]:
 
 def _split(cells: list[Cell]) -> list[list[Cell]]:
     """Split where an unquoted value holds white space; nothing at all makes no word."""
-    if not any(mark == _VALUE and character in DEFAULT_IFS for character, mark in cells if character):
-        return [cells] if cells else []
     parts: list[list[Cell]] = [[]]
     for cell in cells:
         if cell[1] == _VALUE and cell[0] and cell[0] in DEFAULT_IFS:
             parts.append([])
         else:
             parts[-1].append(cell)
-    return [part for part in parts if part]
+    return [part for part in parts if any(cell != ("\0", _VALUE) for cell in part)]
 
 
 def _word(cells: Sequence[Cell], raw: str, *, process: bool) -> Word:
