@@ -203,12 +203,12 @@ def _tilde(
     if assignment:
         first = starts[-1]
         starts.extend(at + 1 for at, cell in enumerate(cells) if cell == (":", _LITERAL) and at >= first)
+    ends = {"/", ":"} if assignment else {"/"}
     for start in reversed(starts):
         if start < len(cells) and cells[start] == ("~", _LITERAL):
-            end = next((at for at in range(start, len(cells)) if cells[at][0] in {"/", ":"[: 1 if assignment else 0]}),
-                       len(cells))  # fmt: skip
+            end = next((at for at in range(start, len(cells)) if cells[at][0] in ends), len(cells))
             name = cells[start + 1 : end]
-            if any(mark != _LITERAL for _, mark in name):
+            if any(mark != _LITERAL or not character for character, mark in name):
                 continue  # a quoted letter or a variable in it: no tilde expansion
             if name or known.tilde is None:
                 if not name and known.literal_tilde:
