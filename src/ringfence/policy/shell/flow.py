@@ -388,14 +388,19 @@ class Flow:
         declares = literal(texts[0]) in DECLARES
         found: list[Word] = []
         for text in texts:
+            if text.plain:
+                found.append(Word(text=text.raw, raw=text.raw))
+                continue
             match = ASSIGNMENT.match(text.raw) if declares else None
             if match is not None and text.pieces:
                 found.append(value(text, known, begin=match.end()))
             else:
                 found.extend(words(text, known))
             if self._words + len(found) > MAX_WORDS:
-                raise TooMuch(f"it has more than {MAX_WORDS:,} words")
+                break
         self._words += len(found)
+        if self._words > MAX_WORDS:
+            raise TooMuch(f"it has more than {MAX_WORDS:,} words")
         return tuple(found)
 
     def _add(
@@ -488,8 +493,7 @@ _READERS: dict[str, Callable[[Flow, Sequence[Word]], None]] = {
 
 def _names(texts: Sequence[Text]) -> list[str]:
     """The variables whose value stands in these words."""
-    found = {piece.name: None for text in texts for piece in text.pieces if piece.name}
-    return list(found)
+    return list({piece.name: None for text in texts if not text.plain for piece in text.pieces if piece.name})
 
 
 def _parts(statement: Statement) -> list[Statement]:

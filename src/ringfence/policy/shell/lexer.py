@@ -68,9 +68,9 @@ class Lexer:
     def blank(self) -> None:
         """Go past white space and a comment, inside a line."""
         text = self.text
-        match = _BLANK.match(text, self.at)
-        if match:
-            self.at = match.end()
+        if text[self.at : self.at + 1] in {" ", "\t"}:
+            match = _BLANK.match(text, self.at)
+            self.at = match.end() if match else self.at
         if text[self.at : self.at + 1] == "#":
             if text[self.at - 1 : self.at] not in {"", " ", "\t", "\n", ";", "&", "|", "(", ")"}:
                 raise Unknown

@@ -27,7 +27,7 @@ from ringfence.policy.shell.syntax import (
     Text,
 )
 
-_SIMPLE_WORD = re.compile(r"[A-Za-z0-9_./:@,+=%-]+(?=[ \t\n;&|)]|$)")
+_SIMPLE_WORD = re.compile(r"[ \t]*([A-Za-z0-9_./:@,+=%-]+)(?=[ \t\n;&|)]|$)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _REDIRECT = re.compile(
     r"(?:[0-9]+(?=[<>])|\{([A-Za-z_][A-Za-z0-9_]*)\}(?=[<>]))?(&>>|&>|>>|>\||>&|<&|<>|<<<|<<|<(?!\()|>(?!\())"
@@ -352,16 +352,17 @@ class _Scanner(Lexer):
         assigns: list[Assign] = []
         opens: list[Open] = []
         here: Here | None = None
-        text = self.text
+        text, match = self.text, _SIMPLE_WORD.match
         while True:
+            plain = match(text, self.at)
+            if plain is not None:
+                raw = plain[1]
+                if words or "=" not in raw:
+                    self.at = plain.end()
+                    words.append(Text((Piece(raw, False),), raw, True))
+                    continue
             self.blank()
             at = self.at
-            plain = _SIMPLE_WORD.match(text, at)
-            if plain and (words or "=" not in plain.group()):
-                raw = plain.group()
-                self.at = plain.end()
-                words.append(Text((Piece(raw, False),), raw))
-                continue
             if at >= len(text) or text[at] in "\n;|)":
                 break
             redirect = _REDIRECT.match(text, at)
