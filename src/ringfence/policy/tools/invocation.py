@@ -327,8 +327,7 @@ class _Reader:
         match kind:
             case "program":
                 self.reading.wraps = True
-                extra = readers.appended(self.grammar.command.reader)
-                self.reading.started.append(Started((*rest, *extra)))
+                self.reading.started.append(Started(tuple(rest)))
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
                 self.reading.started.append(Started((readers.joined(rest),), shell))
