@@ -1,0 +1,13 @@
+"""How large a comparison may become. What is larger is said to be undecided; it is never answered by guess."""
+
+from __future__ import annotations
+
+MAX_STATES = 300_000
+"""States of one walk over names or paths."""
+
+MAX_ACTIONS = 400_000
+"""Actions of one area that are judged by both policies."""
+
+
+class TooLarge(Exception):
+    """A comparison has more cases than its limit; the message says which."""
