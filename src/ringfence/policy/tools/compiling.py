@@ -1,0 +1,62 @@
+"""Makes the JSON of every tool table from its TOML: `python -m ringfence.policy.tools.compiling` after every change."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+
+import msgspec
+
+from ringfence.policy.tools import FOLDER
+from ringfence.policy.tools.schema import Tool, tools_of
+
+
+def tables() -> dict[str, tuple[Tool, ...]]:
+    """Every table by the name of its file, as its TOML says; `ValueError` names the file and the key that is wrong."""
+    found: dict[str, tuple[Tool, ...]] = {}
+    for file in sorted(os.listdir(FOLDER)):
+        name, extension = os.path.splitext(file)
+        if extension == ".toml":
+            found[name] = written(name)
+    return found
+
+
+def written(name: str) -> tuple[Tool, ...]:
+    """The table of one file, with its examples."""
+    file = f"{name}.toml"
+    try:
+        with open(os.path.join(FOLDER, file), "rb") as stream:
+            return tools_of(tomllib.load(stream))
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def compiled(tools: tuple[Tool, ...]) -> bytes:
+    """The JSON of one file: what a reading needs, without the examples."""
+    bare = [msgspec.structs.replace(tool, example=()) for tool in tools]
+    return msgspec.json.encode(bare) + b"\n"
+
+
+def index(found: dict[str, tuple[Tool, ...]]) -> bytes:
+    """The file of each program, one a line."""
+    names: dict[str, str] = {}
+    for file, tools in found.items():
+        for name in (name for tool in tools for name in tool.names):
+            if name in names:
+                raise ValueError(f"{file}.toml: `{name}` has a table in {names[name]}.toml too")
+            names[name] = file
+    return msgspec.json.format(msgspec.json.encode(dict(sorted(names.items()))), indent=0) + b"\n"
+
+
+def main() -> None:
+    """Write the JSON of every table and the index."""
+    found = tables()
+    for name, tools in found.items():
+        with open(os.path.join(FOLDER, f"{name}.json"), "wb") as stream:
+            stream.write(compiled(tools))
+    with open(os.path.join(FOLDER, "index.json"), "wb") as stream:
+        stream.write(index(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What tables cannot say as data: arguments with a grammar of their own. Keep these few."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+
+from ringfence.model.action import EffectKind
+from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools.destinations import scp_form
+from ringfence.policy.tools.kinds import GIVES, path, shown
+from ringfence.policy.tools.reading import Reading, Started
+
+PATH_PHRASES = {kind: path(kind) for kind in (EffectKind.READ, EffectKind.WRITE, EffectKind.DELETE)}
+"""Effects of a table whose object is a path."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MORE = (Word(text=None, raw="...", splits=True),)
+
+
+def is_assignment(word: Word) -> bool:
+    """Whether a word is `NAME=value`."""
+    name, equals, _ = shown(word).partition("=")
+    return bool(equals and _NAME.fullmatch(name))
+
+
+def joined(words: Sequence[Word]) -> Word:
+    """Words as the one string that some programs make of them."""
+    texts = [word.text for word in words if word.text is not None]
+    raw = " ".join(word.raw for word in words)
+    return Word(text=" ".join(texts) if len(texts) == len(words) else None, raw=raw)
+
+
+def split_words(word: Word) -> tuple[Word, ...]:
+    """A program with arguments in one value: `less -R`."""
+    if word.text is None:
+        return (word,)
+    try:
+        parts = shlex.split(word.text)
+    except ValueError:
+        parts = word.text.split()
+    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
+
+
+def prepared(reader: str, words: Sequence[Word]) -> Sequence[Word]:
+    """The arguments as the general reading expects them."""
+    prepare = _PREPARE.get(reader)
+    return words if prepare is None else prepare(words)
+
+
+def appended(reader: str) -> tuple[Word, ...]:
+    """What a program adds to the command that it starts."""
+    return _MORE if reader == "xargs" else ()
+
+
+def found_files(words: Sequence[Word], starts: Sequence[Word]) -> tuple[Word, ...]:
+    """The command of `find -exec`, where `{}` is any file below the first starting point."""
+    place = starts[0] if starts else Word(text=".", raw=".")
+    return tuple(_found(word, place) for word in words)
+
+
+def _found(word: Word, place: Word) -> Word:
+    if word.text is None or "{}" not in word.text:
+        return word
+    if word.text != "{}" or place.text is None:
+        return Word(text=None, raw=word.raw)
+    return Word(text=f"{place.text.rstrip('/')}/*", raw=word.raw, glob=True)
+
+
+def _tar(words: Sequence[Word]) -> Sequence[Word]:
+    """The old style: `tar xzf a.tar` is `tar -xzf a.tar`, where each letter takes the next word for its value."""
+    if not words or words[0].text is None or words[0].text.startswith("-") or not words[0].text.isalpha():
+        return words
+    letters, rest = words[0].text, list(words[1:])
+    found: list[Word] = []
+    for letter in letters:
+        found.append(Word(text=f"-{letter}", raw=f"-{letter}"))
+        if letter in "fCbTXgVKNLHI" and rest:
+            found.append(rest.pop(0))
+    return [*found, *rest]
+
+
+def _dd(words: Sequence[Word]) -> Sequence[Word]:
+    """`if=x` and `of=y` as options."""
+    return [_as_option(word) if "=" in shown(word) else word for word in words]
+
+
+def _as_option(word: Word) -> Word:
+    return Word(text=None if word.text is None else f"--{word.text}", raw=f"--{word.raw}")
+
+
+def _find(words: Sequence[Word]) -> Sequence[Word]:
+    """Without the brackets and operators of the expression."""
+    kept: list[Word] = []
+    inside = False
+    for word in words:
+        if word.text in {"-exec", "-execdir", "-ok", "-okdir"}:
+            inside = True
+        elif word.text == ";" or (word.text == "+" and kept and kept[-1].text == "{}"):
+            inside = False
+        elif not inside and word.text in {"(", ")", "!", ","}:
+            continue
+        kept.append(word)
+    return kept
+
+
+_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {"tar": _tar, "dd": _dd, "find": _find}
+
+NAMES = frozenset({*_PREPARE, "xargs", "git"})
+"""The readers that a table may name."""
+
+_RUNS = re.compile(
+    r"alias\..*|core\.(pager|editor|sshcommand|fsmonitor|hookspath|askpass|gitproxy|alternaterefscommand|worktree)|pager\..*"
+    r"|sequence\.editor|diff\.(external|.*\.(command|textconv))|merge\..*\.driver|filter\..*|credential\..*helper"
+    r"|credential\.helper|gpg\.(program|.*\.program)|protocol\..*\.?allow|include(if)?\..*|url\..*|remote\..*"
+    r"|http\..*proxy|http\..*sslverify|http\.(proxy|sslverify|sslcainfo|extraheader)|sendemail\..*|uploadpack\..*|receive\..*"
+    r"|difftool\..*|mergetool\..*|browser\..*|man\..*|web\.browser|instaweb\..*|interactive\.difffilter|init\.templatedir"
+    r"|trailer\..*command|submodule\..*|core\.attributesfile|guitool\..*|ssh\.variant|uploadarchive\..*|tar\..*command"
+)
+_HARMLESS_VALUES = frozenset({"", "cat", "less", "false", "true", "less -R", "less -F", "less -FRX", "more"})
+
+
+def _git_config(word: Word, reading: Reading) -> None:
+    """`KEY=VALUE` of `git -c`: only keys that make Git run, load or reach something are effects."""
+    text = shown(word)
+    key, _, value = text.partition("=")
+    if word.text is None and not key.isascii():
+        reading.add(EffectKind.CONFIGURE, text)
+    elif _RUNS.fullmatch(key.lower()) and not (key.lower() == "core.pager" and value in _HARMLESS_VALUES):
+        reading.add(EffectKind.CONFIGURE, text)
+        if word.text is not None:
+            _configured_command(key.lower(), value, reading)
+
+
+def _configured_command(key: str, value: str, reading: Reading) -> None:
+    if key.startswith("alias."):
+        text = value[1:] if value.startswith("!") else f"git {value}"
+    elif key.endswith(("pager", "editor", "sshcommand", "fsmonitor", "textconv", "command", "helper", "program")):
+        text = value.removeprefix("!")
+    else:
+        return
+    if text and text not in {"true", "false"}:
+        reading.started.append(Started((Word(text=text, raw=text),), "sh", side_door=True))
+
+
+_SSH_RUNS = {"proxycommand", "localcommand", "knownhostscommand", "remotecommand"}
+_SSH_LOADS = {"include", "identityfile", "userknownhostsfile", "pkcs11provider", "securitykeyprovider", "xauthlocation"}
+
+
+def _ssh_option(word: Word, reading: Reading) -> None:
+    """`KEY=VALUE` or `KEY VALUE` of `ssh -o`."""
+    if word.text is None:
+        reading.started.append(Started((word,), "sh", side_door=True))
+        return
+    key, _, value = word.text.replace("=", " ", 1).strip().partition(" ")
+    name, value = key.lower(), value.strip()
+    if name == "port":
+        GIVES["port"](Word(text=value, raw=value), reading)
+    elif name in _SSH_RUNS and name != "remotecommand" and value.lower() != "none":
+        reading.started.append(Started((Word(text=value, raw=value),), "sh", side_door=True))
+    elif name in {"pkcs11provider", "securitykeyprovider", "xauthlocation"} and value.lower() not in {
+        "none",
+        "internal",
+    }:
+        reading.started.append(Started((Word(text=value, raw=value),), side_door=True))
+    elif name in _SSH_LOADS and value.lower() != "none":
+        GIVES["read"](Word(text=value, raw=value), reading)
+
+
+def _rsync_remote(word: Word, reading: Reading) -> None:
+    """A path here, or `host:path` elsewhere."""
+    text = word.text
+    if text is None:
+        GIVES["read"](word, reading)
+    elif text.startswith(("rsync://", "scp://", "sftp://")):
+        GIVES["url"](word, reading)
+    elif (host := scp_form(text)) is not None:
+        GIVES["host"](Word(text=host, raw=host), reading)
+    else:
+        GIVES["read"](word, reading)
+
+
+def _rsync_target(word: Word, reading: Reading) -> None:
+    """Where `scp` and `rsync` write: a path here, or a place on another machine."""
+    text = word.text
+    if text is not None and (scp_form(text) is not None or text.startswith(("rsync://", "scp://", "sftp://"))):
+        _rsync_remote(word, reading)
+        reading.add(EffectKind.PUBLISH, text)
+    else:
+        GIVES["write"](word, reading)
+
+
+VALUES: dict[str, Callable[[Word, Reading], None]] = {
+    "git-config": _git_config,
+    "ssh-option": _ssh_option,
+    "rsync-remote": _rsync_remote,
+    "rsync-target": _rsync_target,
+}
+"""Kinds of value with a grammar of their own, by name."""
