@@ -49,6 +49,16 @@ def _parser() -> Arguments:
     explain.set_defaults(run=_explain)
     test = actions.add_parser("test", help="run the `[[test]]` entries and the examples of rules")
     test.set_defaults(run=_test)
+    diff = actions.add_parser("diff", help="what another policy lets pass, asks or stops, with an action that shows it")
+    diff.set_defaults(run=_diff)
+    prove = actions.add_parser(
+        "prove", help="whether another policy opens anything: four questions, 1 unless all are no"
+    )
+    prove.set_defaults(run=_prove)
+    for action in (diff, prove):
+        action.add_argument("policies", nargs="+", metavar="FILE|PRESET", help="one against what is in force, or two")
+        action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+        action.add_argument("--json", action="store_true", help="machine-readable")
     for action in (show, explain, test):
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
@@ -113,3 +123,15 @@ def _test(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_test import run_tests
 
     return run_tests(parsed, sys.stdout)
+
+
+def _diff(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_diff
+
+    return run_diff(parsed, sys.stdout)
+
+
+def _prove(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_prove
+
+    return run_prove(parsed, sys.stdout)

@@ -1,4 +1,4 @@
-"""The kinds of addresses that some ranges can tell apart: each range without the ranges inside it, and an address of it.
+"""The kinds of addresses that some ranges tell apart: each range without the ranges inside it, and an address of it.
 
 Ranges lie inside one another or apart, so that the innermost one says everything about an address.
 """
