@@ -49,11 +49,9 @@ def _parser() -> Arguments:
     explain.set_defaults(run=_explain)
     test = actions.add_parser("test", help="run the `[[test]]` entries and the examples of rules")
     test.set_defaults(run=_test)
-    diff = actions.add_parser("diff", help="what another policy lets pass, asks or stops, with an action that shows it")
+    diff = actions.add_parser("diff", help="what another policy newly lets pass, asks or stops")
     diff.set_defaults(run=_diff)
-    prove = actions.add_parser(
-        "prove", help="whether another policy opens anything: four questions, 1 unless all are no"
-    )
+    prove = actions.add_parser("prove", help="whether another policy opens anything: 1 unless it is proved not to")
     prove.set_defaults(run=_prove)
     for action in (diff, prove):
         action.add_argument("policies", nargs="+", metavar="FILE|PRESET", help="one against what is in force, or two")

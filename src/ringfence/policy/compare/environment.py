@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import chain, count
+from itertools import chain
 
 import msgspec
 
 from ringfence.policy.effective import EnvironmentPolicy
 
 _CREDENTIAL = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|_AUTH\b|_PAT\b")
+_LETTERS = "XYZQJKVWABCDEFGHILMNOPRSTU_abcdefghijklmnopqrstuvwxyz0123456789"
 _ENDINGS = ("TOKEN", "SECRET", "API_KEY", "PASSWORD")
 
 
@@ -43,22 +44,49 @@ def variable_kinds(before: EnvironmentPolicy, after: EnvironmentPolicy) -> Itera
     exact = [pattern for pattern in patterns if not pattern.endswith("*")]
     prefixes = [pattern[:-1] for pattern in patterns if pattern.endswith("*")]
 
-    def kind(text: str, name: str) -> VariableKind:
-        return VariableKind(text=text, example=name, before=kept(before, name), after=kept(after, name))
-
-    for name in exact:
-        yield kind(name, name)
+    named: list[tuple[str, str | None]] = [(name, name) for name in exact]
     for prefix in prefixes:
         longer = [one for one in prefixes if one != prefix and one.startswith(prefix)]
-        yield kind(f"other variables {prefix}*", _fresh(prefix, ("X", "OTHER"), exact, longer))
-        yield kind(f"credentials {prefix}*", _fresh(prefix, _ENDINGS, exact, longer))
-    yield kind("every other variable", _fresh("", ("UNNAMED",), exact, [one for one in prefixes if one]))
+        named.append((f"other variables {prefix}*", _fresh(prefix, ("OTHER", "X"), exact, longer)))
+        named.append((f"credentials {prefix}*", _fresh(prefix, _ENDINGS, exact, longer)))
+    named.append(("every other variable", _fresh("", ("UNNAMED",), exact, prefixes)))
+    for text, name in named:
+        if name is not None:
+            yield VariableKind(text=text, example=name, before=kept(before, name), after=kept(after, name))
 
 
-def _fresh(prefix: str, endings: tuple[str, ...], exact: list[str], longer: list[str]) -> str:
-    """A name behind a prefix that no other pattern means."""
-    tried = chain(
-        endings, (f"{letter}{endings[0]}" for letter in "XYZQJKV"), (f"X{one}_{endings[0]}" for one in count())
-    )
-    names = (prefix + ending for ending in tried)
-    return next(name for name in names if name not in exact and not any(name.startswith(one) for one in longer))
+def _fresh(prefix: str, endings: tuple[str, ...], exact: list[str], longer: list[str]) -> str | None:
+    """A name behind a prefix that no other pattern means; nothing where the longer prefixes leave none."""
+    for stem in chain((prefix,), _stems(prefix, longer)):
+        names = (
+            f"{stem}{more}{ending}" for more in ("", *(f"{one}_" for one in range(len(exact)))) for ending in endings
+        )
+        found = next((name for name in names if _is_free(name, exact, longer)), None)
+        if found is not None:
+            return found
+    return prefix if _is_free(prefix, exact, longer) else None
+
+
+def _counted(most: int) -> Iterator[str]:
+    yield ""
+    yield from (f"{number}_" for number in range(most))
+
+
+def _stems(prefix: str, longer: list[str]) -> Iterator[str]:
+    """Beginnings that leave every longer prefix aside, as short as possible."""
+    waiting = [prefix]
+    for stem in waiting:
+        for letter in _LETTERS:
+            name = stem + letter
+            if any(one.startswith(name) and one != name for one in longer) and not _covered(name, longer):
+                waiting.append(name)
+            elif not _covered(name, longer):
+                yield name
+
+
+def _is_free(name: str, exact: list[str], longer: list[str]) -> bool:
+    return bool(name) and name not in exact and not _covered(name, longer)
+
+
+def _covered(name: str, longer: list[str]) -> bool:
+    return any(name.startswith(one) for one in longer)
