@@ -2,7 +2,7 @@
 
 Which commands there are cannot be listed, so this answers twice. It judges examples: those that rules carry, those of
 `[[test]]`, and commands made from what rules name. And it says which rules of the first policy the second does not
-hold as strictly, which is where anything can pass that no example shows.
+hold as strictly, which is where anything can pass that no example shows (`holding`).
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice, product
 
-import msgspec
-
 from ringfence.model.action import Action, CommandAction
-from ringfence.model.decision import Verdict
 from ringfence.policy.compare.difference import Area, Difference, compared
-from ringfence.policy.effective import CommandRule, Origin, PolicyTest
+from ringfence.policy.effective import CommandRule, PolicyTest
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of
 
 MAX_MADE = 256
 """Commands made from the words of one rule."""
-
-_NOWHERE = Origin(layer="", source="")
 
 
 def command_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
@@ -37,38 +32,6 @@ def command_differences(before: Evaluator, after: Evaluator) -> list[Difference]
 def examples(*evaluators: Evaluator) -> Iterator[CommandAction]:
     """Every command that the policies give reason to try, each once."""
     yield from dict.fromkeys(action for evaluator in evaluators for action in _examples(evaluator))
-
-
-def unheld(before: Evaluator, after: Evaluator) -> tuple[CommandRule, ...]:
-    """The rules of the first policy, those that only allow left out, that no rule of the second holds as strictly."""
-    held: dict[CommandRule, int] = {}
-    programs: dict[str, int] = {}
-    for rule in after.policy.commands.rules:
-        shape = _shape(rule)
-        held[shape] = max(held.get(shape, 0), rule.verdict.strictness)
-        if len(rule.prefix) == 1 and _shape(rule) == _whole_program(rule):
-            for name in rule.prefix[0]:
-                programs[name] = max(programs.get(name, 0), rule.verdict.strictness)
-    return tuple(
-        rule
-        for rule in before.policy.commands.rules
-        if held.get(_shape(rule), 0) < rule.verdict.strictness and not _all_stopped(rule, programs)
-    )
-
-
-def _all_stopped(rule: CommandRule, programs: dict[str, int]) -> bool:
-    """Whether every program that a rule names is stopped as a whole, whatever its arguments."""
-    names = rule.prefix[0] if rule.prefix else ()
-    return bool(names) and all(programs.get(name, 0) >= rule.verdict.strictness for name in names)
-
-
-def _shape(rule: CommandRule) -> CommandRule:
-    """A rule without all that does not decide what it hits."""
-    return msgspec.structs.replace(rule, id="", verdict=Verdict.ASK, reason="", match=(), not_match=(), origin=_NOWHERE)
-
-
-def _whole_program(rule: CommandRule) -> CommandRule:
-    return CommandRule(id="", prefix=rule.prefix, verdict=Verdict.ASK, origin=_NOWHERE)
 
 
 def _examples(evaluator: Evaluator) -> Iterator[CommandAction]:

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.policy.compare.commands import command_differences, unheld
+from ringfence.policy.compare.commands import command_differences
 from ringfence.policy.compare.credentials import Handling
 from ringfence.policy.compare.difference import Area, Difference, ValueDifference
 from ringfence.policy.compare.files import file_differences
+from ringfence.policy.compare.holding import unheld
 from ringfence.policy.compare.limits import TooLarge
 from ringfence.policy.compare.network import Judged, judged, network_differences
 from ringfence.policy.compare.values import value_differences
@@ -54,7 +55,7 @@ def compare(before: Evaluator, after: Evaluator, *, handling: Iterable[Handling]
         differences=(*network_differences(connections), *files, *command_differences(before, after)),
         values=tuple(value_differences(before.policy, after.policy)),
         connections=tuple(connections),
-        unheld=unheld(before, after),
+        unheld=unheld(before.policy, after.policy),
         undecided=tuple(undecided),
     )
 
