@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.policy.compare.difference import Area, Difference, compared
-from ringfence.policy.compare.path_classes import PathWalk
+from ringfence.policy.compare.path_classes import PathWalk, Table
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
-from ringfence.policy.effective import PathRule
+from ringfence.policy.effective import Access, PathRule
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.paths import BINDING, SYSTEM_RULES, anchored
 
 
 def file_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
-    """One difference for each operation and pair of deciding rules, shown by a shortest path."""
+    """For each operation, each rule of either policy that decides differently from the other, by a shortest path."""
     found: dict[tuple[object, ...], Difference] = {}
     paths = list(path_kinds(before, after))
     for operation in FileOperation:
@@ -25,16 +25,67 @@ def file_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
 
 
 def path_kinds(before: Evaluator, after: Evaluator) -> Iterator[str]:
-    """A path for every way in which the rules of both policies can meet a path."""
-    groups = [_Group(before, binding=False), _Group(before, binding=True)]
-    groups += [_Group(after, binding=False), _Group(after, binding=True)]
-    system = _patterns(SYSTEM_RULES, before)
-    control = [f"{_written_out(before.context.workspace)}/{row.pattern}" for row in CONTROL_FILES if _holds(row)]
-    tables = [*(group.patterns for group in groups), system]
-    patterns = list(dict.fromkeys(text for texts in (*tables, control) for text in texts))
-    bits = {text: 1 << number for number, text in enumerate(patterns)}
-    masks = [sum(bits[text] for text in set(texts)) for texts in (*tables, control)]
-    yield from PathWalk(patterns).kinds(tables=masks[:-1], watched=masks[-1])
+    """A path for every way in which the rules of both policies can meet a path.
+
+    Twice, with the rules of one policy told apart one by one and those of the other by what they give: all pairs of
+    rules would be as many as the product of the two.
+    """
+    walk = _Walk(before, after)
+    yield from dict.fromkeys((*walk.kinds(closely=before), *walk.kinds(closely=after)))
+
+
+class _Walk:
+    """The path rules of two policies, those of the system, and the control files."""
+
+    def __init__(self, before: Evaluator, after: Evaluator) -> None:
+        self._evaluators = (before, after)
+        self._context = before.context
+        self._control = [
+            f"{_written_out(self._context.workspace)}/{row.pattern}" for row in CONTROL_FILES if _holds(row)
+        ]
+        rules = [*before.policy.filesystem, *after.policy.filesystem, *SYSTEM_RULES]
+        patterns = dict.fromkeys((*(text for rule in rules for text in self._patterns(rule)), *self._control))
+        self._bits = {text: 1 << number for number, text in enumerate(patterns)}
+        self._walk = PathWalk(list(patterns))
+
+    def kinds(self, *, closely: Evaluator) -> Iterator[str]:
+        tables = [self._table(SYSTEM_RULES, closely=False)]
+        for evaluator in self._evaluators:
+            rules = evaluator.policy.filesystem
+            # What the administrator denies holds against whatever is deeper: its deepest rule is kept apart.
+            binding = [rule for rule in rules if rule.origin.layer in BINDING]
+            tables += [self._table(some, closely=evaluator is closely) for some in (rules, binding)]
+        yield from self._walk.kinds(tables=tables, watched=[_all(self._bits[text] for text in self._control)])
+
+    def _table(self, rules: Iterable[PathRule], *, closely: bool) -> Table:
+        given = dict.fromkeys(Access, 0)
+        for rule in rules:
+            given[rule.access] |= _all(self._bits[text] for text in self._patterns(rule))
+        return Table(_all(given.values()), _itself if closely else _given(tuple(given.values())))
+
+    def _patterns(self, rule: PathRule) -> tuple[str, ...]:
+        return anchored(rule.pattern, home=self._context.home, workspace=self._context.workspace)
+
+
+def _itself(patterns: int) -> int:
+    return patterns
+
+
+def _given(by_access: tuple[int, ...]) -> Callable[[int], int]:
+    """What patterns give, where all of them give the same; else the patterns themselves."""
+
+    def meaning(patterns: int) -> int:
+        giving = [number for number, some in enumerate(by_access) if some & patterns]
+        return -1 - giving[0] if len(giving) == 1 else patterns
+
+    return meaning
+
+
+def _all(bits: Iterable[int]) -> int:
+    found = 0
+    for bit in bits:
+        found |= bit
+    return found
 
 
 def _holds(row: ControlFile) -> bool:
@@ -44,16 +95,3 @@ def _holds(row: ControlFile) -> bool:
 def _written_out(path: str) -> str:
     """A path as a pattern that means it alone."""
     return "".join(f"[{one}]" if one in "*?[" else one for one in path)
-
-
-class _Group:
-    """The patterns of one policy that are compared with one another: all of them, or those that nobody loosens."""
-
-    def __init__(self, evaluator: Evaluator, *, binding: bool) -> None:
-        rules = [rule for rule in evaluator.policy.filesystem if not binding or rule.origin.layer in BINDING]
-        self.patterns = _patterns(rules, evaluator)
-
-
-def _patterns(rules: Iterable[PathRule], evaluator: Evaluator) -> list[str]:
-    context = evaluator.context
-    return [text for rule in rules for text in anchored(rule.pattern, home=context.home, workspace=context.workspace)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-MAX_STATES = 300_000
-"""States of one walk over names or paths."""
+MAX_STATES = 200_000
+"""States of one walk over the letters of names."""
+
+MAX_STEPS = 3_000_000
+"""Steps of one walk over paths."""
 
 MAX_ACTIONS = 400_000
 """Actions of one area that are judged by both policies."""

@@ -7,11 +7,11 @@ rule decides: it follows every way that a path can grow and keeps apart what cou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from ringfence.policy.compare.limits import MAX_STATES, TooLarge
+from ringfence.policy.compare.limits import MAX_STEPS, TooLarge
 from ringfence.policy.compare.name_classes import FILE_NAMES, URL_NAMES, NameClasses
 from ringfence.policy.compare.sequences import ANY_RUN, Sequences, Step
 from ringfence.policy.globs import components, is_glob
@@ -33,6 +33,7 @@ def url_paths(globs: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     found: dict[int, tuple[str, ...]] = {}
     waiting: deque[tuple[int, tuple[str, ...]]] = deque([(state, ())])
     seen = {state}
+    taken = 0
     while waiting:
         state, path = waiting.popleft()
         found.setdefault(run.ended(state), path)
@@ -41,7 +42,8 @@ def url_paths(globs: Iterable[str]) -> tuple[tuple[str, ...], ...]:
             if after not in seen:
                 seen.add(after)
                 waiting.append((after, (*path, name)))
-        _check(len(seen), len(steps))
+        taken += len(masks)
+        _check(taken, len(steps))
     return tuple(found.values())
 
 
@@ -52,9 +54,30 @@ class Place(msgspec.Struct, frozen=True):
     """In the tree of written names; -1 is off it."""
     globs: int
     latest: tuple[int, ...]
-    """For each table the patterns that end at the deepest level at which any of it ends."""
-    passed: int
-    """The watched patterns that ended at any level."""
+    """For each table what the patterns mean that end at the deepest level at which any of it ends."""
+    first: tuple[int, ...]
+    """For each watched set the patterns that ended at the first level at which any of it ended."""
+
+
+class Way(msgspec.Struct, frozen=True):
+    """One more component."""
+
+    name: str
+    node: int
+    globs: int
+    hits: int
+    """The patterns that end with it."""
+
+
+Meaning = Callable[[int], int]
+"""What can still matter about some patterns that end at one level; never 0 where there are any."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Patterns of which the deepest decides."""
+
+    patterns: int
+    meaning: Meaning
 
 
 class PathWalk:
@@ -78,47 +101,70 @@ class PathWalk:
         for (node, _, _), start in zip(tails, self._run.starts, strict=True):
             self._entered[node] |= start
         self._names = self._classes([steps for _, steps, _ in tails])
-        self._moves: dict[tuple[int, int], int] = {}
         self._ended: dict[int, int] = {}
 
-    def kinds(self, *, tables: Sequence[int], watched: int) -> Iterator[str]:
+    def kinds(self, *, tables: Sequence[Table], watched: Sequence[int]) -> Iterator[str]:
         """A shortest path for every way in which the patterns of some tables, and the watched ones, can meet a path."""
-        start = self._place(0, self._entered[0], Place(0, 0, (0,) * len(tables), 0), tables, watched)
+        start = _moved(Place(0, 0, (0,) * len(tables), (0,) * len(watched)), self._start, tables, watched)
         waiting: deque[tuple[Place, str]] = deque([(start, "")])
         seen = {start}
-        told: set[tuple[tuple[int, ...], int]] = set()
+        told: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+        done: set[tuple[int, int, int, tuple[int, ...], tuple[int, ...]]] = set()
+        grouped: dict[tuple[int, int], dict[int, list[Way]]] = {}
+        steps = 0
         while waiting:
             place, path = waiting.popleft()
-            if (place.latest, place.passed) not in told:
-                told.add((place.latest, place.passed))
+            if (place.latest, place.first) not in told:
+                told.add((place.latest, place.first))
                 yield path or "/"
-            for name, kind, node in self._ways(place):
-                globs = self._after(place.globs, kind) | (self._entered[node] if node >= 0 else 0)
-                after = self._place(node, globs, place, tables, watched)
-                if after not in seen:
-                    seen.add(after)
-                    waiting.append((after, f"{path}/{name}"))
-            _check(len(seen), len(self._number))
+            groups = grouped.get((place.node, place.globs))
+            if groups is None:
+                groups = grouped[place.node, place.globs] = self._grouped(place, tables)
+            for replaced, ways in groups.items():
+                # What the next component replaces does not matter: places that differ in nothing else go on alike.
+                kept = tuple(0 if replaced >> at & 1 else one for at, one in enumerate(place.latest))
+                key = (place.node, place.globs, replaced, kept, place.first)
+                if key in done:
+                    continue
+                done.add(key)
+                steps += len(ways)
+                for way in ways:
+                    after = _moved(place, way, tables, watched)
+                    if after not in seen:
+                        seen.add(after)
+                        waiting.append((after, f"{path}/{way.name}"))
+            _check(steps, len(self._number))
 
-    def _place(self, node: int, globs: int, before: Place, tables: Sequence[int], watched: int) -> Place:
-        hits = self._hit(globs) | (self._hits[node] if node >= 0 else 0)
-        latest = tuple(hits & table or last for table, last in zip(tables, before.latest, strict=True))
-        return Place(node, globs, latest, before.passed | hits & watched)
+    def _grouped(self, place: Place, tables: Sequence[Table]) -> dict[int, list[Way]]:
+        """Every next component that can make a difference, by the tables in which some pattern ends with it."""
+        groups: dict[int, list[Way]] = {}
+        for way in self._ways(place.node, place.globs):
+            replaced = _all(1 << at for at, table in enumerate(tables) if way.hits & table.patterns)
+            groups.setdefault(replaced, []).append(way)
+        return groups
 
-    def _ways(self, place: Place) -> Iterator[tuple[str, int, int]]:
-        """Every next name that can make a difference: its kind, and where it leads in the tree."""
-        children = self._children[place.node] if place.node >= 0 else {}
-        for name, node in children.items():
-            yield name, self._kind_of[name], node
-        if not place.globs:
-            yield self._fresh, 0, -1
+    def _ways(self, node: int, globs: int) -> Iterator[Way]:
+        children = self._children[node] if node >= 0 else {}
+        for name, child in children.items():
+            yield self._way(name, child, self._run.after(globs, self._masks[self._kind_of[name]]))
+        if not globs:
+            yield Way(self._fresh, -1, 0, 0)
             return
         for kind, name in self._names.kinds.items():
-            yield name, kind, -1
+            yield self._way(name, -1, self._run.after(globs, self._masks[kind]))
         for kind, names in self._written_only.items():
             other = next((name for name in names if name not in children), None)
             if other is not None:
-                yield other, kind, -1
+                yield self._way(other, -1, self._run.after(globs, self._masks[kind]))
+
+    def _way(self, name: str, node: int, globs: int) -> Way:
+        globs |= self._entered[node] if node >= 0 else 0
+        hits = self._hit(globs) | (self._hits[node] if node >= 0 else 0)
+        return Way(name, node, globs & ~self._run.ended(globs), hits)
+
+    @property
+    def _start(self) -> Way:
+        return self._way("", 0, 0)
 
     def _classes(self, steps: list[list[Step]]) -> NameClasses:
         written = sorted({name for children in self._children for name in children})
@@ -131,14 +177,6 @@ class PathWalk:
         self._fresh = next(iter(names.kinds.values()))
         self._masks = {kind: _mask(self._run, names, kind) for kind in (*names.kinds, *self._kind_of.values())}
         return names
-
-    def _after(self, globs: int, kind: int) -> int:
-        if not globs:
-            return 0
-        known = self._moves.get((globs, kind))
-        if known is None:
-            known = self._moves[globs, kind] = self._run.after(globs, self._masks[kind])
-        return known
 
     def _hit(self, globs: int) -> int:
         ended = self._run.ended(globs)
@@ -158,6 +196,17 @@ class PathWalk:
                 self._entered.append(0)
             node = after
         return node
+
+
+def _moved(place: Place, way: Way, tables: Sequence[Table], watched: Sequence[int]) -> Place:
+    if not way.hits:
+        return Place(way.node, way.globs, place.latest, place.first)
+    latest = tuple(
+        table.meaning(way.hits & table.patterns) if way.hits & table.patterns else last
+        for table, last in zip(tables, place.latest, strict=True)
+    )
+    first = tuple(known or way.hits & patterns for patterns, known in zip(watched, place.first, strict=True))
+    return Place(way.node, way.globs, latest, first)
 
 
 def _step(name: str) -> Step:
@@ -180,6 +229,6 @@ def _all(bits: Iterable[int]) -> int:
     return found
 
 
-def _check(states: int, globs: int) -> None:
-    if states > MAX_STATES:
-        raise TooLarge(f"{globs} globs over paths make more than {MAX_STATES} combinations")
+def _check(steps: int, globs: int) -> None:
+    if steps > MAX_STEPS:
+        raise TooLarge(f"{globs} globs over paths meet in too many ways (more than {MAX_STEPS:,} steps)")

@@ -16,7 +16,7 @@ from ringfence.policy.effective import Policy
 
 _ELSEWHERE = frozenset(
     {
-        *("preset", "filesystem", "layers", "tests", "notices", "digest"),
+        *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
     }
 )
