@@ -14,6 +14,7 @@ from ringfence.cli import codes
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Verdict
 from ringfence.model.display import shortened, visible
+from ringfence.model.situations import UsageInvalid
 from ringfence.model.wording import action_text
 from ringfence.policy.compare.comparison import Comparison, compare
 from ringfence.policy.compare.difference import Area, Difference, Side, question
@@ -60,6 +61,10 @@ def run_prove(parsed: argparse.Namespace, out: TextIO) -> int:
 
 def _both(parsed: argparse.Namespace) -> tuple[Here, Here]:
     """The policy before and after: two that were named, or what is in force here and one that was named."""
+    if len(parsed.policies) > 2:
+        raise UsageInvalid(
+            f"{len(parsed.policies)} policies were named; two can be compared, or one with what is in force here"
+        )
     first, second = (None, *parsed.policies) if len(parsed.policies) == 1 else parsed.policies
     return _load(parsed, first), _load(parsed, second)
 

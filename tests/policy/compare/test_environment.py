@@ -49,6 +49,6 @@ def test_a_variable_is_a_credential_by_its_name(name: str) -> None:
     assert is_credential(name)
 
 
-@pytest.mark.parametrize("name", ["LANG", "TERM", "EDITOR", "KEYBOARD", "PATH"])
+@pytest.mark.parametrize("name", ["LANG", "TERM", "EDITOR", "KEYBOARD", "PATH", "LC_TOKEN"])
 def test_other_variables_are_none(name: str) -> None:
     assert not is_credential(name)

@@ -11,6 +11,8 @@ import msgspec
 from ringfence.policy.effective import EnvironmentPolicy
 
 _CREDENTIAL = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|_AUTH\b|_PAT\b")
+_LOCALES = "LC_"
+"""What begins so says how to write dates and sort words, and is kept by every preset."""
 _LETTERS = "XYZQJKVWABCDEFGHILMNOPRSTU_abcdefghijklmnopqrstuvwxyz0123456789"
 _ENDINGS = ("TOKEN", "SECRET", "API_KEY", "PASSWORD")
 
@@ -35,7 +37,7 @@ def kept(environment: EnvironmentPolicy, name: str) -> bool:
 
 def is_credential(name: str) -> bool:
     """Whether a variable is named as those are that hold a credential."""
-    return _CREDENTIAL.search(name.upper()) is not None
+    return _CREDENTIAL.search(name.upper()) is not None and not name.startswith(_LOCALES)
 
 
 def variable_kinds(before: EnvironmentPolicy, after: EnvironmentPolicy) -> Iterator[VariableKind]:

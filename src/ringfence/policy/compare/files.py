@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.policy.compare.difference import Area, Difference, compared
+from ringfence.policy.compare.limits import MAX_PATHS, TooLarge
 from ringfence.policy.compare.path_classes import PathWalk, Table
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
 from ringfence.policy.effective import Access, PathRule
@@ -17,6 +18,8 @@ def file_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
     """For each operation, each rule of either policy that decides differently from the other, by a shortest path."""
     found: dict[tuple[object, ...], Difference] = {}
     paths = list(path_kinds(before, after))
+    if len(paths) > MAX_PATHS:
+        raise TooLarge(f"the path rules make {len(paths):,} kinds of paths; the limit is {MAX_PATHS:,}")
     for operation in FileOperation:
         cases = ((f"{operation.value} {path}", FileAction(operation=operation, path=path)) for path in paths)
         for one in compared(Area.FILES, cases, before, after):

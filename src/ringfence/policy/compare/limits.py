@@ -11,6 +11,9 @@ MAX_STEPS = 3_000_000
 MAX_ACTIONS = 400_000
 """Actions of one area that are judged by both policies."""
 
+MAX_PATHS = 50_000
+"""Kinds of paths that are judged by both policies."""
+
 
 class TooLarge(Exception):
     """A comparison has more cases than its limit; the message says which."""
