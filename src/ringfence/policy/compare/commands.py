@@ -39,8 +39,9 @@ def _examples(evaluator: Evaluator) -> Iterator[CommandAction]:
     for rule in evaluator.policy.commands.rules:
         for text in (*rule.match, *rule.not_match):
             yield CommandAction(argv=("bash", "-c", text), shell=text, cwd=workspace)
-        for words in _made(rule):
-            yield CommandAction(argv=words, cwd=workspace)
+        for prefix in (rule.prefix, *rule.unless):
+            for words in _made(prefix):
+                yield CommandAction(argv=words, cwd=workspace)
     for test in evaluator.policy.tests:
         action = asked(test, evaluator)
         if isinstance(action, CommandAction):
@@ -58,15 +59,15 @@ def asked(test: PolicyTest, evaluator: Evaluator) -> Action | None:
         return None
 
 
-def _made(rule: CommandRule) -> Iterator[tuple[str, ...]]:
+def _made(prefix: tuple[tuple[str, ...], ...]) -> Iterator[tuple[str, ...]]:
     """Commands of a rule's own words: every word of each position beside the first words of the others, then more."""
-    if not rule.prefix:
+    if not prefix:
         return
-    first = tuple(words[0] for words in rule.prefix)
+    first = tuple(words[0] for words in prefix)
     single: Iterable[tuple[str, ...]] = (
-        (*first[:at], word, *first[at + 1 :]) for at, words in enumerate(rule.prefix) for word in words
+        (*first[:at], word, *first[at + 1 :]) for at, words in enumerate(prefix) for word in words
     )
-    yield from dict.fromkeys((*single, *islice(product(*rule.prefix), MAX_MADE)))
+    yield from dict.fromkeys((*single, *islice(product(*prefix), MAX_MADE)))
 
 
 def _text(action: CommandAction) -> str:
