@@ -12,7 +12,7 @@ from itertools import islice, product
 
 from ringfence.model.action import Action, CommandAction
 from ringfence.policy.compare.difference import Area, Difference, compared
-from ringfence.policy.effective import CommandRule, PolicyTest
+from ringfence.policy.effective import PolicyTest
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of
 
