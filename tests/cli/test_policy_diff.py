@@ -84,7 +84,14 @@ def test_json_lines_carry_the_schema_and_end_with_a_summary(project: Project) ->
     assert {row["schema"] for row in rows} == {1}
     assert rows[0]["action"] == {"connect": "api.test:443"}
     assert rows[1:] == [
-        {"schema": 1, "kind": "value", "key": "approvals.timeout_seconds", "before": "300", "after": "60"},
+        {
+            "schema": 1,
+            "kind": "value",
+            "key": "approvals.timeout_seconds",
+            "before": "300",
+            "after": "60",
+            "loosens": False,
+        },
         {"schema": 1, "kind": "summary", "passes": 1, "asks": 0, "stops": 0, "values": 1, "undecided": 0},
     ]
 
@@ -155,3 +162,20 @@ def test_what_a_file_name_hides_is_shown_escaped(project: Project) -> None:
 
     assert any("\\u202egpj" in line for line in lines)
     assert not any("\u202e" in line for line in lines)
+
+
+def test_agents_that_a_section_treats_alike_are_told_together(project: Project) -> None:
+    section = "[[when]]\nfor_agents = ['claude', 'codex']\n"
+    rule = "[[when.network.rule]]\nid = 'api'\nhosts = ['api.test']\nverdict = 'allow'\n"
+    project.file("by_agent.toml", f"extends = 'workspace'\n{section}{rule}")
+
+    code, lines = project("prove", "workspace", "by_agent.toml")
+    rows = project.rows("diff", "workspace", "by_agent.toml")
+
+    assert (code, [line for line in lines if line.startswith("for ")]) == (
+        1,
+        ["for claude, codex", "for copilot, gemini, opencode, generic"],
+    )
+    assert [(row["agents"], row["what"]) for row in rows if row["kind"] == "difference"] == [
+        (["claude", "codex"], "api.test")
+    ]

@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Iterable
 from typing import TextIO
 
+import msgspec
+
 from ringfence.cli import codes
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Verdict
@@ -20,6 +22,7 @@ from ringfence.policy.compare.comparison import Comparison, compare
 from ringfence.policy.compare.difference import Area, Difference, Side, question
 from ringfence.policy.compare.proof import QUESTIONS, Answer, Proof, Witness, prove
 from ringfence.policy.effective import CommandRule
+from ringfence.policy.sections.settings import AGENTS
 from ringfence.session.loaded import Here, load_here
 from ringfence.session.sources import working_folder
 
@@ -35,42 +38,74 @@ _WORDS = {Verdict.ALLOW: "passes", Verdict.ASK: "asks", Verdict.DENY: "stops"}
 
 def run_diff(parsed: argparse.Namespace, out: TextIO) -> int:
     """Print what differs; 0 whatever it is."""
-    before, after = _both(parsed)
-    comparison = compare(before.evaluator(), after.evaluator())
-    if parsed.json:
-        for line in _json_lines(comparison):
-            out.write(json.dumps({"schema": 1, **line}) + "\n")
-    else:
-        _Page(out).differences(comparison, before)
+    subjects = _subjects(parsed)
+    for subject in subjects:
+        comparison = compare(subject.before.evaluator(), subject.after.evaluator())
+        if parsed.json:
+            for line in _json_lines(comparison):
+                _write_json(out, subject, line)
+        else:
+            page = _Page(out)
+            page.subject(subject)
+            page.differences(comparison, subject.before)
     return codes.OK
 
 
 def run_prove(parsed: argparse.Namespace, out: TextIO) -> int:
     """Answer the four questions; 1 where any is not answered with no."""
-    before, after = _both(parsed)
-    proofs = prove(before.evaluator(), after.evaluator())
-    if parsed.json:
-        for proof in proofs:
-            out.write(json.dumps(_json_proof(proof)) + "\n")
-    else:
+    answers: list[Answer] = []
+    for subject in _subjects(parsed):
+        proofs = prove(subject.before.evaluator(), subject.after.evaluator())
+        answers += [proof.answer for proof in proofs]
         page = _Page(out)
+        if not parsed.json:
+            page.subject(subject)
         for proof in proofs:
-            page.proof(proof, parsed.policies[-1])
-    return codes.OK if all(proof.answer is Answer.NO for proof in proofs) else codes.FAILED
+            if parsed.json:
+                _write_json(out, subject, _json_proof(proof))
+            else:
+                page.proof(proof, parsed.policies[-1])
+    return codes.OK if set(answers) == {Answer.NO} else codes.FAILED
 
 
-def _both(parsed: argparse.Namespace) -> tuple[Here, Here]:
-    """The policy before and after: two that were named, or what is in force here and one that was named."""
+class _Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """Agents for which both policies are the same as for one another, and those policies."""
+
+    agents: tuple[str, ...]
+    """Empty where no section of either policy is for some agents only."""
+    before: Here
+    after: Here
+
+
+def _subjects(parsed: argparse.Namespace) -> list[_Subject]:
+    """The policies before and after, once for all agents that they treat alike: two that were named, or what is in
+    force here and one that was named."""
     if len(parsed.policies) > 2:
         raise UsageInvalid(
             f"{len(parsed.policies)} policies were named; two can be compared, or one with what is in force here"
         )
     first, second = (None, *parsed.policies) if len(parsed.policies) == 1 else parsed.policies
-    return _load(parsed, first), _load(parsed, second)
+    found: dict[tuple[str, str], list[tuple[str, Here, Here]]] = {}
+    for agent in AGENTS:
+        before, after = _load(parsed, first, agent), _load(parsed, second, agent)
+        found.setdefault((before.policy.digest, after.policy.digest), []).append((agent, before, after))
+    return [
+        _Subject(
+            agents=tuple(agent for agent, _, _ in members) if len(found) > 1 else (),
+            before=members[0][1],
+            after=members[0][2],
+        )
+        for members in found.values()
+    ]
 
 
-def _load(parsed: argparse.Namespace, choice: str | None) -> Here:
-    return load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=choice)
+def _load(parsed: argparse.Namespace, choice: str | None, agent: str) -> Here:
+    return load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=choice, agent=agent)
+
+
+def _write_json(out: TextIO, subject: _Subject, line: dict[str, object]) -> None:
+    agents = {"agents": list(subject.agents)} if subject.agents else {}
+    out.write(json.dumps({"schema": 1, **agents, **line}) + "\n")
 
 
 def _json_lines(comparison: Comparison) -> Iterable[dict[str, object]]:
@@ -88,7 +123,8 @@ def _json_lines(comparison: Comparison) -> Iterable[dict[str, object]]:
             "action": question(one.action),
         }
     for value in comparison.values:
-        yield {"kind": "value", "key": value.key, "before": value.before, "after": value.after}
+        told = {"key": value.key, "before": value.before, "after": value.after, "loosens": value.loosens}
+        yield {"kind": "value", **told}
     for rule in comparison.unheld:
         yield {"kind": "rule", "rule": rule.id, "source": rule.origin.source, "verdict": rule.verdict.value}
     for area in comparison.undecided:
@@ -102,7 +138,6 @@ def _json_side(side: Side) -> dict[str, object]:
 
 def _json_proof(proof: Proof) -> dict[str, object]:
     return {
-        "schema": 1,
         "question": proof.question.value,
         "text": QUESTIONS[proof.question],
         "answer": proof.answer.value,
@@ -120,6 +155,10 @@ class _Page:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._palette = Palette(colour=wants_colour(out))
+
+    def subject(self, subject: _Subject) -> None:
+        if subject.agents:
+            self._line(self._palette.bold(f"for {', '.join(subject.agents)}"))
 
     def differences(self, comparison: Comparison, here: Here) -> None:
         for verdict, title in _CHANGES.items():
@@ -211,5 +250,8 @@ def _explain(asked: dict[str, object], policy: str) -> str:
         argv = asked["argv"]
         assert isinstance(argv, list)
         return visible(shlex.join([*words, "--", *argv]))
+    if "mcp" in asked:
+        call = (str(asked["mcp"]), str(asked["tool"]), json.dumps(asked["arguments"]))
+        return visible(shlex.join([*words, "--mcp", *call]))
     options = [(key, str(value)) for key, value in asked.items() if key not in {"cwd", "arguments"}]
     return visible(shlex.join([*words, *(word for key, value in options for word in (f"--{key}", value))]))

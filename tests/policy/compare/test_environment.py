@@ -12,9 +12,16 @@ from ringfence.policy.compare.environment import is_credential, kept, variable_k
 from ringfence.policy.effective import EnvironmentPolicy
 from ringfence.session.environment import inside
 
-PATTERNS = st.sampled_from(["A", "A*", "AB*", "A_TOKEN", "B", "LC_*", "L*", "A_*"])
-POLICIES = st.lists(PATTERNS, max_size=4).map(lambda keep: EnvironmentPolicy(keep=tuple(keep)))
-NAMES = st.one_of(st.sampled_from(["A", "B", "AB", "LC_ALL", "A_TOKEN", "C"]), st.text("ABL_C", min_size=1, max_size=4))
+PATTERNS = st.sampled_from(["A", "A*", "AB*", "A_TOKEN", "B", "LC_*", "L*", "A_*", "R*"])
+POLICIES = st.builds(
+    lambda keep, remove: EnvironmentPolicy(keep=tuple(keep), remove=tuple(remove)),
+    st.lists(PATTERNS, max_size=4),
+    st.lists(st.one_of(PATTERNS, st.just("R*")), max_size=2),
+)
+NAMES = st.one_of(
+    st.sampled_from(["A", "B", "AB", "LC_ALL", "A_TOKEN", "C", "RINGFENCE_X", "RX"]),
+    st.text("ABL_C", min_size=1, max_size=4),
+)
 
 
 @given(POLICIES, POLICIES, st.lists(NAMES, min_size=1))
@@ -28,7 +35,7 @@ def test_a_variable_that_is_kept_differently_has_a_kind_that_says_so(
 
 @given(POLICIES, NAMES)
 def test_what_is_kept_is_what_a_session_lets_through(policy: EnvironmentPolicy, name: str) -> None:
-    found = inside({name: "value"}, keep=policy.keep, fixed=(), session="s", user="u")
+    found = inside({name: "value"}, keep=policy.keep, remove=policy.remove, fixed=(), session="s", user="u")
 
     assert (name in found) == kept(policy, name)
 

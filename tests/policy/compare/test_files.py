@@ -86,3 +86,12 @@ def test_a_kind_of_names_that_are_all_written_elsewhere_is_shown_by_one_of_them(
     evaluator = judge(policy(document("[filesystem]\nread = ['/s/a', '/t/[a]']\n"), base=EMPTY))
 
     assert {"/s/a", "/t/a"} <= set(path_kinds(evaluator, evaluator))
+
+
+def test_a_control_file_that_only_one_policy_protects_is_a_difference() -> None:
+    before = judge(policy(document("[control_files]\nprotect = ['deploy/prod.sh']\n"), base=EMPTY))
+    after = judge(policy(document("[control_files]\nexempt = ['.vscode']\n"), base=EMPTY))
+
+    found = {one.what: one.after.verdict for one in file_differences(before, after)}
+
+    assert found == {"write /w/deploy/prod.sh": Verdict.ALLOW, "write /w/.vscode": Verdict.ALLOW}

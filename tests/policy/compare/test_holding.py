@@ -81,3 +81,11 @@ def test_a_rule_is_held_by_its_words(before: CommandRule, after: list[CommandRul
     found = unheld(judging(commands=_policy((before,))).policy, judging(commands=_policy(tuple(after))).policy)
 
     assert found == (() if held else (before,))
+
+
+def test_a_rule_that_may_newly_be_overridden_is_not_held() -> None:
+    rule = _rule("deny", "git", "push")
+    before = judging(commands=_policy((rule,))).policy
+    after = judging(commands=_policy((rule,)), soft=(rule.origin,)).policy
+
+    assert (unheld(before, after), unheld(after, before), unheld(after, after)) == ((rule,), (), ())

@@ -13,6 +13,7 @@ from ringfence.policy.compare.difference import Area, Difference, ValueDifferenc
 from ringfence.policy.compare.files import file_differences
 from ringfence.policy.compare.holding import unheld
 from ringfence.policy.compare.limits import TooLarge
+from ringfence.policy.compare.mcp import mcp_differences
 from ringfence.policy.compare.network import Judged, judged, network_differences
 from ringfence.policy.compare.values import value_differences
 from ringfence.policy.effective import CommandRule
@@ -51,8 +52,9 @@ def compare(before: Evaluator, after: Evaluator, *, handling: Iterable[Handling]
     more = [text for one in handling for text in one.patterns()]
     connections = _within(Area.NETWORK, lambda: judged(before, after, more=more), undecided)
     files = _within(Area.FILES, lambda: file_differences(before, after), undecided)
+    tools = _within(Area.MCP, lambda: mcp_differences(before, after), undecided)
     return Comparison(
-        differences=(*network_differences(connections), *files, *command_differences(before, after)),
+        differences=(*network_differences(connections), *files, *command_differences(before, after), *tools),
         values=tuple(value_differences(before.policy, after.policy)),
         connections=tuple(connections),
         unheld=unheld(before.policy, after.policy),

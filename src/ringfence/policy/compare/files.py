@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.policy.compare.difference import Area, Difference, compared
 from ringfence.policy.compare.limits import MAX_PATHS, TooLarge
 from ringfence.policy.compare.path_classes import PathWalk, Table
-from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
-from ringfence.policy.effective import Access, PathRule
+from ringfence.policy.control_files import ControlFile, Direct, rows_with
+from ringfence.policy.effective import Access, PathRule, Policy
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.paths import BINDING, SYSTEM_RULES, anchored
 
@@ -43,11 +44,10 @@ class _Walk:
     def __init__(self, before: Evaluator, after: Evaluator) -> None:
         self._evaluators = (before, after)
         self._context = before.context
-        self._control = [
-            f"{_written_out(self._context.workspace)}/{row.pattern}" for row in CONTROL_FILES if _holds(row)
-        ]
+        workspace = _written_out(before.context.workspace)
+        self._control = [[f"{workspace}/{row.pattern}" for row in _held(one.policy)] for one in self._evaluators]
         rules = [*before.policy.filesystem, *after.policy.filesystem, *SYSTEM_RULES]
-        patterns = dict.fromkeys((*(text for rule in rules for text in self._patterns(rule)), *self._control))
+        patterns = dict.fromkeys((*(text for rule in rules for text in self._patterns(rule)), *chain(*self._control)))
         self._bits = {text: 1 << number for number, text in enumerate(patterns)}
         self._walk = PathWalk(list(patterns))
 
@@ -58,7 +58,8 @@ class _Walk:
             # What the administrator denies holds against whatever is deeper: its deepest rule is kept apart.
             binding = [rule for rule in rules if rule.origin.layer in BINDING]
             tables += [self._table(some, closely=evaluator is closely) for some in (rules, binding)]
-        yield from self._walk.kinds(tables=tables, watched=[_all(self._bits[text] for text in self._control)])
+        watched = [_all(self._bits[text] for text in texts) for texts in self._control]
+        yield from self._walk.kinds(tables=tables, watched=watched)
 
     def _table(self, rules: Iterable[PathRule], *, closely: bool) -> Table:
         given = dict.fromkeys(Access, 0)
@@ -91,8 +92,10 @@ def _all(bits: Iterable[int]) -> int:
     return found
 
 
-def _holds(row: ControlFile) -> bool:
-    return row.direct is Direct.PROTECT
+def _held(policy: Policy) -> list[ControlFile]:
+    """The control files that nothing in a session writes."""
+    rows = rows_with(policy.control_files.rows, policy.control_files.exempt)
+    return [row for row in rows if row.direct is Direct.PROTECT]
 
 
 def _written_out(path: str) -> str:

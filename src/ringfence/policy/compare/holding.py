@@ -24,9 +24,15 @@ _NOWHERE = Origin(layer="", source="")
 
 def unheld(before: Policy, after: Policy) -> tuple[CommandRule, ...]:
     """The rules of the first policy, those that only allow left out, that the second does not hold."""
-    holding = _Holding(after.commands.rules)
+    holding = _Holding(_as_enforced(rule, after) for rule in after.commands.rules)
     stopping = (rule for rule in before.commands.rules if rule.verdict is not Verdict.ALLOW)
-    return tuple(rule for rule in stopping if not holding.holds(rule))
+    return tuple(rule for rule in stopping if not holding.holds(_as_enforced(rule, before)))
+
+
+def _as_enforced(rule: CommandRule, policy: Policy) -> CommandRule:
+    """A rule with the verdict that it comes to: a denial that may be overridden asks."""
+    overridable = rule.verdict is Verdict.DENY and rule.origin in policy.soft
+    return msgspec.structs.replace(rule, verdict=Verdict.ASK if overridable else rule.verdict, enforcement=None)
 
 
 class _Holding:

@@ -18,6 +18,8 @@ from ringfence.policy.compare.limits import MAX_STATES, TooLarge
 from ringfence.policy.compare.sequences import ANY_RUN, Sequences, Step
 
 _PLEASANT = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_-.+,@=~^"
+FOLDED = "\0"
+"""Stands before a pattern that is compared without regard to case; no pattern of a policy holds it."""
 _LONGEST_UNICODE = 0x10FFFF
 
 
@@ -36,10 +38,13 @@ URL_NAMES = Alphabet(last=0x7F, without="/\\;")
 
 class NameClasses:
     """The kinds of names under some patterns. `literals` are names that somebody treats by themselves: a kind is shown
-    by another name wherever it has one."""
+    by another name wherever it has one. `folded` are patterns that are compared without regard to case, letter by
+    letter; they are known by `FOLDED` in front."""
 
-    def __init__(self, patterns: Iterable[str], *, literals: Iterable[str], alphabet: Alphabet) -> None:
-        self.patterns = tuple(dict.fromkeys(patterns))
+    def __init__(
+        self, patterns: Iterable[str], *, literals: Iterable[str], alphabet: Alphabet, folded: Iterable[str] = ()
+    ) -> None:
+        self.patterns = tuple(dict.fromkeys((*patterns, *(FOLDED + pattern.casefold() for pattern in folded))))
         self._literals = frozenset(literals)
         self._run = Sequences([_steps(pattern) for pattern in self.patterns])
         self._by_character: dict[str, int] = {}
@@ -73,7 +78,9 @@ class NameClasses:
         return found
 
     def _masks(self, alphabet: Alphabet) -> list[tuple[str, int]]:
-        mentioned = {character for text in (*self.patterns, *self._literals) for character in text}
+        mentioned = {character for text in (*self.patterns, *self._literals) for character in text} - {FOLDED}
+        if any(pattern.startswith(FOLDED) for pattern in self.patterns):
+            mentioned |= {one for text in mentioned for one in (text.upper(), text.lower()) if len(one) == 1}
         return [(one, self._mask(one)) for one in sorted(_representatives(mentioned, alphabet), key=_pleasantness)]
 
     def _explore(self) -> None:
@@ -119,6 +126,8 @@ class _Tree:
 
 def _steps(pattern: str) -> list[Step]:
     """The steps of a pattern, split where `fnmatch` splits it."""
+    if pattern.startswith(FOLDED):
+        return [step if step is ANY_RUN else FOLDED + step for step in _steps(pattern.removeprefix(FOLDED))]
     steps: list[Step] = []
     at = 0
     while at < len(pattern):
@@ -139,6 +148,9 @@ def _end_of_set(pattern: str, at: int) -> int:
 
 
 def _takes(token: str, character: str) -> bool:
+    if token.startswith(FOLDED):
+        folded = character.casefold()
+        return len(folded) == 1 and _takes(token.removeprefix(FOLDED), folded)
     if len(token) == 1:
         return token in ("?", character)
     return _set(token).match(character) is not None

@@ -40,7 +40,7 @@ QUESTIONS = {
     Question.PRIVATE: "can anything newly reach a link-local, private or other address that is not public?",
     Question.INSPECTION: "can anything newly pass a host that has a credential without inspection?",
     Question.CREDENTIAL: "does a credential reach a new host?",
-    Question.CAPABILITY: "does anybody gain a capability (a path to write, a host, a command, a place outside)?",
+    Question.CAPABILITY: "does anybody gain a capability (a path to write, host, command, tool, place outside)?",
 }
 
 
@@ -109,7 +109,7 @@ def _credential(
 
 def _capability(comparison: Comparison) -> Proof:
     gained = [_gained(one) for one in comparison.differences if _is_capability(one)]
-    undecided = list(_undecided(comparison, Area.NETWORK, Area.FILES))
+    undecided = list(_undecided(comparison, Area.NETWORK, Area.FILES, Area.MCP))
     stopped = {one.before.rule for one in comparison.differences if one.area is Area.COMMANDS and one.loosens}
     undecided += [
         f"rule `{rule.id}` ({rule.origin.source}) has no equal in the second policy, and no example shows what passes"

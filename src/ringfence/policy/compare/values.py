@@ -18,6 +18,7 @@ _ELSEWHERE = frozenset(
     {
         *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
+        *("control_files", "environment.remove", "mcp.default", "mcp.rules", "soft", "observed"),
     }
 )
 """Compared by what they decide, or about the documents rather than about what is in force."""
