@@ -314,3 +314,13 @@ def test_the_order_of_rules_does_not_matter(both: tuple[list[tuple[str, str]], l
     one, other = (here(document(_network(rules))) for rules in both)
 
     assert _strictness(one) == _strictness(other)
+
+
+def test_a_variable_that_requirements_remove_is_set_by_nobody() -> None:
+    user = document("[environment]\nset = { AWS_REGION = 'x', B = 'y' }\n")
+    requirements = document("[environment]\nremove = ['AWS_*']\n", Layer.REQUIREMENTS)
+
+    merged = here(user, requirements)
+
+    assert (merged.environment.set, merged.environment.remove) == ((("B", "y"),), ("AWS_*",))
+    assert merged.notices == ("user.toml:2: setting `AWS_REGION` does not apply: requirements.toml:2 removes it",)

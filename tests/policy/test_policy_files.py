@@ -12,7 +12,8 @@ from tests.policy.making import connect, file
 
 from ringfence.model.decision import Verdict
 from ringfence.model.situations import PolicyInvalid, RingfenceError, UsageInvalid
-from ringfence.session.policy_files import SessionGrants, load_policy
+from ringfence.policy.layers import Layer
+from ringfence.session.policy_files import SessionGrants, check_file, load_policy
 from ringfence.session.sources import Places
 from ringfence.session.trust_list import Trust, set_trust, trust_of
 
@@ -368,3 +369,15 @@ def test_a_repository_s_file_may_not_cost_its_reader_minutes(machine: Machine) -
     assert faults(machine) == [
         "/project/ringfence.toml:1:1: the file has more than the 1,048,576 bytes that a project may have"
     ]
+
+
+def test_faults_of_a_file_and_of_what_it_starts_from_are_told_together(machine: Machine) -> None:
+    write(machine.home / "profiles" / "team.toml", "[network]\ndefault = 'alow'\n")
+    path = write(machine.home / "policy.toml", "extends = ['team', 'nope']\nkey = 1\n")
+
+    found = [fault.partition(": ")[0] for fault in faults(machine)]
+    with pytest.raises(PolicyInvalid) as caught:
+        check_file(str(path), layer=Layer.USER, places=machine.places)
+
+    assert found == ["/home/policy.toml:2:1", "/home/profiles/team.toml:2:1", "/home/policy.toml:1:20"]
+    assert len(caught.value.diagnostics) == 3

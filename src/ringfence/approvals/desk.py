@@ -188,7 +188,8 @@ class Desk:
                 return False
             for grant in self._store.grants(prefix=grant_id):
                 request = self._store.request(grant.request)
-                after = step(request.state, Trigger.REVOKE) if request is not None else None
+                # What lapsed meanwhile stays lapsed.
+                after = step(self._refreshed(request).state, Trigger.REVOKE) if request is not None else None
                 if isinstance(after, State):
                     self._store.set_state(grant.request, after)
             return True

@@ -70,6 +70,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Why it only tightens, where it does."""
 
 
+class DocumentInvalid(PolicyInvalid):
+    """A document with faults, and what could be read of it: only for finding what else is wrong, never applied."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], remains: Document) -> None:
+        super().__init__(diagnostics)
+        self.remains = remains
+
+
 def read_document(data: bytes, *, file: str, layer: Layer) -> Document:
     """The document in a file's bytes; `PolicyInvalid` with all faults."""
     values, faults = _parse(data, file=file, layer=layer)
@@ -81,7 +89,7 @@ def read_document(data: bytes, *, file: str, layer: Layer) -> Document:
             check_examples(part.command_rules, faults)
     found = faults.all()
     if found:
-        raise PolicyInvalid(found)
+        raise DocumentInvalid(found, document)
     return document
 
 

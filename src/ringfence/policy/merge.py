@@ -134,7 +134,8 @@ class _Merging:
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
-            tests=tuple(test for document in self.documents for test in document.tests),
+            # Those of presets and bundles are about what was shipped, not about what people made of it.
+            tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
             layers=tuple(
                 f"{label(one.layer, one.file)} {one.place or one.file}{_trust(one)}" for one in self.documents
             ),
@@ -277,6 +278,9 @@ class _Merging:
         removed = [written for document in self.documents for written in document.environment.remove]
         for name, origin in removed:
             self.origins.setdefault(f"environment.remove.{name}", origin)
+            for gone in [one for one in values if one == name or (name[-1] == "*" and one.startswith(name[:-1]))]:
+                self.skip(values.pop(gone)[2], f"setting `{gone}`", f"{origin.source} removes it", origin)
+                self.origins.pop(f"environment.set.{gone}", None)
         return EnvironmentPolicy(
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _, _) in values.items())),

@@ -15,7 +15,7 @@ from ringfence.model.canonical import text_from_os
 from ringfence.model.situations import Diagnostic, PolicyInvalid, UsageInvalid
 from ringfence.policy.choosing import choose_preset
 from ringfence.policy.conditions import Situation
-from ringfence.policy.documents import Document, read_document
+from ringfence.policy.documents import Document, DocumentInvalid, read_document
 from ringfence.policy.effective import Inactive, Policy
 from ringfence.policy.layers import Layer
 from ringfence.policy.merge import Facts, applicable, merge
@@ -64,14 +64,16 @@ def load_policy(
 
 def check_file(path: str, *, layer: Layer, places: Places | None = None) -> Document:
     """The document in any file; `PolicyInvalid` with all its faults, also where it cannot be read."""
-    document = read_document(read_bytes(path, layer), file=text_from_os(path), layer=layer)
+    faults: list[Diagnostic] = []
+    try:
+        document = read_document(read_bytes(path, layer), file=text_from_os(path), layer=layer)
+    except DocumentInvalid as invalid:
+        faults += invalid.diagnostics
+        document = invalid.remains
     if places is not None:
-        extending = Extending(places, _read)
-        extending.expand(document)
-        for section in document.sections:
-            extending.expand(section)
-        if extending.faults:
-            raise PolicyInvalid(tuple(extending.faults))
+        faults += _faults_beyond(document, Extending(places, _read))
+    if faults:
+        raise PolicyInvalid(tuple(faults))
     return document
 
 
@@ -108,7 +110,7 @@ class _Reading:
                 names, ignored = drop_ins(f"{path.removesuffix('.toml')}.d", layer)
             except PolicyInvalid as invalid:
                 self.faults.extend(invalid.diagnostics)
-                return
+                names, ignored = [], []
             paths += names
             self.inactive += ignored
         for each in paths:
@@ -118,6 +120,9 @@ class _Reading:
         try:
             document = _read(path, layer, self._places)
         except FileNotFoundError:
+            return
+        except DocumentInvalid as invalid:
+            self.faults += [*invalid.diagnostics, *_faults_beyond(invalid.remains, self._extending)]
             return
         except PolicyInvalid as invalid:
             self.faults.extend(invalid.diagnostics)
@@ -132,6 +137,14 @@ class _Reading:
                 self.inactive += more
         self.inactive += skipped
         self.faults += self._extending.faults[before:]
+
+
+def _faults_beyond(document: Document, extending: Extending) -> list[Diagnostic]:
+    """What is wrong with what a document starts from."""
+    before = len(extending.faults)
+    for part in (document, *document.sections):
+        extending.expand(part)
+    return extending.faults[before:]
 
 
 def _choice(choice: str | None, places: Places) -> tuple[str | None, str | None]:
