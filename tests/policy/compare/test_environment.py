@@ -19,7 +19,7 @@ POLICIES = st.builds(
     st.lists(st.one_of(PATTERNS, st.just("R*")), max_size=2),
 )
 NAMES = st.one_of(
-    st.sampled_from(["A", "B", "AB", "LC_ALL", "A_TOKEN", "C", "RINGFENCE_X", "RX"]),
+    st.sampled_from(["A", "B", "AB", "LC_ALL", "A_TOKEN", "C", "RX"]),
     st.text("ABL_C", min_size=1, max_size=4),
 )
 

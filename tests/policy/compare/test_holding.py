@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.policy.compare.pairs import judging
 
-from ringfence.model.action import CommandAction
+from ringfence.model.action import CommandAction, EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.compare.holding import unheld
 from ringfence.policy.effective import CommandPolicy, CommandRule, Origin
 
+_PUBLISH, _DESTROY = EffectKind.PUBLISH, EffectKind.DESTROY
 WORDS = ["push", "pull", "-f", "--force", "origin", "."]
 POSITIONS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3, unique=True).map(tuple)
 PREFIXES = st.builds(
@@ -19,12 +20,22 @@ PREFIXES = st.builds(
     st.lists(st.sampled_from(["git", "hg"]), min_size=1, max_size=2, unique=True),
     st.lists(POSITIONS, max_size=2),
 )
+EFFECTS = st.lists(
+    st.sampled_from([EffectKind.PUBLISH, EffectKind.DESTROY, EffectKind.CONFIGURE]), max_size=2, unique=True
+).map(tuple)
 RULES = st.lists(
     st.builds(
-        lambda prefix, verdict, number: CommandRule(
-            id=f"rule-{number}", prefix=prefix, verdict=verdict, origin=Origin(layer="user", source="f:1")
+        lambda prefix, effects, objects, verdict, number: CommandRule(
+            id=f"rule-{number}",
+            prefix=prefix if prefix or effects else (("git",),),
+            effects=effects,
+            objects=tuple(objects) if effects else (),
+            verdict=verdict,
+            origin=Origin(layer="user", source="f:1"),
         ),
-        PREFIXES,
+        st.one_of(PREFIXES, st.just(())),
+        EFFECTS,
+        st.lists(st.sampled_from(["*", "o*", "origin"]), max_size=2),
         st.sampled_from(Verdict),
         st.integers(1, 9),
     ),
@@ -78,6 +89,30 @@ def test_where_every_rule_is_held_no_command_is_treated_less_strictly(
     ],
 )
 def test_a_rule_is_held_by_its_words(before: CommandRule, after: list[CommandRule], held: bool) -> None:
+    found = unheld(judging(commands=_policy((before,))).policy, judging(commands=_policy(tuple(after))).policy)
+
+    assert found == (() if held else (before,))
+
+
+def _about(verdict: str, *effects: EffectKind, objects: tuple[str, ...] = ()) -> CommandRule:
+    origin = Origin(layer="user", source="f:1")
+    return CommandRule(id="r", effects=effects, objects=objects, verdict=Verdict(verdict), origin=origin)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held"),
+    [
+        (_about("ask", _PUBLISH), [_about("deny", _PUBLISH, _DESTROY)], True),
+        (_about("ask", _PUBLISH, _DESTROY), [_about("ask", _PUBLISH)], False),
+        (_about("ask", _PUBLISH, _DESTROY), [_about("ask", _PUBLISH), _about("ask", _DESTROY)], True),
+        (_about("ask", _PUBLISH, objects=("x",)), [_about("ask", _PUBLISH)], True),
+        (_about("ask", _PUBLISH), [_about("ask", _PUBLISH, objects=("x",))], False),
+        (_about("ask", _PUBLISH, objects=("x",)), [_about("ask", _PUBLISH, objects=("x", "y"))], True),
+    ],
+)
+def test_a_rule_about_effects_is_held_by_its_kinds_and_objects(
+    before: CommandRule, after: list[CommandRule], held: bool
+) -> None:
     found = unheld(judging(commands=_policy((before,))).policy, judging(commands=_policy(tuple(after))).policy)
 
     assert found == (() if held else (before,))

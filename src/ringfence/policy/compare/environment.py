@@ -13,8 +13,6 @@ from ringfence.policy.effective import EnvironmentPolicy
 _CREDENTIAL = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|_AUTH\b|_PAT\b")
 _LOCALES = "LC_"
 """What begins so says how to write dates and sort words, and is kept by every preset."""
-_OURS = "RINGFENCE"
-"""What begins so is Ringfence's own, and not removed."""
 _LETTERS = "XYZQJKVWABCDEFGHILMNOPRSTU_abcdefghijklmnopqrstuvwxyz0123456789"
 _ENDINGS = ("TOKEN", "SECRET", "API_KEY", "PASSWORD")
 
@@ -32,8 +30,7 @@ class VariableKind(msgspec.Struct, frozen=True, kw_only=True):
 
 def kept(environment: EnvironmentPolicy, name: str) -> bool:
     """Whether a variable of the person's environment reaches the sandbox."""
-    removed = _is_named(name, environment.remove) and not name.startswith(_OURS)
-    return _is_named(name, environment.keep) and not removed
+    return _is_named(name, environment.keep) and not _is_named(name, environment.remove)
 
 
 def _is_named(name: str, patterns: tuple[str, ...]) -> bool:
@@ -47,8 +44,7 @@ def is_credential(name: str) -> bool:
 
 def variable_kinds(before: EnvironmentPolicy, after: EnvironmentPolicy) -> Iterator[VariableKind]:
     """Each name that is written, what else begins with each prefix (credentials apart), and a name nobody mentions."""
-    removed = (*before.remove, *after.remove)
-    patterns = dict.fromkeys((*before.keep, *after.keep, *removed, *((f"{_OURS}*",) if removed else ())))
+    patterns = dict.fromkeys((*before.keep, *after.keep, *before.remove, *after.remove))
     exact = [pattern for pattern in patterns if not pattern.endswith("*")]
     prefixes = [pattern[:-1] for pattern in patterns if pattern.endswith("*")]
 

@@ -13,6 +13,7 @@ from math import prod
 
 import msgspec
 
+from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.effective import CommandRule, Origin, Policy
 
@@ -41,17 +42,23 @@ class _Holding:
     def __init__(self, rules: Iterable[CommandRule]) -> None:
         self._equal: dict[CommandRule, int] = {}
         self._by_program: dict[str, list[CommandRule]] = {}
+        self._by_effect: dict[EffectKind, list[CommandRule]] = {}
         for rule in rules:
             shape = _shape(rule)
             self._equal[shape] = max(self._equal.get(shape, 0), rule.verdict.strictness)
             for program in rule.prefix[0] if rule.prefix else ():
                 self._by_program.setdefault(program, []).append(rule)
+            for kind in rule.effects if not rule.prefix else ():
+                self._by_effect.setdefault(kind, []).append(rule)
 
     def holds(self, rule: CommandRule) -> bool:
         if self._equal.get(_shape(rule), 0) >= rule.verdict.strictness:
             return True
+        if not rule.prefix:
+            # A rule about effects alone is met by any of them: each may be held by another rule.
+            return all(any(_has(one, rule) for one in self._by_effect.get(kind, ())) for kind in rule.effects)
         ways = [_ways(words) for words in rule.prefix]
-        if not ways or prod(map(len, ways)) > MAX_WAYS:
+        if prod(map(len, ways)) > MAX_WAYS:
             return False
         return all(self._hit(rule, way) for way in product(*ways))
 
@@ -75,6 +82,13 @@ def _hits(other: CommandRule, rule: CommandRule, way: tuple[frozenset[str], ...]
     # command, and the words that follow it would be looked for in other places.
     pairs = zip(other.prefix, way, strict=False)
     return all(words <= set(position) and _options(position) == _options(words) for position, words in pairs)
+
+
+def _has(other: CommandRule, rule: CommandRule) -> bool:
+    """Whether a rule about an effect hits all objects that another one does."""
+    every = not other.objects or (bool(rule.objects) and set(rule.objects) <= set(other.objects))
+    same = other.unless in ((), rule.unless)
+    return every and same and other.verdict.strictness >= rule.verdict.strictness
 
 
 def _same_beside_prefix(other: CommandRule, rule: CommandRule) -> bool:
