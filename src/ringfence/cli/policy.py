@@ -53,6 +53,14 @@ def _parser() -> Arguments:
     )
     test.add_argument("--min-coverage", type=int, metavar="N", help="fail where fewer than N of 100 rules are reached")
     test.set_defaults(run=_test)
+    diff = actions.add_parser("diff", help="what another policy newly lets pass, asks or stops")
+    diff.set_defaults(run=_diff)
+    prove = actions.add_parser("prove", help="whether another policy opens anything: 1 unless it is proved not to")
+    prove.set_defaults(run=_prove)
+    for action in (diff, prove):
+        action.add_argument("policies", nargs="+", metavar="FILE|PRESET", help="one against what is in force, or two")
+        action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+        action.add_argument("--json", action="store_true", help="machine-readable")
     replay = actions.add_parser("replay", help="which recorded actions would be decided otherwise")
     replay.add_argument(
         "file", nargs="?", metavar="POLICY", help="a file or preset in place of your own; default: as it is"
@@ -152,6 +160,18 @@ def _test(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_test import run_tests
 
     return run_tests(parsed, sys.stdout)
+
+
+def _diff(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_diff
+
+    return run_diff(parsed, sys.stdout)
+
+
+def _prove(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_prove
+
+    return run_prove(parsed, sys.stdout)
 
 
 def _replay(parsed: argparse.Namespace) -> int:
