@@ -18,7 +18,7 @@ from ringfence.policy.effective import Access
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.sections.settings import PRESETS
 
-_SLUG = re.compile(r"[^A-Za-z0-9._-]+")
+_SLUG = re.compile(r"[^A-Za-z0-9._]+")
 
 
 class Unmapped(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +149,7 @@ class Draft:
 
     def free_id(self, agent: str, words: Iterable[str]) -> str:
         """A rule id that is not taken, made of the words that it is about."""
-        slug = _SLUG.sub("-", " ".join(words)).strip("-.")[:48] or "rule"
+        slug = _SLUG.sub("-", " ".join(words)).strip("-.")[:48].rstrip("-.") or "rule"
         name, number = f"{agent}-{slug}", 1
         while name in self._ids:
             number += 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 import tomlkit
 from tomlkit.items import Array, Table
 
+from ringfence.agents.exchange.allowed import check_allowed
 from ringfence.agents.exchange.draft import CommandPart, Draft, HostPart, Note, TestPart, Unmapped
 from ringfence.model.display import visible
 from ringfence.model.situations import PolicyInvalid, RingfenceError
@@ -16,6 +18,7 @@ from ringfence.policy.effective import Access
 from ringfence.policy.layers import Layer
 
 FILE = "policy.toml"
+_Entry = TypeVar("_Entry", Unmapped, Note)
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,14 +38,25 @@ def imported(draft: Draft, *, agent: str) -> Imported:
             tuple(sorted(draft.faults, key=lambda fault: (fault.file, fault.line, fault.column))),
             remedy=f"correct the file; {agent} would not accept it either",
         )
+    check_allowed(draft, document_of(policy_text(draft, agent=agent)))
     text = policy_text(draft, agent=agent)
     document_of(text)
     return Imported(
         policy=text,
-        unmapped=tuple(dict.fromkeys(draft.unmapped)),
-        stricter=tuple(dict.fromkeys(draft.stricter)),
-        covered=tuple(dict.fromkeys(draft.covered)),
+        unmapped=_in_order(draft.unmapped),
+        stricter=_in_order(draft.stricter),
+        covered=_in_order(draft.covered),
     )
+
+
+def _in_order(entries: Iterable[_Entry]) -> tuple[_Entry, ...]:
+    """Each once, by file and line."""
+    return tuple(sorted(dict.fromkeys(entries), key=_by_line))
+
+
+def _by_line(entry: Unmapped | Note) -> tuple[str, int]:
+    file, _, line = entry.origin.rpartition(":")
+    return file, int(line)
 
 
 def document_of(text: str) -> Document:
