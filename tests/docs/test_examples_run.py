@@ -74,7 +74,7 @@ def test_a_first_session_and_its_record_look_as_the_page_says(person: Person) ->
 
     assert code == 3
     names = [line.split()[0] for line in told.splitlines() if line.startswith("  ")]
-    assert names == ["actions", "files", "look", "record"]
+    assert names == ["actions", "files", "look", "undo", "record"]
     assert all(re.search(rf"^  {name}\b", page, re.MULTILINE) for name in names)
     assert "▶ start" in logged[1]
     assert "■ end" in logged[1]

@@ -156,6 +156,11 @@ class Desk:
         with self._errors():
             return tuple(self._store.grants(prefix=prefix))
 
+    def revoked(self, grant_id: str) -> bool:
+        """Whether a grant was taken back, or is gone."""
+        found = self.grants(grant_id)
+        return not found or found[0].revoked_ns is not None
+
     def revoke(self, grant_id: str) -> bool:
         """Revoke a grant; false where it was revoked already. A request that was not used yet is revoked with it."""
         with self._transaction():

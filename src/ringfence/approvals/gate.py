@@ -13,6 +13,7 @@ from types import TracebackType
 from ringfence.approvals.answers import allowed, denied, unrecorded
 from ringfence.approvals.channels.channel import Channel
 from ringfence.approvals.desk import Desk
+from ringfence.approvals.named_hosts import NamedHosts
 from ringfence.approvals.question import Question, Settled, granted
 from ringfence.approvals.site import Site
 from ringfence.approvals.transitions import State, Trigger
@@ -47,6 +48,7 @@ class Gate:
         self._tasks = asyncio.TaskGroup()
         self._open = False
         self._questions: dict[tuple[str, str], Question] = {}
+        self._named = NamedHosts()
 
     async def __aenter__(self) -> Gate:
         await self._tasks.__aenter__()
@@ -134,7 +136,11 @@ class Gate:
         grant = self._desk.use_remembered(decision, session=self._site.session, workspace=self._site.workspace)
         if grant is not None:
             await self._recorder.record(granted(grant, "used"))
+            self._named.note(decision, grant, self._clock.time_ns())
             return allowed(decision, by=f"grant:{grant.id}", who=grant.approver)
+        named = self._named.answer(decision, self._clock.time_ns())
+        if named is not None and not self._desk.revoked(named.id):
+            return allowed(decision, by=f"grant:{named.id}", who=named.approver)
         if self._channel.refusal or not self._open:
             return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
         settled = await self._question(decision).wait()
@@ -177,6 +183,7 @@ class Gate:
         await self._recorder.record(granted(grant, "used"))
         if grant.uses == 1:
             await self._recorder.record(self._moved(request.id, State.CONSUMED, ""))
+        self._named.note(decision, grant, self._clock.time_ns())
         return allowed(decision, by=settled.by, who=grant.approver)
 
     def _moved(self, request: str, after: State, reason: str) -> ApprovalTransition:

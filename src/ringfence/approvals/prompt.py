@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ringfence.approvals import matchers
+from ringfence.approvals.objects import ONCE_SECONDS
 from ringfence.model.action import (
     Action,
     CommandAction,
@@ -21,6 +22,17 @@ from ringfence.model.decision import Decision, Placement
 from ringfence.model.display import visible, visible_argv
 
 _VERBS = {EffectKind.CONNECT: "connect to", EffectKind.EXECUTE: "run", EffectKind.PUBLISH: "publish to"}
+_GRAVEST_FIRST = (
+    EffectKind.PRIVILEGE,
+    EffectKind.DESTROY,
+    EffectKind.PUBLISH,
+    EffectKind.CONFIGURE,
+    EffectKind.CONNECT,
+    EffectKind.DELETE,
+    EffectKind.WRITE,
+    EffectKind.EXECUTE,
+    EffectKind.READ,
+)
 SHOWN = 6000
 """Characters of a command that are shown. Beyond, its beginning and end are, and it says so."""
 
@@ -34,13 +46,14 @@ def prompt(decision: Decision) -> tuple[str, ...]:
         "",
         *(f"  {line}" for line in _why(decision)),
         f"  risk     {decision.risk.value}; {_where(decision)}",
+        *(f"  {line}" for line in _opens(decision)),
         f"  session  would remember: {matchers.in_words(decision.action)}",
     )
 
 
 def headline(decision: Decision) -> str:
     """The effect in one line."""
-    shown = decision.effects[:4]
+    shown = sorted(decision.effects, key=lambda effect: _GRAVEST_FIRST.index(effect.kind))[:4]
     effects = ", ".join(f"{_VERBS.get(effect.kind, effect.kind.value)} {visible(effect.object)}" for effect in shown)
     more = f" and {len(decision.effects) - 4} more" if len(decision.effects) > 4 else ""
     what = effects + more or _kind(decision.action)
@@ -104,6 +117,14 @@ def _why(decision: Decision) -> list[str]:
         for reason in decision.reasons
         if reason.verdict is decision.verdict
     ]
+
+
+def _opens(decision: Decision) -> list[str]:
+    """What a yes to a command answers as well."""
+    if not isinstance(decision.action, CommandAction):
+        return []
+    hosts = [visible(effect.object) for effect in decision.effects if effect.kind is EffectKind.CONNECT]
+    return [f"opens    {', '.join(hosts)} for {ONCE_SECONDS // 60} minutes"] if hosts else []
 
 
 def _where(decision: Decision) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
     "approvals": ("ringfence.cli.approvals", "list and answer approval requests, and the grants they made"),
     "sessions": ("ringfence.cli.sessions", "list recorded sessions, newest first"),
     "log": ("ringfence.cli.log", "show what happened, and verify the record"),
+    "workspace": ("ringfence.cli.workspace", "show what a session changed in the files, and undo it"),
     "doctor": ("ringfence.cli.doctor", "show what this machine can enforce, by trying it"),
 }
 """Each command, the module whose `main(arguments)` runs it, and its line in the help."""

@@ -35,6 +35,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
             one = len(governed.changes.control_files) == 1
             what_for = "it may run or be obeyed by itself" if one else "these may run or be obeyed by themselves"
             lines.append(_line("look at", f"{palette.yellow(names)} ({what_for})"))
+        if governed.changes.files:
+            lines.append(_line("undo", f"`ringfence workspace undo {governed.session[:_PREFIX]}`"))
+    for notice in governed.unkept:
+        lines.append(_line("undo", palette.yellow(notice)))
     lines.append(_line("record", f"`ringfence log {governed.session[:_PREFIX]}`"))
     return "\n".join(lines)
 

@@ -47,6 +47,8 @@ class Governed(msgspec.Struct, kw_only=True):
     outcome: str = "exited"
     changes: Changes | None = None
     """What was left in the workspace, once the session is over."""
+    unkept: tuple[str, ...] = ()
+    """What could not be kept of the workspace as the session left it."""
 
     def command(
         self, argv: tuple[str, ...], *, cwd: str | None = None, changed: Mapping[str, str] | None = None

@@ -37,6 +37,7 @@ from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
+from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.telemetry.ledger import Cleanup, Ledger
@@ -110,6 +111,8 @@ async def _start(
     unmet = asked.without_effect(evaluator)
     require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
+    # Before the sandbox puts its place holders into the workspace.
+    unkept = await _snapshot(asked, "start")
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await Sandbox.start(
         plan, on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")), launcher=launcher
@@ -119,7 +122,7 @@ async def _start(
     tally = Tally(ledger, on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened)
+    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
     stage = Stage()
     governed = Governed(
         session=asked.session,
@@ -144,8 +147,21 @@ async def _start(
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
-    stack.push_async_callback(_ended, governed, began_ns)
+    stack.push_async_callback(_ended, governed, began_ns, asked)
     return governed
+
+
+async def _snapshot(asked: Asked, moment: str) -> tuple[str, ...]:
+    """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops."""
+    snapshots = Snapshots(asked.places, asked.workspace)
+    try:
+        _, notices = await asyncio.to_thread(
+            snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
+        )
+    except (SnapshotsBroken, OSError) as failure:
+        why = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)
+        return (f"this session cannot be undone: no snapshot of the workspace could be taken: {why}",)
+    return notices
 
 
 def _gate(
@@ -208,9 +224,10 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
     governed.sandbox.end()
 
 
-async def _ended(governed: Governed, began_ns: int) -> None:
+async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
+    governed.unkept = await _snapshot(asked, "end")
     changes = changes_since(governed.workspace, began_ns, is_reported)
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
