@@ -9,7 +9,7 @@ from ringfence.model.action import CommandAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.policy.documents import Document
 from ringfence.policy.evaluate import Context, Evaluator
-from ringfence.policy.merge import Facts, choose_preset, merge
+from ringfence.policy.merge import DEFAULT_PRESET, Facts, merge
 from ringfence.policy.presets import preset
 
 _HOME, _WORKSPACE = "/home/someone", "/home/someone/project"
@@ -18,7 +18,8 @@ _HOME, _WORKSPACE = "/home/someone", "/home/someone/project"
 
 def check_allowed(draft: Draft, document: Document) -> None:
     """Say what still asks or is denied, and keep no test that would fail."""
-    evaluator = _evaluator(document)
+    name = DEFAULT_PRESET if draft.extends is None else draft.extends[0]
+    evaluator = _evaluator(document, name)
     for part in draft.commands:
         if part.verdict is Verdict.ALLOW:
             command = part.match[0] if part.match else shlex.join(words[0] for words in part.prefix)
@@ -40,7 +41,6 @@ def _why(decision: Decision) -> str:
     return f"{still}: rule `{reason.rule}` ({reason.source}), {reason.text}"
 
 
-def _evaluator(document: Document) -> Evaluator:
-    name, _ = choose_preset((document,), None)
+def _evaluator(document: Document, name: str) -> Evaluator:
     policy = merge((preset(name), document), facts=Facts(home=_HOME, workspace=_WORKSPACE))
     return Evaluator(policy, Context(home=_HOME, workspace=_WORKSPACE))

@@ -1,7 +1,7 @@
 """`Bash(...)` rules of Claude Code as command rules.
 
-There, `git push:*` and `git push *` mean commands that begin so, `*` elsewhere stands for any text, and anything else is
-one exact command. Rules of ours name words, so a text that ends inside a word is carried over as far as words go.
+There, `git push:*` and `git push *` mean commands that begin so, `*` elsewhere stands for any text, and anything else
+is one exact command. Rules of ours name words, so a text that ends inside a word is carried over as far as words go.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _everything(draft: Draft, verdict: Verdict, origin: str, item: str) -> None:
     if verdict is Verdict.ALLOW:
         draft.cover(origin, item, "commands that no rule names run inside the sandbox without a question")
     else:
-        reason = "rules name programs; start the agent with `--ask deny`, or leave its shell tool switched off in its settings"
+        reason = "rules name programs; keep this in Claude Code, which then never runs its shell tool"
         draft.lose(origin, item, reason, restricts=True)
 
 

@@ -39,12 +39,14 @@ _OTHERS: dict[str, tuple[str, bool]] = {
     "strictKnownMarketplaces": ("where plugins come from stays with Claude Code", True),
     "policyHelper": ("a program that makes settings; import what it prints", True),
 }
-_CLAUDE_KEYS = frozenset(
-    "$schema model availableModels apiKeyHelper awsAuthRefresh awsCredentialExport cleanupPeriodDays companyAnnouncements"
-    " includeCoAuthoredBy attribution outputStyle statusLine language theme verbose forceLoginMethod forceLoginOrgUUID"
-    " otelHeadersHelper enabledPlugins extraKnownMarketplaces spinnerTipsEnabled alwaysThinkingEnabled autoUpdatesChannel"
-    " fileSuggestion respectGitignore plansDirectory skipWebFetchPreflight effortLevel editorMode".split()
-)
+_CLAUDE_WORDS = """
+    $schema model availableModels apiKeyHelper awsAuthRefresh awsCredentialExport cleanupPeriodDays
+    companyAnnouncements includeCoAuthoredBy attribution outputStyle statusLine language theme verbose
+    forceLoginMethod forceLoginOrgUUID otelHeadersHelper enabledPlugins extraKnownMarketplaces
+    spinnerTipsEnabled alwaysThinkingEnabled autoUpdatesChannel fileSuggestion respectGitignore plansDirectory
+    skipWebFetchPreflight effortLevel editorMode
+"""
+_CLAUDE_KEYS = frozenset(_CLAUDE_WORDS.split())
 
 
 def import_claude(files: Sequence[TextFile]) -> Imported:
@@ -164,7 +166,7 @@ def _path(
 def _fetch(draft: Draft, specifier: str | None, verdict: Verdict, origin: str, item: str) -> None:
     restricts = verdict is not Verdict.ALLOW
     if specifier is None or not specifier.startswith("domain:"):
-        reason = "rules are about hosts, whoever connects; hosts that no rule names ask, or are denied with `network.default`"
+        reason = "rules are about hosts, whoever connects; `network.default` decides about those that none names"
         draft.lose(origin, item, reason, restricts=restricts)
         return
     methods = ("GET", "HEAD") if verdict is Verdict.ALLOW else ()

@@ -116,7 +116,9 @@ def _open(draft: Draft, wish: Wish, denied: list[Wish]) -> None:
             draft.lose(wish.origin, wish.item, reason, restricts=False)
             return
     if any(_reopens(wish.pattern, pattern) for pattern in _preset_denials()):
-        draft.cover(wish.origin, wish.item, "opens what the preset keeps closed; take the line out unless this is meant")
+        draft.cover(
+            wish.origin, wish.item, "opens what the preset keeps closed; take the line out unless this is meant"
+        )
     draft.add_path(wish.pattern, wish.access, wish.origin, wish.item)
 
 

@@ -16,7 +16,7 @@ NAME = "Codex"
 
 
 def import_codex(files: Sequence[TextFile]) -> Imported:
-    """The policy that requirements, settings and rules of Codex come to; `PolicyInvalid` with all faults of all files."""
+    """The policy that requirements, settings and rules come to; `PolicyInvalid` with all faults of all files."""
     draft = Draft()
     for file in files:
         try:

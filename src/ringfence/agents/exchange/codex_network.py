@@ -12,9 +12,10 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 _OF_PROXY = "about the proxy of Codex; Ringfence has its own gateway"
 _VERDICTS = {"allow": Verdict.ALLOW, "deny": Verdict.DENY}
-_PROXY_KEYS = frozenset(
-    "http_port socks_port allow_upstream_proxy proxy_url socks_url enable_socks5 enable_socks5_udp mitm".split()
-)
+_PROXY_WORDS = """
+    http_port socks_port allow_upstream_proxy proxy_url socks_url enable_socks5 enable_socks5_udp mitm
+"""
+_PROXY_KEYS = frozenset(_PROXY_WORDS.split())
 
 
 def import_workspace_network(top: Source, table: Source | None, *, limited: bool) -> None:
@@ -60,7 +61,9 @@ def import_network_table(table: Source) -> None:
         table.draft.choose_default(Verdict.DENY, table.origin("managed_allowed_domains_only"))
     if table.take_flag("allow_local_binding"):
         reason = "a sandbox has a loopback of its own; ports of the host's are named one by one in `network.host_ports`"
-        table.draft.lose(table.origin("allow_local_binding"), table.name("allow_local_binding"), reason, restricts=False)
+        table.draft.lose(
+            table.origin("allow_local_binding"), table.name("allow_local_binding"), reason, restricts=False
+        )
     for key in table.rest():
         reason = _OF_PROXY if key in _PROXY_KEYS else "there is no such setting in a policy"
         opens = key in _PROXY_KEYS or "unix_sockets" in key or key.startswith("dangerously_")

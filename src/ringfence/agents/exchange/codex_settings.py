@@ -1,7 +1,7 @@
 """Codex's `requirements.toml` and `config.toml` as parts of a policy.
 
-Both have one list of keys here, because an administrator's requirements and a person's settings use the same words. What
-is about Codex itself (its model, login, telemetry) has no place in a policy and is listed.
+Both have one list of keys here, because an administrator's requirements and a person's settings use the same words.
+What is about Codex itself (its model, login, telemetry) has no place in a policy and is listed.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ _OTHERS: dict[str, tuple[str, bool]] = {
     "allowed_approvals_reviewers": ("Ringfence asks a person", True),
     "approvals_reviewer": ("Ringfence asks a person", False),
 }
-_CODEX_KEYS = frozenset(
-    "model model_provider model_providers model_reasoning_effort model_reasoning_summary model_verbosity otel analytics"
-    " feedback history notify tui personality profile profiles projects cli_auth_credentials_store"
-    " mcp_oauth_credentials_store forced_login_method forced_chatgpt_workspace_id enforce_residency models skills"
-    " check_for_update_on_startup sqlite_home log_dir chatgpt_base_url file_opener developer_instructions tools"
-    " allow_login_shell allow_managed_hooks_only allow_remote_control allow_appshots computer_use".split()
-)
+_CODEX_WORDS = """
+    model model_provider model_providers model_reasoning_effort model_reasoning_summary model_verbosity otel
+    analytics feedback history notify tui personality profile profiles projects cli_auth_credentials_store
+    mcp_oauth_credentials_store forced_login_method forced_chatgpt_workspace_id enforce_residency models skills
+    check_for_update_on_startup sqlite_home log_dir chatgpt_base_url file_opener developer_instructions tools
+    allow_login_shell allow_managed_hooks_only allow_remote_control allow_appshots computer_use
+"""
+_CODEX_KEYS = frozenset(_CODEX_WORDS.split())
 
 
 def import_settings(draft: Draft, text: str, *, file: str) -> None:
@@ -96,7 +97,7 @@ def _approvals(top: Source) -> None:
             continue
         names = value if isinstance(value, list) else [value]
         if names == ["never"]:
-            reason = "who answers is an option of `ringfence run`: with `--ask deny` nobody does, and each question is a deny"
+            reason = "who answers is an option of `ringfence run`: with `--ask deny`, each question is a deny"
             top.draft.lose(top.origin(key), key, reason, restricts=True)
         elif all(isinstance(name, str) for name in names):
             text = "questions come from rules and reach a person; each is a deny where nobody answers"

@@ -8,6 +8,7 @@ import re
 from ringfence.agents.exchange.source import KeyPath, Place
 
 MAX_DEPTH = 64
+_DECODER = json.JSONDecoder()
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SCALAR = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -105,10 +106,11 @@ class _Reader:
         if not self._text.startswith('"', self._at):
             raise self._wrong('a text in `"` is missing')
         try:
-            value, self._at = json.decoder.scanstring(self._text, self._at + 1)
+            value, self._at = _DECODER.raw_decode(self._text, self._at)
         except json.JSONDecodeError as error:
             self._at = error.pos
             raise self._wrong(error.msg[:1].lower() + error.msg[1:]) from None
+        assert isinstance(value, str)
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise self._wrong("a text holds half of a surrogate pair")
         return value

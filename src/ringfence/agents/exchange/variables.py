@@ -23,7 +23,9 @@ def keep_variable(draft: Draft, pattern: str, origin: str, *, except_for: Sequen
         return
     for other in except_for:
         if _meet(pattern, other):
-            draft.lose(origin, item, f"`{escaped(other)}` excludes some of it; keep the names that are meant", restricts=False)
+            draft.lose(
+                origin, item, f"`{escaped(other)}` excludes some of it; keep the names that are meant", restricts=False
+            )
             return
     draft.keep.append((pattern, origin))
 
@@ -56,4 +58,5 @@ def set_variable(draft: Draft, name: str, value: str, origin: str) -> None:
 def _meet(one: str, other: str) -> bool:
     """Whether two patterns of names may name the same variable; a beginning with `*` is taken as its shortest name."""
     a, b = one.upper(), other.upper()
-    return fnmatch.fnmatchcase(a.rstrip("*"), b) or fnmatch.fnmatchcase(b.rstrip("*"), a) or "*" in a and "*" in b[:1]
+    beginnings = "*" in a and b.startswith("*")
+    return beginnings or fnmatch.fnmatchcase(a.rstrip("*"), b) or fnmatch.fnmatchcase(b.rstrip("*"), a)
