@@ -69,7 +69,11 @@ def _exchange(actions: argparse._SubParsersAction[Arguments]) -> None:
     brought.set_defaults(run=_import)
     native = actions.add_parser("native", help="the effective policy as an agent's own managed settings")
     native.add_argument(
-        "--for", dest="agent", required=True, choices=("codex", "claude", "gemini", "opencode"), help="who reads the settings"
+        "--for",
+        dest="agent",
+        required=True,
+        choices=("codex", "claude", "gemini", "opencode"),
+        help="who reads the settings",
     )
     native.add_argument("--out", metavar="DIR", help="write the files into this folder instead of printing them")
     native.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
