@@ -44,7 +44,8 @@ def run_import(parsed: argparse.Namespace) -> int:
 
 
 def _read(paths: Sequence[str]) -> tuple[TextFile, ...]:
-    files, faults = [], []
+    files: list[TextFile] = []
+    faults: list[Diagnostic] = []
     for path in paths:
         name = text_from_os(os.path.normpath(path))
         try:

@@ -29,7 +29,7 @@ from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import covers
 
 LIMITS = (
-    "rules match the words of a command: its path, options before its sub-command and bundled options get around them",
+    "rules match the words of a command: a variable, a script, or bundled options get around them",
     "denials by glob hold for the agent's own tools; for commands the sandbox looks them up at the start",
     "with its sandbox, reading outside the workspace is open except for what is denied",
 )
@@ -61,12 +61,15 @@ def _permissions(policy: Policy, losses: Losses) -> dict[str, object]:
     lists: dict[str, list[str]] = {"allow": [], "ask": [], "deny": []}
     for rule in expressible_commands(policy, losses):
         item, origin = command_item(rule), rule.origin.source
-        texts = [text for text in spelled(rule, trailing_is_optional=False) if _fits(text)]
+        every = spelled(rule, trailing_is_optional=False, escaped=_word)
+        texts = [text for text in every if not set(text) & set("()")]
         options = any(is_option(word) for position in rule.prefix for word in position)
         if not texts or (rule.verdict is Verdict.ALLOW and options):
             reason = "Claude Code has no pattern for it"
             losses.lose(origin, item, reason, restricts=rule.verdict is not Verdict.ALLOW)
             continue
+        if len(texts) < len(every):
+            losses.lose(origin, item, "words with parentheses cannot be written there", restricts=True)
         lists[_LISTS[rule.verdict]].extend(f"Bash({text})" for text in texts)
         if options:
             losses.lose(origin, item, "options in a bundle, such as `-xfd`, or with `=` are not seen", restricts=True)
@@ -76,9 +79,9 @@ def _permissions(policy: Policy, losses: Losses) -> dict[str, object]:
     return {**kept, "disableBypassPermissionsMode": "disable"}
 
 
-def _fits(text: str) -> bool:
-    """Whether a text means what it says there: parentheses and escapes are its syntax."""
-    return not set(text.replace(" *", "")) & set("()\\*") and not text.endswith(":*")
+def _word(word: str) -> str:
+    """A word with its own stars as stars."""
+    return word.replace("\\", "\\\\").replace("*", "\\*")
 
 
 def _paths(policy: Policy, deny: list[str], losses: Losses) -> None:

@@ -34,12 +34,12 @@ MAX_EXPRESSION = 2_000
 """Gemini CLI drops a rule whose expression is longer than 2,048 characters."""
 DENY_PRIORITY, PATH_PRIORITY, ASK_PRIORITY, DEFAULT_PRIORITY = 900, 800, 500, 100
 SHELL = "run_shell_command"
-READING = ("read_file", "read_many_files", "list_directory", "glob", "grep_search")
+READING = ("read_file", "read_many_files", "list_directory", "grep_search")
 WRITING = ("write_file", "replace")
 LIMITS = (
     "there is no sandbox that this file could switch on everywhere: set `tools.sandbox` where one is installed",
     "rules match the text of a command: a variable, a script or another program that does the same gets around them",
-    "paths hold for the agent's own tools; a command such as `cat` reads what it likes",
+    "paths hold for the agent's own tools; a command such as `cat`, or a search above a path, reads what it likes",
     "the variable GEMINI_CLI_SYSTEM_SETTINGS_PATH replaces the settings, but not the policy; start it with a clean one",
     "hosts are not told apart: fetching asks or is denied as a whole",
 )
@@ -48,6 +48,8 @@ _DECISIONS = {Verdict.ASK: "ask_user", Verdict.DENY: "deny"}
 _PRIORITIES = {Verdict.ASK: ASK_PRIORITY, Verdict.DENY: DENY_PRIORITY}
 _PROGRAM = r"(?:|[^ ]*\/)"
 _NEXT, _NEXT_OPTION = r"(?: | -.* )", r"(?: | .* )"
+_KEYS = "file_path|dir_path|absolute_path|path|include|include_pattern"
+"""The arguments of its tools that name files."""
 _END = r'(?:[\s"=;&|)]|\\)'
 
 
@@ -82,7 +84,9 @@ def native_gemini(policy: Policy) -> Native:
 
 
 def _commands(policy: Policy, losses: Losses) -> list[_Rule]:
-    losses.tighten(POLICY, "commands that no rule names", "ask, because nothing holds them")
+    losses.tighten(
+        POLICY, "commands that no rule names", "ask, except for those that Gemini CLI itself takes for harmless"
+    )
     found = [_Rule(tool=(SHELL,), decision="ask_user", priority=DEFAULT_PRIORITY)]
     for rule in expressible_commands(policy, losses):
         item, origin = command_item(rule), rule.origin.source
@@ -129,7 +133,7 @@ def _option(words: tuple[str, ...]) -> str:
     spelled = []
     for word in words:
         short = len(word) == 2 and not word.startswith("--")
-        spelled.append(f"-[A-Za-z]*{_escaped(word[1])}" if short else _escaped(word) + _END)
+        spelled.append(f"-[A-Za-z]*{_escaped(word[1])}[A-Za-z]*" if short else _escaped(word) + _END)
     return spelled[0] if len(spelled) == 1 else f"(?:{'|'.join(spelled)})"
 
 
@@ -163,9 +167,7 @@ def _path_expression(rule: PathRule) -> str:
     head, _, rest = rule.pattern.partition("/")
     tail = rest if head in {"~", ":home", ":workspace", "**"} else rule.pattern.lstrip("/")
     names = [_name(name) for name in tail.split("/") if name != "**"]
-    return (
-        r'"(?:file_path|dir_path|absolute_path|path|include|pattern)":"(?:|[^"]*\/)' + r"\/".join(names) + r'(?:\/|")'
-    )
+    return rf'"(?:{_KEYS})":(?:|\[)"(?:|[^"]*\/)' + r"\/".join(names) + r'(?:\/|")'
 
 
 def _name(pattern: str) -> str:

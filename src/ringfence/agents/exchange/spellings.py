@@ -1,12 +1,16 @@
-"""A command rule as the texts that agents match: its words in order, with a gap where an option may stand elsewhere."""
+"""A command rule as the texts that agents match: its words in order, with a gap where options may stand between them.
+
+A rule that allows has no gaps: it means what is written, and nothing more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import msgspec
 
+from ringfence.model.decision import Verdict
 from ringfence.policy.effective import CommandRule
 
 GAP = "*"
@@ -43,30 +47,40 @@ def is_option(word: str) -> bool:
     return word.startswith("-") and word.strip("-") != ""
 
 
-def gaps(variant: Variant) -> tuple[int, ...]:
-    """Where something else may stand between two neighbours: beside an option, but for the place behind the program."""
-    return tuple(at for at in range(1, len(variant.positions)) if variant.options[at - 1] or variant.options[at])
-
-
-def spelled(rule: CommandRule, *, trailing_is_optional: bool) -> list[str]:
-    """The rule as texts in which `*` stands for anything.
+def spelled(rule: CommandRule, *, trailing_is_optional: bool, escaped: Callable[[str], str] = str) -> list[str]:
+    """The rule as texts in which `*` stands for anything; nothing where they would be too many.
 
     `trailing_is_optional`: whether the agent takes ` *` at the end for "and perhaps more" also behind another `*`.
+    `escaped`: how the agent writes a word that holds a `*` of its own; as it is, it means more.
     """
+    exact = rule.verdict is Verdict.ALLOW
     found: dict[str, None] = {}
     for variant in variants(rule):
-        for words in product(*variant.positions):
-            for text in _texts(words, gaps(variant), trailing_is_optional=trailing_is_optional):
+        for words in product(*(map(escaped, position) for position in variant.positions)):
+            for text in _texts(variant, words, exact=exact, trailing_is_optional=trailing_is_optional):
                 found[text] = None
             if len(found) > MAX_SPELLINGS:
                 return []
     return list(found)
 
 
-def _texts(words: Sequence[str], places: Sequence[int], *, trailing_is_optional: bool) -> Iterator[str]:
-    for chosen in product((False, True), repeat=len(places)):
-        open_at = {place for place, is_open in zip(places, chosen, strict=True) if is_open}
-        text = "".join(f" {GAP} {word}" if at in open_at else f" {word}" for at, word in enumerate(words))[1:]
+def _texts(variant: Variant, words: Sequence[str], *, exact: bool, trailing_is_optional: bool) -> Iterator[str]:
+    """The words with every choice of gaps between them, and perhaps more behind them."""
+    for between in product(*_betweens(variant, exact=exact)):
+        text = words[0] + "".join(f"{gap}{word}" for gap, word in zip(between, words[1:], strict=True))
         yield f"{text} {GAP}"
-        if open_at and not trailing_is_optional:
+        if not trailing_is_optional and any(GAP in gap for gap in between):
             yield text
+
+
+def _betweens(variant: Variant, *, exact: bool) -> Iterator[tuple[str, ...]]:
+    """What may stand in front of each word but the first."""
+    for at in range(1, len(variant.positions)):
+        if exact:
+            yield (" ",)
+        elif variant.options[at - 1] or variant.options[at]:
+            yield " ", f" {GAP} "
+        elif at == 1:
+            yield " ", f" -{GAP} "
+        else:
+            yield (" ",)
