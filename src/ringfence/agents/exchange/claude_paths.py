@@ -89,12 +89,26 @@ def _protect(draft: Draft, wish: Wish, denied: list[Wish]) -> None:
     closed = [*_preset_denials(), *(one.pattern for one in denied if not one.keeps_read)]
     if any(_covers(pattern, wish.pattern) for pattern in closed):
         draft.cover(wish.origin, wish.item, "can be neither read nor written")
-    elif any(_reopens(wish.pattern, pattern) for pattern in closed):
-        # SECURITY: as the more specific rule it would open for reading what the other one denies.
-        reason = "it overlaps with paths that may not be read, and a rule for it would open them; name the files"
-        draft.lose(wish.origin, wish.item, reason, restricts=True)
     else:
+        guards = [_guard(wish.pattern, pattern) for pattern in closed if _reopens(wish.pattern, pattern)]
+        if None in guards:
+            # SECURITY: as the more specific rule it would open for reading what the other one denies.
+            reason = "it overlaps with paths that may not be read, and a rule for it would open them; name the files"
+            draft.lose(wish.origin, wish.item, reason, restricts=True)
+            return
         draft.add_path(wish.pattern, Access.READ, wish.origin, wish.item)
+        for guard in filter(None, guards):
+            draft.add_path(guard, Access.DENY, wish.origin, wish.item)
+
+
+def _guard(pattern: str, closed: str) -> str | None:
+    """What both patterns name, as one pattern that is more specific than either; nothing where that takes more."""
+    folder, _, name = pattern.rpartition("/")
+    if folder == "**" and closed.startswith(":workspace/") and not is_glob(closed):
+        return f"{closed}/**/{name}"
+    if closed.startswith("**/") and "/" not in closed[3:] and folder and not is_glob(folder) and name == "*":
+        return f"{folder}/{closed[3:]}"
+    return None
 
 
 def _reopens(pattern: str, closed: str) -> bool:

@@ -64,14 +64,13 @@ def _permissions(policy: Policy, losses: Losses) -> dict[str, object]:
         every = spelled(rule, trailing_is_optional=False, escaped=_word)
         texts = [text for text in every if not set(text) & set("()")]
         options = any(is_option(word) for position in rule.prefix for word in position)
-        if not texts or (rule.verdict is Verdict.ALLOW and options):
-            reason = "Claude Code has no pattern for it"
-            losses.lose(origin, item, reason, restricts=rule.verdict is not Verdict.ALLOW)
-            continue
-        if len(texts) < len(every):
-            losses.lose(origin, item, "words with parentheses cannot be written there", restricts=True)
+        restricts = rule.verdict is not Verdict.ALLOW
+        if not every:
+            losses.lose(origin, item, "it has more spellings than anybody reads", restricts=restricts)
+        elif len(texts) < len(every):
+            losses.lose(origin, item, "words with parentheses cannot be written there", restricts=restricts)
         lists[_LISTS[rule.verdict]].extend(f"Bash({text})" for text in texts)
-        if options:
+        if options and texts and restricts:
             losses.lose(origin, item, "options in a bundle, such as `-xfd`, or with `=` are not seen", restricts=True)
     _paths(policy, lists["deny"], losses)
     _hosts(policy, lists, losses)

@@ -93,12 +93,11 @@ def _commands(policy: Policy, losses: Losses) -> list[_Rule]:
         if rule.verdict is Verdict.ALLOW:
             losses.lose(origin, item, "allowed inside a sandbox only", restricts=False)
             continue
-        for variant in variants(rule):
-            expression = _expression(variant)
-            if len(expression) > MAX_EXPRESSION:
-                losses.lose(origin, item, "its expression would be longer than Gemini CLI reads", restricts=True)
-                continue
-            found.append(_command_rule(rule, expression))
+        expressions = [_expression(variant) for variant in variants(rule)]
+        if not expressions or max(map(len, expressions)) > MAX_EXPRESSION:
+            losses.lose(origin, item, "its expression would be longer than Gemini CLI reads", restricts=True)
+        else:
+            found.extend(_command_rule(rule, expression) for expression in expressions)
     return found
 
 

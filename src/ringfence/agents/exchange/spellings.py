@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from math import prod
 
 import msgspec
 
@@ -14,6 +15,7 @@ from ringfence.model.decision import Verdict
 from ringfence.policy.effective import CommandRule
 
 GAP = "*"
+MAX_VARIANTS = 64
 MAX_SPELLINGS = 5_000
 """Of one rule: more than this helps nobody."""
 
@@ -28,8 +30,13 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def variants(rule: CommandRule) -> tuple[Variant, ...]:
-    """The rule taken apart where a position has both words and options: they stand in different places."""
+    """The rule taken apart where a position has both words and options: they stand in different places.
+
+    Nothing where they would be too many.
+    """
     parts = [_parts(position) for position in rule.prefix]
+    if prod(map(len, parts)) > MAX_VARIANTS:
+        return ()
     return tuple(
         Variant(positions=tuple(words for words, _ in one), options=tuple(option for _, option in one))
         for one in product(*parts)
@@ -59,8 +66,8 @@ def spelled(rule: CommandRule, *, trailing_is_optional: bool, escaped: Callable[
         for words in product(*(map(escaped, position) for position in variant.positions)):
             for text in _texts(variant, words, exact=exact, trailing_is_optional=trailing_is_optional):
                 found[text] = None
-            if len(found) > MAX_SPELLINGS:
-                return []
+                if len(found) > MAX_SPELLINGS:
+                    return []
     return list(found)
 
 

@@ -13,7 +13,7 @@ import resource
 import sys
 
 MAX_CALLS = 5_000
-CPU_SECONDS = 5
+CPU_SECONDS = 2
 MEMORY_BYTES = 512 * 1024 * 1024
 OUTPUT_BYTES = 16 * 1024 * 1024
 
@@ -55,6 +55,8 @@ def main() -> None:
         starlark.eval(module, starlark.parse(_NAME, source, dialect), starlark.Globals.standard())
         answer: dict[str, object] = {"calls": calls}
         text = json.dumps(answer)
+        if len(text) > OUTPUT_BYTES:
+            raise ValueError(f"more than {OUTPUT_BYTES // (1024 * 1024)} MiB of rules in one file")
     except starlark.StarlarkError as error:
         text = json.dumps({"error": _located(str(error))})
     except (ValueError, TypeError, RecursionError) as error:
