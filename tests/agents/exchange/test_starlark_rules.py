@@ -16,7 +16,7 @@ def faults(source: str) -> list[tuple[int, str]]:
 
 
 def test_a_call_has_its_arguments_and_the_line_that_wrote_it() -> None:
-    source = b'def f(word):\n    prefix_rule([word, ["x", "y"]],\n        decision = "prompt")\n\n[f(w) for w in ["a", "b"]]\n'
+    source = b'def f(word):\n    prefix_rule([word, ["x", "y"]],\n decision = "prompt")\n\n[f(w) for w in ["a", "b"]]\n'
 
     calls = evaluated(source, file="a.rules")
 

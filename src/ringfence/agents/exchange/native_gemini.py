@@ -47,10 +47,13 @@ LIMITS = (
 _DECISIONS = {Verdict.ASK: "ask_user", Verdict.DENY: "deny"}
 _PRIORITIES = {Verdict.ASK: ASK_PRIORITY, Verdict.DENY: DENY_PRIORITY}
 _PROGRAM = r"(?:|[^ ]*\/)"
-_NEXT, _NEXT_OPTION = r"(?: | -.* )", r"(?: | .* )"
+_NEXT = r"(?: | -.* )"
+"""Between two words: nothing, or options."""
+_BEFORE_OPTION, _BEHIND_OPTION = r"(?: | .* )", r"(?:[^ ]* |[^ ]* .* )"
+"""Beside an option: anything; behind one, the rest of its bundle or its value first."""
 _KEYS = "file_path|dir_path|absolute_path|path|include|include_pattern"
 """The arguments of its tools that name files."""
-_END = r'(?:[\s"=;&|)]|\\)'
+_END = r'(?=[\s"=;&|)]|\\)'
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +118,10 @@ def _expression(variant: Variant) -> str:
     """A rule as a regular expression over a command. SECURITY: no group repeats, else Gemini CLI drops the rule."""
     parts = [_PROGRAM + _any_of(variant.positions[0])]
     for at in range(1, len(variant.positions)):
-        beside = variant.options[at] or variant.options[at - 1]
-        option = variant.options[at]
-        words = _option(variant.positions[at]) if option else _any_of(variant.positions[at])
-        parts.append((_NEXT_OPTION if beside else _NEXT) + words)
-    return "".join(parts) + (_END if not variant.options[-1] else "")
+        gap = _BEHIND_OPTION if variant.options[at - 1] else _BEFORE_OPTION if variant.options[at] else _NEXT
+        words = _option(variant.positions[at]) if variant.options[at] else _any_of(variant.positions[at])
+        parts.append(gap + words)
+    return "".join(parts) + ("" if variant.options[-1] else _END)
 
 
 def _any_of(words: tuple[str, ...]) -> str:
