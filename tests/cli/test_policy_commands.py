@@ -156,6 +156,9 @@ def test_show_says_who_wrote_each_value_and_what_does_not_apply(ringfence: Shell
     assert "`read` of `~/x` does not apply: an untrusted project only tightens" in text
     shown = json.loads(ringfence("policy", "show", "--json").stdout)
     assert (shown["schema"], shown["preset"]) == (1, "workspace")
+    assert shown["origins"]["approvals.timeout_seconds"]["layer"] == "preset:workspace"
+    assert [(one["what"], one["told"]) for one in shown["inactive"]] == [("`read` of `~/x`", True)]
+    assert len(shown["notices"]) == 1
 
 
 def test_trust_holds_until_the_content_changes_or_it_is_revoked(ringfence: Shell) -> None:
@@ -195,12 +198,12 @@ def test_test_runs_the_entries_and_fails_where_a_verdict_differs(ringfence: Shel
     done = ringfence("policy", "test")
     assert done.returncode == 0
     assert done.stdout.decode().startswith("3 of 3 tests passed; ")
-    assert "rule `mine` has no test" in done.stdout.decode()
+    assert "no test  command rule `mine`" in done.stdout.decode()
 
     path.write_text("[[test]]\nread = '/w/x'\nexpect = 'allow'\n")
     failed = ringfence("policy", "test", "--json")
     assert failed.returncode == 1
-    assert json.loads(failed.stdout)["verdict"] == "deny"
+    assert json.loads(failed.stdout.splitlines()[0])["verdict"] == "deny"
 
 
 def test_invisible_characters_are_shown_escaped(ringfence: Shell) -> None:

@@ -48,7 +48,25 @@ def _parser() -> Arguments:
     explain.add_argument("--stdin", action="store_true", help="questions as JSON Lines, answers line by line")
     explain.set_defaults(run=_explain)
     test = actions.add_parser("test", help="run the `[[test]]` entries and the examples of rules")
+    test.add_argument(
+        "--coverage", nargs="?", const="own", choices=("own", "all"), help="list every rule; `all`: presets too"
+    )
+    test.add_argument("--min-coverage", type=int, metavar="N", help="fail where fewer than N of 100 rules are reached")
     test.set_defaults(run=_test)
+    replay = actions.add_parser("replay", help="which recorded actions would be decided otherwise")
+    replay.add_argument(
+        "file", nargs="?", metavar="POLICY", help="a file or preset in place of your own; default: as it is"
+    )
+    replay.add_argument("--since", metavar="WHEN", help="only what was recorded from then on: `30d`, `2026-01-31`")
+    replay.add_argument("--session", metavar="ID", help="only this session, or the one whose id begins so")
+    replay.add_argument("--verdict", choices=("allow", "ask", "deny"), help="show only what newly gets this verdict")
+    replay.add_argument("--json", action="store_true", help="one JSON object a line")
+    replay.set_defaults(run=_replay)
+    learn = actions.add_parser("learn", help="the narrowest rules that a recorded session needed, as a diff")
+    learn.add_argument("session", nargs="?", help="the session, or the beginning of its id (default: the newest)")
+    learn.add_argument("--policy", metavar="FILE", help="a policy file instead of your own")
+    learn.add_argument("--json", action="store_true", help="machine-readable")
+    learn.set_defaults(run=_learn)
     for action in (show, explain, test):
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
@@ -152,3 +170,15 @@ def _native(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_native import run_native
 
     return run_native(parsed)
+
+
+def _replay(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_replay import show_replay
+
+    return show_replay(parsed)
+
+
+def _learn(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_learn import learn
+
+    return learn(parsed)

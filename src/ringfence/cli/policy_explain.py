@@ -17,10 +17,14 @@ from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of
+from ringfence.policy.trace import Step, trace
 from ringfence.session.loaded import Here, load_here
 from ringfence.session.sources import working_folder
 
 MAX_LINE = 1024 * 1024
+
+_LOOKED_AT = 20
+"""Rules without a say that a step names; `--json` has all of them."""
 
 
 def explain(parsed: argparse.Namespace) -> int:
@@ -36,9 +40,9 @@ def explain(parsed: argparse.Namespace) -> int:
         raise UsageInvalid(str(error), remedy="see `ringfence policy explain --help`") from None
     decision = evaluator.evaluate(action)
     if parsed.json:
-        print(json.dumps(to_contract(decision)))
+        print(json.dumps({**to_contract(decision), "trace": msgspec.to_builtins(trace(decision, evaluator))}))
     else:
-        _print(decision, here)
+        _print(decision, here, trace(decision, evaluator))
     return codes.OK
 
 
@@ -103,7 +107,7 @@ def _refused(error: str) -> dict[str, object]:
     return {"schema": 1, "verdict": "deny", "error": visible(error), "reasons": []}
 
 
-def _print(decision: Decision, here: Here) -> None:
+def _print(decision: Decision, here: Here, steps: tuple[Step, ...]) -> None:
     palette = Palette(colour=wants_colour(sys.stdout))
     print(block(msgspec.structs.replace(decision, message=""), palette).removeprefix("ringfence: "))
     effects = ", ".join(f"{effect.kind.value} {visible(effect.object)}" for effect in decision.effects[:12])
@@ -112,3 +116,24 @@ def _print(decision: Decision, here: Here) -> None:
     if decision.opaque:
         print("  opaque  what it does cannot be seen completely before it runs")
     print(f"  runs    {decision.placement.value} the sandbox; risk {decision.risk.value}; preset {here.policy.preset}")
+    if len(steps) == 1 and not steps[0].looks:
+        return  # one part that no rule names: the lines above say all of it
+    if steps:
+        print("  trace")
+    for step in steps:
+        _print_step(step, palette)
+
+
+def _print_step(step: Step, palette: Palette) -> None:
+    print(f"    {step.kind:<8}  {palette.bold(visible(step.what))}")
+    if step.kind == "runs":
+        for effect in step.effects:
+            print(f"      effect  {effect.kind.value} {visible(effect.object)}")
+    for look in step.looks:
+        if look.hits:
+            place = palette.dim(f"({visible(look.origin.layer)}, {visible(look.origin.source)})")
+            print(f"      rule    {visible(look.rule)} {place} says {look.verdict.value}")
+    passed = [visible(look.rule) for look in step.looks if not look.hits]
+    if passed:
+        shown = ", ".join(passed[:_LOOKED_AT]) + (f" and {len(passed) - _LOOKED_AT} more" * (len(passed) > _LOOKED_AT))
+        print(f"      {palette.dim(f'looked at, and does not decide: {shown}')}")

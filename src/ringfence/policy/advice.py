@@ -61,9 +61,18 @@ def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) ->
     if isinstance(action, FileAction):
         return _open_path(action)
     if verdict is Verdict.ASK:
-        asking = next((reason.rule for reason in reasons if reason.verdict is Verdict.ASK), "")
-        return (f'for good: a `[[commands.rule]]` with `id = "{asking}"` in your own policy takes its place',)
+        return _settle(next(reason for reason in reasons if reason.verdict is Verdict.ASK))
     return ("do it without this command, or do it yourself, outside the sandbox",)
+
+
+def _settle(asking: Reason) -> tuple[str, ...]:
+    """How a rule asks no more; what Ringfence itself asks about is no rule that could be changed."""
+    if asking.layer == "built-in":
+        return ("answer the question, or write the command so that all of it can be seen before it runs",)
+    if asking.layer.startswith("preset:"):
+        rule = f'`[[commands.rule]]` with `id = "{asking.rule}"`'
+        return (f"for good: a {rule} in your own policy takes its place; its `unless` lists exceptions",)
+    return (f"for good: change the rule at `{asking.source}`; its `unless` lists exceptions",)
 
 
 def _open_host(action: ConnectAction) -> tuple[str, ...]:

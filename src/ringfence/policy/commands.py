@@ -20,6 +20,9 @@ from ringfence.policy.shell.tree import Word
 
 MAX_PLACES = 512
 
+OPEN_END = "..."
+"""Ends an exception behind which further operands may follow, but no options."""
+
 _SYSTEM_FOLDERS = ("/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/sbin/", "/sbin/")
 _VERSION = re.compile(r"[0-9][0-9.]*")
 _SUBCOMMAND = re.compile(r"[a-z][a-z0-9:_-]*")
@@ -50,7 +53,7 @@ class CommandTable:
         for name in names:
             for rule in self._rules.get(name, ()):
                 certain = _match(rule, name, invocation)
-                if certain is not None:
+                if certain is not None and not _excepted(rule, name, invocation):
                     yield Hit(rule=rule, certain=certain)
 
 
@@ -62,20 +65,24 @@ def hits_rule(rule: CommandRule, invocations: Iterable[Invocation]) -> bool:
 
 def _at_home(rule: CommandRule, home: str) -> CommandRule:
     """The rule with `~` as the shell expands it."""
-    if not any(word.startswith("~") for position in rule.prefix for word in position):
+    if not any(word.startswith("~") for prefix in (rule.prefix, *rule.unless) for words in prefix for word in words):
         return rule
-    prefix = tuple(
+    unless = tuple(_expanded(prefix, home) for prefix in rule.unless)
+    return msgspec.structs.replace(rule, prefix=_expanded(rule.prefix, home), unless=unless)
+
+
+def _expanded(prefix: tuple[tuple[str, ...], ...], home: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(
         (*position, *(home + word[1:] for word in position if word == "~" or word.startswith("~/")))
-        for position in rule.prefix
+        for position in prefix
     )
-    return msgspec.structs.replace(rule, prefix=prefix)
 
 
 def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | None:
     """Whether a rule hits for certain, perhaps, or (nothing) not at all."""
     arguments = invocation.words[1:]
     if rule.verdict is Verdict.ALLOW:
-        return _exactly(rule, invocation.words[0], arguments)
+        return True if _exactly(rule.prefix, invocation.words[0], arguments) else None
     anywhere = [_option_at(position, arguments) for position in rule.prefix[1:]]
     needed = [position for position, found in zip(rule.prefix[1:], anywhere, strict=True) if not found]
     if any(word.startswith("-") for position in needed for word in position if len(position) == 1):
@@ -84,15 +91,35 @@ def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | No
     return True if True in outcomes else False if outcomes else None
 
 
-def _exactly(rule: CommandRule, name: Word, arguments: Sequence[Word]) -> bool | None:
+def _exactly(prefix: Sequence[tuple[str, ...]], name: Word, arguments: Sequence[Word]) -> bool:
     # SECURITY: a program in the workspace must not inherit the good name of the one it is called after.
     text = name.text or ""
     if "/" in text and not text.startswith(_SYSTEM_FOLDERS):
-        return None
-    if len(arguments) < len(rule.prefix) - 1:
-        return None
-    pairs = zip(rule.prefix[1:], arguments, strict=False)
-    return True if all(word.text in position and not word.glob for position, word in pairs) else None
+        return False
+    if len(arguments) < len(prefix) - 1:
+        return False
+    pairs = zip(prefix[1:], arguments, strict=False)
+    return all(word.text in position and not word.glob for position, word in pairs)
+
+
+def _excepted(rule: CommandRule, program: str, invocation: Invocation) -> bool:
+    """Whether an exception of the rule holds: exactly its words, and behind an open end nothing but known operands."""
+    return any(program in prefix[0] and _is_exception(prefix, invocation) for prefix in rule.unless)
+
+
+def _is_exception(prefix: Sequence[tuple[str, ...]], invocation: Invocation) -> bool:
+    is_open = prefix[-1] == (OPEN_END,)
+    fixed = prefix[:-1] if is_open else prefix
+    rest = invocation.words[len(fixed) :]
+    return _exactly(fixed, invocation.words[0], invocation.words[1:]) and (
+        all(map(_is_operand, rest)) if is_open else not rest
+    )
+
+
+def _is_operand(word: Word) -> bool:
+    # SECURITY: an option behind the words that were excepted (`--force`, `--exec=x`) is another command; so may be
+    # what is only known when it runs.
+    return word.text is not None and not word.glob and not word.text.startswith(("-", "+"))
 
 
 def _outcomes(needed: Sequence[tuple[str, ...]], words: Sequence[Word], program: str) -> set[bool]:

@@ -84,6 +84,9 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """For each position the words that match there."""
     verdict: Verdict
     reason: str = ""
+    unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    """Argument vectors, exactly as written, that the rule does not speak about. One that ends with `...` may have
+    further operands, but no options."""
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin

@@ -31,7 +31,8 @@ from ringfence.session.trust_list import is_trusted
 PROJECT_FILE = "ringfence.toml"
 
 _ROOT = 0
-_COMMAND_LINE = "the command line"
+COMMAND_LINE = "the command line"
+"""Who opened what was opened with options."""
 
 
 class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
-    source: str = _COMMAND_LINE
+    source: str = COMMAND_LINE
     """Who opened it, for the reasons of decisions."""
 
 

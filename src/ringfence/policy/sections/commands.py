@@ -1,16 +1,21 @@
 """`[[commands.rule]]`: commands by how their argument vector begins.
 
 A position of `prefix` is a word or a list of words. One that begins with `-` means the option wherever it stands,
-also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`).
+also bundled (`-f` in `-xfd`), with a value (`--force=x`) or abbreviated (`--forc`). `unless` lists exceptions, which
+hold for exactly what is written; one that ends with `...` may have further operands, but no options.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ringfence.model.decision import Verdict
+from ringfence.policy.commands import OPEN_END
 from ringfence.policy.effective import CommandRule
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table
 from ringfence.policy.sections.network import take_id
+from ringfence.policy.spans import KeyPath
 
 MAX_RULES = 5_000
 MAX_POSITIONS = 32
@@ -27,6 +32,7 @@ def rules(table: Table, layer: Layer) -> tuple[CommandRule, ...]:
 def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None:
     verdict = table.take_choice("verdict", Verdict)
     prefix = _prefix(table)
+    unless = _unless(table)
     rule_id = take_id(table, ids, default="commands:" + " ".join(words[0] for words in prefix if words))
     reason = table.take_text("reason", "")
     match = tuple(text for _, text in table.take_texts("match"))
@@ -35,6 +41,8 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
     table.finish()
     if verdict is Verdict.ALLOW and layer is Layer.REQUIREMENTS:
         table.fault("verdict", "requirements only tighten; a rule that allows belongs in `policy.toml`")
+    if verdict is Verdict.ALLOW and unless:
+        table.fault("unless", "a rule that allows has no exceptions; write a narrower `prefix`")
     if not complete or verdict is None or not prefix:
         return None
     return CommandRule(
@@ -42,6 +50,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
         prefix=prefix,
         verdict=verdict,
         reason=reason or "",
+        unless=unless,
         match=match,
         not_match=not_match,
         origin=table.faults.origin(table.path),
@@ -49,17 +58,39 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
 
 
 def _prefix(table: Table) -> tuple[tuple[str, ...], ...]:
+    positions = _positions(table, "prefix", table.take_list("prefix"))
+    if table.is_empty("prefix"):
+        table.fault("prefix", "`prefix` is empty; its first position names the program")
+    return positions
+
+
+def _unless(table: Table) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    found = []
+    for path, value in table.take_list("unless"):
+        if isinstance(value, list) and value:
+            elements = tuple(((*path, index), element) for index, element in enumerate(value))
+            found.append(_exception(table, path, _positions(table, "unless", elements)))
+        else:
+            table.faults.add(path, "each exception in `unless` is a list that is written like a `prefix`")
+    return tuple(found)
+
+
+def _exception(table: Table, path: KeyPath, positions: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    if any(OPEN_END in words for words in positions[:-1]) or (positions and OPEN_END in positions[0]):
+        table.faults.add(path, f"`{OPEN_END}` ends an exception, and stands behind at least one word")
+    return positions
+
+
+def _positions(table: Table, key: str, elements: Sequence[tuple[KeyPath, object]]) -> tuple[tuple[str, ...], ...]:
     positions = []
-    for path, value in table.take_list("prefix"):
+    for path, value in elements:
         words = value if isinstance(value, list) else [value]
         if words and all(isinstance(word, str) and word for word in words):
             positions.append(tuple(words))
         else:
-            table.faults.add(path, "each position of `prefix` is a word or a list of words")
-    if table.is_empty("prefix"):
-        table.fault("prefix", "`prefix` is empty; its first position names the program")
+            table.faults.add(path, f"each position of `{key}` is a word or a list of words")
     if positions and any(word.startswith("-") or "/" in word for word in positions[0]):
-        table.fault("prefix", "the first position of `prefix` is the name of a program, without options or folders")
+        table.fault(key, f"the first position of `{key}` is the name of a program, without options or folders")
     if len(positions) > MAX_POSITIONS:
-        table.fault("prefix", f"`prefix` has {len(positions)} positions; the limit is {MAX_POSITIONS}")
+        table.fault(key, f"`{key}` has {len(positions)} positions; the limit is {MAX_POSITIONS}")
     return tuple(positions)
