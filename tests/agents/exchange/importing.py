@@ -34,8 +34,8 @@ class Judge:
 
     def __init__(self, imported: Imported) -> None:
         self.document = document_of(imported.policy)
-        name = "workspace" if self.document.extends is None else self.document.extends[0]
-        policy = merge((preset(name), self.document), facts=Facts(home=HOME, workspace=WORKSPACE))
+        self.preset = self.document.extends[0].name if self.document.extends else "workspace"
+        policy = merge((preset(self.preset), self.document), facts=Facts(home=HOME, workspace=WORKSPACE))
         self._evaluator = Evaluator(policy, Context(home=HOME, workspace=WORKSPACE))
 
     def command(self, text: str) -> Verdict:

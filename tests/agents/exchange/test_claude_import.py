@@ -75,7 +75,7 @@ def test_denied_shapes(rule: str, denied: list[str], passes: list[str]) -> None:
         "Bash(X=1 make)",
         "Bash(rm*)",
         "Bash('x)",
-        "mcp__server__tool",
+        "mcp__server?__tool",
         "WebFetch",
         "WebSearch",
         "Task(Explore)",
@@ -147,8 +147,7 @@ def test_all_edits_denied_is_the_preset_that_only_reads() -> None:
     found = permissions(deny=["Edit"])
 
     judge = Judge(found)
-    assert judge.document.extends is not None
-    assert judge.document.extends[0] == "read-only"
+    assert judge.preset == "read-only"
 
 
 def test_hosts_sandbox_and_variables_come_along() -> None:
@@ -178,6 +177,17 @@ def test_hosts_sandbox_and_variables_come_along() -> None:
     ]
     assert [(name, value) for name, value, _ in judge.document.environment.set] == [("A", "1")]
     assert [one.item for one in found.unmapped] == ["excluded command `docker`", "variable `MY_TOKEN`"]
+
+
+def test_rules_about_tools_of_servers_come_along() -> None:
+    found = permissions(allow=["mcp__git__log"], ask=["mcp__git"], deny=["mcp__db__*", "mcp__git__push_*"])
+
+    assert [(rule.servers, rule.tools, rule.verdict) for rule in Judge(found).document.mcp.rules] == [
+        (("db",), ("*",), Verdict.DENY),
+        (("git",), ("push_*",), Verdict.DENY),
+        (("git",), ("*",), Verdict.ASK),
+        (("git",), ("log",), Verdict.ALLOW),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ def test_a_mode_is_a_preset_and_its_network_is_off() -> None:
     )
 
     judge = Judge(found)
-    assert judge.document.extends is not None
-    assert judge.document.extends[0] == "workspace"
+    assert judge.preset == "workspace"
     assert judge.document.network.default is not None
     assert judge.document.network.default[0] is Verdict.DENY
     assert paths(judge) == [("~/lib", Access.WRITE)]
@@ -43,9 +42,7 @@ def test_a_mode_is_a_preset_and_its_network_is_off() -> None:
 def test_the_strictest_of_what_is_chosen_and_permitted_is_the_preset(text: str, preset: str) -> None:
     found = codex(("config.toml", text))
 
-    extends = Judge(found).document.extends
-    assert extends is not None
-    assert extends[0] == preset
+    assert Judge(found).preset == preset
 
 
 def test_admin_rules_are_carried_and_may_never_allow() -> None:
@@ -106,8 +103,7 @@ def test_a_profile_that_extends_nothing_starts_from_the_strictest_preset() -> No
 
     judge = Judge(codex(("config.toml", text)))
 
-    assert judge.document.extends is not None
-    assert judge.document.extends[0] == "read-only"
+    assert judge.preset == "read-only"
     assert (judge.reads(f"{HOME}/x/y"), judge.writes(f"{WORKSPACE}/y")) == (True, False)
 
 
@@ -161,14 +157,46 @@ set = { A = "1", API_KEY = "k" }
     found = codex(("config.toml", text))
 
     environment = Judge(found).document.environment
-    assert [name for name, _ in environment.keep] == ["MY_*"]
+    assert [name for name, _ in environment.keep] == ["MY_*", "AWS_*"]
+    assert [name for name, _ in environment.remove] == ["AWS_SECRET_*", "TERM"]
     assert [(name, value) for name, value, _ in environment.set] == [("A", "1")]
     assert [(one.item, one.restricts) for one in found.unmapped] == [
-        ("kept variable `AWS_*`", False),
         ("kept variable `*_X`", False),
-        ("excluded variable `TERM`", True),
         ("variable `API_KEY`", False),
     ]
+
+
+def test_rules_about_tools_of_servers_come_along() -> None:
+    text = """
+[mcp_servers.git]
+command = "git-server"
+disabled_tools = ["push"]
+default_tools_approval_mode = "writes"
+[mcp_servers.git.tools.log]
+approval_mode = "approve"
+[mcp_servers.off]
+enabled = false
+identity = { command = "/usr/bin/off" }
+"""
+    found = codex(("config.toml", text))
+
+    assert [(rule.servers, rule.tools, rule.verdict) for rule in Judge(found).document.mcp.rules] == [
+        (("git",), ("push",), Verdict.DENY),
+        (("git",), ("*",), Verdict.ASK),
+        (("git",), ("log",), Verdict.ALLOW),
+        (("off",), ("*",), Verdict.DENY),
+    ]
+    assert [(one.item, one.restricts) for one in found.unmapped] == [
+        ("mcp_servers.git.command", False),
+        ("mcp_servers.off.identity", True),
+    ]
+
+
+def test_requirements_without_servers_deny_all_of_them() -> None:
+    default = Judge(codex(("requirements.toml", "[mcp_servers]"))).document.mcp.default
+
+    assert default is not None
+    assert default[0] is Verdict.DENY
 
 
 def test_everything_that_has_no_place_in_a_policy_is_listed_once_with_its_line() -> None:
@@ -180,7 +208,7 @@ def test_everything_that_has_no_place_in_a_policy_is_listed_once_with_its_line()
         ("config.toml:1", "model", False),
         ("config.toml:2", "new", True),
         ("config.toml:3", "otel", False),
-        ("config.toml:5", "mcp_servers", True),
+        ("config.toml:6", "mcp_servers.x.command", False),
         ("config.toml:8", "features.shiny", False),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -51,7 +52,16 @@ verdict = "deny"
 
 [environment]
 keep = ["MY_*"]
+remove = ["MY_TOKEN"]
 set = { A = "1" }
+
+[[mcp.rule]]
+servers = ["git"]
+tools = ["push", "send_mail"]
+verdict = "deny"
+[[mcp.rule]]
+servers = ["db*"]
+verdict = "ask"
 
 [[commands.rule]]
 id = "deploy"
@@ -141,7 +151,7 @@ def test_codex_gets_paths_hosts_and_rules_that_its_users_cannot_loosen() -> None
     } in requirements["rules"]["prefix_rules"]
     environment = tomllib.loads(content(found, "config.toml"))["shell_environment_policy"]
     assert "MY_*" in environment["include_only"]
-    assert environment["set"] == {"A": "1"}
+    assert (environment["set"], environment["exclude"]) == ({"A": "1"}, ["MY_TOKEN"])
 
 
 def test_codex_is_never_told_to_allow_a_command_because_it_would_leave_the_sandbox() -> None:
@@ -151,12 +161,30 @@ def test_codex_is_never_told_to_allow_a_command_because_it_would_leave_the_sandb
     assert [one.restricts for one in found.unmapped if one.item == "allow `look`: look up"] == [False]
 
 
+def test_tools_of_servers_are_named_as_each_agent_names_them() -> None:
+    claude, gemini, codex = native("claude"), native("gemini"), native("codex")
+
+    deny = json.loads(content(claude, "managed-settings.json"))["permissions"]["deny"]
+    assert [entry for entry in deny if entry.startswith("mcp__")] == ["mcp__git__push", "mcp__git__send_mail"]
+    assert {"toolName": ["push", "send_mail"], "mcpName": "git", "decision": "deny", "priority": 900} in tomllib.loads(
+        content(gemini, "ringfence.toml")
+    )["rule"]
+    lost = [{one.item for one in found.unmapped if " / " in one.item} for found in (claude, gemini, codex)]
+    assert lost == [{"ask db* / *"}, {"ask db* / *"}, {"ask db* / *", "deny git / push send_mail"}]
+
+
 def test_what_no_agent_can_hold_is_listed() -> None:
     for agent in NativeAgent:
         found = native(agent.value)
         items = {one.item for one in found.unmapped}
 
-        assert {"allow git.test", "deny 10.0.0.0/8", "network.host_ports 5432", "sandbox.min_tier"} <= items, agent
+        assert {
+            "allow git.test",
+            "deny 10.0.0.0/8",
+            "network.host_ports 5432",
+            "sandbox.min_tier",
+            "control files",
+        } <= items, agent
 
 
 def test_a_part_of_a_policy_that_is_newer_than_this_code_is_listed_and_not_skipped() -> None:

@@ -7,9 +7,10 @@ import shlex
 from ringfence.agents.exchange.draft import Draft
 from ringfence.model.action import CommandAction
 from ringfence.model.decision import Decision, Verdict
+from ringfence.policy.choosing import DEFAULT_PRESET
 from ringfence.policy.documents import Document
 from ringfence.policy.evaluate import Context, Evaluator
-from ringfence.policy.merge import DEFAULT_PRESET, Facts, merge
+from ringfence.policy.merge import Facts, merge
 from ringfence.policy.presets import preset
 
 _HOME, _WORKSPACE = "/home/someone", "/home/someone/project"

@@ -22,7 +22,7 @@ NAME = "Claude Code"
 READING = frozenset({"Read", "Glob", "Grep", "LS", "NotebookRead"})
 WRITING = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 
-_RULE = re.compile(r"(?s)([A-Za-z][A-Za-z0-9_*-]*)(?:\((.*)\))?")
+_RULE = re.compile(r"(?s)([A-Za-z][A-Za-z0-9_.*-]*)(?:\((.*)\))?")
 _VERDICTS = {"deny": Verdict.DENY, "ask": Verdict.ASK, "allow": Verdict.ALLOW}
 _UNKNOWN = "not known to this version of Ringfence"
 _OF_CLAUDE = "about Claude Code itself, not about what it may do; Ringfence leaves it to Claude Code"
@@ -136,9 +136,9 @@ def _rule(draft: Draft, text: str, verdict: Verdict, origin: str) -> Wish | None
         return _path(draft, specifier, verdict, writes=tool in WRITING, origin=origin, item=item)
     elif tool == "WebFetch":
         _fetch(draft, specifier, verdict, origin, item)
-    elif tool.startswith("mcp__"):
-        reason = "what servers of tools may do is held by the sandbox they run in; keep this in Claude Code"
-        draft.lose(origin, item, reason, restricts=restricts)
+    elif tool.startswith("mcp__") and not specifier:
+        server, _, name = tool.removeprefix("mcp__").partition("__")
+        draft.add_mcp(server, name or "*", verdict, origin, item)
     elif tool == "WebSearch":
         draft.lose(origin, item, "web search runs at the vendor; keep this in Claude Code", restricts=restricts)
     else:

@@ -11,6 +11,7 @@ import tomllib
 from ringfence.agents.exchange.codex_network import import_network, import_workspace_network
 from ringfence.agents.exchange.codex_profiles import import_profiles
 from ringfence.agents.exchange.codex_rules import PrefixRule, carry_prefix
+from ringfence.agents.exchange.codex_servers import import_servers
 from ringfence.agents.exchange.draft import Draft
 from ringfence.agents.exchange.source import Source
 from ringfence.agents.exchange.variables import exclude_variables, keep_variable, set_variable
@@ -27,7 +28,6 @@ OF_CODEX = "about Codex itself, not about what it may do; Ringfence leaves it to
 UNKNOWN = "not known to this version of Ringfence"
 _OTHERS: dict[str, tuple[str, bool]] = {
     "hooks": ("hooks are programs; keep them in Codex, which still runs them inside the sandbox", True),
-    "mcp_servers": ("which servers Codex starts stays with Codex; they run inside the sandbox like its commands", True),
     "plugins": ("which plugins Codex loads stays with Codex; they run inside the sandbox", True),
     "apps": ("connectors run at the vendor, out of reach of anything on this machine", True),
     "marketplaces": ("where plugins come from stays with Codex", True),
@@ -58,6 +58,7 @@ def import_settings(draft: Draft, text: str, *, file: str) -> None:
     import_profiles(top)
     import_network(top)
     _rules(top)
+    import_servers(top)
     _environment(top)
     for key in top.rest():
         reason, restricts = _OTHERS.get(key, (OF_CODEX if key in _CODEX_KEYS else UNKNOWN, key not in _CODEX_KEYS))

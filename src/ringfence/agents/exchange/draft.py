@@ -62,6 +62,15 @@ class HostPart(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
+class McpPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule about tools of MCP servers to be."""
+
+    server: str
+    tool: str
+    verdict: Verdict
+    origin: str
+
+
 class PathPart(msgspec.Struct, frozen=True, kw_only=True):
     """A path rule to be."""
 
@@ -86,9 +95,12 @@ class Draft:
         self.network_default: tuple[Verdict, str] | None = None
         self.commands: list[CommandPart] = []
         self.hosts: list[HostPart] = []
+        self.mcp_default: tuple[Verdict, str] | None = None
+        self.mcp: list[McpPart] = []
         self.paths: list[PathPart] = []
         self.tests: list[TestPart] = []
         self.keep: list[tuple[str, str]] = []
+        self.remove: list[tuple[str, str]] = []
         self.set: list[tuple[str, str, str]] = []
         self.unmapped: list[Unmapped] = []
         self.stricter: list[Note] = []
@@ -137,6 +149,16 @@ class Draft:
             return
         part = HostPart(hosts=(pattern,), methods=tuple(methods), verdict=verdict, reason=reason, origin=origin)
         self.hosts.append(part)
+
+    def add_mcp(self, server: str, tool: str, verdict: Verdict, origin: str, item: str) -> None:
+        """A rule about tools of a server, both with `*` for any text, or its loss where a name cannot be written."""
+        if not all(name and name.isprintable() and not set(name) & set("?[]") for name in (server, tool)):
+            restricts = verdict is not Verdict.ALLOW
+            self.lose(
+                origin, item, "the name of a server or tool has characters that stand for others", restricts=restricts
+            )
+            return
+        self.mcp.append(McpPart(server=server, tool=tool, verdict=verdict, origin=origin))
 
     def add_path(self, pattern: str, access: Access, origin: str, item: str) -> bool:
         """A path rule, or its loss where the path is none that we can write."""

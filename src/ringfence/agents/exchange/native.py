@@ -13,17 +13,20 @@ import msgspec
 
 from ringfence.agents.exchange.draft import Note, Unmapped
 from ringfence.model.decision import Verdict
-from ringfence.policy.effective import CommandRule, HostRule, PathRule, Policy
+from ringfence.policy.effective import CommandRule, HostRule, McpRule, PathRule, Policy
 from ringfence.policy.schema import escaped
 
 POLICY = "policy"
 """The origin of what stands in no file of its own."""
 
 _POLICY_FIELDS = frozenset(
-    {"preset", "filesystem", "network", "commands", "environment", "layers", "tests", "inactive", "origins", "digest"}
+    [
+        *("preset", "filesystem", "network", "commands", "environment", "layers", "tests", "inactive", "origins"),
+        *("digest", "mcp", "soft", "observed", "control_files"),
+    ]
 )
-_COMMAND_FIELDS = frozenset({"id", "prefix", "verdict", "reason", "match", "not_match", "origin"})
-_HOST_FIELDS = frozenset({"id", "hosts", "methods", "paths", "verdict", "reason", "origin", "opens"})
+_COMMAND_FIELDS = frozenset({"id", "prefix", "verdict", "reason", "match", "not_match", "origin", "enforcement"})
+_HOST_FIELDS = frozenset({"id", "hosts", "methods", "paths", "verdict", "reason", "origin", "opens", "enforcement"})
 _PATH_FIELDS = frozenset({"pattern", "access", "origin", "reason"})
 _NETWORK_FIELDS = frozenset({"default", "default_origin", "rules", "host_ports", "floor", "floor_origin"})
 
@@ -71,6 +74,23 @@ class Losses:
     def tighten(self, origin: str, item: str, text: str) -> None:
         """Say what the files hold more strictly."""
         self.stricter.append(Note(origin=origin, item=item, text=text))
+
+
+def lose_mcp(policy: Policy, losses: Losses) -> None:
+    """List what a policy says about tools of MCP servers, for agents that cannot be told."""
+    if policy.mcp.default is not Verdict.ALLOW:
+        source = policy.mcp.default_origin.source
+        losses.lose(source, f"mcp.default {policy.mcp.default.value}", "there is no such setting", restricts=True)
+    for rule in policy.mcp.rules:
+        restricts = rule.verdict is not Verdict.ALLOW
+        losses.lose(
+            rule.origin.source, mcp_item(rule), "tools of servers cannot be told apart there", restricts=restricts
+        )
+
+
+def mcp_item(rule: McpRule) -> str:
+    """A rule about tools in one line."""
+    return f"{rule.verdict.value} {' '.join(map(escaped, rule.servers))} / {' '.join(map(escaped, rule.tools))}"
 
 
 def command_item(rule: CommandRule) -> str:
@@ -129,6 +149,12 @@ def lose_rest(policy: Policy, losses: Losses) -> None:
         losses.lose(POLICY, _key(name), reason, restricts=True)
     for name in written_fields(policy.network, _NETWORK_FIELDS):
         losses.lose(POLICY, f"network.{name}", "agents have no setting for it", restricts=True)
+    reason = "files that decide what runs later are protected in sessions of Ringfence only"
+    losses.lose(POLICY, "control files", reason, restricts=True)
+    for origin in policy.soft:
+        losses.tighten(origin.source, "a soft denial", "nobody can override it there")
+    if policy.observed is not None:
+        losses.lose(POLICY, "what only observes", "agents have no way to observe", restricts=False)
     for rule in policy.filesystem:
         more = written_fields(rule, _PATH_FIELDS)
         if more:
@@ -142,6 +168,8 @@ def lose_environment(policy: Policy, losses: Losses, *, settable: bool) -> None:
     """List the environment, for agents that hand all of it to their commands."""
     reason = "the agent hands its whole environment to commands; start it with a clean one"
     losses.lose(POLICY, "environment.keep", reason, restricts=True)
+    for name in policy.environment.remove:
+        losses.lose(POLICY, f"environment.remove {name}", reason, restricts=True)
     if not settable:
         for name, _ in policy.environment.set:
             losses.lose(POLICY, f"environment.set.{name}", "the agent sets no variables", restricts=False)

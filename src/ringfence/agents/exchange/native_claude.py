@@ -19,6 +19,7 @@ from ringfence.agents.exchange.native import (
     host_item,
     lose_environment,
     lose_rest,
+    mcp_item,
     path_item,
 )
 from ringfence.agents.exchange.spellings import is_option, spelled
@@ -74,6 +75,7 @@ def _permissions(policy: Policy, losses: Losses) -> dict[str, object]:
             losses.lose(origin, item, "options in a bundle, such as `-xfd`, or with `=` are not seen", restricts=True)
     _paths(policy, lists["deny"], losses)
     _hosts(policy, lists, losses)
+    _tools(policy, lists, losses)
     kept = {name: entries for name, entries in lists.items() if entries}
     return {**kept, "disableBypassPermissionsMode": "disable"}
 
@@ -156,6 +158,29 @@ def _domain(rule: HostRule, text: str, losses: Losses) -> str | None:
     if rule.verdict is Verdict.ASK:
         losses.tighten(origin, item, "commands cannot reach it at all; the tool that fetches asks")
     return text if pattern.port is None else text.rpartition(":")[0]
+
+
+def _tools(policy: Policy, lists: dict[str, list[str]], losses: Losses) -> None:
+    """Tools of MCP servers, which it names `mcp__SERVER__TOOL`; `*` is understood for the tool alone."""
+    if policy.mcp.default is not Verdict.ALLOW:
+        reason = "Claude Code has no verdict for all servers; name them in `allowedMcpServers`"
+        losses.lose(policy.mcp.default_origin.source, f"mcp.default {policy.mcp.default.value}", reason, restricts=True)
+    for rule in policy.mcp.rules:
+        origin, item, restricts = rule.origin.source, mcp_item(rule), rule.verdict is not Verdict.ALLOW
+        names = [(server, tool) for server in rule.servers for tool in rule.tools]
+        plain = all(_is_plain(server) and (tool == "*" or _is_plain(tool)) for server, tool in names)
+        if not plain or (rule.arguments and not restricts):
+            reason = "Claude Code names a server and one tool, or all of them, without arguments"
+            losses.lose(origin, item, reason, restricts=restricts)
+            continue
+        if rule.arguments:
+            losses.tighten(origin, item, "holds for every call, whatever its arguments")
+        texts = (f"mcp__{server}" if tool == "*" else f"mcp__{server}__{tool}" for server, tool in names)
+        lists[_LISTS[rule.verdict]].extend(texts)
+
+
+def _is_plain(name: str) -> bool:
+    return name.replace("-", "").replace("_", "").isalnum() and "__" not in name
 
 
 def _sandbox(policy: Policy, permissions: dict[str, object], losses: Losses) -> dict[str, object]:

@@ -21,6 +21,7 @@ from ringfence.agents.exchange.native import (
     expressible_commands,
     expressible_hosts,
     host_item,
+    lose_mcp,
     lose_rest,
     path_item,
 )
@@ -58,6 +59,7 @@ def native_codex(policy: Policy) -> Native:
         NativeFile(name="ringfence.rules", place="/etc/codex/rules/ringfence.rules", content=_rules_file(rules)),
         NativeFile(name="config.toml", place="/etc/codex/config.toml", content=_config(policy)),
     )
+    lose_mcp(policy, losses)
     lose_rest(policy, losses)
     unmapped, stricter = tuple(losses.unmapped), tuple(losses.stricter)
     return Native(agent=NativeAgent.CODEX, files=files, unmapped=unmapped, stricter=stricter, limits=LIMITS)
@@ -259,6 +261,8 @@ def _config(policy: Policy) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment("Defaults: unlike requirements, users can change them."))
     environment = {"inherit": "all", "include_only": [*ALWAYS_KEPT, *policy.environment.keep]}
+    if policy.environment.remove:
+        environment["exclude"] = list(policy.environment.remove)
     if policy.environment.set:
         environment["set"] = dict(policy.environment.set)  # type: ignore[assignment]
     document.add("shell_environment_policy", tomlkit.item(environment))

@@ -24,6 +24,7 @@ from ringfence.agents.exchange.native import (
     host_item,
     lose_environment,
     lose_rest,
+    mcp_item,
 )
 from ringfence.agents.exchange.spellings import Variant, variants
 from ringfence.model.decision import Verdict
@@ -58,6 +59,7 @@ _END = r'(?=[\s"=;&|)]|\\)'
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True):
     tool: tuple[str, ...]
+    server: str = ""
     decision: str
     priority: int
     command: str = ""
@@ -68,7 +70,7 @@ class _Rule(msgspec.Struct, frozen=True, kw_only=True):
 def native_gemini(policy: Policy) -> Native:
     """The files for Gemini CLI."""
     losses = Losses()
-    rules = [*_commands(policy, losses), *_paths(policy), *_fetching(policy, losses)]
+    rules = [*_commands(policy, losses), *_paths(policy), *_fetching(policy, losses), *_tools(policy, losses)]
     settings = {"security": {"disableYoloMode": True, "disableAlwaysAllow": True}}
     lose_environment(policy, losses, settable=False)
     lose_rest(policy, losses)
@@ -200,6 +202,32 @@ def _fetching(policy: Policy, losses: Losses) -> list[_Rule]:
     return [_Rule(tool=("web_fetch",), decision=decision, priority=ASK_PRIORITY)]
 
 
+def _tools(policy: Policy, losses: Losses) -> list[_Rule]:
+    """Tools of MCP servers. Gemini CLI asks for those that no rule names."""
+    found = []
+    if policy.mcp.default is Verdict.DENY:
+        found.append(_Rule(tool=("*",), server="*", decision="deny", priority=ASK_PRIORITY))
+    for rule in policy.mcp.rules:
+        origin, item = rule.origin.source, mcp_item(rule)
+        if rule.verdict is Verdict.ALLOW:
+            losses.lose(origin, item, "allowed inside a sandbox only", restricts=False)
+            continue
+        if not all(map(_is_plain, (*rule.servers, *rule.tools))) or any("_" in name for name in rule.servers):
+            losses.lose(origin, item, "Gemini CLI names tools without globs, and servers without `_`", restricts=True)
+            continue
+        if rule.arguments:
+            losses.tighten(origin, item, "holds for every call, whatever its arguments")
+        decision, priority = _DECISIONS[rule.verdict], _PRIORITIES[rule.verdict]
+        found.extend(
+            _Rule(tool=rule.tools, server=server, decision=decision, priority=priority) for server in rule.servers
+        )
+    return found
+
+
+def _is_plain(name: str) -> bool:
+    return name == "*" or (name.isprintable() and not set(name) & set("*?[]"))
+
+
 def _text(rules: list[_Rule], policy: Policy) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Made from policy {policy.digest}, preset `{policy.preset}`."))
@@ -207,6 +235,8 @@ def _text(rules: list[_Rule], policy: Policy) -> str:
     for rule in rules:
         table = tomlkit.table()
         table.add("toolName", rule.tool[0] if len(rule.tool) == 1 else list(rule.tool))
+        if rule.server:
+            table.add("mcpName", rule.server)
         if rule.command:
             table.add("commandRegex", tomlkit.string(rule.command, escape=True))
         if rule.arguments:

@@ -17,6 +17,7 @@ from ringfence.agents.exchange.native import (
     expressible_hosts,
     host_item,
     lose_environment,
+    lose_mcp,
     lose_rest,
     path_item,
 )
@@ -50,6 +51,7 @@ def native_opencode(policy: Policy) -> Native:
         "websearch": "ask",
     }
     lose_environment(policy, losses, settable=False)
+    lose_mcp(policy, losses)
     lose_rest(policy, losses)
     content = json.dumps({"$schema": SCHEMA, "permission": permission}, indent=2, ensure_ascii=True) + "\n"
     return Native(

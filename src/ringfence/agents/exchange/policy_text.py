@@ -10,7 +10,7 @@ import tomlkit
 from tomlkit.items import Array, Table
 
 from ringfence.agents.exchange.allowed import check_allowed
-from ringfence.agents.exchange.draft import CommandPart, Draft, HostPart, Note, TestPart, Unmapped
+from ringfence.agents.exchange.draft import CommandPart, Draft, HostPart, McpPart, Note, TestPart, Unmapped
 from ringfence.model.display import visible
 from ringfence.model.situations import PolicyInvalid, RingfenceError
 from ringfence.policy.documents import Document, read_document
@@ -78,6 +78,7 @@ def policy_text(draft: Draft, *, agent: str) -> str:
         document.add("extends", tomlkit.item(draft.extends[0]).comment(visible(draft.extends[1])))
     _add(document, "filesystem", _filesystem(draft))
     _add(document, "network", _network(draft))
+    _add(document, "mcp", _mcp(draft))
     _add(document, "environment", _environment(draft))
     _add(document, "commands", _commands(draft.commands))
     if draft.tests:
@@ -118,10 +119,26 @@ def _network(draft: Draft) -> Table:
     return table
 
 
+def _mcp(draft: Draft) -> Table:
+    table = tomlkit.table()
+    if draft.mcp_default is not None:
+        verdict, origin = draft.mcp_default
+        table.add("default", tomlkit.item(verdict.value).comment(visible(origin)))
+    if draft.mcp:
+        table.add("rule", _tables(map(_mcp_rule, draft.mcp)))
+    return table
+
+
+def _mcp_rule(part: McpPart) -> Table:
+    return _table(part.origin, servers=[part.server], tools=[part.tool], verdict=part.verdict.value)
+
+
 def _environment(draft: Draft) -> Table:
     table = tomlkit.table()
     if draft.keep:
         table.add("keep", _array(draft.keep))
+    if draft.remove:
+        table.add("remove", _array(draft.remove))
     if draft.set:
         pairs = tomlkit.table()
         for name, value, origin in draft.set:

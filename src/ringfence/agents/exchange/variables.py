@@ -22,19 +22,20 @@ def keep_variable(draft: Draft, pattern: str, origin: str, *, except_for: Sequen
         draft.lose(origin, item, reason, restricts=False)
         return
     for other in except_for:
-        if _meet(pattern, other):
-            draft.lose(
-                origin, item, f"`{escaped(other)}` excludes some of it; keep the names that are meant", restricts=False
-            )
+        if _meet(pattern, other) and not _NAME.fullmatch(other.removesuffix("*")):
+            reason = f"`{escaped(other)}` excludes some of it; keep the names that are meant"
+            draft.lose(origin, item, reason, restricts=False)
             return
     draft.keep.append((pattern, origin))
 
 
 def exclude_variables(draft: Draft, pattern: str, origin: str) -> None:
-    """Keep variables out: they are, unless a preset names them."""
+    """Keep variables out. Those that nobody keeps are out anyway, so a pattern that we cannot write may not matter."""
     item = f"excluded variable `{escaped(pattern)}`"
     standing = [name for name, _ in preset("workspace").environment.keep if _meet(name, pattern)]
-    if standing:
+    if _NAME.fullmatch(pattern.removesuffix("*")):
+        draft.remove.append((pattern, origin))
+    elif standing:
         listed = ", ".join(f"`{name}`" for name in standing)
         draft.lose(origin, item, f"the presets keep {listed}", restricts=True)
     else:
