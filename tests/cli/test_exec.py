@@ -73,7 +73,7 @@ def test_a_question_without_anybody_to_answer_is_a_denial_that_says_so(person: P
     done = person.types("exec", "-q", "--", "git", "push")
 
     assert done.code == 126
-    assert "git-publish" in done.err
+    assert "publish" in done.err
     assert "no terminal to ask on" in done.err
 
 

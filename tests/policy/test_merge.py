@@ -178,9 +178,9 @@ def test_a_path_below_what_the_administrator_denies_is_inactive(layer: Layer) ->
 
 
 def test_a_rule_of_the_same_id_replaces_that_of_the_preset_only() -> None:
-    user = document("[[commands.rule]]\nid = 'git-publish'\nprefix = ['git', 'push']\nverdict = 'allow'")
+    user = document("[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'allow'")
     managed = document(
-        "[[commands.rule]]\nid = 'git-publish'\nprefix = ['git', 'push']\nverdict = 'ask'", Layer.MANAGED
+        "[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'ask'", Layer.MANAGED
     )
 
     assert shell(policy(user), "git push").verdict is Verdict.ALLOW
@@ -188,7 +188,7 @@ def test_a_rule_of_the_same_id_replaces_that_of_the_preset_only() -> None:
 
 
 def test_an_untrusted_project_does_not_replace_a_rule_of_the_preset() -> None:
-    project = untrusted("[[commands.rule]]\nid = 'git-publish'\nprefix = ['never']\nverdict = 'deny'")
+    project = untrusted("[[commands.rule]]\nid = 'publish'\nprefix = ['never']\nverdict = 'deny'")
 
     assert shell(policy(project), "git push").verdict is Verdict.ASK
 

@@ -159,5 +159,8 @@ def _host_rule(rule: HostRule) -> str:
 
 def _command_rule(rule: CommandRule) -> str:
     shown = [words[0] if len(words) == 1 else f"({'|'.join(words)})" for words in rule.prefix]
+    effects = f"that {' or '.join(rule.effects)}" if rule.effects else ""
+    objects = f"({' '.join(rule.objects)})" if rule.objects else ""
     why = f": {rule.reason}" if rule.reason else ""
-    return f"{rule.id}: {' '.join(shown)}{why}"
+    what = " ".join(part for part in (*shown, effects, objects) if part)
+    return f"{rule.id}: {what}{why}"

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.control_files import ControlFile
 from ringfence.policy.layers import Enforcement
@@ -97,11 +98,15 @@ class McpRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Commands by the beginning of their argument vector."""
+    """Commands by the beginning of their argument vector, by what they do, or by both at once."""
 
     id: str
-    prefix: tuple[tuple[str, ...], ...]
-    """For each position the words that match there."""
+    prefix: tuple[tuple[str, ...], ...] = ()
+    """For each position the words that match there; empty where only effects are named."""
+    effects: tuple[EffectKind, ...] = ()
+    """Kinds of effect, one of which the command must have; empty where only the prefix is named."""
+    objects: tuple[str, ...] = ()
+    """Globs, one of which the object of that effect must fit; empty means any."""
     verdict: Verdict
     reason: str = ""
     unless: tuple[tuple[tuple[str, ...], ...], ...] = ()

@@ -16,6 +16,7 @@ from ringfence.model.action import (
     CommandAction,
     ConnectAction,
     Effect,
+    EffectKind,
     FileAction,
     McpAction,
     OpaqueAction,
@@ -50,7 +51,7 @@ class Evaluator:
         self.context = context
         self._files = FileJudge(policy, home=context.home, workspace=context.workspace)
         self._connections = ConnectJudge(policy)
-        self._commands = CommandJudge(policy, self._files, home=context.home)
+        self._commands = CommandJudge(policy, self._files, self._connections, home=context.home)
         self._mcp = McpJudge(policy)
         self._soft = frozenset((origin.layer, origin.source) for origin in policy.soft)
         self._observed = None if policy.observed is None else Evaluator(policy.observed, context)
@@ -177,12 +178,17 @@ def _built_in(rule: str, verdict: Verdict, text: str) -> Reason:
     return Reason(rule=rule, layer="built-in", source="ringfence", verdict=verdict, text=text)
 
 
+_GRAVE = frozenset({EffectKind.PUBLISH, EffectKind.DESTROY, EffectKind.PRIVILEGE})
+
+
 def _risk(verdict: Verdict, finding: Finding) -> Risk:
+    """How much is at stake: what is denied, cannot be seen, leaves the machine or cannot be brought back is much."""
     match verdict:
         case Verdict.DENY:
             return Risk.HIGH
         case Verdict.ASK:
-            return Risk.HIGH if finding.opaque else Risk.MEDIUM
+            grave = finding.opaque or any(effect.kind in _GRAVE for effect in finding.effects)
+            return Risk.HIGH if grave else Risk.MEDIUM
         case Verdict.ALLOW:
             return Risk.LOW
 

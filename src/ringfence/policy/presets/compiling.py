@@ -22,9 +22,10 @@ def written(name: str) -> Document:
 
 def main() -> None:
     """Write the JSON of every preset and bundle."""
-    for name in (*PRESETS, *BUNDLES):
+    found = {name: msgspec.json.format(msgspec.json.encode(written(name)), indent=1) for name in (*PRESETS, *BUNDLES)}
+    for name, text in found.items():
         with open(os.path.join(FOLDER, f"{name}.json"), "wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(written(name)), indent=1) + b"\n")
+            stream.write(text + b"\n")
 
 
 if __name__ == "__main__":

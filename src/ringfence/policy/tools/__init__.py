@@ -44,6 +44,8 @@ def known_name(program: str) -> str | None:
     index = _index()
     if program in index:
         return program
+    if program.startswith(("ld-linux", "ld-musl")):
+        return "ld.so"
     match = _VERSION.fullmatch(program)
     while match is not None:
         if match[1] in index:

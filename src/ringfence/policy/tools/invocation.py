@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
 from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
@@ -16,6 +17,7 @@ from ringfence.policy.tools.reading import Reading, Started
 MAX_WORDS = 4096
 
 _SHELLS = {"zsh": "zsh", "fish": "fish", "pwsh": "pwsh", "powershell": "pwsh"}
+_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places that anybody can write to
 _PATH_KINDS = frozenset({"read", "script", "upload"})
 
 
@@ -27,7 +29,21 @@ def read(grammar: Grammar, program: str, arguments: Sequence[Word]) -> Reading:
 
 
 class _Reader:
-    __slots__ = ("at", "cancels", "ended", "grammar", "operand_kind", "operands", "program", "reading", "seen", "words")
+    __slots__ = (
+        "at",
+        "base",
+        "cancels",
+        "ended",
+        "grammar",
+        "later",
+        "operand_kind",
+        "operands",
+        "program",
+        "reading",
+        "replaces",
+        "seen",
+        "words",
+    )
 
     def __init__(self, grammar: Grammar, program: str, words: Sequence[Word]) -> None:
         self.grammar = grammar
@@ -40,12 +56,15 @@ class _Reader:
         self.seen: set[OptionSpec] = set()
         self.operand_kind = ""
         self.cancels: frozenset[EffectKind] = frozenset()
+        self.replaces: frozenset[EffectKind] = frozenset()
+        self.later: list[tuple[OptionSpec, Word]] = []
+        self.base: Word | None = None
         if len(words) > MAX_WORDS:
             self._unknown(f"more than {MAX_WORDS} arguments")
 
     def run(self) -> None:
         while self.at < len(self.words):
-            if self.grammar.rest_at == len(self.operands) and self._rest_starts():
+            if self._rest_at() == len(self.operands) and self._rest_starts():
                 break
             word = self.words[self.at]
             self.at += 1
@@ -54,6 +73,13 @@ class _Reader:
             else:
                 self._option(word.text or "")
         self._finish()
+
+    def _rest_at(self) -> int | None:
+        """The number of operands in front of what is started; options may change it."""
+        for options, at in self.grammar.rest_unless:
+            if self._any_seen(options):
+                return at
+        return self.grammar.rest_at
 
     def _rest_starts(self) -> bool:
         """Whether everything from here on belongs to what is started."""
@@ -64,7 +90,7 @@ class _Reader:
         text = word.text
         if text is None:
             if word.splits:
-                self.reading.may |= self.grammar.may
+                self.reading.may |= self.grammar.option_may
             return False
         if word.glob:
             self._wild(word)
@@ -80,8 +106,8 @@ class _Reader:
             return
         for door in self.grammar.doors:
             if bare or fnmatchcase(door, text):
-                self.reading.may.add(PROGRAM)
-                self._unknown(f"`{text}` may become the option `{door}`")
+                text = f"a file of the right name makes `{text}` the option `{door}`, which runs a program"
+                self.reading.concerns.append(("commands.glob-option", Verdict.ASK, text))
                 return
 
     def _option(self, text: str) -> None:
@@ -101,15 +127,23 @@ class _Reader:
             self._use_valued(spec, glued)
         elif not text.startswith("--") and self.grammar.tool.bundles:
             self._bundle(text)
+        elif self.grammar.any_options:
+            if equals:
+                self.operands.append(Word(text=value, raw=value))
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
 
     def _bundle(self, text: str) -> None:
         if self._number(text):
             return
-        for at in range(1, len(text)):
+        first = 1
+        if "-#" in self.grammar.options:  # `tail -100f`
+            first = len(text) - len(text[1:].lstrip("0123456789"))
+        for at in range(first, len(text)):
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
+                if self.grammar.any_options:
+                    return
                 if not (at == 1 and self._glued(text)) and not text[at:].isdecimal():
                     self._unknown(f"-{text[at]}" if at > 1 else text)
                 return
@@ -138,7 +172,9 @@ class _Reader:
 
     def _use_valued(self, spec: OptionSpec, glued: Word | None) -> None:
         if spec.value == "program;":
-            self._until_semicolon(spec)
+            self._until_semicolon(spec, glued)
+        elif " " in spec.value:
+            self._several_values(spec, glued)
         elif not spec.value or spec.optional or glued is not None:
             self._use(spec, glued)
         elif self.at < len(self.words):
@@ -148,7 +184,18 @@ class _Reader:
         else:
             self._use(spec, None)
 
-    def _until_semicolon(self, spec: OptionSpec) -> None:
+    def _several_values(self, spec: OptionSpec, glued: Word | None) -> None:
+        """`--arg NAME VALUE`."""
+        self._use(spec, None)
+        waiting = [glued] if glued is not None else []
+        for kind in spec.value.split():
+            if not waiting and self.at < len(self.words):
+                waiting.append(self.words[self.at])
+                self.at += 1
+            if waiting:
+                self._give(kind, waiting.pop(), side_door=True)
+
+    def _until_semicolon(self, spec: OptionSpec, glued: Word | None) -> None:
         """`-exec PROGRAM ... ;`, with `{}` for files that are only known when it runs."""
         start = self.at
         while self.at < len(self.words):
@@ -158,7 +205,7 @@ class _Reader:
                 break
         end = self.at - 1 if self.at > start and self.words[self.at - 1].text in {";", "+"} else self.at
         self.seen.add(spec)
-        filled = readers.found_files(self.words[start:end], self.operands)
+        filled = readers.found_files((*((glued,) if glued else ()), *self.words[start:end]), self.operands)
         if filled:
             self.reading.started.append(Started(filled))
 
@@ -171,10 +218,13 @@ class _Reader:
             self.operand_kind = spec.operands
         if spec.cancels:
             self.cancels |= spec.cancels
-        if value is not None and spec.value:
+        self.replaces |= spec.replaces
+        if value is not None and spec.unless:
+            self.later.append((spec, value))
+        elif value is not None and spec.value:
             self._give(spec.value, value, side_door=True)
         for phrase in spec.effects:
-            if "{operands}" not in phrase.object and "{first}" not in phrase.object and "{last}" not in phrase.object:
+            if not phrase.late:
                 self._phrase(phrase, value)
 
     def _operand(self, word: Word) -> None:
@@ -184,10 +234,10 @@ class _Reader:
                 self._unknown(f"a sub-command that is only known when it runs: `{word.raw}`")
                 self.operands.append(word)
                 return
-            name = grammar.commands.get(word.text)
+            name = grammar.command_of(word.text)
             if name is not None and name != "":
                 self.grammar = grammar.child(name)
-                self.reading.name += f" {name}"
+                self.reading.name += f" {word.text}"
                 self.ended = False
                 return
             plain = grammar.command.commands.get("")
@@ -195,7 +245,10 @@ class _Reader:
                 self._unknown_command(word)
                 return
             self.grammar = grammar.child("")
-        self.operands.append(word)
+            if self.grammar.rest_at == 0:
+                self.at -= 1
+                return
+        self.operands.append(word if self.base is None else readers.below(self.base, word))
         if self.grammar.operands_end_options:
             self.ended = True
 
@@ -228,11 +281,16 @@ class _Reader:
         if grammar.operands.assignments:
             rest = self._assignments(rest)
         kinds = self._kinds()
+        for spec, value in self.later:
+            changed = (kind for options, kind in spec.unless.items() if self._any_seen(options))
+            self._give(next(changed, spec.value), value, side_door=True)
         for kind, word in zip(_spread(kinds, len(self.operands)), self.operands, strict=False):
             self._give(self._changed(kind), word, side_door=False)
         if rest:
             self._rest(kinds, rest)
         self._effects(rest)
+        if grammar.command.reader in readers.FINISH:
+            readers.FINISH[grammar.command.reader](reading)
         if reading.only:
             self._shows_only()
         elif self.cancels:
@@ -243,6 +301,7 @@ class _Reader:
         reading.facts.clear()
         reading.started.clear()
         reading.environment.clear()
+        reading.concerns.clear()
         reading.may.clear()
 
     def _changed(self, kind: str) -> str:
@@ -251,9 +310,12 @@ class _Reader:
     def _kinds(self) -> tuple[str, ...]:
         operands = self.grammar.operands
         for options, kinds in operands.unless.items():
-            if any(self.grammar.options.get(option) in self.seen for option in options.split(", ")):
+            if self._any_seen(options):
                 return kinds
         return operands.kinds
+
+    def _any_seen(self, options: str) -> bool:
+        return any(self.grammar.options.get(option) in self.seen for option in options.split(", "))
 
     def _assignments(self, rest: list[Word]) -> list[Word]:
         while rest and readers.is_assignment(rest[0]):
@@ -264,22 +326,24 @@ class _Reader:
         kind = next((one[:-3] for one in kinds if one.endswith("...")), "text")
         match kind:
             case "program":
+                self.reading.wraps = True
                 extra = readers.appended(self.grammar.command.reader)
                 self.reading.started.append(Started((*rest, *extra)))
             case "shell":
-                self.reading.started.append(Started((readers.joined(rest),), "sh"))
-            case "package":
-                self._package(rest)
+                shell = _SHELLS.get(self.program, "sh")
+                self.reading.started.append(Started((readers.joined(rest),), shell))
+            case "package" | "fetched":
+                self._package(rest, fetched=kind == "fetched")
             case "text":
                 pass
             case _:
                 for word in rest:
                     self._give(kind, word, side_door=False)
 
-    def _package(self, rest: list[Word]) -> None:
+    def _package(self, rest: list[Word], *, fetched: bool) -> None:
         text = rest[0].text
         if text is not None:
-            if is_pinned(text):
+            if fetched or is_pinned(text) or self._any_seen("-y, --yes"):
                 self.reading.add(EffectKind.EXECUTE, f"remote package {text}")
             name = package_name(text)
             rest = [Word(text=name, raw=name), *rest[1:]]
@@ -294,10 +358,11 @@ class _Reader:
             *(several if number > 1 else ()),
         )
         for phrase in chosen:
-            self._phrase(phrase, None)
+            if phrase.kind not in self.replaces:
+                self._phrase(phrase, None)
         for spec in self.seen:
             for phrase in spec.effects:
-                if "{operands}" in phrase.object or "{first}" in phrase.object or "{last}" in phrase.object:
+                if phrase.late:
                     self._phrase(phrase, None)
         for word in self.operands if self.grammar.operand_words else ():
             for written, phrases in self.grammar.operand_words.items():
@@ -308,10 +373,13 @@ class _Reader:
     def _phrase(self, phrase: Phrase, value: Word | None) -> None:
         give = readers.PATH_PHRASES.get(phrase.kind)
         for text, word in self._objects(phrase.object, value):
-            if give is not None and word is not None and text == shown(word):
+            if text == "?" or (give is not None and not text):
+                readers.anything(phrase.kind, self.reading)
+            elif give is not None and word is not None and text == shown(word):
                 give(word, self.reading)
             elif give is not None and text and " " not in text and word is None:
-                give(Word(text=text, raw=text), self.reading)
+                place = Word(text=text, raw=text)
+                give(place if self.base is None else readers.below(self.base, place), self.reading)
             else:
                 self.reading.add(phrase.kind, text or self.reading.name)
 
@@ -322,17 +390,29 @@ class _Reader:
         if not template or "{" not in template:
             return [(template, None)]
         first, last = (self.operands[0], self.operands[-1]) if self.operands else (None, None)
-        text, only = template, None
+        text, only = template.replace("{here}", "."), None
         for name, word in (("{first}", first), ("{last}", last), ("{value}", value)):
             if name in text:
                 only = word
                 text = text.replace(name, "" if word is None else shown(word)).strip()
         return [(text.replace("{program}", self.program), only)]
 
+    def _settings(self, word: Word) -> None:
+        """A file of settings: the program may then do whatever its table holds."""
+        self._unknown(f"the settings in `{shown(word)}`")
+        if self.grammar.may & {PROGRAM, EffectKind.CONNECT, EffectKind.PUBLISH} and word.text != "/dev/null":
+            text = f"the settings in `{shown(word)}` can make `{self.program}` do anything that it can"
+            self.reading.concerns.append(("commands.settings", Verdict.ASK, text))
+
     def _give(self, kind: str, word: Word, *, side_door: bool) -> None:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
+            if side_door and kind == "script" and (word.text or "").startswith(_ELSEWHERE):
+                text = f"an option makes `{self.program}` run `{word.text}`, which is not of the workspace"
+                self.reading.concerns.append(("commands.side-door", Verdict.ASK, text))
+        elif kind == "base":
+            self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:
             shell = _SHELLS.get(self.program, "sh")
             self.reading.started.append(Started((word,), shell, side_door and kind == "shell"))
@@ -342,7 +422,7 @@ class _Reader:
             self.reading.started.append(Started((word,), code=kind[5:]))
         elif kind == "settings":
             GIVES["read"](word, self.reading)
-            self._unknown(f"the settings in `{shown(word)}`")
+            self._settings(word)
         elif kind.startswith("reader:") or kind in readers.VALUES:
             readers.VALUES[kind.removeprefix("reader:")](word, self.reading)
         else:
@@ -350,9 +430,15 @@ class _Reader:
 
 
 def is_kind(kind: str) -> bool:
-    """Whether tables may use this word for what a value or operand is."""
+    """Whether tables may use this word, or these words, for what a value or operand is."""
+    if " " in kind:
+        return all(map(is_kind, kind.split()))
     name = kind.rstrip("*+?.").removeprefix("reader:")
-    known = name in GIVES or name in readers.VALUES or name in {"shell", "command", "program", "program;", "settings"}
+    known = (
+        name in GIVES
+        or name in readers.VALUES
+        or name in {"shell", "command", "program", "program;", "settings", "base", "fetched"}
+    )
     return known or name.startswith("code:")
 
 

@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import Destination, of_host, of_url, scheme_of, scp_form
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 
 _PINNED = re.compile(r"(?<!^)@[^/]+$")
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|[a-z]+://|git@|(?:github|gitlab|bitbucket|gist):|[\w.-]+/[\w.-]+$")
+_SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
+"""A path in the home of somebody by name, where homes usually lie."""
+_WORKING_FOLDER = re.compile(r"""["']?(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`)["']?((?:/[^$`"':,]*)?["']?:[^$`]*)""")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -21,6 +25,9 @@ def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
     def give(word: Word, reading: Reading) -> None:
         if word.text in {"-", ""} or word.process:
             return
+        if word.text is None and (someone := _SOMEONES.match(word.raw)) is not None:
+            place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
+            word = Word(text=place + someone[2], raw=word.raw, glob=word.glob)
         reading.facts.append(Fact(kind, shown(word), Role.PATH, word))
 
     return give
@@ -32,6 +39,11 @@ _read, _write, _delete = path(EffectKind.READ), path(EffectKind.WRITE), path(Eff
 def _readwrite(word: Word, reading: Reading) -> None:
     _read(word, reading)
     _write(word, reading)
+
+
+def _move(word: Word, reading: Reading) -> None:
+    _read(word, reading)
+    _delete(word, reading)
 
 
 def _at_file(word: Word, reading: Reading) -> None:
@@ -70,6 +82,8 @@ def _remote(word: Word, reading: Reading) -> None:
         reading.facts.append(Fact(EffectKind.CONNECT, word.raw, Role.REMOTE))
     elif text.startswith("ext::"):
         reading.started.append(Started((Word(text=text[5:], raw=text[5:]),), "sh", side_door=True))
+        why = f"`{text}` makes Git run a command in place of a connection"
+        reading.concerns.append(("commands.side-door", Verdict.ASK, why))
     elif scheme_of(text) == "file":
         _read(Word(text=text[7:], raw=text[7:]), reading)
     elif scheme_of(text) or "::" in text:
@@ -126,6 +140,8 @@ def _image(word: Word, reading: Reading) -> None:
 def _mount(word: Word, reading: Reading) -> None:
     """A bind mount of a container: the host's side of `SOURCE:TARGET[:OPTIONS]` or `source=...,target=...`."""
     text = word.text
+    if text is None and (found := _WORKING_FOLDER.fullmatch(word.raw)) is not None:
+        text = "." + found[1].replace('"', "")
     if text is None:
         reading.add(EffectKind.PRIVILEGE, f"mount {word.raw}")
         return
@@ -172,6 +188,7 @@ GIVES: dict[str, Callable[[Word, Reading], None]] = {
     "write": _write,
     "delete": _delete,
     "readwrite": _readwrite,
+    "move": _move,
     "cwd": _cwd,
     "url": _url,
     "host": _host,
