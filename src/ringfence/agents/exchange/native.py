@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from ringfence.agents.exchange.draft import Note, Unmapped
+from ringfence.agents.exchange.effect_words import worded
 from ringfence.model.decision import Verdict
 from ringfence.policy.effective import CommandRule, HostRule, McpRule, PathRule, Policy
 from ringfence.policy.schema import escaped
@@ -64,16 +65,26 @@ class Losses:
     """What does not fit, while an agent's files are made."""
 
     def __init__(self) -> None:
-        self.unmapped: list[Unmapped] = []
-        self.stricter: list[Note] = []
+        self._unmapped: dict[Unmapped, None] = {}
+        self._stricter: dict[Note, None] = {}
+
+    @property
+    def unmapped(self) -> tuple[Unmapped, ...]:
+        """What the files do not hold, each once."""
+        return tuple(self._unmapped)
+
+    @property
+    def stricter(self) -> tuple[Note, ...]:
+        """What they hold more strictly, each once."""
+        return tuple(self._stricter)
 
     def lose(self, origin: str, item: str, reason: str, *, restricts: bool) -> None:
         """List something that the files do not hold."""
-        self.unmapped.append(Unmapped(origin=origin, item=item, reason=reason, restricts=restricts))
+        self._unmapped[Unmapped(origin=origin, item=item, reason=reason, restricts=restricts)] = None
 
     def tighten(self, origin: str, item: str, text: str) -> None:
         """Say what the files hold more strictly."""
-        self.stricter.append(Note(origin=origin, item=item, text=text))
+        self._stricter[Note(origin=origin, item=item, text=text)] = None
 
 
 def lose_mcp(policy: Policy, losses: Losses) -> None:
@@ -109,23 +120,36 @@ def path_item(rule: PathRule) -> str:
     return f"{rule.access.value} `{escaped(rule.pattern)}`"
 
 
-def expressible_commands(policy: Policy, losses: Losses) -> list[CommandRule]:
-    """The command rules that are about words alone; the others are listed."""
-    found = []
+def expressible_commands(policy: Policy, losses: Losses) -> list[tuple[str, CommandRule]]:
+    """The command rules in words; what words cannot say is listed. Each comes with the line it is listed under."""
+    found: list[tuple[str, CommandRule]] = []
     for rule in policy.commands.rules:
         more = written_fields(rule, _COMMAND_FIELDS)
         if not rule.prefix:
-            reason = "it is about what a command does, and agents match the words of commands"
-            losses.lose(rule.origin.source, command_item(rule), reason, restricts=rule.verdict is not Verdict.ALLOW)
+            found.extend((command_item(rule), one) for one in _by_words(rule, losses))
         elif more and rule.verdict is Verdict.ALLOW:
             reason = f"agents do not know {_listed(more)}, and without it more would be allowed"
             losses.lose(rule.origin.source, command_item(rule), reason, restricts=False)
         else:
-            found.append(rule)
+            found.append((command_item(rule), rule))
             if more:
                 text = f"holds for every command with these words: agents do not know {_listed(more)}"
                 losses.tighten(rule.origin.source, command_item(rule), text)
     return found
+
+
+def _by_words(rule: CommandRule, losses: Losses) -> list[CommandRule]:
+    """A rule about what a command does, as far as words say so."""
+    origin, item = rule.origin.source, command_item(rule)
+    if rule.verdict is Verdict.ALLOW:
+        losses.lose(origin, item, "it is about what a command does, and words would allow more", restricts=False)
+        return []
+    reason = "where what a command does depends on its arguments, or no tool table knows it, words do not show it"
+    losses.lose(origin, item, reason, restricts=True)
+    found = worded(rule)
+    if rule.unless:
+        losses.tighten(origin, item, "agents know no exceptions")
+    return [msgspec.structs.replace(one, unless=()) for one in found]
 
 
 def expressible_hosts(policy: Policy, losses: Losses) -> list[HostRule]:

@@ -13,7 +13,6 @@ from ringfence.agents.exchange.native import (
     Native,
     NativeAgent,
     NativeFile,
-    command_item,
     expressible_commands,
     expressible_hosts,
     host_item,
@@ -52,17 +51,17 @@ def native_claude(policy: Policy) -> Native:
     return Native(
         agent=NativeAgent.CLAUDE,
         files=(NativeFile(name="managed-settings.json", place=SETTINGS, content=content),),
-        unmapped=tuple(losses.unmapped),
-        stricter=tuple(losses.stricter),
+        unmapped=losses.unmapped,
+        stricter=losses.stricter,
         limits=LIMITS,
     )
 
 
 def _permissions(policy: Policy, losses: Losses) -> dict[str, object]:
     lists: dict[str, list[str]] = {"allow": [], "ask": [], "deny": []}
-    for rule in expressible_commands(policy, losses):
-        item, origin = command_item(rule), rule.origin.source
-        every = spelled(rule, trailing_is_optional=False, escaped=_word)
+    for item, rule in expressible_commands(policy, losses):
+        origin = rule.origin.source
+        every = spelled(rule, escaped=_word)
         texts = [text for text in every if not set(text) & set("()")]
         options = any(is_option(word) for position in rule.prefix for word in position)
         restricts = rule.verdict is not Verdict.ALLOW
@@ -72,7 +71,7 @@ def _permissions(policy: Policy, losses: Losses) -> dict[str, object]:
             losses.lose(origin, item, "words with parentheses cannot be written there", restricts=restricts)
         lists[_LISTS[rule.verdict]].extend(f"Bash({text})" for text in texts)
         if options and texts and restricts:
-            losses.lose(origin, item, "options in a bundle, such as `-xfd`, or with `=` are not seen", restricts=True)
+            losses.lose(origin, item, "options in a bundle, such as `-xfd`, are not seen", restricts=True)
     _paths(policy, lists["deny"], losses)
     _hosts(policy, lists, losses)
     _tools(policy, lists, losses)

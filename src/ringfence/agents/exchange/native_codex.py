@@ -17,7 +17,6 @@ from ringfence.agents.exchange.native import (
     Native,
     NativeAgent,
     NativeFile,
-    command_item,
     expressible_commands,
     expressible_hosts,
     host_item,
@@ -61,14 +60,14 @@ def native_codex(policy: Policy) -> Native:
     )
     lose_mcp(policy, losses)
     lose_rest(policy, losses)
-    unmapped, stricter = tuple(losses.unmapped), tuple(losses.stricter)
+    unmapped, stricter = losses.unmapped, losses.stricter
     return Native(agent=NativeAgent.CODEX, files=files, unmapped=unmapped, stricter=stricter, limits=LIMITS)
 
 
 def _rules(policy: Policy, losses: Losses) -> list[CommandRule]:
     kept = []
-    for rule in expressible_commands(policy, losses):
-        origin, item = rule.origin.source, command_item(rule)
+    for item, rule in expressible_commands(policy, losses):
+        origin = rule.origin.source
         if rule.verdict is Verdict.ALLOW:
             losses.lose(origin, item, "Codex runs what a rule allows outside its sandbox", restricts=False)
             continue

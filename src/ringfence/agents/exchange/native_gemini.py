@@ -18,7 +18,6 @@ from ringfence.agents.exchange.native import (
     Native,
     NativeAgent,
     NativeFile,
-    command_item,
     expressible_commands,
     expressible_hosts,
     host_item,
@@ -82,8 +81,8 @@ def native_gemini(policy: Policy) -> Native:
             ),
             NativeFile(name="ringfence.toml", place=f"{FOLDER}/policies/ringfence.toml", content=_text(rules, policy)),
         ),
-        unmapped=tuple(losses.unmapped),
-        stricter=tuple(losses.stricter),
+        unmapped=losses.unmapped,
+        stricter=losses.stricter,
         limits=LIMITS,
     )
 
@@ -93,8 +92,8 @@ def _commands(policy: Policy, losses: Losses) -> list[_Rule]:
         POLICY, "commands that no rule names", "ask, except for those that Gemini CLI itself takes for harmless"
     )
     found = [_Rule(tool=(SHELL,), decision="ask_user", priority=DEFAULT_PRIORITY)]
-    for rule in expressible_commands(policy, losses):
-        item, origin = command_item(rule), rule.origin.source
+    for item, rule in expressible_commands(policy, losses):
+        origin = rule.origin.source
         if rule.verdict is Verdict.ALLOW:
             losses.lose(origin, item, "allowed inside a sandbox only", restricts=False)
             continue

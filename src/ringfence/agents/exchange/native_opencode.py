@@ -12,7 +12,6 @@ from ringfence.agents.exchange.native import (
     Native,
     NativeAgent,
     NativeFile,
-    command_item,
     expressible_commands,
     expressible_hosts,
     host_item,
@@ -57,8 +56,8 @@ def native_opencode(policy: Policy) -> Native:
     return Native(
         agent=NativeAgent.OPENCODE,
         files=(NativeFile(name="opencode.json", place=PLACE, content=content),),
-        unmapped=tuple(losses.unmapped),
-        stricter=tuple(losses.stricter),
+        unmapped=losses.unmapped,
+        stricter=losses.stricter,
         limits=LIMITS,
     )
 
@@ -66,21 +65,21 @@ def native_opencode(policy: Policy) -> Native:
 def _bash(policy: Policy, losses: Losses) -> dict[str, str]:
     losses.tighten("policy", "commands that no rule names", "ask, because nothing holds them")
     found = {"*": "ask"}
-    for rule in sorted(expressible_commands(policy, losses), key=lambda rule: rule.verdict.strictness):
-        item, origin = command_item(rule), rule.origin.source
+    for item, rule in sorted(expressible_commands(policy, losses), key=lambda one: one[1].verdict.strictness):
+        origin = rule.origin.source
         if rule.verdict is Verdict.ALLOW:
             losses.lose(origin, item, "allowed inside a sandbox only, and opencode has none", restricts=False)
             continue
         if rule.verdict is Verdict.ASK:
             continue  # every command asks already
-        texts = spelled(rule, trailing_is_optional=True)
+        texts = spelled(rule)
         if not texts:
             losses.lose(origin, item, "it has more spellings than anybody reads", restricts=True)
         for text in texts:
             found.pop(text, None)
             found[text] = "deny"
         if any(is_option(word) for position in rule.prefix for word in position):
-            losses.lose(origin, item, "options in a bundle, such as `-xfd`, or with `=` are not seen", restricts=True)
+            losses.lose(origin, item, "options in a bundle, such as `-xfd`, are not seen", restricts=True)
     return found
 
 

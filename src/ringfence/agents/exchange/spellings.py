@@ -54,30 +54,31 @@ def is_option(word: str) -> bool:
     return word.startswith("-") and word.strip("-") != ""
 
 
-def spelled(rule: CommandRule, *, trailing_is_optional: bool, escaped: Callable[[str], str] = str) -> list[str]:
-    """The rule as texts in which `*` stands for anything; nothing where they would be too many.
-
-    `trailing_is_optional`: whether the agent takes ` *` at the end for "and perhaps more" also behind another `*`.
-    `escaped`: how the agent writes a word that holds a `*` of its own; as it is, it means more.
+def spelled(rule: CommandRule, *, escaped: Callable[[str], str] = str) -> list[str]:
+    """The rule as texts in which `*` stands for anything, and ` *` behind the only one for "and perhaps more"; nothing
+    where they would be too many. `escaped`: how the agent writes a word that holds a `*` of its own.
     """
     exact = rule.verdict is Verdict.ALLOW
     found: dict[str, None] = {}
     for variant in variants(rule):
         for words in product(*(map(escaped, position) for position in variant.positions)):
-            for text in _texts(variant, words, exact=exact, trailing_is_optional=trailing_is_optional):
+            for text in _texts(variant, words, exact=exact):
                 found[text] = None
                 if len(found) > MAX_SPELLINGS:
                     return []
     return list(found)
 
 
-def _texts(variant: Variant, words: Sequence[str], *, exact: bool, trailing_is_optional: bool) -> Iterator[str]:
-    """The words with every choice of gaps between them, and perhaps more behind them."""
+def _texts(variant: Variant, words: Sequence[str], *, exact: bool) -> Iterator[str]:
+    """The words with every choice of gaps between them, and perhaps more behind them.
+
+    Behind an option, or where there is a gap, more may follow at once: that is a little more than the rule says, and
+    one text instead of two.
+    """
     for between in product(*_betweens(variant, exact=exact)):
         text = words[0] + "".join(f"{gap}{word}" for gap, word in zip(between, words[1:], strict=True))
-        yield f"{text} {GAP}"
-        if not trailing_is_optional and any(GAP in gap for gap in between):
-            yield text
+        at_once = not exact and (variant.options[-1] or any(GAP in gap for gap in between))
+        yield f"{text}{GAP}" if at_once else f"{text} {GAP}"
 
 
 def _betweens(variant: Variant, *, exact: bool) -> Iterator[tuple[str, ...]]:
