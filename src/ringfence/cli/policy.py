@@ -86,7 +86,34 @@ def _parser() -> Arguments:
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
         action.add_argument("--json", action="store_true", help="machine-readable")
+    _exchange(actions)
     return parser
+
+
+def _exchange(actions: argparse._SubParsersAction[Arguments]) -> None:
+    brought = actions.add_parser(
+        "import", help="a policy from the settings of another agent, with all that does not fit"
+    )
+    brought.add_argument(
+        "--from", dest="agent", required=True, choices=("codex", "claude"), help="whose settings these are"
+    )
+    brought.add_argument("-o", "--output", metavar="FILE", help="write the policy to a new file instead of printing it")
+    brought.add_argument("files", nargs="+", metavar="FILE", help="the settings files, and rules of Codex")
+    brought.set_defaults(run=_import)
+    native = actions.add_parser("native", help="the effective policy as an agent's own managed settings")
+    native.add_argument(
+        "--for",
+        dest="agent",
+        required=True,
+        choices=("codex", "claude", "gemini", "opencode"),
+        help="who reads the settings",
+    )
+    native.add_argument("--out", metavar="DIR", help="write the files into this folder instead of printing them")
+    native.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+    native.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+    native.set_defaults(run=_native)
+    for action in (brought, native):
+        action.add_argument("--json", action="store_true", help="machine-readable")
 
 
 _EXPLAIN_USAGE = (
@@ -172,6 +199,18 @@ def _prove(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_diff import run_prove
 
     return run_prove(parsed, sys.stdout)
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_import import run_import
+
+    return run_import(parsed)
+
+
+def _native(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_native import run_native
+
+    return run_native(parsed)
 
 
 def _replay(parsed: argparse.Namespace) -> int:
