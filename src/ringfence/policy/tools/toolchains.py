@@ -147,7 +147,8 @@ def _node_options(word: Word, reading: Reading) -> None:
 
 def _pip_arguments(word: Word, reading: Reading) -> None:
     """Arguments that are handed on to pip (`pipx install --pip-args`)."""
-    reading.started.append(Started((Word(text="pip", raw="pip"), Word(text="install", raw="install"), *split_words(word))))
+    install = (Word(text="pip", raw="pip"), Word(text="install", raw="install"))
+    reading.started.append(Started((*install, *split_words(word))))
 
 
 def _conda_channel(word: Word, reading: Reading) -> None:
