@@ -251,6 +251,14 @@ def _source(word: Word, reading: Reading) -> None:
         GIVES["read"](word, reading)
 
 
+def _template(word: Word, reading: Reading) -> None:
+    """A template of a project, whose hooks run: a folder, or a repository that is fetched."""
+    text = shown(word)
+    if not text.startswith((".", "/", "~")) and ("/" in text or ":" in text):
+        reading.add(EffectKind.EXECUTE, f"remote package {text}")
+    GIVES["remote"](word, reading)
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "at-path": _at_path,
     "bound-command": _bound_command,
@@ -280,5 +288,6 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "required": _required,
     "rust-codegen": _rust_codegen,
     "source": _source,
+    "template": _template,
 }
 """Kinds of value with a grammar of their own, by name."""
