@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
 from ringfence.policy.tools.destinations import scp_form
-from ringfence.policy.tools.kinds import GIVES, path, shown
+from ringfence.policy.tools.kinds import GIVES, path, shown, split_words
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 from ringfence.policy.tools.toolchains import VALUES as TOOLCHAIN_VALUES
 from ringfence.policy.tools.values import VALUES as OTHER_VALUES
@@ -32,17 +31,6 @@ def joined(words: Sequence[Word]) -> Word:
     texts = [word.text for word in words if word.text is not None]
     raw = " ".join(word.raw for word in words)
     return Word(text=" ".join(texts) if len(texts) == len(words) else None, raw=raw)
-
-
-def split_words(word: Word) -> tuple[Word, ...]:
-    """A program with arguments in one value: `less -R`."""
-    if word.text is None:
-        return (word,)
-    try:
-        parts = shlex.split(word.text)
-    except ValueError:
-        parts = word.text.split()
-    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
 
 
 def below(folder: Word, word: Word) -> Word:
