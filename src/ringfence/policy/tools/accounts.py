@@ -82,8 +82,12 @@ def _agent_mode(word: Word, reading: Reading) -> None:
         reading.add(EffectKind.PRIVILEGE, f"an agent without guard rails: {shown(word)}")
 
 
-_AGENT_RUNS = re.compile(r"(?:mcp_?servers\..*|.*\.command|notify|hooks?\b.*|.*base_url|model_provider.*|.*api_?key.*helper)")
-_AGENT_LOOSENS = re.compile(r"sandbox_?\w*|approval_?\w*|projects\..*trust\w*|shell_environment_policy.*|permissions.*|.*trust_level")
+_AGENT_RUNS = re.compile(
+    r"(?:mcp_?servers\..*|.*\.command|notify|hooks?\b.*|.*base_url|model_provider.*|.*api_?key.*helper)"
+)
+_AGENT_LOOSENS = re.compile(
+    r"sandbox_?\w*|approval_?\w*|projects\..*trust\w*|shell_environment_policy.*|permissions.*|.*trust_level"
+)
 
 
 def _agent_setting(word: Word, reading: Reading) -> None:

@@ -29,6 +29,11 @@ _CHANGES = re.compile(
     re.IGNORECASE,
 )
 
+_MONGO_READS = re.compile(
+    r"(?:show \w+|db(?:\.\w+|\[[^\]]*\])*\.(?:find|findOne|count|countDocuments|estimatedDocumentCount|distinct|stats|getIndexes"
+    r"|getCollectionNames|version|serverStatus|hello)\([^;]*\)(?:\.(?:limit|sort|skip|toArray|pretty|count|explain)\([^;]*\))*)"
+)
+
 
 def _database(word: Word, reading: Reading) -> None:
     """The name of a database, an address, or `host=... dbname=...`."""
@@ -113,11 +118,20 @@ def finish(reading: Reading) -> None:
 
 def sql_client(reading: Reading) -> None:
     """A client that was given SQL which only reads changes nothing."""
-    codes = [shown(one.words[0]) for one in reading.started if one.code]
+    codes = [(one.code, shown(one.words[0])) for one in reading.started if one.code]
     scripts = any(fact.kind is EffectKind.EXECUTE for fact in reading.facts)
-    if codes and not scripts and all(map(only_reads, codes)):
+    if codes and not scripts and all((_finds if code == "mongo" else only_reads)(text) for code, text in codes):
         _without_publish(reading)
+    embedded(reading)
     finish(reading)
+
+
+def embedded(reading: Reading) -> None:
+    """Without commands and scripts a client takes its standard input for them."""
+    if not any(one.code for one in reading.started) and not any(
+        fact.kind is EffectKind.EXECUTE for fact in reading.facts
+    ):
+        reading.add(EffectKind.EXECUTE, "standard input")
 
 
 def _without_publish(reading: Reading) -> None:
@@ -129,6 +143,11 @@ def _with_port(fact: Fact, port: int) -> Fact:
         return fact
     host = f"[{fact.object}]" if ":" in fact.object else fact.object
     return fact._replace(object=f"{host}:{port}", port=port)
+
+
+def _finds(text: str) -> bool:
+    """Whether a line of `mongosh` surely changes nothing."""
+    return _MONGO_READS.fullmatch(text.strip()) is not None
 
 
 def only_reads(text: str) -> bool:
@@ -146,5 +165,10 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
 }
 """Kinds of value with a grammar of their own, by name."""
 
-FINISH: dict[str, Callable[[Reading], None]] = {"database": finish, "sql-client": sql_client, "redis": redis_change}
+FINISH: dict[str, Callable[[Reading], None]] = {
+    "database": finish,
+    "embedded-database": embedded,
+    "redis": redis_change,
+    "sql-client": sql_client,
+}
 """What is done when all arguments are read, by the reader that a table names."""
