@@ -10,7 +10,7 @@ from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.kinds import GIVES, shown
-from ringfence.policy.tools.reading import Reading, Started
+from ringfence.policy.tools.reading import Reading, Role, Started
 
 
 def _given(kind: str, text: str, reading: Reading) -> None:
@@ -133,3 +133,26 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "opened": _opened,
 }
 """Kinds of value with a grammar of their own, by name."""
+
+ACCOUNT = "the cloud account"
+"""How tables name an account in a cloud."""
+
+
+def _cloud(reading: Reading) -> None:
+    """A command that no word of it makes a reading, a setting or local work changes the account."""
+    reading.facts = list(dict.fromkeys(reading.facts))
+    phrases = [fact for fact in reading.facts if fact.role is Role.PHRASE]
+    changes = any(fact.kind in {EffectKind.PUBLISH, EffectKind.DESTROY} and fact.object != ACCOUNT for fact in phrases)
+    said = any(fact.kind not in {EffectKind.PUBLISH, EffectKind.DESTROY} for fact in phrases)
+    if said and not changes:
+        reading.facts = [
+            fact for fact in reading.facts if fact.kind is not EffectKind.PUBLISH or fact.object != ACCOUNT
+        ]
+    elif changes:
+        reading.facts = [
+            fact for fact in reading.facts if fact.kind is not EffectKind.CONNECT or fact.object != ACCOUNT
+        ]
+
+
+FINISH: dict[str, Callable[[Reading], None]] = {"cloud": _cloud}
+"""What is done when all arguments are read, by the reader that a table names."""
