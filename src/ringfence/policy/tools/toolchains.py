@@ -161,22 +161,7 @@ def _conda_channel(word: Word, reading: Reading) -> None:
         GIVES["read"](word, reading)
 
 
-def _database_host(word: Word, reading: Reading) -> None:
-    """A server by its name; a folder holds the socket of one on this machine."""
-    if word.text is None or not word.text.startswith("/"):
-        GIVES["host"](word, reading)
-
-
 _SERVER = re.compile(r"(?:^|\s)host(?:addr)?\s*=\s*'?([^\s']+)")
-
-
-def _database(word: Word, reading: Reading) -> None:
-    """A database by its name on the server of the other options, or an address with the server in it."""
-    text = word.text
-    if text is None or scheme_of(text):
-        GIVES["url"](word, reading)
-    elif (found := _SERVER.search(text)) is not None:
-        _database_host(Word(text=found[1], raw=found[1]), reading)
 
 
 _CARGO_RUNS = re.compile(
@@ -266,8 +251,6 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "chart": _chart,
     "conda-channel": _conda_channel,
     "creator": _creator,
-    "database": _database,
-    "database-host": _database_host,
     "declared": _declared,
     "expanded": _expanded,
     "fetched-script": _fetched_script,
