@@ -27,6 +27,9 @@ PRESET = policy()
         ("sed -i s/a/b/ .claude/settings.json", Verdict.DENY, "control-file:.claude"),
         ("cat /proc/$PPID/environ", Verdict.ASK, "filesystem.process"),
         ("find / -name id_rsa", Verdict.ASK, "commands.secret-search"),
+        ("find / -perm -4000", Verdict.ASK, "commands.privilege-search"),
+        ("cp /bin/bash x", Verdict.ASK, "commands.disguise"),
+        ("trap 'echo $BASH_COMMAND >> x' DEBUG", Verdict.ASK, "configure"),
         # Where relative paths are meant
         ("cd ~/.ssh && cat id_rsa", Verdict.DENY, "filesystem.deny:~/.ssh"),
         ("cd ~/.ssh; cat id_*", Verdict.DENY, "filesystem.deny:~/.ssh"),

@@ -7,6 +7,7 @@ This decides what to ask. What is possible is decided by the sandbox and the gat
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind
@@ -109,6 +110,9 @@ _METADATA = frozenset(
     {"metadata", "metadata.google.internal", "metadata.goog", "metadata.azure.internal", "instance-data"}
     | {"instance-data.ec2.internal", "metadata.platformequinix.com", "metadata.tencentyun.com"}
 )
+_SET_ID = re.compile(r"[-/+]?[2467][0-7]{3}|[-/+]?[augo]*[ug]\+s|[-/][ug]=s")
+_COPIES = frozenset({"cp", "mv", "install", "ln"})
+_SHELL_FILE = re.compile(r"/(?:usr/)?(?:local/)?bin/(?:ba|da|z|k|fi)?sh")
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
 _CHANGES = frozenset({EffectKind.WRITE, EffectKind.DELETE})
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
@@ -177,6 +181,9 @@ class CommandJudge:
             for fact in reading.facts:
                 if fact.role is Role.PATH:
                     yield from self._path(fact, invocation.place, analysis, invocation.number)
+                    if invocation.name in _COPIES and _SHELL_FILE.fullmatch(fact.object):
+                        text = f"it gives a shell, `{escaped(fact.object)}`, another name"
+                        yield built_in("commands.disguise", Verdict.ASK, text)
                     if fact.kind is EffectKind.DELETE and invocation.name == "rm":
                         yield from self._everything(fact, invocation.place)
                 elif fact.role is not Role.PHRASE:
@@ -201,6 +208,9 @@ class CommandJudge:
     def _search(self, invocation: Invocation) -> Iterator[Reason]:
         """A search for secrets beyond the workspace: nobody looks for `id_rsa` in `/` by accident."""
         texts = [word.text for word in invocation.words[1:] if word.text]
+        if "-perm" in texts and any(map(_SET_ID.fullmatch, texts)) and any(text.startswith("/") for text in texts):
+            text = "it searches the system for programs that give the rights of another user"
+            yield built_in("commands.privilege-search", Verdict.ASK, text)
         wide = next((text for text in texts if self._files.beyond(text)), None)
         if wide is None:
             return
