@@ -259,7 +259,26 @@ def _template(word: Word, reading: Reading) -> None:
     GIVES["remote"](word, reading)
 
 
+_UNGUARDED = re.compile(r"danger-full-access|never|bypassPermissions|yolo|auto_edit-all|high|all|full", re.IGNORECASE)
+
+
+def _agent_mode(word: Word, reading: Reading) -> None:
+    """How far another agent may go by itself: without a sandbox or without questions is nobody's choice but a person's."""
+    if word.text is None or _UNGUARDED.fullmatch(word.text):
+        reading.add(EffectKind.PRIVILEGE, f"agent without a sandbox {shown(word)}")
+
+
+def _agent_setting(word: Word, reading: Reading) -> None:
+    """`KEY=VALUE` of another agent's configuration."""
+    key, _, value = shown(word).partition("=")
+    if word.text is None or key.strip() in {"sandbox_mode", "approval_policy"}:
+        value = value.strip("\"' ")
+        _agent_mode(Word(text=None if word.text is None else value, raw=value), reading)
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
+    "agent-mode": _agent_mode,
+    "agent-setting": _agent_setting,
     "at-path": _at_path,
     "bound-command": _bound_command,
     "cargo-setting": _cargo_setting,
