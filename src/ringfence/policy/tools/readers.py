@@ -9,7 +9,7 @@ from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
 from ringfence.policy.tools.destinations import scp_form
-from ringfence.policy.tools.kinds import GIVES, path, shown, split_words
+from ringfence.policy.tools.kinds import GIVES, path, shown
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 from ringfence.policy.tools.toolchains import VALUES as TOOLCHAIN_VALUES
 from ringfence.policy.tools.values import VALUES as OTHER_VALUES

@@ -215,7 +215,7 @@ def _make_target(word: Word, reading: Reading) -> None:
     text = shown(word)
     name, equals, value = text.partition("=")
     if equals and (word.text is None or name.rstrip(":?+!") in _MAKE_RUNS or "$(shell" in value or "`" in value):
-        command = value.partition("$(shell")[2].rstrip(")") or value
+        command = value.partition("$(shell")[2].strip(" )") or value
         reading.started.append(Started((Word(text=None if word.text is None else command, raw=text),), "sh", True))
 
 
@@ -256,14 +256,15 @@ def _template(word: Word, reading: Reading) -> None:
     text = shown(word)
     if not text.startswith((".", "/", "~")) and ("/" in text or ":" in text):
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
-    GIVES["remote"](word, reading)
+    if not text.startswith(("gh:", "gl:", "bb:")):
+        GIVES["remote"](word, reading)
 
 
-_UNGUARDED = re.compile(r"danger-full-access|never|bypassPermissions|yolo|auto_edit-all|high|all|full", re.IGNORECASE)
+_UNGUARDED = re.compile(r"danger-full-access|never|bypassPermissions|yolo|high|all|full", re.IGNORECASE)
 
 
 def _agent_mode(word: Word, reading: Reading) -> None:
-    """How far another agent may go by itself: without a sandbox or without questions is nobody's choice but a person's."""
+    """How far another agent may go by itself: without a sandbox or questions only where a person says so."""
     if word.text is None or _UNGUARDED.fullmatch(word.text):
         reading.add(EffectKind.PRIVILEGE, f"agent without a sandbox {shown(word)}")
 
