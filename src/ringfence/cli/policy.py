@@ -67,6 +67,13 @@ def _parser() -> Arguments:
     learn.add_argument("--policy", metavar="FILE", help="a policy file instead of your own")
     learn.add_argument("--json", action="store_true", help="machine-readable")
     learn.set_defaults(run=_learn)
+    schema = actions.add_parser("schema", help="the JSON Schema of policy files, for editors")
+    schema.set_defaults(run=_schema)
+    registries = actions.add_parser("registries", help="where package managers fetch from here, and who says so")
+    registries.add_argument("names", nargs="*", metavar="NAME", help="only these package managers")
+    registries.add_argument("--refresh", action="store_true", help="ask each index once where its files lie")
+    registries.add_argument("--json", action="store_true", help="one JSON object a line")
+    registries.set_defaults(run=_registries)
     for action in (show, explain, test):
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
@@ -83,13 +90,13 @@ _EXPLAIN_USAGE = (
 
 def _check(parsed: argparse.Namespace) -> int:
     from ringfence.session.policy_files import PROJECT_FILE, check_file, layer_of, load_policy
-    from ringfence.session.sources import places, working_folder
+    from ringfence.session.sources import places, situation, working_folder
     from ringfence.session.workspaces import find_workspace
 
     where = places(os.environ)
     if not parsed.files:
         workspace = find_workspace(None, working_folder(), where.home)
-        policy = load_policy(where, workspace)
+        policy = load_policy(where, workspace, situation=situation(workspace))
         print(f"valid: preset `{policy.preset}`")
         for layer in policy.layers:
             print(f"  {visible(layer)}")
@@ -99,7 +106,7 @@ def _check(parsed: argparse.Namespace) -> int:
     faults: list[Diagnostic] = []
     for path in parsed.files:
         try:
-            document = check_file(path, layer=layer_of(path, where))
+            document = check_file(path, layer=layer_of(path, where), places=where)
         except PolicyInvalid as invalid:
             faults.extend(invalid.diagnostics)
         except FileNotFoundError:
@@ -119,6 +126,20 @@ def _show(parsed: argparse.Namespace) -> int:
     here = load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=parsed.policy)
     show(here.policy, as_json=parsed.json, origins=parsed.origin)
     return codes.OK
+
+
+def _schema(parsed: argparse.Namespace) -> int:
+    from ringfence.policy.json_schema import FILE
+
+    with open(FILE, encoding="utf-8") as stream:
+        sys.stdout.write(stream.read())
+    return codes.OK
+
+
+def _registries(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_registries import registries
+
+    return registries(parsed, os.environ, sys.stdout)
 
 
 def _explain(parsed: argparse.Namespace) -> int:

@@ -41,6 +41,10 @@ class UsageInvalid(RingfenceError):
     """The words of a command line, or the arguments of a call, do not fit."""
 
 
+class RunDenied(RingfenceError):
+    """The policy does not let this run at all: nothing ran."""
+
+
 class SandboxUnavailable(RingfenceError):
     """The sandbox cannot be set up as the policy demands: nothing ran."""
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from ringfence.model.action import Effect, EffectKind, FileAction, FileOperation
 from ringfence.model.decision import Reason, Verdict
-from ringfence.policy.control_files import protected
+from ringfence.policy.control_files import protected, rows_with
 from ringfence.policy.effective import Access, Policy
 from ringfence.policy.globs import components, is_glob
 from ringfence.policy.judges.finding import Finding, built_in, reason
@@ -33,6 +33,9 @@ class FileJudge:
     def __init__(self, policy: Policy, *, home: str, workspace: str) -> None:
         self._written = PathTable(policy.filesystem, home=home, workspace=workspace)
         self._workspace = normalise(workspace)
+        named = policy.control_files
+        self._control_files = rows_with(named.rows, named.exempt)
+        self._named = {row.pattern: origin for row, origin in zip(named.rows, named.origins, strict=True)}
         self._system = PathTable(SYSTEM_RULES, home=home, workspace=workspace)
         self._known: dict[tuple[str, bool, bool], Reason | None] = {}
         denied = [rule.pattern for rule in policy.filesystem if rule.access is Access.DENY]
@@ -75,11 +78,12 @@ class FileJudge:
     def _control_file(self, path: str) -> Reason | None:
         """What the sandbox keeps read-only, said before it is tried."""
         inside = normalise(path).removeprefix(f"{self._workspace}/")
-        row = None if inside.startswith("/") else protected(inside)
+        row = None if inside.startswith("/") else protected(inside, self._control_files)
         if row is None:
             return None
         text = f"`{escaped(inside)}` is a control file: {row.why}; it cannot be changed in a session"
-        return built_in(f"control-file:{row.pattern}", Verdict.DENY, text)
+        name, origin = f"control-file:{row.pattern}", self._named.get(row.pattern)
+        return built_in(name, Verdict.DENY, text) if origin is None else reason(name, origin, Verdict.DENY, text)
 
     def in_command(self, path: str, *, change: bool, glob: bool) -> Reason | None:
         """What stops a command from opening a path, or nothing.

@@ -348,8 +348,7 @@ class _Reader:
                 if scheme_of(rest[0].text or "") in {"http", "https"}:
                     self._give("reader:fetched-script", rest[0], side_door=False)
                 self.reading.wraps = True
-                extra = readers.appended(self.grammar.command.reader)
-                self.reading.started.append(Started((*rest, *extra)))
+                self.reading.started.append(Started(tuple(rest)))
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
                 self.reading.started.append(Started((readers.joined(rest),), shell))

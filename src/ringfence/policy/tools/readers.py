@@ -18,7 +18,6 @@ PATH_PHRASES = {kind: path(kind) for kind in (EffectKind.READ, EffectKind.WRITE,
 """Effects of a table whose object is a path."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MORE = (Word(text=None, raw="...", splits=True),)
 
 
 def is_assignment(word: Word) -> bool:
@@ -54,11 +53,6 @@ def prepared(reader: str, words: Sequence[Word]) -> Sequence[Word]:
     """The arguments as the general reading expects them."""
     prepare = _PREPARE.get(reader)
     return words if prepare is None else prepare(words)
-
-
-def appended(reader: str) -> tuple[Word, ...]:
-    """What a program adds to the command that it starts."""
-    return _MORE if reader == "xargs" else ()
 
 
 def found_files(words: Sequence[Word], starts: Sequence[Word]) -> tuple[Word, ...]:
