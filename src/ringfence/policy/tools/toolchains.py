@@ -86,11 +86,20 @@ def _chart(word: Word, reading: Reading) -> None:
 def _required(word: Word, reading: Reading) -> None:
     """What an interpreter loads first: a module by its name, or a file."""
     text = word.text
-    if text is None or text.startswith((".", "/", "~", "file:")):
+    if text is None or text.startswith(("/", "~", "..", "file:")):
+        reading.started.append(Started((word,), side_door=True))
+    elif text.startswith("."):
         GIVES["script"](word, reading)
     elif scheme_of(text) in {"http", "https", "data"}:
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
         GIVES["url"](word, reading)
+
+
+def _listen(word: Word, reading: Reading) -> None:
+    """`HOST:PORT` or a port to listen at: beyond this machine it is offered to others."""
+    host = shown(word).rpartition(":")[0] or shown(word)
+    if word.text is None or not (host.isdecimal() or host in {"localhost", "127.0.0.1", "[::1]", "::1"}):
+        reading.add(EffectKind.PUBLISH, f"at {shown(word)}")
 
 
 def _fetched_script(word: Word, reading: Reading) -> None:
@@ -296,6 +305,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
     "linker-arguments": _linker_arguments,
+    "listen": _listen,
     "make-target": _make_target,
     "node-options": _node_options,
     "package-run": _package_run,
