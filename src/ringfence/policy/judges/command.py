@@ -140,9 +140,7 @@ class CommandJudge:
         if not reasons:
             text = "no rule stops it; it runs inside the sandbox, which holds it"
             reasons = (built_in("commands.default", Verdict.ALLOW, text),)
-        opaque = bool(analysis.issues) or any(
-            one.reading is None or one.reading.unknown for one in analysis.invocations
-        )
+        opaque = bool(analysis.issues) or any(map(_is_opaque, analysis.invocations))
         return Finding(reasons=reasons, effects=tuple(_effects(analysis)), opaque=opaque)
 
     def _reasons(self, analysis: Analysis, action: CommandAction) -> Iterator[Reason]:
@@ -175,7 +173,7 @@ class CommandJudge:
         if invocation.name in _SEARCHES:
             yield from self._search(invocation)
         reading = invocation.reading
-        if reading is None or reading.unknown:
+        if _is_opaque(invocation):
             yield from self._opaque(invocation, analysis)
         if reading is not None:
             for fact in reading.facts:
@@ -196,7 +194,7 @@ class CommandJudge:
             yield from _unknown(invocation)
 
     def _opaque(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
-        """The arguments of what no table explains, as far as they name what is denied."""
+        """The arguments of what no table explains, or of code that is not seen, as far as they name what is denied."""
         for text in {text for word in invocation.words[1:] for text in _named(word.text)}:
             if len(text) > 4096 or text.startswith("-") or _SENTENCE & set(text):
                 continue
@@ -345,6 +343,16 @@ def _named(text: str | None) -> Iterator[str]:
         _, found, value = text.partition(mark)
         if found and value:
             yield value.removeprefix("@")
+
+
+def _is_opaque(invocation: Invocation) -> bool:
+    """Whether it does more than its words tell: no table has them, or it runs code that they only name."""
+    reading = invocation.reading
+    return (
+        reading is None
+        or reading.opaque
+        or any(fact.kind is EffectKind.EXECUTE and fact.object != STANDARD_INPUT for fact in reading.facts)
+    )
 
 
 def _unclear(issue: Issue) -> Reason:

@@ -38,6 +38,7 @@ class _Reader:
         "later",
         "operand_kind",
         "operands",
+        "passed_over",
         "program",
         "reading",
         "replaces",
@@ -59,6 +60,7 @@ class _Reader:
         self.replaces: frozenset[EffectKind] = frozenset()
         self.later: list[tuple[OptionSpec, Word]] = []
         self.base: Word | None = None
+        self.passed_over = False
         if len(words) > MAX_WORDS:
             self._unknown(f"more than {MAX_WORDS} arguments")
 
@@ -128,8 +130,7 @@ class _Reader:
         elif not text.startswith("--") and self.grammar.tool.bundles:
             self._bundle(text)
         elif self.grammar.any_options:
-            if equals:
-                self.operands.append(Word(text=value, raw=value))
+            self._passed_over(value if equals else "")
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
 
@@ -143,6 +144,7 @@ class _Reader:
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
                 if self.grammar.any_options:
+                    self._passed_over("")
                     return
                 if not (at == 1 and self._glued(text)) and not text[at:].isdecimal():
                     self._unknown(f"-{text[at]}" if at > 1 else text)
@@ -154,6 +156,13 @@ class _Reader:
                 self._use_valued(spec, Word(text=rest, raw=rest) if rest else None)
                 return
             self._use(spec, None)
+
+    def _passed_over(self, value: str) -> None:
+        """An option of no effect. In front of a sub-command the word behind it may be its value or that sub-command."""
+        if self.grammar.commands:
+            self.passed_over = True
+        elif value:
+            self.operands.append(Word(text=value, raw=value))
 
     def _number(self, text: str) -> bool:
         spec = self.grammar.options.get("-#") if text[1:].isdecimal() else None
@@ -244,6 +253,8 @@ class _Reader:
             if plain is None or not plain.operands:
                 self._unknown_command(word)
                 return
+            if self.passed_over:
+                self._later_command(grammar)
             self.grammar = grammar.child("")
             if self.grammar.rest_at == 0:
                 self.at -= 1
@@ -251,6 +262,13 @@ class _Reader:
         self.operands.append(word if self.base is None else readers.below(self.base, word))
         if self.grammar.operands_end_options:
             self.ended = True
+
+    def _later_command(self, grammar: Grammar) -> None:
+        """Behind an option that may have taken a value, any word that names a sub-command may be it."""
+        for word in self.words[self.at :]:
+            if word.text is None or grammar.commands.get(word.text):
+                self._unknown(f"whether `{shown(word)}` is the sub-command")
+                return
 
     def _unknown_command(self, word: Word) -> None:
         rest = (word, *self.words[self.at :])

@@ -86,12 +86,21 @@ def _chart(word: Word, reading: Reading) -> None:
 def _required(word: Word, reading: Reading) -> None:
     """What an interpreter loads first: a module by its name, or a file."""
     text = word.text
-    if text is None or text.startswith((".", "/", "~", "file:")):
+    if text is None or text.startswith(("/", "~", "..", "file:")):
+        reading.started.append(Started((word,), side_door=True))
+    elif text.startswith("."):
         GIVES["script"](word, reading)
         outside_script(word, reading)
     elif scheme_of(text) in {"http", "https", "data"}:
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
         GIVES["url"](word, reading)
+
+
+def _listen(word: Word, reading: Reading) -> None:
+    """`HOST:PORT` or a port to listen at: beyond this machine it is offered to others."""
+    host = shown(word).rpartition(":")[0] or shown(word)
+    if word.text is None or not (host.isdecimal() or host in {"localhost", "127.0.0.1", "[::1]", "::1"}):
+        reading.add(EffectKind.PUBLISH, f"at {shown(word)}")
 
 
 def _fetched_script(word: Word, reading: Reading) -> None:
@@ -216,7 +225,7 @@ def _make_target(word: Word, reading: Reading) -> None:
     text = shown(word)
     name, equals, value = text.partition("=")
     if equals and (word.text is None or name.rstrip(":?+!") in _MAKE_RUNS or "$(shell" in value or "`" in value):
-        command = value.partition("$(shell")[2].rstrip(")") or value
+        command = value.partition("$(shell")[2].strip(" )") or value
         reading.started.append(Started((Word(text=None if word.text is None else command, raw=text),), "sh", True))
 
 
@@ -257,10 +266,30 @@ def _template(word: Word, reading: Reading) -> None:
     text = shown(word)
     if not text.startswith((".", "/", "~")) and ("/" in text or ":" in text):
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
-    GIVES["remote"](word, reading)
+    if not text.startswith(("gh:", "gl:", "bb:")):
+        GIVES["remote"](word, reading)
+
+
+_UNGUARDED = re.compile(r"danger-full-access|never|bypassPermissions|yolo|high|all|full", re.IGNORECASE)
+
+
+def _agent_mode(word: Word, reading: Reading) -> None:
+    """How far another agent may go by itself: without a sandbox or questions only where a person says so."""
+    if word.text is None or _UNGUARDED.fullmatch(word.text):
+        reading.add(EffectKind.PRIVILEGE, f"agent without a sandbox {shown(word)}")
+
+
+def _agent_setting(word: Word, reading: Reading) -> None:
+    """`KEY=VALUE` of another agent's configuration."""
+    key, _, value = shown(word).partition("=")
+    if word.text is None or key.strip() in {"sandbox_mode", "approval_policy"}:
+        value = value.strip("\"' ")
+        _agent_mode(Word(text=None if word.text is None else value, raw=value), reading)
 
 
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
+    "agent-mode": _agent_mode,
+    "agent-setting": _agent_setting,
     "at-path": _at_path,
     "bound-command": _bound_command,
     "cargo-setting": _cargo_setting,
@@ -277,6 +306,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
     "linker-arguments": _linker_arguments,
+    "listen": _listen,
     "make-target": _make_target,
     "node-options": _node_options,
     "package-run": _package_run,
