@@ -17,7 +17,15 @@ from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.schema import escaped
-from ringfence.policy.shell.analysis import Analysis, Invocation, Opened, analyse_argv, analyse_shell
+from ringfence.policy.shell.analysis import (
+    SHELLS,
+    STANDARD_INPUT,
+    Analysis,
+    Invocation,
+    Opened,
+    analyse_argv,
+    analyse_shell,
+)
 from ringfence.policy.shell.folders import Place
 from ringfence.policy.shell.tree import Issue, Word
 from ringfence.policy.tools import known_name
@@ -29,6 +37,24 @@ _SENTENCE = frozenset(" \t\r\n;|&<>")
 secret. To be wrong here costs an early word only: the sandbox does not show the file."""
 _EVERYDAY_NAMES = frozenset({"test", "install", "script", "watch", "split", "time", "run", "host", "link", "join"})
 """Names of tools that are words of everyday language too: a file of that name deceives nobody."""
+_PROJECT_NAMES = frozenset(
+    {
+        "gradlew",
+        "mvnw",
+        "sbtw",
+        "rails",
+        "rake",
+        "rspec",
+        "bundle",
+        "artisan",
+        "console",
+        "phpunit",
+        "pest",
+        "dev",
+        "setup",
+    }
+)
+"""Names of tools that lie in a project by convention, to run the version that it pins."""
 _SEARCHES = frozenset({"find", "fd", "fdfind", "locate", "grep", "egrep", "fgrep", "rg", "ag", "ack", "plocate"})
 _HARMLESS_BESIDE = frozenset(
     [
@@ -139,6 +165,12 @@ class CommandJudge:
         for text in analysis.fetched:
             why = f"it runs code from the network that nobody has seen: `{escaped(text)}`"
             yield built_in("commands.network-pipe-shell", Verdict.DENY, why)
+        for text in analysis.shells_given:
+            why = f"it hands a shell to whoever is on the other side of a connection: `{escaped(text)}`"
+            yield built_in("commands.reverse-shell", Verdict.DENY, why)
+        for name in analysis.endless:
+            why = f"the function `{escaped(name)}` starts itself without end"
+            yield built_in("commands.fork-bomb", Verdict.DENY, why)
         for invocation in analysis.invocations:
             yield from self._invocation(invocation, analysis)
         for opened in analysis.opened:
@@ -259,6 +291,9 @@ class CommandJudge:
         redirect = opened.redirect
         if redirect.network:
             yield from self._bash_connection(redirect.target)
+            if any(_is_bare_shell(invocation) for invocation in analysis.invocations):
+                why = f"it hands a shell to whoever is on the other side of `{escaped(redirect.target.raw)}`"
+                yield built_in("commands.reverse-shell", Verdict.DENY, why)
             return
         kind = EffectKind.WRITE if redirect.write else EffectKind.READ
         yield from self._path(Fact(kind, "", Role.PATH, redirect.target), opened.place, analysis, opened.number)
@@ -282,9 +317,17 @@ def _unknown(invocation: Invocation) -> Iterator[Reason]:
         yield built_in("commands.homoglyph", Verdict.ASK, text)
     elif invocation.side_door:
         yield _side_door(invocation)
-    elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES:
+    elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES | _PROJECT_NAMES:
         text = f"`{escaped(invocation.path or name)}` bears the name of a tool and is not that tool"
         yield built_in("commands.name-shadow", Verdict.ASK, text)
+
+
+def _is_bare_shell(invocation: Invocation) -> bool:
+    """Whether a shell runs what it reads."""
+    reading = invocation.reading
+    return (
+        invocation.name in SHELLS and reading is not None and any(one.object == STANDARD_INPUT for one in reading.facts)
+    )
 
 
 def _side_door(invocation: Invocation) -> Reason:
