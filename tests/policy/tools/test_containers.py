@@ -23,8 +23,6 @@ def _read(kind: str, text: str | None, raw: str = "") -> list[str]:
         ("cloud-file", "x", ["read x"]),
         ("cloud-target", "gs://bucket/x", ["publish gs://bucket/x"]),
         ("cloud-target", "/tmp/x", ["write /tmp/x"]),
-        ("cloud-value", "i-1", []),
-        ("cloud-value", "fileb:///etc/passwd", ["read /etc/passwd"]),
         ("container-file", "web:/etc/passwd", []),
         ("container-file", "./a:b", ["read ./a:b"]),
         ("container-host", "unix:///run/docker.sock", []),

@@ -91,15 +91,6 @@ def _image_target(word: Word, reading: Reading) -> None:
 _BUCKETS = frozenset({"s3", "gs", "az", "wasb", "abfs", "r2", "b2", "http", "https"})
 
 
-def _cloud_value(word: Word, reading: Reading) -> None:
-    """A value of a cloud tool; `file://PATH`, `fileb://PATH` and `@PATH` read a file."""
-    text = shown(word)
-    for prefix in ("fileb://", "file://", "@"):
-        if text.startswith(prefix):
-            _given("read", text.removeprefix(prefix), reading)
-            return
-
-
 def _cloud_file(word: Word, reading: Reading) -> None:
     """A file here, or an object in a bucket."""
     if word.text is None or scheme_of(word.text) not in _BUCKETS:
@@ -116,7 +107,6 @@ def _cloud_target(word: Word, reading: Reading) -> None:
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "cloud-file": _cloud_file,
     "cloud-target": _cloud_target,
-    "cloud-value": _cloud_value,
     "container-file": _file,
     "container-host": _host,
     "container-image": _image,
