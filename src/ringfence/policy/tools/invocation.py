@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
@@ -460,17 +461,18 @@ def is_kind(kind: str) -> bool:
     return known or name.startswith("code:")
 
 
-def _spread(kinds: Sequence[str], number: int) -> list[str]:
+@lru_cache(maxsize=4096)
+def _spread(kinds: tuple[str, ...], number: int) -> tuple[str, ...]:
     """The kind of each of so many operands."""
     plain = [kind for kind in kinds if not kind.endswith("...")]
     repeated = next((at for at, kind in enumerate(plain) if kind[-1:] in "*+"), None)
     names = [kind.rstrip("*+?") for kind in plain]
     if repeated is None:
-        return (names + ["text"] * number)[:number]
+        return (*names, *["text"] * number)[:number]
     before, kind, behind = names[:repeated], names[repeated], names[repeated + 1 :]
     # `cp a`: what stands behind a repeated kind is only served once that has its share.
     times = max(number - len(before) - len(behind), min(1, number - len(before)))
-    return (before + [kind] * times + behind)[:number]
+    return (*before, *[kind] * times, *behind)[:number]
 
 
 def _is_word(written: str, word: Word) -> bool:
