@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
-from ringfence.policy.tools.kinds import GIVES, is_pinned, shown, split_words
+from ringfence.policy.tools.kinds import GIVES, is_pinned, outside_script, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 
@@ -86,11 +86,21 @@ def _chart(word: Word, reading: Reading) -> None:
 def _required(word: Word, reading: Reading) -> None:
     """What an interpreter loads first: a module by its name, or a file."""
     text = word.text
-    if text is None or text.startswith((".", "/", "~", "file:")):
+    if text is None or text.startswith(("/", "~", "..", "file:")):
+        reading.started.append(Started((word,), side_door=True))
+    elif text.startswith("."):
         GIVES["script"](word, reading)
+        outside_script(word, reading)
     elif scheme_of(text) in {"http", "https", "data"}:
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
         GIVES["url"](word, reading)
+
+
+def _listen(word: Word, reading: Reading) -> None:
+    """`HOST:PORT` or a port to listen at: beyond this machine it is offered to others."""
+    host = shown(word).rpartition(":")[0] or shown(word)
+    if word.text is None or not (host.isdecimal() or host in {"localhost", "127.0.0.1", "[::1]", "::1"}):
+        reading.add(EffectKind.PUBLISH, f"at {shown(word)}")
 
 
 def _fetched_script(word: Word, reading: Reading) -> None:
@@ -200,7 +210,7 @@ def _make_target(word: Word, reading: Reading) -> None:
     text = shown(word)
     name, equals, value = text.partition("=")
     if equals and (word.text is None or name.rstrip(":?+!") in _MAKE_RUNS or "$(shell" in value or "`" in value):
-        command = value.partition("$(shell")[2].rstrip(")") or value
+        command = value.partition("$(shell")[2].strip(" )") or value
         reading.started.append(Started((Word(text=None if word.text is None else command, raw=text),), "sh", True))
 
 
@@ -241,7 +251,8 @@ def _template(word: Word, reading: Reading) -> None:
     text = shown(word)
     if not text.startswith((".", "/", "~")) and ("/" in text or ":" in text):
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
-    GIVES["remote"](word, reading)
+    if not text.startswith(("gh:", "gl:", "bb:")):
+        GIVES["remote"](word, reading)
 
 
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
@@ -259,6 +270,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
     "linker-arguments": _linker_arguments,
+    "listen": _listen,
     "make-target": _make_target,
     "node-options": _node_options,
     "package-run": _package_run,
