@@ -36,8 +36,9 @@ _PROJECT_TOOLS = re.compile(
 )
 _LANGUAGES = {"python": "python", "pypy": "python", "node": "node", "nodejs": "node", "perl": "perl", "ruby": "ruby",
               "php": "php", "bun": "node", "deno": "node"}  # fmt: skip
-_CLIENTS = {"psql": "sql", "mysql": "sql", "mariadb": "sql", "sqlite3": "sqlite", "sqlite": "sqlite", "duckdb": "duckdb",
-            "mongosh": "mongo", "mongo": "mongo", "clickhouse-client": "sql", "clickhouse": "sql"}  # fmt: skip
+_CLIENTS = {"psql": "sql", "mysql": "sql", "mariadb": "sql", "sqlite3": "sqlite", "sqlite": "sqlite",
+            "duckdb": "duckdb", "mongosh": "mongo", "mongo": "mongo", "clickhouse-client": "sql",
+            "clickhouse": "sql"}  # fmt: skip
 """Programs that take the commands of a database from their standard input: a pipe into them is everyday work."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
