@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
@@ -36,17 +35,6 @@ def joined(words: Sequence[Word]) -> Word:
     texts = [word.text for word in words if word.text is not None]
     raw = " ".join(word.raw for word in words)
     return Word(text=" ".join(texts) if len(texts) == len(words) else None, raw=raw)
-
-
-def split_words(word: Word) -> tuple[Word, ...]:
-    """A program with arguments in one value: `less -R`."""
-    if word.text is None:
-        return (word,)
-    try:
-        parts = shlex.split(word.text)
-    except ValueError:
-        parts = word.text.split()
-    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
 
 
 def below(folder: Word, word: Word) -> Word:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
-from ringfence.policy.tools.kinds import GIVES, is_pinned, shown
+from ringfence.policy.tools.kinds import GIVES, is_pinned, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 
@@ -93,7 +93,7 @@ def _required(word: Word, reading: Reading) -> None:
         GIVES["url"](word, reading)
 
 
-def _deno_script(word: Word, reading: Reading) -> None:
+def _fetched_script(word: Word, reading: Reading) -> None:
     """A script: a file, or an address or package that is fetched."""
     text = word.text
     if text is not None and scheme_of(text) in {"http", "https"}:
@@ -145,22 +145,132 @@ def _node_options(word: Word, reading: Reading) -> None:
     reading.environment.append(("NODE_OPTIONS", word))
 
 
+def _pip_arguments(word: Word, reading: Reading) -> None:
+    """Arguments that are handed on to pip (`pipx install --pip-args`)."""
+    reading.started.append(
+        Started((Word(text="pip", raw="pip"), Word(text="install", raw="install"), *split_words(word)))
+    )
+
+
+def _conda_channel(word: Word, reading: Reading) -> None:
+    """A channel by its name, address or folder."""
+    text = shown(word)
+    if word.text is None or scheme_of(text):
+        GIVES["url"](word, reading)
+    elif text.startswith((".", "/")):
+        GIVES["read"](word, reading)
+
+
+_SERVER = re.compile(r"(?:^|\s)host(?:addr)?\s*=\s*'?([^\s']+)")
+
+
+_CARGO_RUNS = re.compile(
+    r"build\.(?:rustc|rustc-wrapper|rustc-workspace-wrapper|rustdoc)|target\..*\.(?:runner|linker)|alias\..*|host\..*"
+    r"|.*credential-provider|registr(?:y|ies)\..*|source\..*|http\..*|patch\..*|env\..*|credential-alias\..*"
+)
+
+
+def _cargo_setting(word: Word, reading: Reading) -> None:
+    """`KEY=VALUE` of `cargo --config`, or a file of them: some keys start programs or fetch from elsewhere."""
+    key, equals, _ = shown(word).partition("=")
+    if not equals:
+        GIVES["read"](word, reading)
+    if not equals or _CARGO_RUNS.fullmatch(key.strip()):
+        reading.add(EffectKind.CONFIGURE, f"cargo {shown(word)}")
+
+
+def _rust_codegen(word: Word, reading: Reading) -> None:
+    """`linker=PROGRAM` of `rustc -C`."""
+    key, _, value = shown(word).partition("=")
+    if key == "linker":
+        reading.started.append(Started((Word(text=value, raw=value),), side_door=True))
+
+
+def _go_package(word: Word, reading: Reading) -> None:
+    """What `go run` runs: files and packages of the module, or a module of a certain version that it fetches."""
+    if word.text is None or is_pinned(word.text):
+        reading.add(EffectKind.EXECUTE, f"remote package {shown(word)}")
+
+
+_MAKE_RUNS = frozenset({"SHELL", "MAKEFLAGS", "MAKEFILES", ".SHELLFLAGS"})
+
+
+def _make_target(word: Word, reading: Reading) -> None:
+    """A target, or `NAME=VALUE`: a variable whose value is expanded, where `$(shell ...)` runs."""
+    text = shown(word)
+    name, equals, value = text.partition("=")
+    if equals and (word.text is None or name.rstrip(":?+!") in _MAKE_RUNS or "$(shell" in value or "`" in value):
+        command = value.partition("$(shell")[2].rstrip(")") or value
+        reading.started.append(Started((Word(text=None if word.text is None else command, raw=text),), "sh", True))
+
+
+def _plugin(word: Word, reading: Reading) -> None:
+    """Code that a compiler or runtime loads."""
+    text = shown(word).lstrip(":=").partition("=")[0]
+    place = Word(text=None if word.text is None else text, raw=text)
+    reading.started.append(Started((place,), side_door=True))
+
+
+def _protoc_plugin(word: Word, reading: Reading) -> None:
+    """`NAME=PROGRAM` or a program."""
+    text = shown(word)
+    _plugin(Word(text=text.partition("=")[2] or text, raw=text), reading)
+
+
+def _linker_arguments(word: Word, reading: Reading) -> None:
+    """`-Wl,...`: `-plugin` loads code, `-Map` writes."""
+    parts = shown(word).split(",")
+    for at, part in enumerate(parts[:-1]):
+        if part.lstrip("-") == "plugin":
+            _plugin(Word(text=parts[at + 1], raw=parts[at + 1]), reading)
+        elif part.lstrip("-") == "Map":
+            _given("write", parts[at + 1], reading)
+
+
+def _source(word: Word, reading: Reading) -> None:
+    """A source or object file; `@FILE` holds further arguments."""
+    text = word.text
+    if text is not None and text.startswith("@"):
+        _given("read", text[1:], reading)
+    else:
+        GIVES["read"](word, reading)
+
+
+def _template(word: Word, reading: Reading) -> None:
+    """A template of a project, whose hooks run: a folder, or a repository that is fetched."""
+    text = shown(word)
+    if not text.startswith((".", "/", "~")) and ("/" in text or ":" in text):
+        reading.add(EffectKind.EXECUTE, f"remote package {text}")
+    GIVES["remote"](word, reading)
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "at-path": _at_path,
     "bound-command": _bound_command,
+    "cargo-setting": _cargo_setting,
     "chart": _chart,
+    "conda-channel": _conda_channel,
     "creator": _creator,
     "declared": _declared,
-    "deno-script": _deno_script,
     "expanded": _expanded,
+    "fetched-script": _fetched_script,
     "file-or-url": _file_or_url,
+    "go-package": _go_package,
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
+    "linker-arguments": _linker_arguments,
+    "make-target": _make_target,
     "node-options": _node_options,
     "package-run": _package_run,
     "perl-module": _perl_module,
     "php-setting": _php_setting,
+    "pip-arguments": _pip_arguments,
     "pipe-or-file": _pipe_or_file,
+    "plugin": _plugin,
+    "protoc-plugin": _protoc_plugin,
     "required": _required,
+    "rust-codegen": _rust_codegen,
+    "source": _source,
+    "template": _template,
 }
 """Kinds of value with a grammar of their own, by name."""
