@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools import builds
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
@@ -186,6 +187,7 @@ _PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
     "kill": _kill,
     "python": _python,
     "workspaces": _workspaces,
+    "cmake": builds.cmake,
 }
 
 NAMES = frozenset({*_PREPARE, "git-settings", "xargs", "git"})
@@ -294,5 +296,6 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     **OTHER_VALUES,
     **CONTAINER_VALUES,
     **TOOLCHAIN_VALUES,
+    **builds.VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""
