@@ -162,7 +162,7 @@ def cmake(words: Sequence[Word]) -> Sequence[Word]:
         mode = _CMAKE_MODES.get(word.text or "")
         if mode is not None:
             return [Word(text=mode, raw=mode), *words[:at], *words[at + 1 :]]
-    return words
+    return [Word(text="cmake:configure", raw="cmake:configure"), *words]
 
 
 # Compilers
@@ -290,7 +290,7 @@ _PUBLISHES = re.compile(
 def _build_task(word: Word, reading: Reading) -> None:
     """A goal or task of Maven, Gradle or sbt: what publishes goes by these names."""
     for task in shown(word).split():
-        name = task.rpartition(":")[2].rpartition("/")[2].partition("@")[0]
+        name = task.rpartition(":")[2].rpartition("/")[2].partition("@")[0].lstrip("+;")
         if _PUBLISHES.fullmatch(name):
             reading.add(EffectKind.PUBLISH, task)
     if word.text is None:
