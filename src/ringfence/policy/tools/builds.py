@@ -297,6 +297,17 @@ def _build_task(word: Word, reading: Reading) -> None:
         reading.may.add(EffectKind.PUBLISH)
 
 
+def _rails_code(word: Word, reading: Reading) -> None:
+    """What `rails runner` runs: a file, or code."""
+    text = word.text
+    if text is not None and re.fullmatch(r"[\w./-]+\.rb|\.{0,2}/[\w./-]+", text):
+        GIVES["script"](word, reading)
+    elif text == "-":
+        reading.add(EffectKind.EXECUTE, "standard input")
+    else:
+        reading.started.append(Started((word,), code="ruby"))
+
+
 # Converters
 
 _STREAMING = frozenset({"rtmp", "rtmps", "rtsp", "srt", "udp", "tcp", "rtp", "http", "https", "ftp", "sftp", "tls", "icecast", "ws", "wss"})
@@ -420,6 +431,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "media-output": _media_output,
     "named-program": _named_program,
     "plugin": _plugin,
+    "rails-code": _rails_code,
     "rustc-codegen": _rustc_codegen,
     "source": _source,
 }
