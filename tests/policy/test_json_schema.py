@@ -47,6 +47,11 @@ verdict = "ask"
 reason = "r"
 match = ["git push"]
 not_match = ["git log"]
+[[commands.rule]]
+id = "e"
+effects = ["publish", "destroy"]
+objects = ["remote*"]
+verdict = "ask"
 [mcp]
 default = "ask"
 [[mcp.rule]]
