@@ -245,12 +245,14 @@ class _Unfolding:
         if invocation.program in self.names and "/" not in first.text:
             invocation.function = True
             return
-        grammar = None if invocation.disguised else grammar_of(invocation.program)
-        if grammar is None:
+        grammar = grammar_of(invocation.program)
+        if grammar is None or (invocation.disguised and not grammar.tool.workspace_program):
             return
         invocation.name = known_name(invocation.program) or invocation.program
         reading = invocation.reading = read(grammar, invocation.program, words[1:])
         self._inside(invocation, reading, source, depth, layer)
+        if invocation.disguised:
+            reading.unknown.append(f"what the project's own `{invocation.path}` does")
         if invocation.program in _ARITHMETIC:
             self._subscripts(words, place, depth)
 
