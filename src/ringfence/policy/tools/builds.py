@@ -401,6 +401,22 @@ def _generated(word: Word, reading: Reading) -> None:
     _given("write", shown(word).rpartition(":")[2], reading)
 
 
+def _pandoc_format(word: Word, reading: Reading) -> None:
+    """A format by its name, or a script in Lua that reads or writes it."""
+    text = (word.text or "").partition("+")[0]
+    if word.text is None or "/" in text or text.endswith(".lua"):
+        GIVES["script"](word, reading)
+
+
+def _pipe_percent(word: Word, reading: Reading) -> None:
+    """Where Ghostscript writes: a file, or `%pipe%COMMAND`."""
+    text = shown(word)
+    if text.startswith(("%pipe%", "|")):
+        _runs_shell(text.removeprefix("%pipe%").removeprefix("|"), reading)
+    elif not text.startswith("%stdout"):
+        GIVES["write"](word, reading)
+
+
 def _named_program(word: Word, reading: Reading) -> None:
     """`--with-PROGRAM`: a plain name is one of the programs that the tool knows, a path may be anything."""
     if word.text is None or "/" in word.text:
@@ -430,6 +446,8 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "media-input": _media_input,
     "media-output": _media_output,
     "named-program": _named_program,
+    "pandoc-format": _pandoc_format,
+    "pipe-percent": _pipe_percent,
     "plugin": _plugin,
     "rails-code": _rails_code,
     "rustc-codegen": _rustc_codegen,
