@@ -85,7 +85,9 @@ _CARGO_RUNS = re.compile(
     r"|(?:registry|registries\..*)\.credential-provider|credential-alias\..*|doc\.browser|cargo-new\..*|build\.rustflags"
     r"|target\..*\.rustflags|env\..*"
 )
-_CARGO_REACHES = re.compile(r"(?:source|registries)\..*|registry\.(?!default).*|http\.(?:proxy|cainfo|ssl.*|check.*)|patch\..*|paths")
+_CARGO_REACHES = re.compile(
+    r"(?:source|registries)\..*|registry\.(?!default).*|http\.(?:proxy|cainfo|ssl.*|check.*)|patch\..*|paths"
+)
 _CARGO_PROGRAMS = re.compile(r".*(?:rustc|rustdoc|wrapper|linker|runner|credential-provider|browser)")
 
 
@@ -136,7 +138,9 @@ _CMAKE_PROGRAM = re.compile(
     r"|RULE_LAUNCH_\w+"
 )
 _CMAKE_COMPILER = re.compile(r"CMAKE_(?:[A-Z]+_COMPILER|AR|LINKER|RANLIB|NM|STRIP|OBJCOPY|OBJDUMP)")
-_CMAKE_SCRIPT = re.compile(r"CMAKE_(?:TOOLCHAIN_FILE|PROJECT_(?:\w+_)?INCLUDE(?:_BEFORE)?|PROJECT_TOP_LEVEL_INCLUDES|USER_MAKE_RULES_OVERRIDE\w*)")
+_CMAKE_SCRIPT = re.compile(
+    r"CMAKE_(?:TOOLCHAIN_FILE|PROJECT_(?:\w+_)?INCLUDE(?:_BEFORE)?|PROJECT_TOP_LEVEL_INCLUDES|USER_MAKE_RULES_OVERRIDE\w*)"
+)
 
 
 def _cmake_setting(word: Word, reading: Reading) -> None:
@@ -202,7 +206,9 @@ def _rustc_codegen(word: Word, reading: Reading) -> None:
     name, _, value = shown(word).partition("=")
     name = name.replace("_", "-")
     if name in _RUSTC_LOADS and value:
-        _linker_name(Word(text=value, raw=value), reading) if name != "linker" else _runs(value, reading, side_door="/" in value)
+        _linker_name(Word(text=value, raw=value), reading) if name != "linker" else _runs(
+            value, reading, side_door="/" in value
+        )
     elif name in _RUSTC_PATHS and value:
         _given(_RUSTC_PATHS[name], value, reading)
     elif name in {"link-arg", "link-args"}:
@@ -260,7 +266,9 @@ def _java_tuning(word: Word, reading: Reading) -> None:
         _given("write", value, reading)
 
 
-_MAVEN_PROGRAM = frozenset({"exec.executable", "jvm", "maven.surefire.jvm", "gpg.executable", "maven.compiler.executable"})
+_MAVEN_PROGRAM = frozenset(
+    {"exec.executable", "jvm", "maven.surefire.jvm", "gpg.executable", "maven.compiler.executable"}
+)
 _JVM_PATHS = frozenset({"maven.ext.class.path", "maven.multiModuleProjectDirectory"})
 
 
@@ -310,7 +318,9 @@ def _rails_code(word: Word, reading: Reading) -> None:
 
 # Converters
 
-_STREAMING = frozenset({"rtmp", "rtmps", "rtsp", "srt", "udp", "tcp", "rtp", "http", "https", "ftp", "sftp", "tls", "icecast", "ws", "wss"})
+_STREAMING = frozenset(
+    {"rtmp", "rtmps", "rtsp", "srt", "udp", "tcp", "rtp", "http", "https", "ftp", "sftp", "tls", "icecast", "ws", "wss"}
+)
 _FILE_FORM = re.compile(r"(?:file|concat|subfile|crypto|async|cache):(?://)?(.*)", re.DOTALL)
 
 
@@ -341,7 +351,9 @@ def _media_output(word: Word, reading: Reading) -> None:
     _media(word, reading, "write")
 
 
-_MEDIA_FILE = re.compile(r"(?:movie|amovie|subtitles|ass|lut3d|drawtext|textfile|fontfile)=(?:filename=|textfile=|f=)?'?([^:,;\[\]']+)")
+_MEDIA_FILE = re.compile(
+    r"(?:movie|amovie|subtitles|ass|lut3d|drawtext|textfile|fontfile)=(?:filename=|textfile=|f=)?'?([^:,;\[\]']+)"
+)
 
 
 def _media_filter(word: Word, reading: Reading) -> None:
@@ -351,9 +363,30 @@ def _media_filter(word: Word, reading: Reading) -> None:
             _given("read", found, reading)
 
 
+_TEX_RUNS = re.compile(r"\\(?:write\s*18|ShellEscape|directlua)\s*\{([^}]*)\}")
+_TEX_READS = re.compile(
+    r"\\(?:input|include|verbatiminput|lstinputlisting|VerbatimInput|includegraphics)(?:\[[^]]*\])?\s*\{([^}]*)\}"
+)
+
+
+def _tex_document(word: Word, reading: Reading) -> None:
+    """A document by its name, or text in TeX: what that runs and what it reads."""
+    text = word.text or ""
+    if not text.startswith("\\"):
+        return
+    for command in _TEX_RUNS.findall(text):
+        _runs_shell(command, reading)
+    for name in _TEX_READS.findall(text):
+        _given("read", name, reading)
+
+
 _IMAGE_FORM = re.compile(r"([a-zA-Z][\w-]+):(.*)", re.DOTALL)
-_IMAGE_MADE = frozenset({"xc", "canvas", "gradient", "radial-gradient", "plasma", "pattern", "label", "caption", "rose", "logo"})
-_IMAGE_MADE_TOO = frozenset({"granite", "hald", "tile", "null", "wizard", "netscape", "magick", "mpr", "mpc", "clipboard", "info"})
+_IMAGE_MADE = frozenset(
+    {"xc", "canvas", "gradient", "radial-gradient", "plasma", "pattern", "label", "caption", "rose", "logo"}
+)
+_IMAGE_MADE_TOO = frozenset(
+    {"granite", "hald", "tile", "null", "wizard", "netscape", "magick", "mpr", "mpc", "clipboard", "info"}
+)
 
 
 def _image_file(word: Word, reading: Reading, kind: str) -> None:
@@ -452,5 +485,6 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "rails-code": _rails_code,
     "rustc-codegen": _rustc_codegen,
     "source": _source,
+    "tex-document": _tex_document,
 }
 """Kinds of value with a grammar of their own, by name."""
