@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
-from ringfence.policy.tools.builds import given, runs, runs_shell
+from ringfence.policy.tools.builds import given, loads, runs, runs_shell
 from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.kinds import GIVES, shown
 from ringfence.policy.tools.reading import Reading
@@ -122,7 +122,7 @@ def _pandoc_format(word: Word, reading: Reading) -> None:
     """A format by its name, or a script in Lua that reads or writes it."""
     text = (word.text or "").partition("+")[0]
     if word.text is None or "/" in text or text.endswith(".lua"):
-        GIVES["script"](word, reading)
+        loads(shown(word), reading)
 
 
 def _pipe_percent(word: Word, reading: Reading) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
-from ringfence.policy.tools import builds, converters
+from ringfence.policy.tools import builds, compilers, converters
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
@@ -297,6 +297,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     **CONTAINER_VALUES,
     **TOOLCHAIN_VALUES,
     **builds.VALUES,
+    **compilers.VALUES,
     **converters.VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""
