@@ -153,7 +153,7 @@ def _go_package(word: Word, reading: Reading) -> None:
     text = shown(word)
     if word.text is None:
         return
-    if "@" in text:
+    if "@" in text or "://" in text:
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
     elif text.endswith(".go") or text.startswith((".", "/")):
         GIVES["script"](word, reading)
