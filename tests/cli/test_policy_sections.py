@@ -53,7 +53,8 @@ def test_what_a_policy_protects_cannot_be_written_replaced_or_moved_away(person:
         "echo x > deploy/prod.sh; mv deploy gone; rm -f deploy/prod.sh; mkdir -p missing/x; echo y > deploy/new; true"
     )
 
-    person.types("exec", "-q", "--", "python3", "-c", f"import subprocess; subprocess.run({script!r}, shell=True)")
+    (person.project / "attempt.sh").write_text(script)
+    person.types("exec", "-q", "--", "bash", "attempt.sh")
 
     assert (person.project / "deploy" / "prod.sh").read_text() == "safe\n"
     assert (person.project / "deploy" / "new").read_text() == "y\n"
@@ -63,9 +64,9 @@ def test_what_a_policy_protects_cannot_be_written_replaced_or_moved_away(person:
 def test_a_variable_that_is_removed_does_not_reach_the_inside(person: Person) -> None:
     policy(person, "[environment]\nkeep = ['MINE']\nremove = ['LANG', 'MI*']\n")
 
-    done = person.types("exec", "-q", "--", "env", env={"MINE": "x"})
+    done = person.types("exec", "-q", "--", "bash", "-c", "compgen -e", env={"MINE": "x"})
 
-    names = {line.partition("=")[0] for line in done.out.splitlines()}
+    names = set(done.out.splitlines())
     assert names & {"LANG", "MINE"} == set()
     assert "RINGFENCE_SESSION" in names
 

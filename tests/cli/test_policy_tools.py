@@ -24,7 +24,8 @@ def session(person: Person) -> str:
 def work(person: Person) -> str:
     """A session that asked for a host, a path and a push, with nobody there to answer."""
     script = "curl -s http://a.test/x; curl -s https://b.test; curl -s http://169.254.169.254/; true"
-    done = person.types("exec", "--", "bash", "-c", script)
+    (person.project / "fetch.sh").write_text(script)
+    done = person.types("exec", "--", "bash", "fetch.sh")
     assert done.code == 0, done.err
     return session(person)
 

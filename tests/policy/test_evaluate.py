@@ -91,7 +91,7 @@ def test_a_rule_that_asks_hits_every_form_of_its_command(text: str) -> None:
         "cp .env.example config && cat config",
         "echo .env >> .gitignore",
         "curl -s http://localhost:8000/x | jq .",
-        "docker ps; ls /dev/null; which aws",
+        "docker --version; ls /dev/null; which aws",
     ],
 )
 def test_everyday_commands_run_without_a_question(text: str) -> None:

@@ -179,9 +179,7 @@ def test_a_path_below_what_the_administrator_denies_is_inactive(layer: Layer) ->
 
 def test_a_rule_of_the_same_id_replaces_that_of_the_preset_only() -> None:
     user = document("[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'allow'")
-    managed = document(
-        "[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'ask'", Layer.MANAGED
-    )
+    managed = document("[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'ask'", Layer.MANAGED)
 
     assert shell(policy(user), "git push").verdict is Verdict.ALLOW
     assert shell(policy(user, managed), "git push").verdict is Verdict.ASK

@@ -74,7 +74,7 @@ def _command(action: CommandAction, evaluator: Evaluator) -> Iterator[Step]:
 def _invocation(invocation: Invocation, evaluator: Evaluator) -> Step:
     shown = " ".join(word.raw if word.text is None else shlex.quote(word.text) for word in invocation.words)
     home = evaluator.context.home
-    kinds = {effect.kind for effect in effects_of(invocation)}
+    kinds = {fact.kind for fact in invocation.reading.facts} if invocation.reading is not None else set()
     looks = tuple(
         _look(rule, hits=any(True for _ in CommandTable((rule,), home=home).hits(invocation)))
         for rule in evaluator.policy.commands.rules

@@ -99,6 +99,7 @@ def commands(text: str) -> list[str]:
         ("X=git Y=$X; $Y push", ["git push"]),
         ("X=git && $X push", ["git push"]),
         ("export X=git; $X push", ["export X=git", "git push"]),
+        ("export X=~/a:~/b; $X", ["export X=/home/u/a:/home/u/b", "/home/u/a:/home/u/b"]),
         ("declare -r X=git; $X push", ["declare -r X=git", "git push"]),
         ("X='git push'; $X -f", ["git push -f"]),
         ("X=git; X+=hub; $X", ["github"]),
@@ -142,6 +143,14 @@ def test_a_variable_is_known_only_where_it_is_certain(text: str, expected: list[
         "echo ${x:=$(hit)}",
         "echo ${x/$(hit)/b}",
         'echo "${x:-"$(hit)"}"',
+        "unset 'x[$(hit)]'",
+        "declare -a 'x[$(hit)]=1'",
+        "test -v 'x[`hit`]'",
+        "[ -v 'x[$(hit)]' ]",
+        "read 'x[$(hit)]' <<< 1",
+        "printf -v 'x[$(hit)]' 1",
+        "let 'x[$(hit)]'",
+        "x='a[$(hit)]'; let $x",
         "case $(hit) in x) ;; esac",
         "case x in $(hit)) ;; esac",
         "[[ a == $(hit) ]]",
@@ -267,6 +276,12 @@ def test_names_of_functions_and_aliases_are_told() -> None:
 )
 def test_what_changes_how_the_rest_is_read_is_unclear(text: str) -> None:
     assert Unclear.SYNTAX in {issue.kind for issue in parse(text, home=HOME).issues}
+
+
+def test_a_line_that_the_parser_glues_to_the_next_one_is_unclear_or_told_apart() -> None:
+    script = parse("X=git > f\nX=$(foo)\nhit $X\nX[0]=e", home=HOME)
+
+    assert script.issues or any([word.text for word in c.words] == ["hit", None] for c in script.commands)
 
 
 def test_a_command_is_told_once_for_each_value() -> None:

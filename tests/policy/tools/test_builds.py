@@ -72,7 +72,7 @@ def _reading(kind: str, text: str) -> Reading:
         ("tex-document", r"\input{/etc/passwd}", ["read /etc/passwd"]),
         ("pandoc-format", "markdown+smart", []),
         ("pipe-percent", "%stdout", []),
-        ("plugin", "protoc-gen-x=./x", ["execute ./x"]),
+        ("protoc-plugin", "protoc-gen-x=./x", ["execute ./x"]),
         ("generated", "a=b:out", ["write out"]),
     ],
 )

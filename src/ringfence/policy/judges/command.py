@@ -17,7 +17,15 @@ from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.schema import escaped
-from ringfence.policy.shell.analysis import Analysis, Invocation, Opened, analyse_argv, analyse_shell
+from ringfence.policy.shell.analysis import (
+    SHELLS,
+    STANDARD_INPUT,
+    Analysis,
+    Invocation,
+    Opened,
+    analyse_argv,
+    analyse_shell,
+)
 from ringfence.policy.shell.folders import Place
 from ringfence.policy.shell.tree import Issue, Word
 from ringfence.policy.tools import known_name
@@ -139,6 +147,12 @@ class CommandJudge:
         for text in analysis.fetched:
             why = f"it runs code from the network that nobody has seen: `{escaped(text)}`"
             yield built_in("commands.network-pipe-shell", Verdict.DENY, why)
+        for text in analysis.shells_given:
+            why = f"it hands a shell to whoever is on the other side of a connection: `{escaped(text)}`"
+            yield built_in("commands.reverse-shell", Verdict.DENY, why)
+        for name in analysis.endless:
+            why = f"the function `{escaped(name)}` starts itself without end"
+            yield built_in("commands.fork-bomb", Verdict.DENY, why)
         for invocation in analysis.invocations:
             yield from self._invocation(invocation, analysis)
         for opened in analysis.opened:
@@ -259,6 +273,9 @@ class CommandJudge:
         redirect = opened.redirect
         if redirect.network:
             yield from self._bash_connection(redirect.target)
+            if any(_is_bare_shell(invocation) for invocation in analysis.invocations):
+                why = f"it hands a shell to whoever is on the other side of `{escaped(redirect.target.raw)}`"
+                yield built_in("commands.reverse-shell", Verdict.DENY, why)
             return
         kind = EffectKind.WRITE if redirect.write else EffectKind.READ
         yield from self._path(Fact(kind, "", Role.PATH, redirect.target), opened.place, analysis, opened.number)
@@ -285,6 +302,14 @@ def _unknown(invocation: Invocation) -> Iterator[Reason]:
     elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES:
         text = f"`{escaped(invocation.path or name)}` bears the name of a tool and is not that tool"
         yield built_in("commands.name-shadow", Verdict.ASK, text)
+
+
+def _is_bare_shell(invocation: Invocation) -> bool:
+    """Whether a shell runs what it reads."""
+    reading = invocation.reading
+    return (
+        invocation.name in SHELLS and reading is not None and any(one.object == STANDARD_INPUT for one in reading.facts)
+    )
 
 
 def _side_door(invocation: Invocation) -> Reason:

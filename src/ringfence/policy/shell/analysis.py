@@ -36,11 +36,19 @@ _PROJECT_TOOLS = re.compile(
 )
 _LANGUAGES = {"python": "python", "pypy": "python", "node": "node", "nodejs": "node", "perl": "perl", "ruby": "ruby",
               "php": "php", "bun": "node", "deno": "node"}  # fmt: skip
+_CLIENTS = {"psql": "sql", "mysql": "sql", "mariadb": "sql", "sqlite3": "sqlite", "sqlite": "sqlite",
+            "duckdb": "duckdb", "mongosh": "mongo", "mongo": "mongo", "clickhouse-client": "sql",
+            "clickhouse": "sql"}  # fmt: skip
+"""Programs that take the commands of a database from their standard input: a pipe into them is everyday work."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
 _SCRIPTS = frozenset({"sed", "awk", "jq", "sql"})
 """Languages in which everyday scripts are put together from variables."""
 _STDIN = frozenset({"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_MORE = Word(text=None, raw="...", splits=True)
+"""Arguments that are only known when it runs."""
+_TALKERS = frozenset({"nc", "ncat", "netcat", "nc.traditional", "nc.openbsd", "socat", "telnet", "openssl", "cryptcat"})
+"""Programs that connect what they read and write with another machine."""
 _ARITHMETIC = frozenset(
     {"printf", "test", "[", "read", "unset", "let", "declare", "typeset", "export", "local", "wait"}
 )
@@ -114,7 +122,7 @@ class Opened(NamedTuple):
 class Analysis:
     """Everything that is known of a command before it runs."""
 
-    __slots__ = ("assignments", "fetched", "invocations", "issues", "links", "opened")
+    __slots__ = ("assignments", "endless", "fetched", "invocations", "issues", "links", "opened", "shells_given")
 
     def __init__(self) -> None:
         self.invocations: list[Invocation] = []
@@ -124,6 +132,10 @@ class Analysis:
         """Variables that are set for programs that it starts, or for the rest of the script."""
         self.fetched: list[str] = []
         """What runs that comes from the network, in words."""
+        self.endless: list[str] = []
+        """Functions that start themselves again and again, beside each other."""
+        self.shells_given: list[str] = []
+        """Programs that hand a shell to whoever is on the other side of a connection."""
         self.links = Links()
 
     def issue(self, kind: Unclear, text: str) -> None:
@@ -181,23 +193,23 @@ class _Unfolding:
         waiting = next(redirects, None)
         for number, command in enumerate(script.commands):
             while waiting is not None and waiting.after <= number:
-                self._opened(waiting, folders, script.commands[number - 1 : number + 1])
+                self._opened(waiting, folders, script.commands)
                 waiting = next(redirects, None)
             if command.link not in {"|", "|&"}:
                 pipeline.clear()
             self._command(script, command, folders, pipeline, depth)
             pipeline.append(command)
         while waiting is not None:
-            self._opened(waiting, folders, script.commands[-1:])
+            self._opened(waiting, folders, script.commands)
             waiting = next(redirects, None)
 
-    def _opened(self, redirect: Redirect, folders: Folders, beside: Sequence[Command]) -> None:
+    def _opened(self, redirect: Redirect, folders: Folders, commands: Sequence[Command]) -> None:
         place = folders.within(redirect.scope)
         self.found.opened.append(Opened(redirect, place, len(self.found.invocations) + 1))
         target = redirect.target.text
         if not redirect.write or target is None:
             return
-        text = next((text for command in beside if (text := _printed(command)) is not None), None)
+        text = _printed(commands[redirect.after]) if redirect.after < len(commands) else None
         if text is not None:
             for path in place.resolve(target)[0]:
                 name = posixpath.normpath(path)
@@ -218,7 +230,7 @@ class _Unfolding:
             return
         place = folders.place(command)
         if command.function and command.words[0].text == command.function and (pipeline or len(script.commands) < 4):
-            self.found.issue(Unclear.SIZE, f"the function `{escaped_name(command.function)}` starts itself without end")
+            self.found.endless.append(command.function)
         source = _Source(command, pipeline)
         self.run(Started(command.words), place, source, depth, 0)
         folders.move(command)
@@ -273,6 +285,8 @@ class _Unfolding:
             place = Place(()) if folder.text is None else place.at(folder.text)
         invocation.place = place
         self.found.assignments.extend(reading.environment)
+        if invocation.name in _TALKERS and any(_is_shell(one) for one in (*reading.started, *source.before())):
+            self.found.shells_given.append(" ".join(word.raw for word in invocation.words))
         self._wrapped(invocation, reading, source, depth, layer)
         for one in reading.started:
             if one.code:
@@ -369,6 +383,11 @@ class _Unfolding:
 
     def _standard_input(self, invocation: Invocation, source: _Source, depth: int) -> None:
         name = invocation.program
+        if (language := _CLIENTS.get(invocation.name)) is not None:
+            for text in (source.text, *source.printed()):
+                if text:
+                    self._code(language, Word(text=text, raw=text), source, invocation.place, depth)
+            return
         match source.feed:
             case Feed.TEXT if source.text is None:
                 self.found.issue(Unclear.EVAL, f"`{name}` runs a text that is only known when it runs")
@@ -422,6 +441,10 @@ class _Source:
                     return " ".join(one.raw for one in command.words)
         return None
 
+    def before(self) -> Iterator[Started]:
+        """The programs in front of it in the pipeline."""
+        return (Started(command.words) for command in self.pipeline if command.words)
+
     def printed(self) -> Iterator[str]:
         """The text in the pipe, where the command in front prints what is known."""
         if len(self.pipeline) == 1 and (words := self._known()) is not None:
@@ -436,11 +459,18 @@ class _Source:
         mark = _replaced(xargs)
         if mark is not None:
             text = None if known is None else " ".join(known)
-            return tuple(_put_in(word, mark, text) for word in words[:-1])
+            return tuple(_put_in(word, mark, text) for word in words)
         if known is None:
-            return words
+            return (*words, _MORE)
         parts = " ".join(known).replace("\\0", " ").replace("\\n", " ").split()
-        return (*words[:-1], *(Word(text=part, raw=part) for part in parts), words[-1])
+        return (*words, *(Word(text=part, raw=part) for part in parts))
+
+
+def _is_shell(started: Started) -> bool:
+    """Whether what is started is a shell."""
+    text = started.words[0].text or ""
+    name = text.split()[0] if started.shell and text.split() else text
+    return name.rpartition("/")[2] in SHELLS
 
 
 def _arguments(command: Command) -> list[str] | None:
@@ -480,11 +510,6 @@ def _put_in(word: Word, mark: str, text: str | None) -> Word:
     if text is None:
         return Word(text=None, raw=word.raw)
     return Word(text=word.text.replace(mark, text), raw=word.raw)
-
-
-def escaped_name(text: str) -> str:
-    """The name of a function, short enough to show."""
-    return text[:40]
 
 
 def _is_system(path: str) -> bool:

@@ -40,6 +40,10 @@ _KNOWN = kinds(
 )
 _LOOSE = kinds("string heredoc_body translated_string regex expansion redirected_statement")
 """Kinds whose text between their parts is their own, or is looked at elsewhere."""
+_ONE_LINE = COMMANDS | kinds(
+    "variable_assignments variable_assignment file_redirect redirected_statement concatenation"
+)
+"""Kinds whose parts stand on one line: what follows a newline is another command."""
 _QUOTING = kinds("string translated_string regex expansion")
 _PATTERNS = kinds("regex extglob_pattern word string_content expansion number variable_name string")
 
@@ -98,6 +102,8 @@ class Audit:
                 # The parser drops a lone `-` in front of a here-document: the standard input it is anyway.
                 if not (dash and child.type == "heredoc_redirect" and _LONE_DASH.fullmatch(gap)):
                     self._gap(gap)
+                if b"\n" in gap and node.type in _ONE_LINE and b"\n" in gap.replace(b"\\\n", b""):
+                    self.problem()  # the parser made one command of two lines
             end = max(end, child.end_byte)
 
     def _gap(self, gap: bytes) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import assert_never
 
+from ringfence.policy.shell.scan import scan
 from ringfence.policy.shell.syntax import (
     Assign,
     Branch,
@@ -42,6 +43,8 @@ _RESERVED = frozenset(
         "}", "!", "[[", "]]", "function",
     }
 )  # fmt: skip
+_EVALUATES = DECLARES | {"test", "[", "read", "unset", "let", "printf", "mapfile", "readarray", "getopts", "wait"}
+"""Builtins that take names of variables, with a subscript that is an expression."""
 _READING = frozenset({"expand_aliases", "keyword", "braceexpand", "posix", "aliases", "interactive_comments"})
 
 
@@ -385,14 +388,19 @@ class Flow:
         declares = literal(texts[0]) in DECLARES
         found: list[Word] = []
         for text in texts:
+            if text.plain:
+                found.append(Word(text=text.raw, raw=text.raw))
+                continue
             match = ASSIGNMENT.match(text.raw) if declares else None
             if match is not None and text.pieces:
-                found.append(value(text, known))
+                found.append(value(text, known, begin=match.end()))
             else:
                 found.extend(words(text, known))
             if self._words + len(found) > MAX_WORDS:
-                raise TooMuch(f"it has more than {MAX_WORDS:,} words")
+                break
         self._words += len(found)
+        if self._words > MAX_WORDS:
+            raise TooMuch(f"it has more than {MAX_WORDS:,} words")
         return tuple(found)
 
     def _add(
@@ -421,12 +429,26 @@ class Flow:
             self.issue(Unclear.SYNTAX, "it could not be parsed completely")
         if name in DECLARES:
             self._declare(found, once=once)
+        if name in _EVALUATES:
+            self._evaluated(found[1:])
         change = change_of(simple, texts)
         if change.names or change.everything:
             self.variables.forget(change)
         reader = _READERS.get(name) if name is not None else None
         if reader is not None:
             reader(self, found[1:])
+
+    def _evaluated(self, arguments: Sequence[Word]) -> None:
+        """Quoted or not, a substitution in the subscript of a name runs: `unset 'x[$(y)]'`."""
+        for word in arguments:
+            text = word.text or ""
+            if "$(" not in text and "`" not in text:
+                continue
+            inside = scan(': "' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
+            if isinstance(inside, Simple):
+                self._nested(inside.nested)
+            else:
+                self.issue(Unclear.EVAL, f"it evaluates a text that cannot be followed: `{word.raw}`")
 
     def _declare(self, found: Sequence[Word], *, once: bool) -> None:
         name = found[0].text
@@ -471,8 +493,7 @@ _READERS: dict[str, Callable[[Flow, Sequence[Word]], None]] = {
 
 def _names(texts: Sequence[Text]) -> list[str]:
     """The variables whose value stands in these words."""
-    found = {piece.name: None for text in texts for piece in text.pieces if piece.name}
-    return list(found)
+    return list({piece.name: None for text in texts if not text.plain for piece in text.pieces if piece.name})
 
 
 def _parts(statement: Statement) -> list[Statement]:

@@ -14,6 +14,8 @@ from ringfence.policy.shell.variables import IDENTIFIER
 from ringfence.policy.shell.words import ansi_c, in_double_quotes, in_here_document
 
 MAX_NESTED = 16
+MAX_COMMANDS = 1_000
+MAX_HOLES = 2_000
 
 _BLANK = re.compile(r"[ \t]+")
 _PLAIN = re.compile(r"[^ \t\n'\"\\$`;&|<>()]+")
@@ -43,7 +45,7 @@ class Unknown(Exception):
 class Lexer:
     """Reads words at a place in a text, which moves along."""
 
-    __slots__ = ("at", "body_from", "body_to", "clobbers", "depth", "inner", "nested", "text")
+    __slots__ = ("at", "body_from", "body_to", "clobbers", "commands", "depth", "inner", "nested", "text")
 
     def __init__(self, text: str, inner: Callable[[str, int], Statement]) -> None:
         self.text = text
@@ -51,6 +53,8 @@ class Lexer:
         """Reads the text between backticks."""
         self.at = 0
         self.depth = 0
+        self.commands = 0
+        """How many commands and substitutions were read."""
         self.nested: list[Statement] = []
         self.clobbers: set[str] = set()
         self.body_from = -1
@@ -64,9 +68,9 @@ class Lexer:
     def blank(self) -> None:
         """Go past white space and a comment, inside a line."""
         text = self.text
-        match = _BLANK.match(text, self.at)
-        if match:
-            self.at = match.end()
+        if text[self.at : self.at + 1] in {" ", "\t"}:
+            match = _BLANK.match(text, self.at)
+            self.at = match.end() if match else self.at
         if text[self.at : self.at + 1] == "#":
             if text[self.at - 1 : self.at] not in {"", " ", "\t", "\n", ";", "&", "|", "(", ")"}:
                 raise Unknown
@@ -222,7 +226,8 @@ class Lexer:
     def deeper(self) -> None:
         """One level more."""
         self.depth += 1
-        if self.depth > MAX_NESTED:
+        self.commands += 1
+        if self.depth > MAX_NESTED or self.commands > MAX_COMMANDS:
             raise Unknown
 
     def here_document(self) -> Here:
@@ -263,6 +268,8 @@ class Lexer:
     def _document(self, body: str) -> Text:
         if not re.search(r"[\\$`]", body):
             return Text((Piece(body, True),), body)
+        if body.count("$") > MAX_HOLES:
+            raise Unknown
         inside = type(self)(body, self.inner)
         inside.depth, inside.nested, inside.clobbers = self.depth + 1, self.nested, self.clobbers
         pieces = [Piece("", True)]

@@ -22,9 +22,11 @@ from ringfence.policy.shell.tree import Dialect, Issue, Script, Unclear
 
 MAX_BYTES = 64 * 1024
 MAX_NODES = 6_000
+MAX_OPERATORS = 1_000
 MAX_SECONDS = 0.03
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00a0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_OPERATORS = re.compile(r"[|&<(]")
 _FUNCTIONS = re.compile(r"\([ \t]*\)")
 
 
@@ -63,6 +65,10 @@ def parse(text: str, *, home: str | None, dialect: Dialect = Dialect.BASH) -> Sc
 
 def _read(text: str, flow: Flow) -> None:
     """Read with the parser."""
+    # Where brackets or operators never end, the parser looks for a way on at each of them, without a pause.
+    if len(_OPERATORS.findall(text)) > MAX_OPERATORS:
+        flow.issue(Unclear.SIZE, f"it has more than {MAX_OPERATORS:,} operators")
+        return
     source = text.encode("utf-8", "replace")
     tree = _parsed(source)
     if tree is None:

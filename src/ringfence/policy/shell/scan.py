@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ringfence.policy.shell.lexer import Lexer, Unknown
+from ringfence.policy.shell.lexer import MAX_COMMANDS, Lexer, Unknown
 from ringfence.policy.shell.syntax import (
     Assign,
     Branch,
@@ -27,9 +27,7 @@ from ringfence.policy.shell.syntax import (
     Text,
 )
 
-MAX_LENGTH = 8 * 1024
-
-_SIMPLE_WORD = re.compile(r"[A-Za-z0-9_./:@,+=%-]+(?=[ \t\n;&|)]|$)")
+_SIMPLE_WORD = re.compile(r"[ \t]*([A-Za-z0-9_./:@,+=%-]+)(?=[ \t\n;&|)]|$)")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _REDIRECT = re.compile(
     r"(?:[0-9]+(?=[<>])|\{([A-Za-z_][A-Za-z0-9_]*)\}(?=[<>]))?(&>>|&>|>>|>\||>&|<&|<>|<<<|<<|<(?!\()|>(?!\())"
@@ -58,8 +56,6 @@ _BRACE, _ESAC = frozenset({"}"}), frozenset({"esac", ";;"})
 
 def scan(text: str) -> Statement | None:
     """The statements of a string, or nothing where it has more than the everyday part of the language."""
-    if len(text) > MAX_LENGTH:
-        return None
     try:
         return _whole(text, 0)
     except Unknown:
@@ -161,6 +157,9 @@ class _Scanner(Lexer):
         return first if items is None else Pipeline(tuple(items))
 
     def _command(self) -> Statement:
+        self.commands += 1
+        if self.commands > MAX_COMMANDS:
+            raise Unknown
         reserved = _RESERVED.match(self.text, self.at)
         if reserved is not None:
             return self._compound(reserved.group())
@@ -353,16 +352,17 @@ class _Scanner(Lexer):
         assigns: list[Assign] = []
         opens: list[Open] = []
         here: Here | None = None
-        text = self.text
+        text, match = self.text, _SIMPLE_WORD.match
         while True:
+            plain = match(text, self.at)
+            if plain is not None:
+                raw = plain[1]
+                if words or "=" not in raw:
+                    self.at = plain.end()
+                    words.append(Text((Piece(raw, False),), raw, True))
+                    continue
             self.blank()
             at = self.at
-            plain = _SIMPLE_WORD.match(text, at)
-            if plain and (words or "=" not in plain.group()):
-                raw = plain.group()
-                self.at = plain.end()
-                words.append(Text((Piece(raw, False),), raw))
-                continue
             if at >= len(text) or text[at] in "\n;|)":
                 break
             redirect = _REDIRECT.match(text, at)

@@ -28,6 +28,8 @@ class Text(msgspec.Struct, frozen=True):
 
     pieces: tuple[Piece, ...]
     raw: str
+    plain: bool = False
+    """It is one run of letters, digits and signs that mean nothing to the shell: its value is what is written."""
 
 
 class Assign(msgspec.Struct, frozen=True):

@@ -103,6 +103,8 @@ class Variables:
 
 def literal(text: Text) -> str | None:
     """The text of a word that holds nothing to expand."""
+    if text.plain:
+        return text.raw
     if any(piece.hole for piece in text.pieces):
         return None
     if any(not piece.quoted and re.search(r"[*?\[{~]", piece.text) for piece in text.pieces):

@@ -109,7 +109,7 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
         return (Word(text=None, raw=text.raw, splits=True, process=process),)
     found: list[Word] = []
     for one in expanded:
-        tilde = _tilde(one, known, assignment=False)
+        tilde = _tilde(one, known, assignment=False, arguments=known.assignments and bool(_NAME_EQUALS.match(text.raw)))
         if tilde is None:
             found.append(Word(text=None, raw=text.raw))
             continue
@@ -117,12 +117,15 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
     return tuple(found)
 
 
-def value(text: Text, known: Known) -> Word:
-    """The value that an assignment gives: neither split nor made of braces, with a tilde behind each colon."""
+def value(text: Text, known: Known, *, begin: int = 0) -> Word:
+    """The value that an assignment gives: neither split nor made of braces, with a tilde behind each colon.
+
+    It begins behind the name where that is a part of the word.
+    """
     pieces = text.pieces
     if len(pieces) == 1 and not pieces[0].hole and (pieces[0].quoted or "~" not in pieces[0].text):
         return Word(text=pieces[0].text, raw=text.raw)
-    tilde = _tilde(_cells(pieces, known), known, assignment=True)
+    tilde = _tilde(_cells(pieces, known), known, assignment=True, begin=begin)
     process = any(piece.process for piece in pieces)
     if tilde is None or any(character == "" for character, _ in tilde):
         return Word(text=None, raw=text.raw, process=process)
@@ -153,8 +156,8 @@ def _cells(pieces: Sequence[Piece], known: Known) -> list[Cell]:
                 continue
             text, mark = held, _QUOTED if piece.quoted else _VALUE
         if not text:
-            if mark == _QUOTED:
-                cells.append(("\0", _QUOTED))  # an empty quoted string: it makes a word, and no character
+            # An empty quoted string makes a word, and no character; an empty value only keeps the place.
+            cells.append(("\0", mark))
             continue
         cells.extend([(character, mark) for character in text])
     return cells
@@ -162,15 +165,13 @@ def _cells(pieces: Sequence[Piece], known: Known) -> list[Cell]:
 
 def _split(cells: list[Cell]) -> list[list[Cell]]:
     """Split where an unquoted value holds white space; nothing at all makes no word."""
-    if not any(mark == _VALUE and character in DEFAULT_IFS for character, mark in cells if character):
-        return [cells] if cells else []
     parts: list[list[Cell]] = [[]]
     for cell in cells:
         if cell[1] == _VALUE and cell[0] and cell[0] in DEFAULT_IFS:
             parts.append([])
         else:
             parts[-1].append(cell)
-    return [part for part in parts if part]
+    return [part for part in parts if any(cell != ("\0", _VALUE) for cell in part)]
 
 
 def _word(cells: Sequence[Cell], raw: str, *, process: bool) -> Word:
@@ -185,12 +186,14 @@ def _joined(cells: Sequence[Cell]) -> str:
     return "".join([character for character, _ in cells if character != "\0"])
 
 
-def _tilde(cells: list[Cell], known: Known, *, assignment: bool) -> list[Cell] | None:
+def _tilde(
+    cells: list[Cell], known: Known, *, assignment: bool, arguments: bool = False, begin: int = 0
+) -> list[Cell] | None:
     """The cells with every tilde expanded, or nothing where one is not certain."""
     if ("~", _LITERAL) not in cells:
         return cells
-    starts = [0]
-    if not assignment and known.assignments:
+    starts = [begin]
+    if arguments:
         # In Bash an argument that looks like an assignment is expanded like one.
         bare = "".join(itertools.takewhile(bool, (char if mark == _LITERAL else "" for char, mark in cells)))
         match = _NAME_EQUALS.match(bare)
@@ -200,12 +203,12 @@ def _tilde(cells: list[Cell], known: Known, *, assignment: bool) -> list[Cell] |
     if assignment:
         first = starts[-1]
         starts.extend(at + 1 for at, cell in enumerate(cells) if cell == (":", _LITERAL) and at >= first)
+    ends = {"/", ":"} if assignment else {"/"}
     for start in reversed(starts):
         if start < len(cells) and cells[start] == ("~", _LITERAL):
-            end = next((at for at in range(start, len(cells)) if cells[at][0] in {"/", ":"[: 1 if assignment else 0]}),
-                       len(cells))  # fmt: skip
+            end = next((at for at in range(start, len(cells)) if cells[at][0] in ends), len(cells))
             name = cells[start + 1 : end]
-            if any(mark != _LITERAL for _, mark in name):
+            if any(mark != _LITERAL or not character for character, mark in name):
                 continue  # a quoted letter or a variable in it: no tilde expansion
             if name or known.tilde is None:
                 if not name and known.literal_tilde:

@@ -177,7 +177,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "linker-name": _linker_name,
     "linker-words": _linker_words,
     "maven-setting": _maven_setting,
-    "plugin": _plugin,
+    "protoc-plugin": _plugin,
     "rails-code": _rails_code,
     "rustc-codegen": _rustc_codegen,
     "source": _source,

@@ -10,8 +10,9 @@ from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
+from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
-from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown
+from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 MAX_WORDS = 4096
@@ -326,9 +327,10 @@ class _Reader:
         kind = next((one[:-3] for one in kinds if one.endswith("...")), "text")
         match kind:
             case "program":
+                if scheme_of(rest[0].text or "") in {"http", "https"}:
+                    self._give("reader:fetched-script", rest[0], side_door=False)
                 self.reading.wraps = True
-                extra = readers.appended(self.grammar.command.reader)
-                self.reading.started.append(Started((*rest, *extra)))
+                self.reading.started.append(Started(tuple(rest)))
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
                 self.reading.started.append(Started((readers.joined(rest),), shell))
@@ -417,7 +419,7 @@ class _Reader:
             shell = _SHELLS.get(self.program, "sh")
             self.reading.started.append(Started((word,), shell, side_door and kind == "shell"))
         elif kind == "program":
-            self.reading.started.append(Started(readers.split_words(word), "", side_door))
+            self.reading.started.append(Started(split_words(word), "", side_door))
         elif kind.startswith("code:"):
             self.reading.started.append(Started((word,), code=kind[5:]))
         elif kind == "settings":

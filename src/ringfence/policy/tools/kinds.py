@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
@@ -214,6 +215,17 @@ def is_pinned(text: str) -> bool:
 def package_name(text: str) -> str:
     """The name of a package without its version."""
     return _PINNED.sub("", text).partition("==")[0].partition("[")[0]
+
+
+def split_words(word: Word) -> tuple[Word, ...]:
+    """A program with arguments in one value: `less -R`."""
+    if word.text is None:
+        return (word,)
+    try:
+        parts = shlex.split(word.text)
+    except ValueError:
+        parts = word.text.split()
+    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
 
 
 def shown(word: Word) -> str:

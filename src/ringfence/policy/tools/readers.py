@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import builds, compilers, converters
+from ringfence.policy.tools.accounts import FINISH as ACCOUNT_FINISH
+from ringfence.policy.tools.accounts import VALUES as ACCOUNT_VALUES
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
+from ringfence.policy.tools.datastores import FINISH as DATASTORE_FINISH
+from ringfence.policy.tools.datastores import VALUES as DATASTORE_VALUES
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
@@ -20,7 +23,6 @@ PATH_PHRASES = {kind: path(kind) for kind in (EffectKind.READ, EffectKind.WRITE,
 """Effects of a table whose object is a path."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MORE = (Word(text=None, raw="...", splits=True),)
 
 
 def is_assignment(word: Word) -> bool:
@@ -34,17 +36,6 @@ def joined(words: Sequence[Word]) -> Word:
     texts = [word.text for word in words if word.text is not None]
     raw = " ".join(word.raw for word in words)
     return Word(text=" ".join(texts) if len(texts) == len(words) else None, raw=raw)
-
-
-def split_words(word: Word) -> tuple[Word, ...]:
-    """A program with arguments in one value: `less -R`."""
-    if word.text is None:
-        return (word,)
-    try:
-        parts = shlex.split(word.text)
-    except ValueError:
-        parts = word.text.split()
-    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
 
 
 def below(folder: Word, word: Word) -> Word:
@@ -67,11 +58,6 @@ def prepared(reader: str, words: Sequence[Word]) -> Sequence[Word]:
     """The arguments as the general reading expects them."""
     prepare = _PREPARE.get(reader)
     return words if prepare is None else prepare(words)
-
-
-def appended(reader: str) -> tuple[Word, ...]:
-    """What a program adds to the command that it starts."""
-    return _MORE if reader == "xargs" else ()
 
 
 def found_files(words: Sequence[Word], starts: Sequence[Word]) -> tuple[Word, ...]:
@@ -190,7 +176,7 @@ _PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
     "cmake": builds.cmake,
 }
 
-NAMES = frozenset({*_PREPARE, "git-settings", "xargs", "git"})
+NAMES = frozenset({*_PREPARE, *ACCOUNT_FINISH, *DATASTORE_FINISH, "git-settings", "xargs", "git"})
 """The readers that a table may name."""
 
 _RUNS = re.compile(
@@ -212,7 +198,7 @@ def _matters(key: str) -> bool:
     return " " in key or "." not in key or bool(_RUNS.fullmatch(key.lower()))
 
 
-FINISH: dict[str, Callable[[Reading], None]] = {"git-settings": _git_settings}
+FINISH: dict[str, Callable[[Reading], None]] = {"git-settings": _git_settings, **ACCOUNT_FINISH, **DATASTORE_FINISH}
 """What is done when all arguments are read, by the reader that a table names."""
 
 _HARMLESS_VALUES = frozenset({"", "cat", "less", "false", "true", "less -R", "less -F", "less -FRX", "more"})
@@ -294,7 +280,9 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "rsync-remote": _rsync_remote,
     "rsync-target": _rsync_target,
     **OTHER_VALUES,
+    **ACCOUNT_VALUES,
     **CONTAINER_VALUES,
+    **DATASTORE_VALUES,
     **TOOLCHAIN_VALUES,
     **builds.VALUES,
     **compilers.VALUES,

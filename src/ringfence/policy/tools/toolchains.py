@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
-from ringfence.policy.tools.kinds import GIVES, is_pinned, shown
+from ringfence.policy.tools.kinds import GIVES, is_pinned, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 
@@ -93,7 +93,7 @@ def _required(word: Word, reading: Reading) -> None:
         GIVES["url"](word, reading)
 
 
-def _deno_script(word: Word, reading: Reading) -> None:
+def _fetched_script(word: Word, reading: Reading) -> None:
     """A script: a file, or an address or package that is fetched."""
     text = word.text
     if text is not None and scheme_of(text) in {"http", "https"}:
@@ -145,14 +145,58 @@ def _node_options(word: Word, reading: Reading) -> None:
     reading.environment.append(("NODE_OPTIONS", word))
 
 
+def _pip_arguments(word: Word, reading: Reading) -> None:
+    """Arguments that are handed on to pip (`pipx install --pip-args`)."""
+    reading.started.append(
+        Started((Word(text="pip", raw="pip"), Word(text="install", raw="install"), *split_words(word)))
+    )
+
+
+def _conda_channel(word: Word, reading: Reading) -> None:
+    """A channel by its name, address or folder."""
+    text = shown(word)
+    if word.text is None or scheme_of(text):
+        GIVES["url"](word, reading)
+    elif text.startswith((".", "/")):
+        GIVES["read"](word, reading)
+
+
+_SERVER = re.compile(r"(?:^|\s)host(?:addr)?\s*=\s*'?([^\s']+)")
+
+
+_CARGO_RUNS = re.compile(
+    r"build\.(?:rustc|rustc-wrapper|rustc-workspace-wrapper|rustdoc)|target\..*\.(?:runner|linker)|alias\..*|host\..*"
+    r"|.*credential-provider|registr(?:y|ies)\..*|source\..*|http\..*|patch\..*|env\..*|credential-alias\..*"
+)
+
+
+_MAKE_RUNS = frozenset({"SHELL", "MAKEFLAGS", "MAKEFILES", ".SHELLFLAGS"})
+
+
+def _plugin(word: Word, reading: Reading) -> None:
+    """Code that a compiler or runtime loads."""
+    text = shown(word).lstrip(":=").partition("=")[0]
+    place = Word(text=None if word.text is None else text, raw=text)
+    reading.started.append(Started((place,), side_door=True))
+
+
+def _template(word: Word, reading: Reading) -> None:
+    """A template of a project, whose hooks run: a folder, or a repository that is fetched."""
+    text = shown(word)
+    if not text.startswith((".", "/", "~")) and ("/" in text or ":" in text):
+        reading.add(EffectKind.EXECUTE, f"remote package {text}")
+    GIVES["remote"](word, reading)
+
+
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "at-path": _at_path,
     "bound-command": _bound_command,
     "chart": _chart,
+    "conda-channel": _conda_channel,
     "creator": _creator,
     "declared": _declared,
-    "deno-script": _deno_script,
     "expanded": _expanded,
+    "fetched-script": _fetched_script,
     "file-or-url": _file_or_url,
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
@@ -160,7 +204,10 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "package-run": _package_run,
     "perl-module": _perl_module,
     "php-setting": _php_setting,
+    "pip-arguments": _pip_arguments,
     "pipe-or-file": _pipe_or_file,
+    "plugin": _plugin,
     "required": _required,
+    "template": _template,
 }
 """Kinds of value with a grammar of their own, by name."""

@@ -259,8 +259,7 @@ class _Code:
         texts = [text for text in map(self._text, node.args[:2]) if text is not None and "://" in text]
         if texts:
             saying.url(self.reading, texts[0])
-        elif (node.args and self._name(node.args[0]) is None) or not node.args:
-            saying.connects_somewhere(self.reading, f"`{name}`")
+        # An address that is only known when it runs is decided by the gateway, when it is connected to.
 
     def _connects(self, name: str, first: ast.expr | None) -> None:
         place, port = first, 0

@@ -80,8 +80,7 @@ def _urls(calls: str, text: str, reading: Reading) -> bool:
     for match in re.finditer(f"(?:{calls})", text):
         found = True
         literal = re.compile(LITERAL).match(text, match.end())
-        if literal is None or _INTERPOLATES.search(literal["text"]):
-            saying.connects_somewhere(reading, f"`{match[0].strip()[:40]}`")
-        else:
+        # An address that is only known when it runs is decided by the gateway, when it is connected to.
+        if literal is not None and not _INTERPOLATES.search(literal["text"]):
             saying.url(reading, literal["text"])
     return found

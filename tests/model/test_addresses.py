@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.egress.addresses import TABLE, AddressKind, Row, canonical, classify, within
+from ringfence.model.addresses import TABLE, AddressKind, Row, canonical, classify, within
 
 ANY_ADDRESS = st.one_of(st.integers(0, 2**32 - 1).map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address)).map(
     str
