@@ -12,13 +12,12 @@ from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
 from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
-from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown, split_words
+from ringfence.policy.tools.kinds import GIVES, is_pinned, outside_script, package_name, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 MAX_WORDS = 4096
 
 _SHELLS = {"zsh": "zsh", "fish": "fish", "pwsh": "pwsh", "powershell": "pwsh"}
-_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places that anybody can write to
 _PATH_KINDS = frozenset({"read", "script", "upload"})
 
 
@@ -428,9 +427,8 @@ class _Reader:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
-            if side_door and kind == "script" and (word.text or "").startswith(_ELSEWHERE):
-                text = f"an option makes `{self.program}` run `{word.text}`, which is not of the workspace"
-                self.reading.concerns.append(("commands.side-door", Verdict.ASK, text))
+            if side_door and kind == "script":
+                outside_script(word, self.reading)
         elif kind == "base":
             self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import scheme_of
-from ringfence.policy.tools.kinds import GIVES, is_pinned, shown, split_words
+from ringfence.policy.tools.kinds import GIVES, is_pinned, outside_script, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 
@@ -86,10 +86,9 @@ def _chart(word: Word, reading: Reading) -> None:
 def _required(word: Word, reading: Reading) -> None:
     """What an interpreter loads first: a module by its name, or a file."""
     text = word.text
-    if text is None or text.startswith(("/", "~", "..", "file:")):
-        reading.started.append(Started((word,), side_door=True))
-    elif text.startswith("."):
+    if text is None or text.startswith((".", "/", "~", "file:")):
         GIVES["script"](word, reading)
+        outside_script(word, reading)
     elif scheme_of(text) in {"http", "https", "data"}:
         reading.add(EffectKind.EXECUTE, f"remote package {text}")
         GIVES["url"](word, reading)
