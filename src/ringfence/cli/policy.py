@@ -53,6 +53,14 @@ def _parser() -> Arguments:
     )
     test.add_argument("--min-coverage", type=int, metavar="N", help="fail where fewer than N of 100 rules are reached")
     test.set_defaults(run=_test)
+    diff = actions.add_parser("diff", help="what another policy newly lets pass, asks or stops")
+    diff.set_defaults(run=_diff)
+    prove = actions.add_parser("prove", help="whether another policy opens anything: 1 unless it is proved not to")
+    prove.set_defaults(run=_prove)
+    for action in (diff, prove):
+        action.add_argument("policies", nargs="+", metavar="FILE|PRESET", help="one against what is in force, or two")
+        action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+        action.add_argument("--json", action="store_true", help="machine-readable")
     replay = actions.add_parser("replay", help="which recorded actions would be decided otherwise")
     replay.add_argument(
         "file", nargs="?", metavar="POLICY", help="a file or preset in place of your own; default: as it is"
@@ -78,7 +86,34 @@ def _parser() -> Arguments:
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
         action.add_argument("--json", action="store_true", help="machine-readable")
+    _exchange(actions)
     return parser
+
+
+def _exchange(actions: argparse._SubParsersAction[Arguments]) -> None:
+    brought = actions.add_parser(
+        "import", help="a policy from the settings of another agent, with all that does not fit"
+    )
+    brought.add_argument(
+        "--from", dest="agent", required=True, choices=("codex", "claude"), help="whose settings these are"
+    )
+    brought.add_argument("-o", "--output", metavar="FILE", help="write the policy to a new file instead of printing it")
+    brought.add_argument("files", nargs="+", metavar="FILE", help="the settings files, and rules of Codex")
+    brought.set_defaults(run=_import)
+    native = actions.add_parser("native", help="the effective policy as an agent's own managed settings")
+    native.add_argument(
+        "--for",
+        dest="agent",
+        required=True,
+        choices=("codex", "claude", "gemini", "opencode"),
+        help="who reads the settings",
+    )
+    native.add_argument("--out", metavar="DIR", help="write the files into this folder instead of printing them")
+    native.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+    native.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+    native.set_defaults(run=_native)
+    for action in (brought, native):
+        action.add_argument("--json", action="store_true", help="machine-readable")
 
 
 _EXPLAIN_USAGE = (
@@ -152,6 +187,30 @@ def _test(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_test import run_tests
 
     return run_tests(parsed, sys.stdout)
+
+
+def _diff(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_diff
+
+    return run_diff(parsed, sys.stdout)
+
+
+def _prove(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_prove
+
+    return run_prove(parsed, sys.stdout)
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_import import run_import
+
+    return run_import(parsed)
+
+
+def _native(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_native import run_native
+
+    return run_native(parsed)
 
 
 def _replay(parsed: argparse.Namespace) -> int:

@@ -17,8 +17,9 @@ FRAGMENTS = [
     "{a,b}{a,b}{a,b}{a,b}{a,b}{a,b} ", "a=~:", "$((1+(2))) ", "while a; do ", "a & ", "x=ab; x+=$x$x$x$x; ", "a \\\n",
     '"a$b"', "\\", "|", "a|", "echo a b c; ", "x=$x$x$x$x ", "! ", "$'\\x41'", "\r", "\u202e", "é",
 ]  # fmt: skip
-SECONDS = 0.25
-"""What the slowest may take of the processor's time, on a slow machine and with the parser's first use."""
+SECONDS = 3.0
+"""Far more than the slowest takes (a twentieth of a second), and far less than anything that grows with a power: this
+finds explosions, and is no measure of speed."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,10 +18,6 @@ def _read(kind: str, text: str | None, raw: str = "") -> list[str]:
 @pytest.mark.parametrize(
     ("kind", "text", "effects"),
     [
-        ("agent-mode", "plan", []),
-        ("agent-mode", "bypassPermissions", ["privilege agent without a sandbox bypassPermissions"]),
-        ("agent-setting", "model=x", []),
-        ("agent-setting", 'approval_policy="never"', ["privilege agent without a sandbox never"]),
         ("at-path", "a=b", []),
         ("at-path", "@vars.yml", ["read vars.yml"]),
         ("bound-command", '"\\C-a": git push', ["shell git push"]),
@@ -33,9 +29,6 @@ def _read(kind: str, text: str | None, raw: str = "") -> list[str]:
         ("chart", "https://host.example/c.tgz", ["connect host.example:443"]),
         ("creator", "vite@latest", ["execute remote package create-vite@latest"]),
         ("creator", "./template", []),
-        ("database", "dev", []),
-        ("database", "dbname=dev host=db.example", ["connect db.example"]),
-        ("database-host", "/run/postgresql", []),
         ("declared", "A=b", ["environment A=b"]),
         ("declared", "A", []),
         ("expanded", "a b", []),
@@ -82,11 +75,9 @@ def test_a_value_is_read_for_what_it_starts_loads_writes_or_reaches(kind: str, t
 @pytest.mark.parametrize(
     ("kind", "effects"),
     [
-        ("agent-mode", ["privilege agent without a sandbox $x"]),
         ("cargo-setting", ["read $x", "configure cargo $x"]),
         ("conda-channel", ["connect $x"]),
         ("creator", ["execute remote package create-$x"]),
-        ("database", ["connect $x"]),
         ("go-package", ["execute remote package $x"]),
         ("kernel-setting", ["privilege host kernel setting $x"]),
         ("package-run", ["execute package $x", "execute remote package $x"]),

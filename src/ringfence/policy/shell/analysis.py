@@ -36,6 +36,10 @@ _PROJECT_TOOLS = re.compile(
 )
 _LANGUAGES = {"python": "python", "pypy": "python", "node": "node", "nodejs": "node", "perl": "perl", "ruby": "ruby",
               "php": "php", "bun": "node", "deno": "node"}  # fmt: skip
+_CLIENTS = {"psql": "sql", "mysql": "sql", "mariadb": "sql", "sqlite3": "sqlite", "sqlite": "sqlite",
+            "duckdb": "duckdb", "mongosh": "mongo", "mongo": "mongo", "clickhouse-client": "sql",
+            "clickhouse": "sql"}  # fmt: skip
+"""Programs that take the commands of a database from their standard input: a pipe into them is everyday work."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
 _SCRIPTS = frozenset({"sed", "awk", "jq", "sql"})
@@ -377,6 +381,11 @@ class _Unfolding:
 
     def _standard_input(self, invocation: Invocation, source: _Source, depth: int) -> None:
         name = invocation.program
+        if (language := _CLIENTS.get(invocation.name)) is not None:
+            for text in (source.text, *source.printed()):
+                if text:
+                    self._code(language, Word(text=text, raw=text), source, invocation.place, depth)
+            return
         match source.feed:
             case Feed.TEXT if source.text is None:
                 self.found.issue(Unclear.EVAL, f"`{name}` runs a text that is only known when it runs")

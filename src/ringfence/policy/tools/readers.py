@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools.accounts import FINISH as ACCOUNT_FINISH
+from ringfence.policy.tools.accounts import VALUES as ACCOUNT_VALUES
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
+from ringfence.policy.tools.datastores import FINISH as DATASTORE_FINISH
+from ringfence.policy.tools.datastores import VALUES as DATASTORE_VALUES
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
@@ -170,7 +174,7 @@ _PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
     "workspaces": _workspaces,
 }
 
-NAMES = frozenset({*_PREPARE, "git-settings", "xargs", "git"})
+NAMES = frozenset({*_PREPARE, *ACCOUNT_FINISH, *DATASTORE_FINISH, "git-settings", "xargs", "git"})
 """The readers that a table may name."""
 
 _RUNS = re.compile(
@@ -192,7 +196,7 @@ def _matters(key: str) -> bool:
     return " " in key or "." not in key or bool(_RUNS.fullmatch(key.lower()))
 
 
-FINISH: dict[str, Callable[[Reading], None]] = {"git-settings": _git_settings}
+FINISH: dict[str, Callable[[Reading], None]] = {"git-settings": _git_settings, **ACCOUNT_FINISH, **DATASTORE_FINISH}
 """What is done when all arguments are read, by the reader that a table names."""
 
 _HARMLESS_VALUES = frozenset({"", "cat", "less", "false", "true", "less -R", "less -F", "less -FRX", "more"})
@@ -274,7 +278,9 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "rsync-remote": _rsync_remote,
     "rsync-target": _rsync_target,
     **OTHER_VALUES,
+    **ACCOUNT_VALUES,
     **CONTAINER_VALUES,
+    **DATASTORE_VALUES,
     **TOOLCHAIN_VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""

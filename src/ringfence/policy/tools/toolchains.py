@@ -169,22 +169,7 @@ def _conda_channel(word: Word, reading: Reading) -> None:
         GIVES["read"](word, reading)
 
 
-def _database_host(word: Word, reading: Reading) -> None:
-    """A server by its name; a folder holds the socket of one on this machine."""
-    if word.text is None or not word.text.startswith("/"):
-        GIVES["host"](word, reading)
-
-
 _SERVER = re.compile(r"(?:^|\s)host(?:addr)?\s*=\s*'?([^\s']+)")
-
-
-def _database(word: Word, reading: Reading) -> None:
-    """A database by its name on the server of the other options, or an address with the server in it."""
-    text = word.text
-    if text is None or scheme_of(text):
-        GIVES["url"](word, reading)
-    elif (found := _SERVER.search(text)) is not None:
-        _database_host(Word(text=found[1], raw=found[1]), reading)
 
 
 _CARGO_RUNS = re.compile(
@@ -268,34 +253,13 @@ def _template(word: Word, reading: Reading) -> None:
         GIVES["remote"](word, reading)
 
 
-_UNGUARDED = re.compile(r"danger-full-access|never|bypassPermissions|yolo|high|all|full", re.IGNORECASE)
-
-
-def _agent_mode(word: Word, reading: Reading) -> None:
-    """How far another agent may go by itself: without a sandbox or questions only where a person says so."""
-    if word.text is None or _UNGUARDED.fullmatch(word.text):
-        reading.add(EffectKind.PRIVILEGE, f"agent without a sandbox {shown(word)}")
-
-
-def _agent_setting(word: Word, reading: Reading) -> None:
-    """`KEY=VALUE` of another agent's configuration."""
-    key, _, value = shown(word).partition("=")
-    if word.text is None or key.strip() in {"sandbox_mode", "approval_policy"}:
-        value = value.strip("\"' ")
-        _agent_mode(Word(text=None if word.text is None else value, raw=value), reading)
-
-
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
-    "agent-mode": _agent_mode,
-    "agent-setting": _agent_setting,
     "at-path": _at_path,
     "bound-command": _bound_command,
     "cargo-setting": _cargo_setting,
     "chart": _chart,
     "conda-channel": _conda_channel,
     "creator": _creator,
-    "database": _database,
-    "database-host": _database_host,
     "declared": _declared,
     "expanded": _expanded,
     "fetched-script": _fetched_script,

@@ -23,6 +23,9 @@ _READERS: dict[str, Callable[[str, Reading, str | None], None]] = {
     "sed": sed.read,
     "awk": awk.read,
     "sql": sql.read,
+    "sqlite": sql.read_embedded,
+    "duckdb": sql.read_embedded,
+    "mongo": sql.read_mongo,
 }
 _ALIASES = {"javascript": "node", "js": "node", "typescript": "node", "python3": "python", "gawk": "awk"}
 _QUIET = frozenset({"jq", "yq", "lua", "bc", "gnuplot", "r", "cmake"})

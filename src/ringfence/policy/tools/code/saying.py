@@ -27,6 +27,11 @@ def path(reading: Reading, kind: EffectKind, text: str, home: str | None = None)
     GIVES[kind.value](Word(text=text, raw=text), reading)
 
 
+def script(reading: Reading, text: str) -> None:
+    """It runs the commands in this file."""
+    GIVES["script"](Word(text=text, raw=text), reading)
+
+
 def url(reading: Reading, text: str) -> None:
     """It connects to this address."""
     GIVES["url"](Word(text=text, raw=text), reading)
