@@ -86,9 +86,7 @@ def _chart(word: Word, reading: Reading) -> None:
 def _required(word: Word, reading: Reading) -> None:
     """What an interpreter loads first: a module by its name, or a file."""
     text = word.text
-    if text is None or text.startswith(("/", "~", "..", "file:")):
-        reading.started.append(Started((word,), side_door=True))
-    elif text.startswith("."):
+    if text is None or text.startswith((".", "/", "~", "file:")):
         GIVES["script"](word, reading)
         outside_script(word, reading)
     elif scheme_of(text) in {"http", "https", "data"}:
