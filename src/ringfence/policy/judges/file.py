@@ -23,6 +23,7 @@ _SECRET_WORDS = re.compile(
     r"|\.kdbx|\.pem\b|\.p12|\.pfx|\.gnupg|access_tokens|aws_secret|cookies\.sqlite|login data|wallet\.dat|shadow\b"
 )
 _PROCESS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:environ|mem|auxv|kcore)|/proc/kcore|/dev/k?mem")
+_THROUGH = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(root|cwd)(?=/|$)(.*)", re.DOTALL)
 _ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
@@ -99,6 +100,8 @@ class FileJudge:
         return self._known[key]
 
     def _in_command(self, path: str, *, change: bool, glob: bool) -> Reason | None:
+        if (beyond := self._through(path)) is not None:
+            return self.in_command(beyond, change=change, glob=glob)
         if glob and (found := self._glob(path)) is not None:
             return found
         if not change:
@@ -128,7 +131,16 @@ class FileJudge:
 
     def process(self, text: str) -> Reason | None:
         """The reason about a file of a process whose number is only known when it runs."""
-        return _of_process(text.strip("\"'"))
+        path = text.strip("\"'")
+        beyond = self._through(path)
+        return _of_process(path) if beyond is None else self.in_command(beyond, change=False, glob=is_glob(beyond))
+
+    def _through(self, path: str) -> str | None:
+        """Where `/proc/PID/root` and `/proc/PID/cwd` lead: the whole system, and a folder of the session."""
+        found = _THROUGH.fullmatch(re.sub(r"/(?:\.?/)+", "/", path)) if path.startswith("/proc") else None
+        if found is None:
+            return None
+        return (found[2] or "/") if found[1] == "root" else f"{self._workspace}{found[2]}"
 
     def beyond(self, text: str) -> bool:
         """Whether a path is the whole system, or home folders, or lies in a home without being the workspace's."""

@@ -33,6 +33,7 @@ _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/opt/", "/nix/", "/snap/", "/lib", "/hom
 _HOME_TOOLS = re.compile(r"/\.(?:local|cargo|go|npm-global|pyenv|rbenv|nvm|asdf|volta|deno|bun|rustup|sdkman|ghcup)/")
 _PROJECT_TOOLS = re.compile(
     r"(?:^|/)(?:\.?v?env[^/]*/bin|node_modules/\.bin|vendor/bin|\.tox/[^/]+/bin|\.nox/[^/]+/bin)/[^/]+$"
+    r"|(?:^|/)(?:gradlew|mvnw)$"
 )
 _LANGUAGES = {"python": "python", "pypy": "python", "node": "node", "nodejs": "node", "perl": "perl", "ruby": "ruby",
               "php": "php", "bun": "node", "deno": "node"}  # fmt: skip

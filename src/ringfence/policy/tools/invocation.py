@@ -37,6 +37,7 @@ class _Reader:
         "ended",
         "grammar",
         "later",
+        "negated",
         "operand_kind",
         "operands",
         "program",
@@ -57,6 +58,7 @@ class _Reader:
         self.seen: set[OptionSpec] = set()
         self.operand_kind = ""
         self.cancels: frozenset[EffectKind] = frozenset()
+        self.negated = False
         self.replaces: frozenset[EffectKind] = frozenset()
         self.later: list[tuple[OptionSpec, Word]] = []
         self.base: Word | None = None
@@ -65,7 +67,7 @@ class _Reader:
 
     def run(self) -> None:
         while self.at < len(self.words):
-            if self._rest_at() == len(self.operands) and self._rest_starts():
+            if (rest_at := self._rest_at()) is not None and rest_at <= len(self.operands) and self._rest_starts():
                 break
             word = self.words[self.at]
             self.at += 1
@@ -122,6 +124,8 @@ class _Reader:
             self._use(self.grammar.options["+"], Word(text=text[1:], raw=text[1:]))
             return
         name, equals, value = text.partition("=")
+        if name.startswith("--no-") and name not in self.grammar.options:
+            self._negation(name)
         spec = self.grammar.option(text) if text in self.grammar.options else self.grammar.option(name)
         if spec is not None:
             glued = Word(text=value, raw=value) if equals and text not in self.grammar.options else None
@@ -133,6 +137,11 @@ class _Reader:
                 self.operands.append(Word(text=value, raw=value))
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
+
+    def _negation(self, name: str) -> None:
+        """`--no-dry-run` behind `--dry-run`: what an option held back happens after all, whichever comes last."""
+        spec = self.grammar.option(f"--{name.removeprefix('--no-')}")
+        self.negated = self.negated or (spec is not None and bool(spec.only or spec.cancels or spec.replaces))
 
     def _bundle(self, text: str) -> None:
         if self._number(text):
@@ -292,6 +301,8 @@ class _Reader:
         self._effects(rest)
         if grammar.command.reader in readers.FINISH:
             readers.FINISH[grammar.command.reader](reading)
+        if self.negated:
+            return
         if reading.only:
             self._shows_only()
         elif self.cancels:
@@ -333,7 +344,9 @@ class _Reader:
                 self.reading.started.append(Started(tuple(rest)))
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
-                self.reading.started.append(Started((readers.joined(rest),), shell))
+                # `parallel ::: 'git push'`: each word is a command of its own.
+                strings = rest[1:] if rest[0].text == ":::" else [readers.joined(rest)]
+                self.reading.started.extend(Started((string,), shell) for string in strings)
             case "package" | "fetched":
                 self._package(rest, fetched=kind == "fetched")
             case "text":
@@ -360,7 +373,7 @@ class _Reader:
             *(several if number > 1 else ()),
         )
         for phrase in chosen:
-            if phrase.kind not in self.replaces:
+            if self.negated or phrase.kind not in self.replaces:
                 self._phrase(phrase, None)
         for spec in self.seen:
             for phrase in spec.effects:

@@ -44,7 +44,7 @@ def read(text: str, reading: Reading, home: str | None) -> None:
             _pipe(reading, tokens, at)
         elif token.text in {">", ">>"} and printing == depth:
             _file(reading, EffectKind.WRITE, tokens, at + 1)
-        elif token.text == "<" and at and tokens[at - 1].text == "getline":
+        elif token.text == "<" and any(one.text == "getline" for one in tokens[max(at - 5, 0) : at]):
             _file(reading, EffectKind.READ, tokens, at + 1)
         elif token.text in {"@load", "@include"}:
             saying.builds_code(reading, f"`{token.text}`")
