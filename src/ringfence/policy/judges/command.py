@@ -33,6 +33,7 @@ from ringfence.policy.shell.folders import Place
 from ringfence.policy.shell.tree import Issue, Word
 from ringfence.policy.tools import known_name
 from ringfence.policy.tools.environment import concern
+from ringfence.policy.tools.kinds import placed
 from ringfence.policy.tools.reading import Fact, Role
 
 _SENTENCE = frozenset(" \t\r\n;|&<>")
@@ -142,7 +143,7 @@ _HISTORY = re.compile(r"/\.git/(?:\*|objects|refs|logs|HEAD|packed-refs|modules|
 _TESTS_OF_FIND = frozenset({"-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-empty", "-newer",
                             "-mtime", "-mmin", "-ctime", "-cmin", "-atime", "-amin", "-size", "-perm", "-user",
                             "-xtype", "-lname"})  # fmt: skip
-_BEFORE_PATH = frozenset(" \t\n\"'=:(<>`;|&")
+_BEFORE_PATH = frozenset(" \t\n\"'=:(<>;|&")
 _MOST_WRITTEN = 256
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
 
@@ -337,7 +338,8 @@ class CommandJudge:
                 yield built_in("commands.reverse-shell", Verdict.DENY, why)
             return
         kind = EffectKind.WRITE if redirect.write else EffectKind.READ
-        yield from self._path(Fact(kind, "", Role.PATH, redirect.target), opened.place, analysis, opened.number)
+        target = placed(redirect.target)
+        yield from self._path(Fact(kind, "", Role.PATH, target), opened.place, analysis, opened.number)
 
     def _bash_connection(self, target: Word) -> Iterator[Reason]:
         parts = (target.text or "").split("/")

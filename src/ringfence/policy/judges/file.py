@@ -23,7 +23,7 @@ _SECRET_WORDS = re.compile(
     r"|\.kdbx|\.pem\b|\.p12|\.pfx|\.gnupg|access_tokens|aws_secret|cookies\.sqlite|login data|wallet\.dat|shadow\b"
 )
 _PROCESS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:environ|mem|auxv|kcore)|/proc/kcore|/dev/k?mem")
-_THROUGH = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(root|cwd)(?=/|$)(.*)", re.DOTALL)
+_THROUGH = re.compile(r"/proc/[^/.][^/]*/(?:task/[^/]+/)?(root|cwd)(?=/|$)(.*)", re.DOTALL)
 _ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
@@ -137,7 +137,9 @@ class FileJudge:
 
     def _through(self, path: str) -> str | None:
         """Where `/proc/PID/root` and `/proc/PID/cwd` lead: the whole system, and a folder of the session."""
-        found = _THROUGH.fullmatch(re.sub(r"/(?:\.?/)+", "/", path)) if path.startswith("/proc") else None
+        if "/proc" not in path:
+            return None
+        found = _THROUGH.fullmatch(re.sub(r"/(?:\.?/)+", "/", path)) or _THROUGH.fullmatch(normalise(path))
         if found is None:
             return None
         return (found[2] or "/") if found[1] == "root" else f"{self._workspace}{found[2]}"

@@ -413,7 +413,11 @@ class _Unfolding:
         if invocation.name in SHELLS or invocation.name in {"source", "."}:
             self._text(text, invocation.place, depth)
             return
+        if invocation.name == "parallel":
+            self._text(text, invocation.place, depth)
+            return
         language = _LANGUAGES.get(invocation.name) or _LANGUAGES.get(invocation.program.rstrip("0123456789."))
+        language = language or (invocation.name if invocation.feed is Feed.TEXT else None)
         if language is not None:
             self._code(language, Word(text=text, raw=text), source, invocation.place, depth)
 

@@ -473,6 +473,8 @@ def _spread(kinds: Sequence[str], number: int) -> list[str]:
 def _is_word(written: str, word: Word) -> bool:
     if word.text is None:
         return False
+    if "*" in written[:-1]:
+        return fnmatchcase(word.text, written)
     if written.endswith("*"):
         return word.text.startswith(written[:-1]) and (len(written) > 1 or word.glob)
     return word.text == written

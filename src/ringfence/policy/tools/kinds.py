@@ -26,17 +26,25 @@ _HERE = re.compile(
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
+def placed(word: Word) -> Word:
+    """A path whose beginning only the shell knows, as far as that is certain all the same: `~name/x`, `$PWD/x`."""
+    if word.text is not None or word.raw.startswith("'"):
+        return word
+    if (someone := _SOMEONES.match(word.raw)) is not None:
+        place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
+        return Word(text=place + someone[2], raw=word.raw, glob=word.glob)
+    if (here := _HERE.fullmatch(word.raw)) is not None:
+        return Word(text=f".{here[2]}", raw=word.raw, glob=word.glob or is_glob(here[2]))
+    return word
+
+
 def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
     """A kind that is a path."""
 
     def give(word: Word, reading: Reading) -> None:
         if word.text in {"-", ""} or word.process:
             return
-        if word.text is None and (someone := _SOMEONES.match(word.raw)) is not None:
-            place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
-            word = Word(text=place + someone[2], raw=word.raw, glob=word.glob)
-        elif word.text is None and not word.raw.startswith("'") and (here := _HERE.fullmatch(word.raw)) is not None:
-            word = Word(text=f".{here[2]}", raw=word.raw, glob=word.glob or is_glob(here[2]))
+        word = placed(word)
         reading.facts.append(Fact(kind, shown(word), Role.PATH, word))
 
     return give
