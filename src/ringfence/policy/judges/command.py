@@ -144,6 +144,7 @@ _TESTS_OF_FIND = frozenset({"-name", "-iname", "-path", "-ipath", "-wholename", 
                             "-mtime", "-mmin", "-ctime", "-cmin", "-atime", "-amin", "-size", "-perm", "-user",
                             "-xtype", "-lname"})  # fmt: skip
 _BEFORE_PATH = frozenset(" \t\n\"'=:(<>;|&")
+_LONGEST_PATH = 4096
 _MOST_WRITTEN = 256
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
 
@@ -208,6 +209,8 @@ class CommandJudge:
             begins = match.start() == 0 or shell[match.start() - 1] in _BEFORE_PATH
             path = text if begins and not match["home"] else f"{self._home}{text}"
             certain = begins or bool(match["home"])
+            if len(path) > _LONGEST_PATH:
+                continue
             found = None if is_glob(path) and not certain else self._files.in_command(path, change=False, glob=True)
             if found is not None:
                 why = f"it opens what is only known when it runs, and names what is denied: {found.text}"

@@ -24,6 +24,8 @@ _SECRET_WORDS = re.compile(
 )
 _PROCESS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:environ|mem|auxv|kcore)|/proc/kcore|/dev/k?mem")
 _THROUGH = re.compile(r"/proc/[^/.][^/]*/(?:task/[^/]+/)?(root|cwd)(?=/|$)(.*)", re.DOTALL)
+_MOST_THROUGH = 8
+"""So many of them are followed in one path; what has more is asked about."""
 _ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
@@ -101,7 +103,7 @@ class FileJudge:
 
     def _in_command(self, path: str, *, change: bool, glob: bool) -> Reason | None:
         if (beyond := self._through(path)) is not None:
-            return self.in_command(beyond, change=change, glob=glob)
+            path = beyond
         if glob and (found := self._glob(path)) is not None:
             return found
         if not change:
@@ -137,12 +139,16 @@ class FileJudge:
 
     def _through(self, path: str) -> str | None:
         """Where `/proc/PID/root` and `/proc/PID/cwd` lead: the whole system, and a folder of the session."""
-        if "/proc" not in path:
-            return None
-        found = _THROUGH.fullmatch(re.sub(r"/(?:\.?/)+", "/", path)) or _THROUGH.fullmatch(normalise(path))
-        if found is None:
-            return None
-        return (found[2] or "/") if found[1] == "root" else f"{self._workspace}{found[2]}"
+        current = path
+        for _ in range(_MOST_THROUGH):
+            if "/proc" not in current:
+                break
+            plain = re.sub(r"/(?:\.?/)+", "/", current)
+            found = _THROUGH.fullmatch(plain) or _THROUGH.fullmatch(normalise(plain))
+            if found is None:
+                break
+            current = (found[2] or "/") if found[1] == "root" else f"{self._workspace}{found[2]}"
+        return None if current is path else current
 
     def beyond(self, text: str) -> bool:
         """Whether a path is the whole system, or home folders, or lies in a home without being the workspace's."""
@@ -166,7 +172,7 @@ class FileJudge:
 
 def _of_process(path: str) -> Reason | None:
     """What `/proc` shows of a process besides what is harmless."""
-    if not _PROCESS.fullmatch(normalise(path)):
+    if not _PROCESS.fullmatch(normalise(path)) and not _THROUGH.fullmatch(normalise(path)):
         return None
     text = f"`{escaped(path)}` shows the variables or the memory of a process, among them what may be secret"
     return built_in("filesystem.process", Verdict.ASK, text)

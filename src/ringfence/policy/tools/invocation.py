@@ -176,7 +176,7 @@ class _Reader:
         for end in range(len(text) - 1, 1, -1):
             spec = self.grammar.options.get(text[:end])
             if spec is not None and spec.value:
-                self._use(spec, Word(text=text[end:], raw=text[end:]))
+                self._use_valued(spec, Word(text=text[end:], raw=text[end:]))
                 return True
         return False
 
