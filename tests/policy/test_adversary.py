@@ -1,4 +1,4 @@
-"""Classes of commands that once passed although they read, lose or send what the policy guards, with their innocent kin.
+"""Commands that once passed although they read, lose or send what the policy guards, with their innocent kin.
 
 Each class stands for a way around, not for a row: spellings differ on purpose.
 """
@@ -6,9 +6,9 @@ Each class stands for a way around, not for a row: spellings differ on purpose.
 from __future__ import annotations
 
 import pytest
+from tests.policy.making import policy, shell
 
 from ringfence.model.decision import Verdict
-from tests.policy.making import policy, shell
 
 WORKSPACE = policy()
 
