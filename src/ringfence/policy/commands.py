@@ -82,12 +82,12 @@ class CommandTable:
                     yield Hit(rule=rule.rule, certain=certain, object=fact.object)
         for kind in reading.may:
             for rule in self._effects.get(kind, ()) if isinstance(kind, EffectKind) else ():
-                stops = rule.rule.verdict is not Verdict.ALLOW and kind not in _EVERYDAY
+                stops = rule.rule.verdict is not Verdict.ALLOW and kind not in EVERYDAY
                 if stops and not _excepted(rule.rule, invocation):
                     yield Hit(rule=rule.rule, certain=False)
 
 
-_EVERYDAY = frozenset({EffectKind.READ, EffectKind.WRITE, EffectKind.EXECUTE, EffectKind.DELETE})
+EVERYDAY = frozenset({EffectKind.READ, EffectKind.WRITE, EffectKind.EXECUTE, EffectKind.DELETE})
 """Effects that an unknown option does not make a question: paths and programs are judged where they are known."""
 
 
@@ -104,7 +104,7 @@ class _EffectRule:
         """Whether the effect is meant for certain, perhaps, or not."""
         if not self._objects or any(match(fact.object) for match in self._objects):
             return True
-        return False if fact.word is not None and fact.word.text is None and fact.kind not in _EVERYDAY else None
+        return False if fact.word is not None and fact.word.text is None and fact.kind not in EVERYDAY else None
 
 
 def _with_effect(rule: CommandRule, invocation: Invocation, *, certain: bool) -> Iterator[Hit]:

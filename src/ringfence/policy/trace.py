@@ -15,7 +15,7 @@ from ringfence.model.action import CommandAction, ConnectAction, Effect, FileAct
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern
-from ringfence.policy.commands import CommandTable
+from ringfence.policy.commands import EVERYDAY, CommandTable
 from ringfence.policy.effective import CommandRule, HostRule, Origin, PathRule
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.judges.command import effects_of
@@ -74,14 +74,22 @@ def _command(action: CommandAction, evaluator: Evaluator) -> Iterator[Step]:
 def _invocation(invocation: Invocation, evaluator: Evaluator) -> Step:
     shown = " ".join(word.raw if word.text is None else shlex.quote(word.text) for word in invocation.words)
     home = evaluator.context.home
-    kinds = {fact.kind for fact in invocation.reading.facts} if invocation.reading is not None else set()
     looks = tuple(
-        _look(rule, hits=any(True for _ in CommandTable((rule,), home=home).hits(invocation)))
+        _look(rule, hits=hits)
         for rule in evaluator.policy.commands.rules
-        if invocation.program in (rule.prefix[0] if rule.prefix else ()) or kinds & set(rule.effects)
+        if (hits := any(True for _ in CommandTable((rule,), home=home).hits(invocation))) or _is_about(rule, invocation)
     )
     what = shown if invocation.program or invocation.path is None else f"{invocation.name} code"
     return Step(kind="runs", what=what, effects=tuple(effects_of(invocation)), looks=looks)
+
+
+def _is_about(rule: CommandRule, invocation: Invocation) -> bool:
+    """Whether a rule speaks about this program, or about a kind of effect that it has. Rules about certain objects of
+    what every program does are only worth a line where they hit."""
+    if rule.prefix:
+        return invocation.program in rule.prefix[0]
+    kinds = {fact.kind for fact in invocation.reading.facts} if invocation.reading is not None else set()
+    return any(kind in kinds and (kind not in EVERYDAY or not rule.objects) for kind in rule.effects)
 
 
 def _opened(opened: Opened, evaluator: Evaluator) -> Step:

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from ringfence.policy.shell.parse import parse
-from ringfence.policy.tools import FOLDER, compiling, readers
+from ringfence.policy.tools import FOLDER, accounts, compiling, containers, datastores, readers, toolchains, values
 from ringfence.policy.tools.grammar import Grammar
 from ringfence.policy.tools.invocation import is_kind, read
 from ringfence.policy.tools.schema import Example, Tool
@@ -29,6 +29,13 @@ def test_the_compiled_table_is_what_the_toml_says(name: str) -> None:
 def test_the_index_names_every_program_once() -> None:
     with open(os.path.join(FOLDER, "index.json"), "rb") as stream:
         assert stream.read() == compiling.index(TABLES), "run `python -m ringfence.policy.tools.compiling`"
+
+
+def test_no_two_kinds_of_value_share_a_name() -> None:
+    modules = (accounts, containers, datastores, toolchains, values)
+    names = [name for module in modules for name in module.VALUES]
+
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -41,24 +41,6 @@ _SENTENCE = frozenset(" \t\r\n;|&<>")
 secret. To be wrong here costs an early word only: the sandbox does not show the file."""
 _EVERYDAY_NAMES = frozenset({"test", "install", "script", "watch", "split", "time", "run", "host", "link", "join"})
 """Names of tools that are words of everyday language too: a file of that name deceives nobody."""
-_PROJECT_NAMES = frozenset(
-    {
-        "gradlew",
-        "mvnw",
-        "sbtw",
-        "rails",
-        "rake",
-        "rspec",
-        "bundle",
-        "artisan",
-        "console",
-        "phpunit",
-        "pest",
-        "dev",
-        "setup",
-    }
-)
-"""Names of tools that lie in a project by convention, to run the version that it pins."""
 _SEARCHES = frozenset({"find", "fd", "fdfind", "locate", "grep", "egrep", "fgrep", "rg", "ag", "ack", "plocate"})
 _HARMLESS_BESIDE = frozenset(
     [
@@ -131,6 +113,9 @@ _METADATA = frozenset(
     {"metadata", "metadata.google.internal", "metadata.goog", "metadata.azure.internal", "instance-data"}
     | {"instance-data.ec2.internal", "metadata.platformequinix.com", "metadata.tencentyun.com"}
 )
+_SET_ID = re.compile(r"[-/+]?[2467][0-7]{3}|[-/+]?[augo]*[ug]\+s|[-/][ug]=s")
+_COPIES = frozenset({"cp", "mv", "install", "ln"})
+_SHELL_FILE = re.compile(r"/(?:usr/)?(?:local/)?bin/(?:ba|da|z|k|fi)?sh")
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
 _CHANGES = frozenset({EffectKind.WRITE, EffectKind.DELETE})
 _WRITTEN_PATH = re.compile(
@@ -171,9 +156,7 @@ class CommandJudge:
         if not reasons:
             text = "no rule stops it; it runs inside the sandbox, which holds it"
             reasons = (built_in("commands.default", Verdict.ALLOW, text),)
-        opaque = bool(analysis.issues) or any(
-            one.reading is None or one.reading.unknown for one in analysis.invocations
-        )
+        opaque = bool(analysis.issues) or any(map(_is_opaque, analysis.invocations))
         return Finding(reasons=reasons, effects=tuple(_effects(analysis)), opaque=opaque)
 
     def _reasons(self, analysis: Analysis, action: CommandAction) -> Iterator[Reason]:
@@ -223,12 +206,15 @@ class CommandJudge:
         if invocation.name in _SEARCHES:
             yield from self._search(invocation)
         reading = invocation.reading
-        if reading is None or reading.unknown:
+        if _is_opaque(invocation):
             yield from self._opaque(invocation, analysis)
         if reading is not None:
             for fact in reading.facts:
                 if fact.role is Role.PATH:
                     yield from self._path(fact, invocation.place, analysis, invocation.number)
+                    if invocation.name in _COPIES and _SHELL_FILE.fullmatch(fact.object):
+                        text = f"it gives a shell, `{escaped(fact.object)}`, another name"
+                        yield built_in("commands.disguise", Verdict.ASK, text)
                     if fact.kind is EffectKind.DELETE and not _picks(invocation):
                         yield from self._everything(fact, invocation.place)
                 elif fact.role is not Role.PHRASE:
@@ -245,7 +231,7 @@ class CommandJudge:
             yield from _unknown(invocation)
 
     def _opaque(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
-        """The arguments of what no table explains, as far as they name what is denied."""
+        """The arguments of what no table explains, or of code that is not seen, as far as they name what is denied."""
         for text in {text for word in invocation.words[1:] for text in _named(word.text)}:
             if len(text) > 4096 or text.startswith("-") or _SENTENCE & set(text):
                 continue
@@ -257,6 +243,9 @@ class CommandJudge:
     def _search(self, invocation: Invocation) -> Iterator[Reason]:
         """A search for secrets beyond the workspace: nobody looks for `id_rsa` in `/` by accident."""
         texts = [word.text for word in invocation.words[1:] if word.text]
+        if "-perm" in texts and any(map(_SET_ID.fullmatch, texts)) and any(text.startswith("/") for text in texts):
+            text = "it searches the system for programs that give the rights of another user"
+            yield built_in("commands.privilege-search", Verdict.ASK, text)
         wide = next((text for text in texts if self._files.beyond(text)), None)
         if wide is None:
             return
@@ -379,7 +368,7 @@ def _unknown(invocation: Invocation) -> Iterator[Reason]:
         yield built_in("commands.homoglyph", Verdict.ASK, text)
     elif invocation.side_door:
         yield _side_door(invocation)
-    elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES | _PROJECT_NAMES:
+    elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES:
         text = f"`{escaped(invocation.path or name)}` bears the name of a tool and is not that tool"
         yield built_in("commands.name-shadow", Verdict.ASK, text)
 
@@ -415,6 +404,16 @@ def _named(text: str | None) -> Iterator[str]:
         _, found, value = text.partition(mark)
         if found and value:
             yield value.removeprefix("@")
+
+
+def _is_opaque(invocation: Invocation) -> bool:
+    """Whether it does more than its words tell: no table has them, or it runs code that they only name."""
+    reading = invocation.reading
+    return (
+        reading is None
+        or reading.opaque
+        or any(fact.kind is EffectKind.EXECUTE and fact.object != STANDARD_INPUT for fact in reading.facts)
+    )
 
 
 def _unclear(issue: Issue) -> Reason:

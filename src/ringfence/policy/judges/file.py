@@ -40,6 +40,7 @@ class FileJudge:
         self._control_files = rows_with(named.rows, named.exempt)
         self._named = {row.pattern: origin for row, origin in zip(named.rows, named.origins, strict=True)}
         self._system = PathTable(SYSTEM_RULES, home=home, workspace=workspace)
+        self._told: dict[str, Reason | None] = {}
         self._known: dict[tuple[str, bool, bool], Reason | None] = {}
         denied = [rule.pattern for rule in policy.filesystem if rule.access is Access.DENY]
         plain = [one for text in denied if not is_glob(text) for one in anchored(text, home=home, workspace=workspace)]
@@ -164,10 +165,13 @@ class FileJudge:
 
     def denied_by_rule(self, path: str) -> Reason | None:
         """The reason of a rule that denies a path in so many words; nothing where no rule names it."""
-        match = self._written.match(path)
-        if match is None or match.rule.access is not Access.DENY:
-            return None
-        return self.reason(path, FileOperation.READ)
+        if path not in self._told:
+            if len(self._told) >= _MOST_KNOWN:
+                self._told.clear()
+            match = self._written.match(path)
+            denied = match is not None and match.rule.access is Access.DENY
+            self._told[path] = self.reason(path, FileOperation.READ) if denied else None
+        return self._told[path]
 
 
 def _of_process(path: str) -> Reason | None:

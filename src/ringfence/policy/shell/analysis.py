@@ -9,12 +9,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.folders import Folders, Links, Place
 from ringfence.policy.shell.tree import Command, Feed, Issue, Redirect, Script, Unclear, Word
 from ringfence.policy.tools import grammar_of, known_name
+from ringfence.policy.tools.grammar import Grammar
 from ringfence.policy.tools.invocation import read
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 
@@ -41,6 +43,8 @@ _CLIENTS = {"psql": "sql", "mysql": "sql", "mariadb": "sql", "sqlite3": "sqlite"
             "duckdb": "duckdb", "mongosh": "mongo", "mongo": "mongo", "clickhouse-client": "sql",
             "clickhouse": "sql"}  # fmt: skip
 """Programs that take the commands of a database from their standard input: a pipe into them is everyday work."""
+_READ_FILES = frozenset({*_LANGUAGES, "source", "."})
+"""Programs beside the shells that run the file which they are given."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+= -]*")
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|`[^`]*`")
 _SCRIPTS = frozenset({"sed", "awk", "jq", "sql"})
@@ -67,13 +71,40 @@ _KEYWORDS = frozenset(
 )  # fmt: skip
 
 
+class _Identity(NamedTuple):
+    """What the path of a program says about it."""
+
+    program: str
+    name: str
+    foreign: bool
+    disguised: bool
+    grammar: Grammar | None
+
+
+@lru_cache(maxsize=4096)
+def _identity(path: str | None) -> _Identity:
+    if path is None:
+        return _Identity("", "", foreign=False, disguised=False, grammar=None)
+    program = path.rpartition("/")[2]
+    foreign = "/" in path and not _is_system(path)
+    disguised = foreign and not _PROJECT_TOOLS.search(path)
+    name = known_name(program)
+    grammar = None if name is None else grammar_of(program)
+    # A build tool's wrapper lies in the workspace by convention; it gets the table, and stays opaque.
+    if disguised and (grammar is None or not grammar.tool.workspace_program):
+        name = grammar = None
+    return _Identity(program, name or program, foreign, disguised, grammar)
+
+
 class Invocation:
     """One program with its arguments, as it is started."""
 
     __slots__ = (
+        "disguised",
         "feed",
         "foreign",
         "function",
+        "grammar",
         "name",
         "number",
         "path",
@@ -90,25 +121,23 @@ class Invocation:
         self.side_door = side_door
         """An option made another program run it."""
         self.feed = feed
-        text = words[0].text
-        self.path = text
+        self.path = words[0].text
         """The program as written, or nothing where it is dynamic."""
-        self.program = "" if text is None else text.rpartition("/")[2]
+        known = _identity(self.path)
+        self.program = known.program
         """The last component of its path."""
-        self.name = self.program
+        self.name = known.name
         """The name of its table, where it has one."""
-        self.foreign = text is not None and "/" in text and not _is_system(text)
+        self.foreign = known.foreign
         """It lies in the workspace or another folder that is not the system's: the good name is not its own."""
+        self.disguised = known.disguised
+        """It is a file that is no tool of the system or of the project, whatever its name."""
+        self.grammar = known.grammar
         self.function = False
         """A function of the script has this name."""
         self.reading: Reading | None = None
         self.number = 0
         """Its place among all that the command starts, from 1."""
-
-    @property
-    def disguised(self) -> bool:
-        """Whether a file that is no tool of the system bears the name of one."""
-        return self.foreign and self.path is not None and not _PROJECT_TOOLS.search(self.path)
 
 
 class Opened(NamedTuple):
@@ -258,12 +287,12 @@ class _Unfolding:
         if invocation.program in self.names and "/" not in first.text:
             invocation.function = True
             return
-        grammar = None if invocation.disguised else grammar_of(invocation.program)
-        if grammar is None:
+        if invocation.grammar is None:
             return
-        invocation.name = known_name(invocation.program) or invocation.program
-        reading = invocation.reading = read(grammar, invocation.program, words[1:])
+        reading = invocation.reading = read(invocation.grammar, invocation.program, words[1:])
         self._inside(invocation, reading, source, depth, layer)
+        if invocation.disguised:
+            reading.unknown.append(f"what the project's own `{invocation.path}` does")
         if invocation.program in _ARITHMETIC:
             self._subscripts(words, place, depth)
 
@@ -286,6 +315,25 @@ class _Unfolding:
         self.found.assignments.extend(reading.environment)
         if invocation.name in _TALKERS and any(_is_shell(one) for one in (*reading.started, *source.before())):
             self.found.shells_given.append(" ".join(word.raw for word in invocation.words))
+        if reading.started:
+            self._starts(invocation, reading, source, depth, layer)
+        shell = invocation.name in SHELLS
+        for fact in reading.facts:
+            if fact.object == STANDARD_INPUT:
+                self._standard_input(invocation, source, depth)
+            elif fact.kind is EffectKind.EXECUTE and fact.role is Role.PATH:
+                self._script_file(invocation, fact, source, depth)
+            if shell and fact.word is not None and fact.word.splits:
+                text = f"what `{invocation.program}` runs is only known when it runs: `{invocation.words[1].raw}`"
+                self.found.issue(Unclear.EVAL, text)
+        if shell or invocation.name in _READ_FILES:
+            for word in invocation.words[1:]:
+                if word.process:
+                    self._output(invocation, word)
+
+    def _starts(self, invocation: Invocation, reading: Reading, source: _Source, depth: int, layer: int) -> None:
+        """The programs, shell strings and code that it starts."""
+        place = invocation.place
         self._wrapped(invocation, reading, source, depth, layer)
         for one in reading.started:
             if one.code:
@@ -296,19 +344,6 @@ class _Unfolding:
                 words = source.appended(one.words, invocation.words) if invocation.name == "xargs" else one.words
                 feed = source if not one.side_door else source.piped()
                 self.run(one._replace(words=words), place, feed, depth, layer + 1)
-        if invocation.name in SHELLS and any(fact.word is not None and fact.word.splits for fact in reading.facts):
-            text = f"what `{invocation.program}` runs is only known when it runs: `{invocation.words[1].raw}`"
-            self.found.issue(Unclear.EVAL, text)
-        for fact in reading.facts:
-            if fact.object == STANDARD_INPUT or (fact.kind is EffectKind.EXECUTE and fact.object in _STDIN):
-                self._standard_input(invocation, source, depth)
-            elif fact.kind is EffectKind.EXECUTE and fact.role is Role.PATH:
-                self._script_file(invocation, fact, source, depth)
-        for word in invocation.words[1:]:
-            if (word.process and (invocation.name in SHELLS or invocation.name in {"source", "."})) or (
-                word.process and invocation.name in _LANGUAGES
-            ):
-                self._output(invocation, word)
 
     def _wrapped(self, invocation: Invocation, reading: Reading, source: _Source, depth: int, layer: int) -> None:
         """Where a program that starts another has an option which is not known, it is unclear where that one begins."""
@@ -403,7 +438,10 @@ class _Unfolding:
 
     def _script_file(self, invocation: Invocation, fact: Fact, source: _Source, depth: int) -> None:
         """A script that the same command has written before it runs it."""
-        text = None if fact.word is None or fact.word.text is None else fact.word.text
+        text = None if fact.word is None else fact.word.text
+        if text in _STDIN:
+            self._standard_input(invocation, source, depth)
+            return
         for path in invocation.place.resolve(text)[0] if text is not None and self.written else ():
             known = self.written.get(posixpath.normpath(path))
             if known is not None:

@@ -69,8 +69,7 @@ class Grammar:
         self.unknown_command: Unknown = command.unknown_command or (outer.unknown_command if outer else "opaque")
         self.commands = {alias: name for name, one in command.commands.items() for alias in (name, *one.aliases)}
         self.patterns = [name for name in self.commands if "*" in name]
-        self.any_options: bool = not self.commands and bool(command.any_options or (outer and outer.passes_any_options))
-        self.passes_any_options: bool = command.any_options or bool(outer and outer.passes_any_options)
+        self.any_options: bool = command.any_options or bool(outer and outer.any_options)
         self.effects = _by_number(command.effects)
         self.operand_words = {word: tuple(map(Phrase, texts)) for word, texts in command.operand_words.items()}
         self.port: int = command.port or (outer.port if outer else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
@@ -12,13 +13,12 @@ from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
 from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
-from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown, split_words
+from ringfence.policy.tools.kinds import GIVES, is_pinned, outside_script, package_name, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 MAX_WORDS = 4096
 
 _SHELLS = {"zsh": "zsh", "fish": "fish", "pwsh": "pwsh", "powershell": "pwsh"}
-_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places that anybody can write to
 _PATH_KINDS = frozenset({"read", "script", "upload"})
 
 
@@ -40,6 +40,7 @@ class _Reader:
         "negated",
         "operand_kind",
         "operands",
+        "passed_over",
         "program",
         "reading",
         "replaces",
@@ -62,6 +63,7 @@ class _Reader:
         self.replaces: frozenset[EffectKind] = frozenset()
         self.later: list[tuple[OptionSpec, Word]] = []
         self.base: Word | None = None
+        self.passed_over = False
         if len(words) > MAX_WORDS:
             self._unknown(f"more than {MAX_WORDS} arguments")
 
@@ -133,8 +135,7 @@ class _Reader:
         elif not text.startswith("--") and self.grammar.tool.bundles:
             self._bundle(text)
         elif self.grammar.any_options:
-            if equals:
-                self.operands.append(Word(text=value, raw=value))
+            self._passed_over(value if equals else "")
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
 
@@ -153,6 +154,7 @@ class _Reader:
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
                 if self.grammar.any_options:
+                    self._passed_over("")
                     return
                 if not (at == 1 and self._glued(text)) and not text[at:].isdecimal():
                     self._unknown(f"-{text[at]}" if at > 1 else text)
@@ -164,6 +166,13 @@ class _Reader:
                 self._use_valued(spec, Word(text=rest, raw=rest) if rest else None)
                 return
             self._use(spec, None)
+
+    def _passed_over(self, value: str) -> None:
+        """An option of no effect. In front of a sub-command the word behind it may be its value or that sub-command."""
+        if self.grammar.commands:
+            self.passed_over = True
+        elif value:
+            self.operands.append(Word(text=value, raw=value))
 
     def _number(self, text: str) -> bool:
         spec = self.grammar.options.get("-#") if text[1:].isdecimal() else None
@@ -254,6 +263,8 @@ class _Reader:
             if plain is None or not plain.operands:
                 self._unknown_command(word)
                 return
+            if self.passed_over:
+                self._later_command(grammar)
             self.grammar = grammar.child("")
             if self.grammar.rest_at == 0:
                 self.at -= 1
@@ -261,6 +272,13 @@ class _Reader:
         self.operands.append(word if self.base is None else readers.below(self.base, word))
         if self.grammar.operands_end_options:
             self.ended = True
+
+    def _later_command(self, grammar: Grammar) -> None:
+        """Behind an option that may have taken a value, any word that names a sub-command may be it."""
+        for word in self.words[self.at :]:
+            if word.text is None or grammar.commands.get(word.text):
+                self._unknown(f"whether `{shown(word)}` is the sub-command")
+                return
 
     def _unknown_command(self, word: Word) -> None:
         rest = (word, *self.words[self.at :])
@@ -423,9 +441,8 @@ class _Reader:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
-            if side_door and kind == "script" and (word.text or "").startswith(_ELSEWHERE):
-                text = f"an option makes `{self.program}` run `{word.text}`, which is not of the workspace"
-                self.reading.concerns.append(("commands.side-door", Verdict.ASK, text))
+            if side_door and kind == "script":
+                outside_script(word, self.reading)
         elif kind == "base":
             self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:
@@ -457,17 +474,18 @@ def is_kind(kind: str) -> bool:
     return known or name.startswith("code:")
 
 
-def _spread(kinds: Sequence[str], number: int) -> list[str]:
+@lru_cache(maxsize=4096)
+def _spread(kinds: tuple[str, ...], number: int) -> tuple[str, ...]:
     """The kind of each of so many operands."""
     plain = [kind for kind in kinds if not kind.endswith("...")]
     repeated = next((at for at, kind in enumerate(plain) if kind[-1:] in "*+"), None)
     names = [kind.rstrip("*+?") for kind in plain]
     if repeated is None:
-        return (names + ["text"] * number)[:number]
+        return (*names, *["text"] * number)[:number]
     before, kind, behind = names[:repeated], names[repeated], names[repeated + 1 :]
     # `cp a`: what stands behind a repeated kind is only served once that has its share.
     times = max(number - len(before) - len(behind), min(1, number - len(before)))
-    return (before + [kind] * times + behind)[:number]
+    return (*before, *[kind] * times, *behind)[:number]
 
 
 def _is_word(written: str, word: Word) -> bool:

@@ -15,6 +15,7 @@ from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 
 _PINNED = re.compile(r"(?<!^)@[^/]+$")
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|[a-z]+://|git@|(?:github|gitlab|bitbucket|gist):|[\w.-]+/[\w.-]+$")
+_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places, nothing is created here
 _SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
 """A path in the home of somebody by name, where homes usually lie."""
 _WORKING_FOLDER = re.compile(r"""["']?(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`)["']?((?:/[^$`"':,]*)?["']?:[^$`]*)""")
@@ -141,6 +142,13 @@ def _registry(word: Word, reading: Reading) -> None:
 def _script(word: Word, reading: Reading) -> None:
     if word.text != "-" and not word.process:
         reading.facts.append(Fact(EffectKind.EXECUTE, shown(word), Role.PATH, word))
+
+
+def outside_script(word: Word, reading: Reading) -> None:
+    """A script that an option names and that lies where anybody can write."""
+    if (word.text or "").startswith(_ELSEWHERE):
+        text = f"an option makes `{reading.name}` run `{word.text}`, which is not of the workspace"
+        reading.concerns.append(("commands.side-door", Verdict.ASK, text))
 
 
 def _environment(word: Word, reading: Reading) -> None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from ringfence.model.decision import Verdict
-from ringfence.policy.tools.code import awk, jq, node, perl, php, python, ruby, sed, sql
+from ringfence.policy.tools.code import awk, gdb, jq, node, perl, php, python, ruby, sed, sql
 from ringfence.policy.tools.reading import Reading
 
 _QUOTED_PATH = re.compile(r"""["'`(](?=((?:~?/|\.)[^\s"'`()\\,;]*))""")
@@ -30,6 +30,7 @@ _READERS: dict[str, Callable[[str, Reading, str | None], None]] = {
     "jq": jq.read,
     "yq": jq.read,
     "sql": sql.read,
+    "gdb": gdb.read,
     "sqlite": sql.read_embedded,
     "duckdb": sql.read_embedded,
     "mongo": sql.read_mongo,

@@ -44,7 +44,7 @@ def read(text: str, reading: Reading, home: str | None) -> None:
             _pipe(reading, tokens, at)
         elif token.text in {">", ">>"} and printing == depth:
             _file(reading, EffectKind.WRITE, tokens, at + 1)
-        elif token.text == "<" and any(one.text == "getline" for one in tokens[max(at - 5, 0) : at]):
+        elif token.text == "<" and _after_getline(tokens, at):
             _file(reading, EffectKind.READ, tokens, at + 1)
         elif token.text in {"@load", "@include"}:
             saying.builds_code(reading, f"`{token.text}`")
@@ -71,6 +71,16 @@ def _tokens(text: str) -> list[Token]:
         if match.lastgroup not in {None, "space"}:
             found.append(Token(match.lastgroup or "", match[0]))
     return found
+
+
+def _after_getline(tokens: list[Token], at: int) -> bool:
+    """Whether `<` stands behind `getline`, or `getline VARIABLE`, so that it opens a file."""
+    for token in reversed(tokens[max(at - 6, 0) : at]):
+        if token.text == "getline":
+            return True
+        if token.kind == "end" or token.text in {"(", "<", "&&", "||"}:
+            return False
+    return False
 
 
 def _is_value(tokens: list[Token]) -> bool:
