@@ -1,4 +1,4 @@
-"""Classes of commands that once passed although they read, lose or send what the policy guards, with innocent kin.
+"""Commands that once passed although they read, lose or send what the policy guards, with their innocent kin.
 
 Each class stands for a way around, not for a row: spellings differ on purpose.
 """
