@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
+import tempfile
 
 from tests.escape.battery.attack import Attack
 from tests.escape.battery.run import Wrap
@@ -17,5 +20,29 @@ def plainly(attack: Attack) -> Wrap:
 
 
 def ringfence(stage: Stage, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """One governed command, by the command line that people use."""
-    return (*_RINGFENCE, "exec", "--workspace", stage.workspace, "--", *argv)
+    """One governed command, by the command line that people use.
+
+    SECURITY: the text of the attack comes from a file. As an argument, the rules for inline code would stop many of
+    these attacks by their words, and the layer that has to stop them would not be tried.
+    """
+    if "-c" not in argv[:3]:
+        return (*_RINGFENCE, "exec", "--workspace", stage.workspace, "--", *argv)
+    at = argv.index("-c")
+    file = _kept(argv[at + 1])
+    # A shell takes the word behind the text as its own name.
+    rest = argv[at + 3 :] if argv[0].endswith("sh") else argv[at + 2 :]
+    command = (*argv[:at], file, *rest)
+    return (*_RINGFENCE, "exec", "--workspace", stage.workspace, "--read", file, "--", *command)
+
+
+def _kept(text: str) -> str:
+    """A file with this text that everybody can read, outside of every workspace."""
+    folder = os.path.join(tempfile.gettempdir(), f"ringfence-attacks-{os.getuid()}")
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    file = os.path.join(folder, hashlib.sha256(text.encode()).hexdigest()[:32])
+    if not os.path.exists(file):
+        with open(f"{file}.{os.getpid()}", "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(stream.name, file)
+    os.chmod(file, 0o644)
+    return file

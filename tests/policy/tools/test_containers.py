@@ -1,4 +1,4 @@
-"""Values of container and cloud tools, as a reading of one word."""
+"""Values of container tools, as a reading of one word."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ def _read(kind: str, text: str | None, raw: str = "") -> list[str]:
 @pytest.mark.parametrize(
     ("kind", "text", "effects"),
     [
-        ("cloud-file", "s3://bucket/x", []),
-        ("cloud-file", "x", ["read x"]),
-        ("cloud-target", "gs://bucket/x", ["publish gs://bucket/x"]),
-        ("cloud-target", "/tmp/x", ["write /tmp/x"]),
         ("container-file", "web:/etc/passwd", []),
         ("container-file", "./a:b", ["read ./a:b"]),
         ("container-host", "unix:///run/docker.sock", []),
@@ -42,7 +38,7 @@ def _read(kind: str, text: str | None, raw: str = "") -> list[str]:
         ("container-target", "x", ["write x"]),
     ],
 )
-def test_a_value_is_read_for_what_leaves_the_container_or_the_bucket(kind: str, text: str, effects: list[str]) -> None:
+def test_a_value_is_read_for_what_leaves_the_container(kind: str, text: str, effects: list[str]) -> None:
     assert _read(kind, text) == effects
 
 

@@ -38,24 +38,6 @@ _SENTENCE = frozenset(" \t\r\n;|&<>")
 secret. To be wrong here costs an early word only: the sandbox does not show the file."""
 _EVERYDAY_NAMES = frozenset({"test", "install", "script", "watch", "split", "time", "run", "host", "link", "join"})
 """Names of tools that are words of everyday language too: a file of that name deceives nobody."""
-_PROJECT_NAMES = frozenset(
-    {
-        "gradlew",
-        "mvnw",
-        "sbtw",
-        "rails",
-        "rake",
-        "rspec",
-        "bundle",
-        "artisan",
-        "console",
-        "phpunit",
-        "pest",
-        "dev",
-        "setup",
-    }
-)
-"""Names of tools that lie in a project by convention, to run the version that it pins."""
 _SEARCHES = frozenset({"find", "fd", "fdfind", "locate", "grep", "egrep", "fgrep", "rg", "ag", "ack", "plocate"})
 _HARMLESS_BESIDE = frozenset(
     [
@@ -325,7 +307,7 @@ def _unknown(invocation: Invocation) -> Iterator[Reason]:
         yield built_in("commands.homoglyph", Verdict.ASK, text)
     elif invocation.side_door:
         yield _side_door(invocation)
-    elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES | _PROJECT_NAMES:
+    elif invocation.disguised and known_name(name) is not None and name not in _EVERYDAY_NAMES:
         text = f"`{escaped(invocation.path or name)}` bears the name of a tool and is not that tool"
         yield built_in("commands.name-shadow", Verdict.ASK, text)
 

@@ -87,8 +87,12 @@ def _identity(path: str | None) -> _Identity:
     program = path.rpartition("/")[2]
     foreign = "/" in path and not _is_system(path)
     disguised = foreign and not _PROJECT_TOOLS.search(path)
-    name = None if disguised else known_name(program)
-    return _Identity(program, name or program, foreign, disguised, None if name is None else grammar_of(program))
+    name = known_name(program)
+    grammar = None if name is None else grammar_of(program)
+    # A build tool's wrapper lies in the workspace by convention; it gets the table, and stays opaque.
+    if disguised and (grammar is None or not grammar.tool.workspace_program):
+        name = grammar = None
+    return _Identity(program, name or program, foreign, disguised, grammar)
 
 
 class Invocation:
@@ -286,6 +290,8 @@ class _Unfolding:
             return
         reading = invocation.reading = read(invocation.grammar, invocation.program, words[1:])
         self._inside(invocation, reading, source, depth, layer)
+        if invocation.disguised:
+            reading.unknown.append(f"what the project's own `{invocation.path}` does")
         if invocation.program in _ARITHMETIC:
             self._subscripts(words, place, depth)
 

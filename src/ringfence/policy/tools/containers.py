@@ -1,5 +1,5 @@
-"""Values that container and cloud tools take: namespaces, security options, secrets, files in a container or a bucket.
-What stays there is no effect; what reaches the host, a registry, a bucket or another daemon is."""
+"""Values that container tools take: namespaces, security options, secrets, outputs and files inside a container.
+What stays inside the container is no effect; what reaches the host, a registry or another daemon is."""
 
 from __future__ import annotations
 
@@ -88,25 +88,7 @@ def _image_target(word: Word, reading: Reading) -> None:
         reading.add(EffectKind.PUBLISH, shown(word))
 
 
-_BUCKETS = frozenset({"s3", "gs", "az", "wasb", "abfs", "r2", "b2", "http", "https"})
-
-
-def _cloud_file(word: Word, reading: Reading) -> None:
-    """A file here, or an object in a bucket."""
-    if word.text is None or scheme_of(word.text) not in _BUCKETS:
-        GIVES["read"](word, reading)
-
-
-def _cloud_target(word: Word, reading: Reading) -> None:
-    if word.text is not None and scheme_of(word.text) not in _BUCKETS:
-        GIVES["write"](word, reading)
-    else:
-        reading.add(EffectKind.PUBLISH, shown(word))
-
-
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
-    "cloud-file": _cloud_file,
-    "cloud-target": _cloud_target,
     "container-file": _file,
     "container-host": _host,
     "container-image": _image,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools import builds, compilers, converters
 from ringfence.policy.tools.accounts import FINISH as ACCOUNT_FINISH
 from ringfence.policy.tools.accounts import VALUES as ACCOUNT_VALUES
 from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
@@ -172,6 +173,7 @@ _PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
     "kill": _kill,
     "python": _python,
     "workspaces": _workspaces,
+    "cmake": builds.cmake,
 }
 
 NAMES = frozenset({*_PREPARE, *ACCOUNT_FINISH, *DATASTORE_FINISH, "git-settings", "xargs", "git"})
@@ -282,5 +284,8 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     **CONTAINER_VALUES,
     **DATASTORE_VALUES,
     **TOOLCHAIN_VALUES,
+    **builds.VALUES,
+    **compilers.VALUES,
+    **converters.VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""

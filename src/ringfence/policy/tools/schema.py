@@ -100,6 +100,7 @@ class Tool(Command, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     negatable: bool = False
     """`--no-X` of every long option is a flag without effect."""
     workspace_program: bool = False
+    """A file of this name in the workspace (`./gradlew`, `bin/rails`) is read by the table too, and stays opaque."""
     example: tuple[Example, ...] = ()
 
 

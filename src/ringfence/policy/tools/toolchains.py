@@ -86,9 +86,7 @@ def _chart(word: Word, reading: Reading) -> None:
 def _required(word: Word, reading: Reading) -> None:
     """What an interpreter loads first: a module by its name, or a file."""
     text = word.text
-    if text is None or text.startswith(("/", "~", "..", "file:")):
-        reading.started.append(Started((word,), side_door=True))
-    elif text.startswith("."):
+    if text is None or text.startswith((".", "/", "~", "file:")):
         GIVES["script"](word, reading)
         outside_script(word, reading)
     elif scheme_of(text) in {"http", "https", "data"}:
@@ -180,70 +178,11 @@ _CARGO_RUNS = re.compile(
 )
 
 
-def _cargo_setting(word: Word, reading: Reading) -> None:
-    """`KEY=VALUE` of `cargo --config`, or a file of them: some keys start programs or fetch from elsewhere."""
-    key, equals, _ = shown(word).partition("=")
-    if not equals:
-        GIVES["read"](word, reading)
-    if not equals or _CARGO_RUNS.fullmatch(key.strip()):
-        reading.add(EffectKind.CONFIGURE, f"cargo {shown(word)}")
-
-
-def _rust_codegen(word: Word, reading: Reading) -> None:
-    """`linker=PROGRAM` of `rustc -C`."""
-    key, _, value = shown(word).partition("=")
-    if key == "linker":
-        reading.started.append(Started((Word(text=value, raw=value),), side_door=True))
-
-
-def _go_package(word: Word, reading: Reading) -> None:
-    """What `go run` runs: files and packages of the module, or a module of a certain version that it fetches."""
-    if word.text is None or is_pinned(word.text):
-        reading.add(EffectKind.EXECUTE, f"remote package {shown(word)}")
-
-
-_MAKE_RUNS = frozenset({"SHELL", "MAKEFLAGS", "MAKEFILES", ".SHELLFLAGS"})
-
-
-def _make_target(word: Word, reading: Reading) -> None:
-    """A target, or `NAME=VALUE`: a variable whose value is expanded, where `$(shell ...)` runs."""
-    text = shown(word)
-    name, equals, value = text.partition("=")
-    if equals and (word.text is None or name.rstrip(":?+!") in _MAKE_RUNS or "$(shell" in value or "`" in value):
-        command = value.partition("$(shell")[2].strip(" )") or value
-        reading.started.append(Started((Word(text=None if word.text is None else command, raw=text),), "sh", True))
-
-
 def _plugin(word: Word, reading: Reading) -> None:
     """Code that a compiler or runtime loads."""
     text = shown(word).lstrip(":=").partition("=")[0]
     place = Word(text=None if word.text is None else text, raw=text)
     reading.started.append(Started((place,), side_door=True))
-
-
-def _protoc_plugin(word: Word, reading: Reading) -> None:
-    """`NAME=PROGRAM` or a program."""
-    text = shown(word)
-    _plugin(Word(text=text.partition("=")[2] or text, raw=text), reading)
-
-
-def _linker_arguments(word: Word, reading: Reading) -> None:
-    """`-Wl,...`: `-plugin` loads code, `-Map` writes."""
-    parts = shown(word).split(",")
-    for at, part in enumerate(parts[:-1]):
-        if part.lstrip("-") == "plugin":
-            _plugin(Word(text=parts[at + 1], raw=parts[at + 1]), reading)
-        elif part.lstrip("-") == "Map":
-            _given("write", parts[at + 1], reading)
-
-
-def _source(word: Word, reading: Reading) -> None:
-    """A source or object file; `@FILE` holds further arguments."""
-    text = word.text
-    if text is not None and text.startswith("@"):
-        _given("read", text[1:], reading)
-    else:
-        GIVES["read"](word, reading)
 
 
 def _template(word: Word, reading: Reading) -> None:
@@ -258,7 +197,6 @@ def _template(word: Word, reading: Reading) -> None:
 VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "at-path": _at_path,
     "bound-command": _bound_command,
-    "cargo-setting": _cargo_setting,
     "chart": _chart,
     "conda-channel": _conda_channel,
     "creator": _creator,
@@ -266,12 +204,9 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "expanded": _expanded,
     "fetched-script": _fetched_script,
     "file-or-url": _file_or_url,
-    "go-package": _go_package,
     "kernel-setting": _kernel_setting,
     "key-file": _key_file,
-    "linker-arguments": _linker_arguments,
     "listen": _listen,
-    "make-target": _make_target,
     "node-options": _node_options,
     "package-run": _package_run,
     "perl-module": _perl_module,
@@ -279,10 +214,7 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "pip-arguments": _pip_arguments,
     "pipe-or-file": _pipe_or_file,
     "plugin": _plugin,
-    "protoc-plugin": _protoc_plugin,
     "required": _required,
-    "rust-codegen": _rust_codegen,
-    "source": _source,
     "template": _template,
 }
 """Kinds of value with a grammar of their own, by name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ringfence.model.decision import Verdict
-from ringfence.policy.tools.code import awk, node, perl, php, python, ruby, sed, sql
+from ringfence.policy.tools.code import awk, gdb, node, perl, php, python, ruby, sed, sql
 from ringfence.policy.tools.reading import Reading
 
 MAX_CHARACTERS = 20_000
@@ -23,6 +23,7 @@ _READERS: dict[str, Callable[[str, Reading, str | None], None]] = {
     "sed": sed.read,
     "awk": awk.read,
     "sql": sql.read,
+    "gdb": gdb.read,
     "sqlite": sql.read_embedded,
     "duckdb": sql.read_embedded,
     "mongo": sql.read_mongo,

@@ -13,7 +13,7 @@ from ringfence.policy.tools.code import saying
 from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.reading import Reading
 
-_COMMENT = re.compile(r"--[^\n]*|/\*[^!].*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"--[^\n]*|/\*(?!!).*?\*/", re.DOTALL)
 _LOSES = re.compile(
     r"\b(?:drop|truncate)\s+(?:table|database|schema|view|index|role|user|owned|column|keyspace|collection)?"
     r"|\balter\b.*\bdrop\b",
