@@ -15,6 +15,8 @@ from ringfence.sandbox import syscalls
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER = 1, 2, 4, 8, 1 << 13
 TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 14, 1 << 15, 1 << 16
 _FIRST = (1 << 13) - 1
+SCOPES_SINCE = 6
+"""The generation that knows of signals and abstract sockets."""
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2
 _FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX
 _RULE_PATH = 1
@@ -39,7 +41,7 @@ def handled(abi: int) -> int:
 
 def scopes(abi: int) -> int:
     """Abstract sockets and signals stay within the sandbox, where the generation can say so."""
-    return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= 6 else 0
+    return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= SCOPES_SINCE else 0
 
 
 def stay_within(abi: int) -> None:

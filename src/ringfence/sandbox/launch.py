@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable
+from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
 from ringfence.sandbox import wire
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.plan import Plan
@@ -314,9 +314,11 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
 
 
 @contextlib.asynccontextmanager
-async def launch(plan: Plan, *, on_lost: Callable[[], None] | None = None) -> AsyncIterator[Sandbox]:
+async def launch(
+    plan: Plan, *, tier: str = "A", on_lost: Callable[[], None] | None = None
+) -> AsyncIterator[Sandbox]:
     """A sandbox for the length of a block."""
-    sandbox = await Sandbox.start(plan, on_lost=on_lost)
+    sandbox = await Sandbox.start(plan, tier=tier, on_lost=on_lost)
     try:
         yield sandbox
     finally:
@@ -344,13 +346,13 @@ def _mark(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _failed(text: str) -> SandboxUnavailable:
+def _failed(text: str) -> TierUnavailable:
     number, _, what = text.partition(" ")
     step = what.partition(":")[0]
     remedy = "`ringfence doctor` shows what this machine can enforce, and how to get the rest"
     if step in _TRIALS:
         remedy = f"{fix_for(_TRIALS[step])}; {remedy}"
-    return SandboxUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
+    return TierUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
 
 
 def _refused(text: str) -> RingfenceError:

@@ -182,7 +182,7 @@ class Supervisor:
         self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]
     ) -> int:
         cwd = request["cwd"]
-        syscalls.unshare(syscalls.CLONE_FS, "own working directory")
+        self.part()
         try:
             os.chdir(cwd)
         except OSError as error:
@@ -193,6 +193,10 @@ class Supervisor:
         self.confine(request, streams)
         argv, environment = request["argv"], request["env"]
         return _execute(argv, environment, actions)
+
+    def part(self) -> None:
+        """Give the calling thread a working directory of its own."""
+        syscalls.unshare(syscalls.CLONE_FS, "own working directory")
 
     def in_thread(self, run: Callable[[], None]) -> None:
         """Start a thread that starts a command."""

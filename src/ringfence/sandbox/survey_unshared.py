@@ -9,10 +9,11 @@ import shutil
 import socket
 import tempfile
 
-from ringfence.model.shown import Bind
+from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox import etc, git_settings, protection
 from ringfence.sandbox.links import Links
+from ringfence.sandbox.listeners import HOOK_PATH
 from ringfence.sandbox.opened import opened
 from ringfence.sandbox.own_places import OwnPlaces, own_places
 from ringfence.sandbox.plan import Plan, covers
@@ -63,8 +64,6 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
         )
         found = protection.protection(workspace, frozenset(), repositories)
     read, listed = _readable(binds, hidden)
-    layout = {"tier": "B", "host_ports": list(plan.host_ports), "read": [*read, "/proc", *_names()], "listed": listed}
-    layout |= _changes(binds, found, ours)
     base = _private_place(name)
     try:
         _furnish(base, plan, home, shown, private_files(plan, workspace))
@@ -72,9 +71,13 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     except BaseException:
         _remove(base)
         raise
+    layout = {"tier": "B", "host_ports": list(plan.host_ports), "read": [*read, "/proc", *_names()], "listed": listed}
+    layout |= _changes(binds, found, ours)
     layout |= {"private": [f"{base}/home", f"{base}/tmp"], "hook": f"{base}/hook/hook.sock"}
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *found.notices, *ours.notices, _SAID)
+    read.append(f"{base}/hook")
     variables = {"HOME": f"{base}/home", "TMPDIR": f"{base}/tmp", "TMP": f"{base}/tmp", "TEMP": f"{base}/tmp"}
+    variables |= {"RINGFENCE_HOOKS": f"{base}/hook"}
     return Surveyed(
         layout=dict(layout),
         notices=notices,
@@ -158,7 +161,7 @@ def _private_place(name: str) -> str:
     return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{name}-", dir=folder)
 
 
-def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[object]) -> None:
+def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile]) -> None:
     """The private folders, with a link in HOME for everything there that is opened."""
     for name in ("home", "tmp", "hook"):
         os.mkdir(f"{base}/{name}", 0o700)
@@ -171,8 +174,9 @@ def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[ob
             )
         if place and not covers(plan.workspace, bind.target):
             _link(f"{base}/home/{place}", bind.source)
-    for file in plan.files:
-        if file not in files:
+    for file in files:
+        if os.path.dirname(file.path) == os.path.dirname(HOOK_PATH):
+            _write(f"{base}/hook/{os.path.basename(file.path)}", file.content, file.mode)
             continue
         place = _in_home(file.path, home, plan.facts.home)
         if not place:

@@ -27,7 +27,7 @@ from ringfence.policy.control_files import is_reported
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.strongest import start_strongest
 from ringfence.sandbox.probe import require
 from ringfence.session import environment
 from ringfence.session.asked import Asked
@@ -109,13 +109,16 @@ async def _start(
     policy = asked.policy(setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
-    require(asked.options.min_tier or policy.min_tier)
+    tiers = require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start")
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
-    sandbox = await Sandbox.start(
-        plan, on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")), launcher=launcher
+    sandbox = await start_strongest(
+        plan,
+        tiers,
+        launcher=launcher,
+        on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")),
     )
     stack.push_async_callback(sandbox.close)
     began_ns = time.time_ns()
@@ -142,7 +145,8 @@ async def _start(
             fixed=(*policy.environment.set, *setup.set),
             session=asked.session,
             user=asked.user.name,
-        ),
+        )
+        | dict(sandbox.variables),
         lost=lost,
     )
     for text in governed.notices:
@@ -201,6 +205,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     network.callback(gateway.close)
     stack.callback(network.close)
     gateway.serve(listeners)
+    governed.sandbox.take_arrivals(gateway.arrive)
     background.start(_end_with(ledger, governed.lost))
     background.start(_end_everything(governed, network))
     background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))

@@ -37,7 +37,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "fchownat": 260, "utime": 132, "utimes": 235, "futimesat": 261, "utimensat": 280, "setxattr": 188,
         "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
         "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
-        "connect": 42, "sendto": 44, "sendmsg": 46, "bind": 49, "listen": 50, "setsockopt": 54, "sendmmsg": 307,
+        "connect": 42, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "bind": 49, "listen": 50, "setsockopt": 54, "sendmmsg": 307,
         "prctl": 157, "prlimit64": 302, "setpriority": 141, "ioprio_set": 251, "sched_setparam": 142,
         "sched_setscheduler": 144, "sched_setaffinity": 203, "sched_setattr": 314,
         "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220,
@@ -48,7 +48,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "fchown": 55, "fchownat": 54, "utimensat": 88, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7,
         "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16, "setxattrat": 463, "removexattrat": 466,
         "file_setattr": 469,
-        "bind": 200, "listen": 201, "connect": 203, "sendto": 206, "setsockopt": 208, "sendmsg": 211, "sendmmsg": 269,
+        "bind": 200, "listen": 201, "connect": 203, "sendto": 206, "recvfrom": 207, "setsockopt": 208, "sendmsg": 211, "sendmmsg": 269,
         "prctl": 167, "prlimit64": 261, "setpriority": 140, "ioprio_set": 30, "sched_setparam": 118,
         "sched_setscheduler": 119, "sched_setaffinity": 122, "sched_setattr": 274,
         "shmget": 194, "shmctl": 195, "shmat": 196, "semget": 190, "semctl": 191, "semtimedop": 192, "semop": 193,
@@ -60,7 +60,7 @@ NUMBERS: dict[str, dict[str, int]] = {
 SERVED = (
     "open", "openat", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "unlink", "unlinkat", "rmdir", "rename",
     "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "truncate", "chmod", "fchmod", "fchmodat",
-    "fchmodat2", "utimensat", "socket", "connect", "bind", "listen",
+    "fchmodat2", "utimensat", "socket", "connect", "bind", "listen", "sendto", "recvfrom",
 )  # fmt: skip
 """The calls that are put to the supervisor."""
 
@@ -80,6 +80,7 @@ _IP_OPTIONS = (4, 35, 39, 42, 46)
 _IPV6_OPTIONS = (6, 20, 27, 42, 46, 54, 55, 57, 59)
 _SOCKET_OPTIONS = (25, 26, 50, 51, 52, 62)
 _TCP_FASTOPEN_CONNECT = 30
+_IP_RECVERR, _IPV6_RECVERR = 11, 25
 
 DENIED: Denied = (
     # Shared memory, semaphores and queues of System V and POSIX have no folder that could be private.
@@ -117,7 +118,8 @@ def _checked(uid: int, gid: int) -> Checked:
         ("socket", _socket_block()),
         ("socketpair", [load(argument(0)), *_unix_block(ALLOW), refuse(seccomp.EAFNOSUPPORT)]),
         *((name, [answer(NOTIFY)]) for name in SERVED if name not in _WITH_BLOCK),
-        ("sendto", _unless(3, ANY_BIT, _MSG_FASTOPEN, _EOPNOTSUPP)),
+        ("sendto", [load(argument(3)), *when(ANY_BIT, _MSG_FASTOPEN, ERRNO | _EOPNOTSUPP), *_with_address_block()]),
+        ("recvfrom", _with_address_block()),
         ("sendmsg", _unless(2, ANY_BIT, _MSG_FASTOPEN, _EOPNOTSUPP)),
         ("sendmmsg", _unless(3, ANY_BIT, _MSG_FASTOPEN, _EOPNOTSUPP)),
         ("setsockopt", _option_block()),
@@ -135,12 +137,18 @@ def _checked(uid: int, gid: int) -> Checked:
 
 _WITH_BLOCK = (
     "open", "openat", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2",
-    "socket",
+    "socket", "sendto", "recvfrom",
 )  # fmt: skip
 
 
 def _unless(index: int, operation: int, operand: int, error: int) -> list[Instruction]:
     return [load(argument(index)), *when(operation, operand, ERRNO | error), answer(ALLOW)]
+
+
+def _with_address_block() -> list[Instruction]:
+    # Not because of what it could do: the supervisor has to know which name server a program speaks to.
+    low, high = argument(4), argument(4) + 4
+    return [load(low), (EQUAL, 1, 0, 0), answer(NOTIFY), load(high), (EQUAL, 1, 0, 0), answer(NOTIFY), answer(ALLOW)]
 
 
 def _own_only(index: int) -> list[Instruction]:
@@ -184,8 +192,11 @@ def _noticed(code: list[Instruction]) -> list[Instruction]:
 
 
 def _option_block() -> list[Instruction]:
-    code = [load(argument(0 + 1))]
+    code: list[Instruction] = []
     for level, names, error in (
+        # Resolvers insist on it, and a pair of ours has no errors of a network to report.
+        (0, (_IP_RECVERR,), 0),
+        (41, (_IPV6_RECVERR,), 0),
         (0, _IP_OPTIONS, EPERM),
         (41, _IPV6_OPTIONS, EPERM),
         (1, _SOCKET_OPTIONS, EPERM),
@@ -194,8 +205,7 @@ def _option_block() -> list[Instruction]:
         block = [load(argument(2))]
         for name in names:
             block += when(EQUAL, name, ERRNO | error)
-        block.append(answer(ALLOW))
-        code += [(EQUAL, 0, len(block), level), *block]
+        code += [load(argument(1)), (EQUAL, 0, len(block), level), *block]
     return [*code, answer(ALLOW)]
 
 

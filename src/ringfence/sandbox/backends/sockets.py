@@ -33,7 +33,7 @@ from _socket import (
 )
 
 from ringfence.sandbox import listeners, syscalls
-from ringfence.sandbox.backends.calls import Descriptor, Later
+from ringfence.sandbox.backends.calls import Descriptor, Kernels, Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,10 +80,11 @@ class Sockets:
         self._deliver = deliver
         self._held: dict[int, socket] = {}
         self._known: dict[int, str] = {}
+        self._name_servers: dict[int, bytes] = {}
         self._ports: dict[int, int] = {}
         self._abstract: dict[bytes, int] = {}
         self._paths: dict[tuple[int, int], int] = {}
-        self._expected: dict[int, str] = {}
+        self._expected: dict[tuple[str, int], str] = {}
         self.waiting: dict[int, Waiting] = {}
         """The callers that wait, by the descriptor of their socket."""
         self.gate = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -95,6 +96,8 @@ class Sockets:
             "connect": self._connect,
             "bind": self._bind,
             "listen": self._listen,
+            "sendto": self._send,
+            "recvfrom": self._receive,
         }
 
     def accept(self) -> None:
@@ -105,7 +108,8 @@ class Sockets:
             except OSError:
                 return
             made = socket(fileno=taken)
-            kind = self._expected.pop(sender[1], None) if sender[0] == self._own else None
+            # SECURITY: anybody on the machine may connect here; only what was connected by us is expected.
+            kind = self._expected.pop((sender[0], sender[1]), None)
             if kind is not None:
                 self._deliver(kind, made)
             made.close()
@@ -143,11 +147,13 @@ class Sockets:
 
     def _datagram(self, flags: int) -> Answer:
         theirs, ours = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        with theirs, ours:
-            os.set_blocking(theirs.fileno(), not flags & SOCK_NONBLOCK)
-            self._remember(_number(theirs.fileno()), _DATAGRAM)
+        try:
             self._deliver("dns_packets", ours)
-            return Descriptor(os.dup(theirs.fileno()), close_on_exec=bool(flags & SOCK_CLOEXEC))
+        finally:
+            ours.close()
+        os.set_blocking(theirs.fileno(), not flags & SOCK_NONBLOCK)
+        self._remember(_number(theirs.fileno()), _DATAGRAM)
+        return Descriptor(theirs.detach(), close_on_exec=bool(flags & SOCK_CLOEXEC))
 
     def _hold(self, descriptor: int, made: socket) -> None:
         number = _number(descriptor)
@@ -159,8 +165,11 @@ class Sockets:
     def _remember(self, number: int, what: str) -> None:
         self._known.pop(number, None)
         self._known[number] = what
+        self._name_servers.pop(number, None)
         if len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._name_servers.pop(oldest, None)
 
     def _address(self, call: Call) -> tuple[int, bytes]:
         size = min(call.arguments[2] & 0xFFFFFFFF, 128)
@@ -177,7 +186,7 @@ class Sockets:
         known = self._known.get(number)
         call.check()
         if known == _DATAGRAM:
-            return self._connect_datagram(family, raw)
+            return self._connect_datagram(number, family, raw)
         if known is not None:
             return -_EISCONN
         made = self._held.get(number)
@@ -192,10 +201,13 @@ class Sockets:
             call, made, number, *_internet(raw)
         )
 
-    def _connect_datagram(self, family: int, raw: bytes) -> Answer:
+    def _connect_datagram(self, number: int, family: int, raw: bytes) -> Answer:
         if family == _UNSPEC or family == AF_UNIX:
             return 0 if family == _UNSPEC else -_EAFNOSUPPORT
-        return 0 if _internet(raw)[1] == _DNS else -_ENETUNREACH
+        if _internet(raw)[1] != _DNS:
+            return -_ENETUNREACH
+        self._name_servers[number] = raw[:28]
+        return 0
 
     def _connect_tcp(self, call: Call, made: socket, number: int, address: str, port: int) -> Answer:
         target, kind = self._target(address, port)
@@ -210,7 +222,8 @@ class Sockets:
             os.set_blocking(made.fileno(), blocking)
             return -code
         if kind:
-            self._expected[made.getsockname()[1]] = kind
+            address, port = made.getsockname()[:2]
+            self._expected[address.removeprefix("::ffff:"), port] = kind
         return self._joined(call, made, number, code, blocking=blocking)
 
     def _target(self, address: str, port: int) -> tuple[tuple[str, int] | None, str]:
@@ -290,6 +303,25 @@ class Sockets:
             self._remember(number, _CONNECTED)
             made.close()
         return -code
+
+    def _send(self, call: Call) -> Answer:
+        """Take note of the name server that a message is for. Whatever the address is, nobody else receives it."""
+        number = call.socket_number(call.number_at(0))
+        if self._known.get(number) == _DATAGRAM:
+            raw = call.memory(call.arguments[4], min(call.arguments[5] & 0xFFFFFFFF, 28))
+            call.check()
+            self._name_servers[number] = raw
+        return Kernels()
+
+    def _receive(self, call: Call) -> Answer:
+        """Lay the name server's address out for a caller that is about to receive an answer from it: resolvers make
+        sure that it comes from there, and the kernel leaves what it has nothing to put into."""
+        number = call.socket_number(call.number_at(0))
+        raw = self._name_servers.get(number)
+        if raw and self._known.get(number) == _DATAGRAM and call.arguments[5]:
+            size = int.from_bytes(call.memory(call.arguments[5], 4), "little")
+            call.write(call.arguments[4], raw[: min(size, len(raw))])
+        return Kernels()
 
     def _bind(self, call: Call) -> Answer:
         family, raw = self._address(call)

@@ -13,7 +13,6 @@ import resource
 import select
 import time
 from _socket import socket
-from _struct import unpack
 
 from ringfence.sandbox import landlock, namespaces, syscalls, wire
 from ringfence.sandbox.backends import filter as calls_filter
@@ -33,10 +32,9 @@ if TYPE_CHECKING:
 
 _PR_SET_CHILD_SUBREAPER = 36
 _ENOSYS, _EACCES, _EINVAL = 38, 13, 22
-_SCOPES_SINCE = 6
 _OWN_ADDRESS_BYTES = 3
 _TICK_MILLISECONDS = 20
-_SOL_SOCKET, _SO_TYPE, _SO_DOMAIN = 1, 3, 39
+_SOL_SOCKET, _SO_TYPE, _SOCK_STREAM = 1, 3, 1
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _SOCKET_TYPE, _TYPE = 0o140000, 0o170000
 _DESCRIPTORS = 65_536
@@ -46,7 +44,7 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     """Set the sandbox up and serve it until the session ends."""
     progress.append("landlock")
     abi = landlock.version()
-    if abi < _SCOPES_SINCE:
+    if abi < landlock.SCOPES_SINCE:
         raise OSError(_ENOSYS, "tier B needs Landlock's sixth generation (Linux 6.12), which keeps signals inside")
     progress.append("privileges")
     namespaces.give_up_privileges()
@@ -167,6 +165,10 @@ class Unshared(Supervisor):
         self._starting.append(run)
         self._wanted.release()
 
+    def part(self) -> None:
+        """Containers forbid `unshare`, whatever it is to part. The loop waits meanwhile, and takes a path for granted
+        at no time."""
+
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread; its calls are served from now on, but it makes none before it starts its command."""
         terminals = {each for each in request["streams"] if isinstance(each, str)}
@@ -183,9 +185,9 @@ class Unshared(Supervisor):
         """As in the other tier; and no socket that could send a message to whom it likes."""
         if os.fstat(descriptor).st_mode & _TYPE == _SOCKET_TYPE:
             given = socket(fileno=os.dup(descriptor))
-            with given:
-                (kind,) = unpack("i", given.getsockopt(_SOL_SOCKET, _SO_TYPE, 4))
-            if kind != 1:
+            kind = given.getsockopt(_SOL_SOCKET, _SO_TYPE)
+            given.close()
+            if kind != _SOCK_STREAM:
                 raise Refused(_EINVAL, "in tier B, a socket that takes addresses cannot be a stream of a command")
         return super().stream_rule(descriptor)
 
