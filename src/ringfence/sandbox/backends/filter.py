@@ -37,7 +37,8 @@ NUMBERS: dict[str, dict[str, int]] = {
         "fchownat": 260, "utime": 132, "utimes": 235, "futimesat": 261, "utimensat": 280, "setxattr": 188,
         "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199,
         "setxattrat": 463, "removexattrat": 466, "file_setattr": 469,
-        "connect": 42, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "bind": 49, "listen": 50, "setsockopt": 54, "sendmmsg": 307,
+        "connect": 42, "sendto": 44, "recvfrom": 45, "getsockname": 51, "getpeername": 52,
+        "sendmsg": 46, "bind": 49, "listen": 50, "setsockopt": 54, "sendmmsg": 307,
         "prctl": 157, "prlimit64": 302, "setpriority": 141, "ioprio_set": 251, "sched_setparam": 142,
         "sched_setscheduler": 144, "sched_setaffinity": 203, "sched_setattr": 314,
         "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220,
@@ -48,7 +49,8 @@ NUMBERS: dict[str, dict[str, int]] = {
         "fchown": 55, "fchownat": 54, "utimensat": 88, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7,
         "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16, "setxattrat": 463, "removexattrat": 466,
         "file_setattr": 469,
-        "bind": 200, "listen": 201, "connect": 203, "sendto": 206, "recvfrom": 207, "setsockopt": 208, "sendmsg": 211, "sendmmsg": 269,
+        "bind": 200, "listen": 201, "connect": 203, "sendto": 206, "recvfrom": 207, "getsockname": 204,
+        "getpeername": 205, "setsockopt": 208, "sendmsg": 211, "sendmmsg": 269,
         "prctl": 167, "prlimit64": 261, "setpriority": 140, "ioprio_set": 30, "sched_setparam": 118,
         "sched_setscheduler": 119, "sched_setaffinity": 122, "sched_setattr": 274,
         "shmget": 194, "shmctl": 195, "shmat": 196, "semget": 190, "semctl": 191, "semtimedop": 192, "semop": 193,
@@ -61,6 +63,7 @@ SERVED = (
     "open", "openat", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "unlink", "unlinkat", "rmdir", "rename",
     "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "truncate", "chmod", "fchmod", "fchmodat",
     "fchmodat2", "utimensat", "socket", "connect", "bind", "listen", "sendto", "recvfrom",
+    "getsockname", "getpeername",
 )  # fmt: skip
 """The calls that are put to the supervisor."""
 

@@ -28,6 +28,7 @@ from _socket import (
     SOL_SOCKET,
     TCP_NODELAY,
     inet_ntop,
+    inet_pton,
     socket,
     socketpair,
 )
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 _ENOENT, _EACCES, _EINVAL, _EAGAIN = 2, 13, 22, 11
 _EAFNOSUPPORT, _EADDRINUSE, _EADDRNOTAVAIL, _ENETUNREACH = 97, 98, 99, 101
-_EISCONN, _ETIMEDOUT, _ECONNREFUSED, _EINPROGRESS, _EOPNOTSUPP = 106, 110, 111, 115, 95
+_EISCONN, _ENOTCONN, _ETIMEDOUT, _ECONNREFUSED, _EINPROGRESS, _EOPNOTSUPP = 106, 107, 110, 111, 115, 95
 _UNSPEC = 0
 _DNS = 53
 _HELD = 512
@@ -75,13 +76,17 @@ class Sockets:
     ) -> None:
         self._files = files
         self._own = own
+        # The sandbox's loopback is one of IPv4 under it all; what listens by IPv6 alone has an address of its own, so
+        # that both can have the same port.
+        self._own6 = own.rpartition(".")[0] + ".255"
         self._hook = hook
         self._host_ports = frozenset(host_ports)
         self._deliver = deliver
         self._held: dict[int, socket] = {}
         self._known: dict[int, str] = {}
         self._name_servers: dict[int, bytes] = {}
-        self._ports: dict[int, int] = {}
+        self._families: dict[int, int] = {}
+        self._ports: dict[tuple[str, int], int] = {}
         self._abstract: dict[bytes, int] = {}
         self._paths: dict[tuple[int, int], int] = {}
         self._expected: dict[tuple[str, int], str] = {}
@@ -98,6 +103,8 @@ class Sockets:
             "listen": self._listen,
             "sendto": self._send,
             "recvfrom": self._receive,
+            "getsockname": lambda c: self._name(c, peer=False),
+            "getpeername": lambda c: self._name(c, peer=True),
         }
 
     def accept(self) -> None:
@@ -140,12 +147,12 @@ class Sockets:
         family, kind, protocol = (call.number_at(index) for index in range(3))
         flags, kind = kind & ~0xF, kind & 0xF
         if family in (AF_INET, AF_INET6) and kind == SOCK_DGRAM:
-            return self._datagram(flags)
+            return self._datagram(family, flags)
         made = socket(family, kind | flags | SOCK_CLOEXEC, protocol)
         self._hold(made.fileno(), made)
         return Descriptor(os.dup(made.fileno()), close_on_exec=bool(flags & SOCK_CLOEXEC))
 
-    def _datagram(self, flags: int) -> Answer:
+    def _datagram(self, family: int, flags: int) -> Answer:
         theirs, ours = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         try:
             self._deliver("dns_packets", ours)
@@ -153,6 +160,7 @@ class Sockets:
             ours.close()
         os.set_blocking(theirs.fileno(), not flags & SOCK_NONBLOCK)
         self._remember(_number(theirs.fileno()), _DATAGRAM)
+        self._families[_number(theirs.fileno())] = family
         return Descriptor(theirs.detach(), close_on_exec=bool(flags & SOCK_CLOEXEC))
 
     def _hold(self, descriptor: int, made: socket) -> None:
@@ -170,6 +178,7 @@ class Sockets:
             oldest = next(iter(self._known))
             del self._known[oldest]
             self._name_servers.pop(oldest, None)
+            self._families.pop(oldest, None)
 
     def _address(self, call: Call) -> tuple[int, bytes]:
         size = min(call.arguments[2] & 0xFFFFFFFF, 128)
@@ -235,8 +244,10 @@ class Sockets:
             return gate, f"{'capture6' if ':' in address else 'capture4'} {address} {port}"
         if port == listeners.PROXY_PORT:
             return gate, "proxy"
-        if port in self._ports and _listens(self._own, port, self._ports[port]):
-            return (self._own, port), ""
+        for own in (self._own6, self._own) if ":" in address else (self._own,):
+            number = self._ports.get((own, port))
+            if number is not None and _listens(own, port, number):
+                return (own, port), ""
         if port in self._host_ports:
             return gate, f"host:{port}"
         return None, ""
@@ -323,6 +334,28 @@ class Sockets:
             call.write(call.arguments[4], raw[: min(size, len(raw))])
         return Kernels()
 
+    def _name(self, call: Call, *, peer: bool) -> Answer:
+        """The name of a datagram socket, which is to the program what it asked for."""
+        number = call.socket_number(call.number_at(0))
+        if self._known.get(number) != _DATAGRAM:
+            return Kernels()
+        raw = self._name_servers.get(number, b"")
+        if peer and not raw:
+            return -_ENOTCONN
+        if not peer:
+            raw = self._own_name(self._families.get(number, AF_INET), 49_152 + number % 16_384 if raw else 0)
+        size = int.from_bytes(call.memory(call.arguments[2], 4), "little")
+        call.write(call.arguments[1], raw[: min(size, len(raw))])
+        call.write(call.arguments[2], len(raw).to_bytes(4, "little"))
+        return 0
+
+    def _own_name(self, family: int, port: int) -> bytes:
+        address = inet_pton(AF_INET, self._own)
+        head = family.to_bytes(2, "little") + port.to_bytes(2, "big")
+        if family == AF_INET:
+            return head + address + bytes(8)
+        return head + bytes(4) + bytes(10) + b"\xff\xff" + address + bytes(4)
+
     def _bind(self, call: Call) -> Answer:
         family, raw = self._address(call)
         number = call.socket_number(call.number_at(0))
@@ -348,22 +381,23 @@ class Sockets:
         return self._bind_tcp(made, port)
 
     def _bind_tcp(self, made: socket, port: int) -> Answer:
+        own = self._own
         if made.family == AF_INET6 and made.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY):
-            # The sandbox's own loopback is one of IPv4.
-            return -_EADDRNOTAVAIL
-        own = self._own if made.family == AF_INET else f"::ffff:{self._own}"
+            own = self._own6
+            made.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 0)
+        address = own if made.family == AF_INET else f"::ffff:{own}"
         try:
-            made.bind((own, port))
+            made.bind((address, port))
         except OSError as error:
-            if error.errno != _EADDRINUSE or not self._let_go(port):
+            if error.errno != _EADDRINUSE or not self._let_go(own, port):
                 raise
-            made.bind((own, port))
-        self._ports[made.getsockname()[1]] = _number(made.fileno())
+            made.bind((address, port))
+        self._ports[own, made.getsockname()[1]] = _number(made.fileno())
         return 0
 
-    def _let_go(self, port: int) -> bool:
+    def _let_go(self, own: str, port: int) -> bool:
         """Close what we hold of sockets that were bound to a port and never used: the program may have closed them."""
-        number = self._ports.get(port)
+        number = self._ports.get((own, port))
         held = None if number is None else self._held.pop(number, None)
         if held is not None:
             held.close()
