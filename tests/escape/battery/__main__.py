@@ -7,7 +7,7 @@ import sys
 
 from tests.escape.battery.arena import Arena
 from tests.escape.battery.catalogue import ATTACKS
-from tests.escape.battery.inside import plainly, ringfence
+from tests.escape.battery.inside import in_tier_b, plainly, ringfence
 from tests.escape.battery.people import people
 from tests.escape.battery.prove import carry_out
 
@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
                 possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
                 for name, wrap, limit in (
                     ("plainly", plainly(attack), attack.plain_timeout),
-                    ("inside", ringfence, attack.timeout),
+                    ("inside", in_tier_b if "--tier-b" in words else ringfence, attack.timeout),
                 ):
                     if name == "inside" and "--plainly" in words:
                         continue
