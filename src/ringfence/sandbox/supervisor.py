@@ -45,6 +45,10 @@ class Supervisor:
 
     terminal_flags = os.O_RDWR
     """How a command's terminal is opened."""
+    ends_with_launcher = True
+    """Whether the kernel may end this process with the launcher: as process 1, it takes everything inside along."""
+    multiplexer = "/dev/pts/ptmx"
+    """Where terminals come from."""
 
     def __init__(self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter) -> None:
         self._control = control
@@ -57,7 +61,8 @@ class Supervisor:
 
     def serve(self) -> None:
         """Serve until the session or the launcher is gone; does not return."""
-        syscalls.prctl(_PR_SET_PDEATHSIG, _SIGKILL, what="end with the launcher")
+        if self.ends_with_launcher:
+            syscalls.prctl(_PR_SET_PDEATHSIG, _SIGKILL, what="end with the launcher")
         woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.signal(_SIGINT, _signal.SIG_DFL)
         _signal.signal(_SIGCHLD, lambda *_: None)
@@ -113,7 +118,7 @@ class Supervisor:
                     self._commands[pid], self._pids[number] = number, pid
                     self.send(f"spawned {number} {pid}")
                 case "pty":
-                    master, name = _open_terminal(request["rows"], request["columns"])
+                    master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
                     self.send(f"pty {number} {name}", (master,))
                     os.close(master)
                 case "signal":
@@ -277,8 +282,8 @@ def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
     return [(descriptor, rights | (landlock.IOCTL_DEV if kind == _CHARACTER else 0))]
 
 
-def _open_terminal(rows: int, columns: int) -> tuple[int, str]:
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+def _open_terminal(multiplexer: str, rows: int, columns: int) -> tuple[int, str]:
+    master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, pack("i", 0))
     (number,) = unpack("i", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
     fcntl.ioctl(master, _TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))

@@ -38,6 +38,7 @@ _SOL_SOCKET, _SO_TYPE, _SOCK_STREAM = 1, 3, 1
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _SOCKET_TYPE, _TYPE = 0o140000, 0o170000
 _DESCRIPTORS = 65_536
+_PROCESSES = 16_384
 
 
 def build(control: socket, layout: wire.Request, progress: list[str]) -> NoReturn:
@@ -67,6 +68,8 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     facts = [("tier", "B"), ("landlock", f"{abi}, files, scopes, tcp"), ("seccomp", "filter and supervisor")]
     facts += [("capture", "tcp by the supervisor, udp none but dns"), ("namespaces", "none")]
     lines = [""] + [f"fact {name} {value}" for name, value in facts]
+    if os.geteuid() == 0:
+        lines.append("notice the number of processes is not limited: for root that takes a process namespace")
     wire.send(control, ("ready " + "\n".join(lines)).encode())
     supervisor.serve()
     raise AssertionError("the supervisor serves until it ends")
@@ -85,6 +88,10 @@ def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
 
 def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The account's other processes count too, where there is no namespace of ours; and root's do not.
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    processes = _PROCESSES if most == resource.RLIM_INFINITY else min(most, _PROCESSES)
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Ours are the listeners and the sockets that wait; a command gets what the user has.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if most < _DESCRIPTORS else min(_DESCRIPTORS, most), most))
@@ -104,6 +111,8 @@ class Unshared(Supervisor):
     """The supervisor of tier B: it answers the calls of its commands as well."""
 
     terminal_flags = calls_filter.OWN_TERMINAL
+    ends_with_launcher = False
+    multiplexer = "/dev/ptmx"
 
     def __init__(
         self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter, abi: int
