@@ -1,5 +1,5 @@
 """Runs a program where namespaces and mounts are forbidden, as the usual filter of a container forbids them:
-`python no_namespaces.py PROGRAM [ARGS]`. The calls answer as under Docker's, and some more that a later one may forbid."""
+`python no_namespaces.py PROGRAM [ARGS]`."""
 
 from __future__ import annotations
 

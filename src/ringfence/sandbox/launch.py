@@ -314,9 +314,7 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
 
 
 @contextlib.asynccontextmanager
-async def launch(
-    plan: Plan, *, tier: str = "A", on_lost: Callable[[], None] | None = None
-) -> AsyncIterator[Sandbox]:
+async def launch(plan: Plan, *, tier: str = "A", on_lost: Callable[[], None] | None = None) -> AsyncIterator[Sandbox]:
     """A sandbox for the length of a block."""
     sandbox = await Sandbox.start(plan, tier=tier, on_lost=on_lost)
     try:

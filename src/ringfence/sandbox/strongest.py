@@ -1,5 +1,5 @@
-"""Starts the strongest sandbox that a machine gives, of those that are strong enough for the policy. What is weaker than
-the strongest is said, never just done."""
+"""Starts the strongest sandbox that a machine gives, of those that are strong enough for the policy. One that is weaker
+than the strongest is never just started: a notice says so."""
 
 from __future__ import annotations
 

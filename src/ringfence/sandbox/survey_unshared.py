@@ -71,15 +71,21 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     except BaseException:
         _remove(base)
         raise
-    layout = {"tier": "B", "host_ports": list(plan.host_ports), "read": [*read, "/proc", *_names()], "listed": listed}
-    layout |= _changes(binds, found, ours)
-    layout |= {"private": [f"{base}/home", f"{base}/tmp"], "hook": f"{base}/hook/hook.sock"}
+    temporary = f"{base}/tmp"  # noqa: S108 - in a folder of our own
+    layout: dict[str, object] = {
+        "tier": "B",
+        "host_ports": list(plan.host_ports),
+        "read": [*read, "/proc", *_names(), f"{base}/hook"],
+        "listed": listed,
+        "private": [f"{base}/home", temporary],
+        "hook": f"{base}/hook/hook.sock",
+        **_changes(binds, found, ours),
+    }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *found.notices, *ours.notices, _SAID)
-    read.append(f"{base}/hook")
-    variables = {"HOME": f"{base}/home", "TMPDIR": f"{base}/tmp", "TMP": f"{base}/tmp", "TEMP": f"{base}/tmp"}
-    variables |= {"RINGFENCE_HOOKS": f"{base}/hook"}
+    variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
+    variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
     return Surveyed(
-        layout=dict(layout),
+        layout=layout,
         notices=notices,
         release=lambda: _remove(base),
         variables=variables,
@@ -88,9 +94,9 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
 
 
 _SAID = (
-    "this session runs in a sandbox of tier B, without namespaces: files and network are kept as in tier A; names and "
-    "sizes of files elsewhere and the command lines of other processes can be seen; "
-    "HOME and TMPDIR are private folders at other paths, and `/tmp` is not there"
+    "this session runs in a sandbox of tier B, without namespaces: names and sizes of files elsewhere and the command "
+    "lines of other processes can be seen inside; HOME and TMPDIR are private folders at paths of their own, and the "
+    "shared `/tmp` is closed"
 )
 
 
@@ -124,7 +130,7 @@ def _split(folder: str, hidden: frozenset[str], read: list[str], listed: list[st
         return
     if len(read) > _SPLIT_LIMIT:
         raise SandboxUnavailable(
-            f"tier B would have to open more than {_SPLIT_LIMIT} names one by one, because of what is hidden beside them",
+            f"tier B would have to open more than {_SPLIT_LIMIT} names one by one, for what is hidden beside them",
             remedy="hide fewer paths, or run where tier A is possible",
         )
     if not any(os.path.isdir(path) for path in hidden if covers(folder, path)):

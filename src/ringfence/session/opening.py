@@ -27,8 +27,8 @@ from ringfence.policy.control_files import is_reported
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
-from ringfence.sandbox.strongest import start_strongest
 from ringfence.sandbox.probe import require
+from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for

@@ -30,12 +30,14 @@ def main(words: list[str]) -> int:
                     result = carry_out(attack, wrap, person=person, secret=secret, arena=arena, timeout=limit)
                     if name == "plainly":
                         possible = result.evidence is not None
-                    surprise = name == "inside" and possible and result.ran.ended not in attack.ends
+                    ends = (*attack.ends, *(attack.tier_b_ends if "--tier-b" in words else ()))
+                    known = attack.tier_b_open if "--tier-b" in words else attack.open
+                    surprise = name == "inside" and possible and not known and result.ran.ended not in ends
                     hole = name == "inside" and result.evidence is not None
-                    holes += hole and not attack.open
+                    holes += hole and not known
                     line.append(f"{name} {'GETS OUT' if result.evidence else 'fails'} ({result.ran.ended})")
                     if surprise or hole or (chosen and "-v" in words):
-                        line.append(f"<-- {'known' if attack.open else 'not as expected'}\n{result.told()}")
+                        line.append(f"<-- {'known' if known else 'not as expected'}\n{result.told()}")
                 print(" | ".join([*line, attack.title]), flush=True)
     return 1 if holes else 0
 

@@ -9,9 +9,16 @@ from tests.escape.battery.attack import Attack
 from tests.escape.battery.run import Wrap
 from tests.escape.battery.stage import Stage
 
+from ringfence.sandbox.probe import require
+
 _RINGFENCE = (sys.executable, "-c", "import sys; from ringfence.cli.entry import main; sys.exit(main())")
 
 _NO_NAMESPACES = os.path.join(os.path.dirname(__file__), "..", "..", "sandbox", "no_namespaces.py")
+
+
+def possible_tiers() -> tuple[str, ...]:
+    """The tiers that this machine's kernel can give."""
+    return require("C")
 
 
 def plainly(attack: Attack) -> Wrap:

@@ -351,9 +351,7 @@ class Files:
                 allowed = self._guard.may_replace(source.path) and self._guard.may_replace(target.path)
             if not allowed:
                 return -_EROFS
-            os.link(
-                source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder, follow_symlinks=False
-            )
+            os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder, follow_symlinks=False)
         return 0
 
     def _symlink(self, call: Call, number: int, index: int) -> Answer:

@@ -111,7 +111,7 @@ class Sockets:
         """Take the connections that were made for the gateway, and hand them over."""
         while True:
             try:
-                taken, sender = self.gate._accept()
+                taken, sender = self.gate._accept()  # type: ignore[attr-defined]
             except OSError:
                 return
             made = socket(fileno=taken)
@@ -206,12 +206,14 @@ class Sockets:
             return 0 if family == made.family else -_EAFNOSUPPORT
         if family != made.family:
             return -_EAFNOSUPPORT
-        return self._connect_unix(call, made, number, raw[2:]) if family == AF_UNIX else self._connect_tcp(
-            call, made, number, *_internet(raw)
+        return (
+            self._connect_unix(call, made, number, raw[2:])
+            if family == AF_UNIX
+            else self._connect_tcp(call, made, number, *_internet(raw))
         )
 
     def _connect_datagram(self, number: int, family: int, raw: bytes) -> Answer:
-        if family == _UNSPEC or family == AF_UNIX:
+        if family in (_UNSPEC, AF_UNIX):
             return 0 if family == _UNSPEC else -_EAFNOSUPPORT
         if _internet(raw)[1] != _DNS:
             return -_ENETUNREACH
@@ -504,5 +506,6 @@ def _is_bound(name: bytes, number: int) -> bool:
     """Whether an abstract name belongs to the socket inside that took it still."""
     with open("/proc/net/unix", "rb") as file:
         return any(
-            line.split(maxsplit=7)[6:7] == [b"%d" % number] and line.rstrip(b"\n").endswith(b" " + name) for line in file
+            line.split(maxsplit=7)[6:7] == [b"%d" % number] and line.rstrip(b"\n").endswith(b" " + name)
+            for line in file
         )
