@@ -42,7 +42,9 @@ def answered(box: Box) -> Iterator[list[str]]:
     ],
 )
 @pytest.mark.parametrize("mode", ["blocking", "non-blocking", "registered before"])
-async def test_every_connection_arrives_at_the_gateway(bare: Box, address: str, port: int, kind: str, mode: str) -> None:
+async def test_every_connection_arrives_at_the_gateway(
+    bare: Box, address: str, port: int, kind: str, mode: str
+) -> None:
     script = f"""
 import select, socket
 made = socket.socket(socket.AF_INET6 if ":" in {address!r} else socket.AF_INET)
