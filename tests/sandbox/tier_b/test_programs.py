@@ -179,7 +179,7 @@ def test_node_connects_resolves_and_serves(machine: Machine) -> None:
         "  process.stdout.write(data);\n"
         "  console.log((await dns.resolve4('example.org')).length, !!(await dns.lookup('example.org')).address);\n"
         "  const own = net.createServer(client => client.end('own')).listen(0, () =>\n"
-        "    net.connect(own.address().port, 'localhost').on('data', data => { console.log(`${data}`); own.close(); }));\n"
+        "    net.connect(own.address().port, 'localhost').on('data', data => { console.log(`${data}`); own.close(); }));\n"  # noqa: E501
         "}));\n"
     )
 
