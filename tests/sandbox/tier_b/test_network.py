@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.sandbox.boxes import Box, Place
@@ -87,13 +87,15 @@ async def test_programs_inside_reach_each_other_and_nobody_outside_reaches_them(
         "import socket, threading\n"
         "def serve(listener):\n"
         "    client, _ = listener.accept(); client.send(b'hello'); client.close()\n"
-        "for family, bound, dialled in ((2, '0.0.0.0', '127.0.0.1'), (2, '127.0.0.1', 'localhost'), (10, '::', '::1')):\n"
+        "ways = (2, '0.0.0.0', '127.0.0.1'), (2, '127.0.0.1', 'localhost'), (10, '::', '::1')\n"
+        "for family, bound, dialled in ways:\n"
         "    listener = socket.socket(family); listener.bind((bound, 0)); listener.listen()\n"
         "    threading.Thread(target=serve, args=(listener,)).start()\n"
         "    port = listener.getsockname()[1]\n"
         "    print(socket.create_connection((dialled, port)).recv(9))\n"
         "    print(socket.socket(family).connect_ex((dialled, port + 1)))\n"
-        "    print(listener.getsockname()[0].removeprefix('::ffff:').startswith('127.'), listener.getsockname()[0] != '127.0.0.1')\n"
+        "    own = listener.getsockname()[0].removeprefix('::ffff:')\n"
+        "    print(own.startswith('127.'), own != '127.0.0.1')\n"
         "unbound = socket.socket(); unbound.listen(); print(unbound.getsockname()[0].startswith('127.'))\n"
         "first, second = socket.socket(2), socket.socket(10); second.setsockopt(41, 26, 1)\n"
         "first.bind(('', 45123)); second.bind(('::', 45123)); first.listen(); second.listen()\n"
@@ -120,8 +122,9 @@ async def test_datagrams_go_to_the_resolver_and_to_nobody_else(bare: Box) -> Non
                 "attempt(lambda: made.connect(there))\n"
                 "attempt(lambda: made.sendto(b'x', there))\n"
                 "attempt(lambda: made.sendmsg([b'x'], [], 0, there))\n"
-                "attempt(lambda: made.sendmsg([b'x'], [(0, 8, bytes(4) + socket.inet_aton('127.0.0.1') * 2)], 0, there))\n"
-                "attempt(lambda: made.setsockopt(0, 4, b'\\x83\\x07\\x04' + socket.inet_aton('127.0.0.1') + b'\\0'))\n"
+                "own = socket.inet_aton('127.0.0.1')\n"
+                "attempt(lambda: made.sendmsg([b'x'], [(0, 8, bytes(4) + own * 2)], 0, there))\n"
+                "attempt(lambda: made.setsockopt(0, 4, b'\\x83\\x07\\x04' + own + b'\\0'))\n"
                 "attempt(lambda: made.bind(('', 5353)))\n"
                 "attempt(lambda: made.connect(('10.0.0.1', 53)))\n"
                 "print(made.getpeername(), made.family.name)\n"
