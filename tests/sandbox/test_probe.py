@@ -20,7 +20,8 @@ def test_this_machine_gives_the_strongest_tier() -> None:
     assert report.tier == "A"
     assert [fact.name for fact in report.facts if not fact.ok and fact.required] == []
     assert {fact.name for fact in report.facts} >= set(REQUIRED)
-    assert require("A") == "A"
+    assert require("A") == ("A",)
+    assert require("B") == ("A", "B")
 
 
 def test_an_unknown_tier_is_refused() -> None:
@@ -28,16 +29,18 @@ def test_an_unknown_tier_is_refused() -> None:
         require("D")
 
 
-def test_switched_off_namespaces_are_refused_with_the_setting_to_change(
+def test_switched_off_namespaces_are_refused_with_the_setting_to_change_and_the_tier_to_allow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "limit").write_text("0\n")
     monkeypatch.setattr(probing, "_LIMIT", str(tmp_path / "limit"))
 
     with pytest.raises(SandboxUnavailable, match="user namespaces are switched off") as refused:
-        require("C")
+        require("A")
 
     assert "sysctl user.max_user_namespaces" in refused.value.remedy
+    assert "allow it with `--min-tier B`" in refused.value.remedy
+    assert require("B") == ("B",)
 
 
 @pytest.mark.slow

@@ -12,12 +12,17 @@ MACHINES = sorted(seccomp.NUMBERS)
 
 
 def answer(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
-    """What the filter answers to a call: a small interpreter of classic BPF, in the kernel's order of bytes."""
+    return run(seccomp.program(machine), machine, number, *arguments, architecture=architecture)
+
+
+def run(
+    code: tuple[seccomp.Instruction, ...], machine: str, number: int, *arguments: int, architecture: int | None = None
+) -> int:
+    """What a filter answers to a call: a small interpreter of classic BPF, in the kernel's order of bytes."""
     words = {0: number, 4: seccomp.ARCHITECTURES[machine] if architecture is None else architecture}
     for index, value in enumerate((*arguments, 0, 0, 0, 0, 0, 0)[:6]):
         words[16 + 8 * index], words[20 + 8 * index] = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
     accumulator, position, steps = 0, 0, 0
-    code = seccomp.program(machine)
     while True:
         steps += 1
         assert steps <= len(code), "the program does not end"

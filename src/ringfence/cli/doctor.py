@@ -23,7 +23,7 @@ from ringfence.session import sources
 _SCHEMA = 1
 _GIVES = {
     "A": "own namespaces, Landlock, seccomp, all TCP and DNS captured",
-    "B": "Landlock and seccomp without namespaces; this version cannot run in it",
+    "B": "Landlock and seccomp without namespaces; a supervisor changes files and joins sockets",
     "C": "nothing of its own; this version cannot run in it",
     "none": "this system is not supported",
 }
@@ -37,13 +37,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args(list(arguments))
     report = probe()
-    outcomes, error = _attacks() if report.tier == "A" else ((), "not tried, because no sandbox of tier A can be made")
-    sound = report.tier == "A" and not error and all(each.stopped for each in outcomes)
+    possible = report.tier in ("A", "B")
+    outcomes, error = _attacks(report.tier) if possible else ((), "not tried, because no sandbox can be made")
+    sound = possible and not error and all(each.stopped for each in outcomes)
     print(_as_json(report, outcomes, error, sound=sound) if options.json else _as_text(report, outcomes, error))
     return codes.OK if sound else codes.FAILED
 
 
-def _attacks() -> tuple[tuple[Outcome, ...], str]:
+def _attacks(tier: str) -> tuple[tuple[Outcome, ...], str]:
     user, places = sources.user(), sources.places(os.environ)
     with tempfile.TemporaryDirectory(prefix="ringfence-doctor-") as folder:
         facts = HostFacts(
@@ -56,7 +57,7 @@ def _attacks() -> tuple[tuple[Outcome, ...], str]:
             state=os.path.join(folder, "state"),
         )
         try:
-            return asyncio.run(attack(facts, folder)), ""
+            return asyncio.run(attack(facts, folder, tier)), ""
         except RingfenceError as situation:
             return (), situation.message
 
@@ -97,11 +98,14 @@ def _mark(word: str, *, good: bool, colours: bool) -> str:
 
 
 def _summary(report: TierReport, outcomes: tuple[Outcome, ...], error: str) -> str:
-    if report.tier != "A":
+    if report.tier not in ("A", "B"):
         return "Sessions are refused on this machine. Follow the fix lines above and run `ringfence doctor` again."
     if error:
         return "A sandbox could not be made although every trial passed: please report this with the lines above."
     stopped = sum(each.stopped for each in outcomes)
     if stopped < len(outcomes):
         return f"{len(outcomes) - stopped} of {len(outcomes)} attacks got through: do not rely on this sandbox here."
-    return f"Everything holds: {stopped} of {len(outcomes)} attacks were stopped. Start with `ringfence run -- AGENT`."
+    holds = f"Everything holds: {stopped} of {len(outcomes)} attacks were stopped."
+    if report.tier == "B":
+        return f"{holds} Sessions are refused unless you allow this tier: `ringfence run --min-tier B -- AGENT`."
+    return f"{holds} Start with `ringfence run -- AGENT`."

@@ -12,6 +12,8 @@ from ringfence.egress.dns import Resolve
 _AT_ONCE = 64
 _LONGEST_QUERY = 4096
 _IDLE_SECONDS = 10.0
+_PACKETS = 16
+"""How many clients by packets stand for one by TCP: a program may hold a socket open that it does not use."""
 _IPV6_PKTINFO = 50
 _IPV6_FREEBIND = 78
 _IP_PKTINFO = 8
@@ -42,6 +44,15 @@ class DnsService:
         self._sockets.append(sock)
         self._loop.add_reader(sock.fileno(), self._accept, sock)
 
+    def serve_client(self, sock: socket.socket, *, packets: bool) -> None:
+        """Answer on one connection that was accepted already: by messages with their length before them, or by
+        `packets`, one message each."""
+        kind = _Packets if packets else _Client
+        if sum(type(each) is kind for each in self._connections) >= self._clients * (_PACKETS if packets else 1):
+            sock.close()
+        else:
+            self._connections.add(kind(self._loop, sock, self._resolve, self._connections))
+
     def close(self) -> None:
         """Stop, and close the sockets."""
         for sock in self._sockets:
@@ -69,10 +80,7 @@ class DnsService:
             connection, _ = sock.accept()
         except OSError:
             return
-        if len(self._connections) >= self._clients:
-            connection.close()
-        else:
-            self._connections.add(_Client(self._loop, connection, self._resolve, self._connections))
+        self.serve_client(connection, packets=False)
 
 
 class _Client:
@@ -123,6 +131,31 @@ class _Client:
             # A client that asks without reading fills its own buffer; then it is gone.
             if answer is None or self._sock.send(struct.pack(">H", len(answer)) + answer) != len(answer) + 2:
                 return self.close()
+        return None
+
+
+class _Packets(_Client):
+    """One client whose every packet is a message, and for whom nobody minds that it says nothing for a while."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, resolve: Resolve, others: set[_Client]
+    ) -> None:
+        super().__init__(loop, sock, resolve, others)
+        self._timer.cancel()
+
+    def _ready(self) -> None:
+        try:
+            for _ in range(_AT_ONCE):
+                query = self._sock.recv(_LONGEST_QUERY)
+                if not query:
+                    return self.close()
+                answer = self._resolve.answer(query)
+                if answer is not None:
+                    self._sock.send(answer)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return self.close()
         return None
 
 

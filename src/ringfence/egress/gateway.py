@@ -14,7 +14,7 @@ from ringfence.egress.core import Core
 from ringfence.egress.dns import Resolve
 from ringfence.egress.dns_service import DnsService
 from ringfence.egress.limits import Limits, fitting
-from ringfence.egress.listeners import Listener
+from ringfence.egress.listeners import Entrance, Listener
 from ringfence.egress.resolver import Resolver, SystemResolver
 from ringfence.egress.synthetic import SyntheticAddresses
 from ringfence.model.clock import SystemClock
@@ -57,6 +57,8 @@ class Gateway:
         self._names = SyntheticAddresses(limits.dns_names)
         self._dns = DnsService(Resolve(self._names, limits.dns_queries), clients=limits.dns_clients)
         self._listeners: list[Listener] = []
+        self._entrances: dict[str, Entrance] = {}
+        self._closed = False
 
     def listen(self, kind: str, sock: socket.socket) -> None:
         """Take connections from a listening TCP socket, which the gateway owns from now on.
@@ -86,6 +88,29 @@ class Gateway:
             elif name in ("dns_tcp", "dns_tcp6"):
                 self.serve_dns(tcp=sock)
 
+    def arrive(self, kind: str, client: socket.socket) -> None:
+        """Take one connection that somebody else accepted, and owns no longer. `kind`: `proxy`, `host:N`, `dns_tcp`,
+        `dns_packets` (messages, not a stream), or `capture4 ADDRESS PORT` and `capture6 ADDRESS PORT`."""
+        if self._closed:
+            client.close()
+            return
+        role, _, rest = kind.partition(" ")
+        name, _, port = role.partition(":")
+        if name in ("dns_tcp", "dns_packets"):
+            self._dns.serve_client(client, packets=name == "dns_packets")
+        elif name == "host":
+            self._entrance(f"host_port:{port}").enter(client)
+        elif rest:
+            address, _, number = rest.rpartition(" ")
+            self._entrance(name).enter(client, (address, int(number)))
+        else:
+            self._entrance(name).enter(client)
+
+    def _entrance(self, kind: str) -> Entrance:
+        if kind not in self._entrances:
+            self._entrances[kind] = Entrance(self._core, kind, self._names)
+        return self._entrances[kind]
+
     def close_matching(self, matches: Callable[[str, int], bool]) -> int:
         """End every connection, open or waiting, to a host and port for which `matches` says so: a grant was revoked.
         Says how many there were."""
@@ -105,6 +130,7 @@ class Gateway:
 
     def close(self) -> None:
         """End everything: listeners, questions, connections, DNS. The sandbox has no network after this."""
+        self._closed = True
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()

@@ -35,10 +35,8 @@ class Listener:
 
     def __init__(self, core: Core, kind: str, sock: socket.socket, names: SyntheticAddresses) -> None:
         self._core = core
-        self._kind = kind
         self._sock = sock
-        self._names = names
-        self._start = self._starter(kind)
+        self._entrance = Entrance(core, kind, names)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         core.engine.listen(sock, self._ready)
@@ -46,18 +44,6 @@ class Listener:
     def close(self) -> None:
         """Take no more connections."""
         self._core.engine.discard(self._sock)
-
-    def _starter(self, kind: str) -> Callable[[socket.socket], None]:
-        if kind == "proxy":
-            return self._explicit
-        if kind in ("capture4", "capture6"):
-            return self._captured
-        name, colon, port = kind.partition(":")
-        if name == "host_port" and colon:
-            destination = Destination(host=Host(name=HOST_LOOPBACK), port=parse_port(port))
-            wanted = Wanted(origin=kind, destination=destination, direct=True)
-            return lambda client: self._open(client, wanted)
-        raise ValueError(f"listener kind `{kind}` is not one of `proxy`, `capture4`, `capture6` and `host_port:N`")
 
     def _ready(self, events: int) -> None:
         for _ in range(_AT_ONCE):
@@ -71,11 +57,39 @@ class Listener:
                     self._core.engine.pause(self._sock, _NO_DESCRIPTOR_PAUSE)
                     return
                 continue  # the client was gone before we came
-            client.setblocking(False)
-            if len(self._core.open) >= self._core.limits.connections:
-                self._shed(client)
-            else:
-                self._start(client)
+            self._entrance.enter(client)
+
+
+class Entrance:
+    """What becomes of a connection of one kind, when it has been taken."""
+
+    def __init__(self, core: Core, kind: str, names: SyntheticAddresses) -> None:
+        self._core = core
+        self._kind = kind
+        self._names = names
+        self._start = self._starter(kind)
+
+    def enter(self, client: socket.socket, asked: tuple[str, int] | None = None) -> None:
+        """Begin. `asked` is the address and port that a captured client dialled, where somebody else knows it."""
+        client.setblocking(False)
+        if len(self._core.open) >= self._core.limits.connections:
+            self._shed(client)
+        elif asked is not None:
+            self._asked(client, *asked)
+        else:
+            self._start(client)
+
+    def _starter(self, kind: str) -> Callable[[socket.socket], None]:
+        if kind == "proxy":
+            return self._explicit
+        if kind in ("capture4", "capture6"):
+            return self._captured
+        name, colon, port = kind.partition(":")
+        if name == "host_port" and colon:
+            destination = Destination(host=Host(name=HOST_LOOPBACK), port=parse_port(port))
+            wanted = Wanted(origin=kind, destination=destination, direct=True)
+            return lambda client: self._open(client, wanted)
+        raise ValueError(f"listener kind `{kind}` is not one of `proxy`, `capture4`, `capture6` and `host_port:N`")
 
     def _explicit(self, client: socket.socket) -> None:
         Arrival(self._core, client)
@@ -90,11 +104,15 @@ class Listener:
         except OSError:
             client.close()
             return None
-        if port == self._sock.getsockname()[1] and classify(address).kind is AddressKind.LOOPBACK:
+        # An accepted socket has the port of its listener.
+        if port == client.getsockname()[1] and classify(address).kind is AddressKind.LOOPBACK:
             # SECURITY: nobody was redirected here: the listener itself was dialled. Following it would be a loop.
             self._core.engine.watch(client, _ignore)
             self._core.engine.discard(client, reset=True)
             return None
+        return self._asked(client, address, port)
+
+    def _asked(self, client: socket.socket, address: str, port: int) -> None:
         host = self._host(address)
         if host is None:
             return self._unknown(client, address, port)

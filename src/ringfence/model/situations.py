@@ -53,6 +53,10 @@ class SandboxUnavailable(RingfenceError):
     """The sandbox cannot be set up as the policy demands: nothing ran."""
 
 
+class TierUnavailable(SandboxUnavailable):
+    """The machine does not give a sandbox of this tier; one of another tier it may give."""
+
+
 class SandboxLost(RingfenceError):
     """The sandbox ended while something was still expected of it."""
 

@@ -44,15 +44,17 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     script: str
+    tiers: str = "AB"
 
 
 SCRIPTS = (
     Attack(name="write outside the workspace", script='echo x > "$OUTSIDE/file" && echo THROUGH'),
     Attack(name="write to system folders", script="touch /usr/bin/rf-x /etc/rf-x && echo THROUGH"),
     Attack(name="read the keys in ~/.ssh", script='ls "$HOME/.ssh" && echo THROUGH'),
-    Attack(name="read files of your HOME", script='[ -e "$WITNESS" ] && echo THROUGH'),
+    Attack(name="read files of your HOME", script='{ head -c 1 "$WITNESS" || ls "$WITNESS/"; } && echo THROUGH'),
     Attack(name="read a secret beside the workspace", script='cat "$OUTSIDE/secret" && echo THROUGH'),
-    Attack(name="read an .env file", script="grep . .env && echo THROUGH"),
+    Attack(name="read an .env file", script="grep . .env && echo THROUGH", tiers="A"),
+    Attack(name="change the mode of a file elsewhere", script='chmod 666 "$OUTSIDE/secret" && echo THROUGH'),
     Attack(name="plant a git hook", script="echo x > .git/hooks/pre-commit && echo THROUGH"),
     Attack(name="replace .git", script="mv .git .git2 && echo THROUGH"),
     Attack(name="plant agent settings", script="mkdir -p .claude && echo x > .claude/settings.json && echo THROUGH"),
@@ -67,10 +69,10 @@ SCRIPTS = (
 """The attacks that need no more than a shell."""
 
 
-async def attack(facts: HostFacts, folder: str) -> tuple[Outcome, ...]:
-    """Start a sandbox with a workspace in `folder` and try everything."""
+async def attack(facts: HostFacts, folder: str, tier: str) -> tuple[Outcome, ...]:
+    """Start a sandbox of a tier with a workspace in `folder` and try everything."""
     workspace, outside = os.path.join(folder, "workspace"), os.path.join(folder, "outside")
-    _furnish(workspace, outside)
+    _furnish(workspace, outside, tier)
     plan = build_plan(_policy(), facts=facts, workspace=workspace)
     with socket.create_server(("127.0.0.1", 0)) as host:
         environment = {
@@ -81,16 +83,19 @@ async def attack(facts: HostFacts, folder: str) -> tuple[Outcome, ...]:
             "PORT": str(host.getsockname()[1]),
             "WITNESS": _witness(facts.home),
         }
-        async with launch(plan) as sandbox:
-            outcomes = [await _try(sandbox, each, workspace, environment) for each in SCRIPTS]
+        async with launch(plan, tier=tier) as sandbox:
+            scripts = [each for each in SCRIPTS if tier in each.tiers]
+            outcomes = [await _try(sandbox, each, workspace, environment) for each in scripts]
             outcomes.append(await _escape_by_address(sandbox, workspace, environment))
     return tuple(outcomes)
 
 
-def _furnish(workspace: str, outside: str) -> None:
+def _furnish(workspace: str, outside: str, tier: str) -> None:
     os.makedirs(os.path.join(workspace, ".git", "hooks"))
     os.makedirs(outside)
-    for path in (os.path.join(workspace, ".env"), os.path.join(outside, "secret")):
+    # Tier B cannot hide a file in a folder that can be written, and refuses such a workspace.
+    secrets = [os.path.join(outside, "secret"), *([os.path.join(workspace, ".env")] if tier == "A" else [])]
+    for path in secrets:
         with open(path, "w", encoding="ascii") as file:
             file.write("SECRET=1\n")
 
@@ -130,26 +135,33 @@ async def _try(sandbox: Sandbox, each: Attack, workspace: str, environment: dict
 async def _escape_by_address(sandbox: Sandbox, workspace: str, environment: dict[str, str]) -> Outcome:
     """A connection to an outside address has to arrive at our own listener, and nowhere else."""
     arrived: list[bytes] = []
+    script = "exec 3<>/dev/tcp/192.0.2.1/443 && head -c 7 <&3"
     loop = asyncio.get_running_loop()
-    listener = sandbox.listeners["capture4"]
-    loop.add_reader(listener.fileno(), _greeting(listener, arrived))
-    try:
-        script = "exec 3<>/dev/tcp/192.0.2.1/443 && head -c 7 <&3"
+    listener = sandbox.listeners.get("capture4")
+    if listener is None:
+        sandbox.take_arrivals(lambda kind, made: _greet(made, arrived) if kind.startswith("capture4") else made.close())
         output = await _run(sandbox, script, workspace, environment)
-    finally:
-        loop.remove_reader(listener.fileno())
+    else:
+        loop.add_reader(listener.fileno(), _greeting(listener, arrived))
+        try:
+            output = await _run(sandbox, script, workspace, environment)
+        finally:
+            loop.remove_reader(listener.fileno())
     stopped = bool(arrived) and "GATEWAY" in output
     return Outcome(name="connect past the gateway", stopped=stopped, detail=output[:200])
 
 
 def _greeting(listener: socket.socket, arrived: list[bytes]) -> Callable[[], None]:
     def greet() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.send(b"GATEWAY")
-            arrived.append(b"")
+        _greet(listener.accept()[0], arrived)
 
     return greet
+
+
+def _greet(connection: socket.socket, arrived: list[bytes]) -> None:
+    with connection:
+        connection.send(b"GATEWAY")
+        arrived.append(b"")
 
 
 async def _run(sandbox: Sandbox, script: str, workspace: str, environment: dict[str, str]) -> str:

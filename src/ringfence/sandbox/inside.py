@@ -35,6 +35,11 @@ def main() -> None:
         layout, _ = wire.receive_request(control)
         if layout is None:
             os._exit(0)
+        if layout.get("tier") == "B":
+            # Imported here, because nothing disappears in that tier.
+            from ringfence.sandbox.backends import unshared
+
+            unshared.build(control, layout, progress)
         _build(control, layout, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
         number = error.errno if isinstance(error, OSError) else 0
@@ -78,7 +83,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
     landlock.stay_within(abi)
-    rules = landlock.Ruleset(abi, tuple(layout["writable"]), ("/dev",))
+    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev",)))
     facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
     lines = [" ".join(sockets)]
     lines += [f"fact {name} {value}" for name, value in facts]

@@ -15,9 +15,12 @@ from ringfence.sandbox import syscalls
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER = 1, 2, 4, 8, 1 << 13
 TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 14, 1 << 15, 1 << 16
 _FIRST = (1 << 13) - 1
+SCOPES_SINCE = 6
+"""The generation that knows of signals and abstract sockets."""
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2
 _FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV | RESOLVE_UNIX
 _RULE_PATH = 1
+_BIND_AND_CONNECT = 3
 
 READ = EXECUTE | READ_FILE | READ_DIR
 """What the whole file system gives; what may be seen at all is the mounts' business."""
@@ -38,7 +41,7 @@ def handled(abi: int) -> int:
 
 def scopes(abi: int) -> int:
     """Abstract sockets and signals stay within the sandbox, where the generation can say so."""
-    return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= 6 else 0
+    return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= SCOPES_SINCE else 0
 
 
 def stay_within(abi: int) -> None:
@@ -54,15 +57,20 @@ def stay_within(abi: int) -> None:
     os.close(ruleset)
 
 
-class Ruleset:
-    """A prepared set of rules: writable paths, and read and execute for everything else that is mounted."""
+def over_mounts(abi: int, writable: tuple[str, ...], devices: tuple[str, ...]) -> list[tuple[str, int]]:
+    """The rules where mounts say what can be seen: writable paths, and read and execute for everything else."""
+    rights = handled(abi)
+    paths = [("/", READ)]
+    paths += [(path, rights & ~IOCTL_DEV) for path in writable]
+    return paths + [(path, READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV) for path in devices]
 
-    def __init__(self, abi: int, writable: tuple[str, ...], devices: tuple[str, ...]) -> None:
-        self._abi = abi
+
+class Ruleset:
+    """A prepared set of rules: what may be done below which path. `network` closes TCP as well, where it is known."""
+
+    def __init__(self, abi: int, paths: list[tuple[str, int]], *, network: bool = False) -> None:
         self._rights = handled(abi)
-        paths = [("/", READ)]
-        paths += [(path, self._rights & ~IOCTL_DEV) for path in writable]
-        paths += [(path, READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV) for path in devices]
+        self._network = _BIND_AND_CONNECT if network and abi >= 4 else 0
         self._anchors = [(os.open(path, os.O_PATH | os.O_CLOEXEC), rights) for path, rights in paths]
         self._prepared = self._build(())
 
@@ -80,7 +88,7 @@ class Ruleset:
                 os.close(ruleset)
 
     def _build(self, streams: tuple[tuple[int, int], ...]) -> int:
-        attributes = pack("=Q", self._rights)
+        attributes = pack("=QQ", self._rights, self._network) if self._network else pack("=Q", self._rights)
         what = "landlock: make a rule set"
         ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
         for anchor, rights in (*self._anchors, *streams):

@@ -16,12 +16,13 @@ from typing import Any
 
 import msgspec
 
-from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable
+from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
 from ringfence.sandbox import wire
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import fix_for
 from ringfence.sandbox.survey import survey
+from ringfence.sandbox.survey_unshared import survey_unshared
 
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
@@ -80,12 +81,21 @@ class Sandbox:
         self._reaped = False
         self._lost = False
         self._release: Callable[[], None] = lambda: None
+        self._arrived: list[tuple[str, socket.socket]] = []
+        self._on_arrival: Callable[[str, socket.socket], None] | None = None
+        self.variables: Mapping[str, str] = {}
+        """What commands find in their environment because of where things lie in this sandbox."""
 
     @classmethod
     async def start(
-        cls, plan: Plan, *, on_lost: Callable[[], None] | None = None, launcher: Launcher | None = None
+        cls,
+        plan: Plan,
+        *,
+        tier: str = "A",
+        on_lost: Callable[[], None] | None = None,
+        launcher: Launcher | None = None,
     ) -> Sandbox:
-        """Start a sandbox. `SandboxUnavailable` names the step that failed; then nothing is left behind.
+        """Start a sandbox of a tier. `SandboxUnavailable` names the step that failed; then nothing is left behind.
 
         `on_lost` is called once, if the sandbox ends without having been closed. `launcher` is one that was given a
         head start; it is ended with the sandbox.
@@ -99,8 +109,10 @@ class Sandbox:
         sandbox = cls(launcher.pid, control, on_lost)
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
-            surveyed = survey(plan, str(launcher.pid))
+            look = survey if tier == "A" else survey_unshared
+            surveyed = look(plan, str(launcher.pid))
             sandbox._release = surveyed.release
+            sandbox.variables = surveyed.variables
             wire.send_request(control, surveyed.layout)
             async with asyncio.timeout(_START_SECONDS):
                 await sandbox._ready
@@ -113,7 +125,16 @@ class Sandbox:
                 ) from error
             raise
         sandbox.notices = (*surveyed.notices, *sandbox.notices)
+        sandbox.listeners = {**sandbox.listeners, **surveyed.listeners}
         return sandbox
+
+    def take_arrivals(self, on_arrival: Callable[[str, socket.socket], None]) -> None:
+        """Be given each connection that was made inside, and what it is: in a sandbox without a network of its own
+        nothing arrives at listeners. Those that came before are given now."""
+        self._on_arrival = on_arrival
+        arrived, self._arrived = self._arrived, []
+        for kind, made in arrived:
+            on_arrival(kind, made)
 
     async def spawn(
         self,
@@ -174,6 +195,8 @@ class Sandbox:
         self._control.close()
         for listener in self.listeners.values():
             listener.close()
+        for _, made in self._arrived:
+            made.close()
         self._fail_everything()
 
     async def close(self) -> None:
@@ -226,6 +249,8 @@ class Sandbox:
                 ended = self._ends.pop(int(number), None)
                 if ended is not None and not ended.done():
                     ended.set_result(int(code))
+            case "arrived":
+                self._take_arrival(rest, descriptors)
             case _:
                 self._take_answer(word, rest, descriptors)
 
@@ -240,6 +265,15 @@ class Sandbox:
         else:
             answer.set_result((text, descriptors))
 
+    def _take_arrival(self, kind: str, descriptors: tuple[int, ...]) -> None:
+        for descriptor in descriptors:
+            made = socket.socket(fileno=descriptor)
+            made.setblocking(False)
+            if self._on_arrival is not None:
+                self._on_arrival(kind, made)
+            else:
+                self._arrived.append((kind, made))
+
     def _take_listeners(self, text: str, descriptors: tuple[int, ...]) -> None:
         names, *lines = text.split("\n")
         self.listeners = {
@@ -248,7 +282,8 @@ class Sandbox:
         for listener in self.listeners.values():
             listener.setblocking(False)
         facts = [line.split(" ", 2) for line in lines if line.startswith("fact ")]
-        self.enforcement = (("tier", "A"), *((name, value) for _, name, value in facts))
+        measured = {"tier": "A", **{name: value for _, name, value in facts}}
+        self.enforcement = tuple(measured.items())
         self.notices = tuple(line[7:] for line in lines if line.startswith("notice "))
         self._ready.set_result(None)
 
@@ -279,9 +314,9 @@ def _fail(future: asyncio.Future[Any], error: Exception) -> None:
 
 
 @contextlib.asynccontextmanager
-async def launch(plan: Plan, *, on_lost: Callable[[], None] | None = None) -> AsyncIterator[Sandbox]:
+async def launch(plan: Plan, *, tier: str = "A", on_lost: Callable[[], None] | None = None) -> AsyncIterator[Sandbox]:
     """A sandbox for the length of a block."""
-    sandbox = await Sandbox.start(plan, on_lost=on_lost)
+    sandbox = await Sandbox.start(plan, tier=tier, on_lost=on_lost)
     try:
         yield sandbox
     finally:
@@ -309,13 +344,13 @@ def _mark(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _failed(text: str) -> SandboxUnavailable:
+def _failed(text: str) -> TierUnavailable:
     number, _, what = text.partition(" ")
     step = what.partition(":")[0]
     remedy = "`ringfence doctor` shows what this machine can enforce, and how to get the rest"
     if step in _TRIALS:
         remedy = f"{fix_for(_TRIALS[step])}; {remedy}"
-    return SandboxUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
+    return TierUnavailable(f"the sandbox cannot be set up; it failed at {what} (error {number})", remedy=remedy)
 
 
 def _refused(text: str) -> RingfenceError:

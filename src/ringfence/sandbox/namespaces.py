@@ -49,6 +49,14 @@ def drop_capabilities() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
 
 
+def give_up_privileges() -> None:
+    """Give up every capability, by a process that may not be allowed to empty the bounding set. Without new privileges
+    nothing that it starts gets one either, whoever it runs as."""
+    prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
+    syscalls.call(syscalls.older("capset"), pack("=Ii", 0x20080522, 0), bytes(24), what="drop capabilities")
+
+
 def hide_memory() -> None:
     """Nobody of the same user may look into this process."""
     prctl(_PR_SET_DUMPABLE, 0, what="hide the memory")

@@ -21,7 +21,9 @@ _FILES = ("mounts by descriptor", "private proc", "private devices", "private ro
 _NETWORK = ("loopback", "every address", "capture")
 REQUIRED = ("landlock", "seccomp", *_NAMESPACES, *_FILES, *_NETWORK)
 """What tier A needs."""
-OPTIONAL = ("overlay", "cgroup delegation", "user notification")
+REQUIRED_B = ("landlock", "seccomp", "landlock scopes", "user notification", "calls answered")
+"""What tier B needs."""
+OPTIONAL = ("overlay", "cgroup delegation", "landlock scopes", "user notification", "calls answered")
 """What later layers use where it is there."""
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
@@ -59,21 +61,34 @@ def probe() -> TierReport:
     return TierReport(tier=_tier({fact.name for fact in facts if fact.ok}), facts=facts)
 
 
-def require(min_tier: str) -> str:
-    """The tier that sessions get, or `SandboxUnavailable` when the machine is known not to give it.
+def require(min_tier: str) -> tuple[str, ...]:
+    """The tiers that a session may try, strongest first, or `SandboxUnavailable` when the machine is known to give
+    none that is strong enough.
 
     Cheap: it reads what the kernel says of itself. What only a trial shows, the start of the sandbox shows, and
     refuses.
     """
     if min_tier not in TIERS:
         raise SandboxUnavailable(f"there is no tier `{min_tier}`", remedy="the tiers are `A`, `B` and `C`")
-    reason, fix = _obstacle()
-    if reason:
+    obstacles = {"A": _obstacle(), "B": _obstacle_to_b()}
+    allowed = tuple(tier for tier in ("A", "B") if tier <= min_tier)
+    possible = tuple(tier for tier in allowed if not obstacles[tier][0])
+    if not possible:
+        reason, fix = obstacles[allowed[-1]]
+        remedy = f"{fix}; {_REMEDY}" if fix else _REMEDY
+        if allowed == ("A",) and not obstacles["B"][0]:
+            remedy = f"{ALLOW_B}; else {remedy}"
         raise SandboxUnavailable(
-            f"{reason}; this version runs in a sandbox of tier A only, and policy asks for at least `{min_tier}`",
-            remedy=f"{fix}; {_REMEDY}" if fix else _REMEDY,
+            f"{reason}; there is no sandbox here that is strong enough: at least tier {min_tier} is asked for",
+            remedy=remedy,
         )
-    return "A"
+    return possible
+
+
+ALLOW_B = (
+    "this machine may give a sandbox of tier B, without namespaces: allow it with `--min-tier B`, "
+    'or with `min_tier = "B"` under `[sandbox]` in your policy'
+)
 
 
 def fix_for(name: str) -> str:
@@ -89,6 +104,8 @@ def fix_for(name: str) -> str:
         return "allow the mount calls: `--security-opt seccomp=unconfined --security-opt apparmor=unconfined` (Docker)"
     if name == "landlock":
         return "use a kernel from 5.13 on, with `landlock` in its `lsm=` boot parameter (see /sys/kernel/security/lsm)"
+    if name == "landlock scopes":
+        return "use a kernel from 6.12 on; tier B needs it, tier A does not"
     if name == "capture":
         return "load the kernel modules `nf_tables`, `nft_redir` and `nf_nat` (`sudo modprobe nft_redir nf_nat`)"
     if name == "cgroup delegation":
@@ -107,6 +124,22 @@ def _obstacle() -> tuple[str, str]:
         return "user namespaces are switched off on this machine", _namespace_fix()
     if os.geteuid() != 0 and _read(_CLONE) == "0":
         return "unprivileged user namespaces are switched off on this machine", _namespace_fix()
+    return "", ""
+
+
+def _obstacle_to_b() -> tuple[str, str]:
+    if platform.system() != "Linux":
+        return f"{platform.system()} is not supported", "run on Linux"
+    try:
+        generation = landlock.version()
+    except OSError as error:
+        return f"the kernel offers no Landlock: {error.strerror}", fix_for("landlock")
+    if generation < landlock.SCOPES_SINCE:
+        return (
+            f"tier B needs Landlock's generation {landlock.SCOPES_SINCE}, which keeps signals inside, "
+            f"and the kernel has {generation}",
+            "use a kernel from 6.12 on",
+        )
     return "", ""
 
 
@@ -149,7 +182,7 @@ def _fact(name: str, outcome: tuple[bool, str] | None) -> Fact:
 def _tier(passed: set[str]) -> str:
     if passed.issuperset(REQUIRED):
         return "A"
-    if passed.issuperset({"landlock", "seccomp", "user notification"}):
+    if passed.issuperset(REQUIRED_B):
         return "B"
     return "C"
 

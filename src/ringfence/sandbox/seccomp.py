@@ -14,10 +14,12 @@ from _struct import pack
 from ringfence.sandbox import syscalls
 
 EPERM, ENOTTY, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 25, 38, 93, 97
-ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+ALLOW, NOTIFY, KILL, ERRNO = 0x7FFF0000, 0x7FC00000, 0x80000000, 0x00050000
+SECCOMP = {"x86_64": 317, "aarch64": 277}
+_NEW_LISTENER, _WAIT_KILLABLE = 8, 0x20
 
-_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
-_EQUAL, _GREATER, _AT_LEAST, _ANY_BIT = 0x15, 0x25, 0x35, 0x45
+_LOAD, AND, _RETURN = 0x20, 0x54, 0x06
+EQUAL, GREATER, AT_LEAST, ANY_BIT = 0x15, 0x25, 0x35, 0x45
 _NUMBER, _ARCHITECTURE = 0, 4
 _NEWEST = 469
 """The newest call in the tables; later ones are answered as an older kernel would."""
@@ -28,17 +30,17 @@ _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 _NEW_TIME = 0x80
 """CLONE_NEWTIME; in `clone` the same bit belongs to the exit signal."""
-_SET_ID = 0o6000
-_MAKES_A_FILE = 0o100 | 0o20000000
+SET_ID = 0o6000
+MAKES_A_FILE = 0o100 | 0o20000000
 """O_CREAT and the bit of its own that O_TMPFILE has."""
 _TERMINAL = {"TIOCEXCL": 0x540C, "TIOCSTI": 0x5412, "TIOCLINUX": 0x541C, "TIOCCONS": 0x541D, "TIOCSETD": 0x5423}
 """What acts on a terminal beyond the program that has it: close it to others, type into it, paste from the screen, take
 the console's messages, have another driver read it. The person's own terminal is among the streams of `exec`."""
 _CONSOLE = ((0x4B00, 0x4BFF), (0x5600, 0x56FF))
 """Keyboard, fonts and switching of the Linux console, whose changes outlast the session."""
-_UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
-_STREAM, _DATAGRAM, _TYPE_MASK = 1, 2, 0xF
-_TCP, _UDP = 6, 17
+UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
+STREAM, DATAGRAM, TYPE_MASK = 1, 2, 0xF
+TCP, UDP = 6, 17
 
 DENIED: tuple[tuple[int, tuple[str, ...]], ...] = (
     (ENOSYS, ("clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")),
@@ -92,27 +94,38 @@ NUMBERS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """The calls the filter speaks of. A name that a machine type does not have is a call that it never had."""
 
-Instruction = tuple[int, int, int, int]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Instruction: TypeAlias = tuple[int, int, int, int]
+    Checked: TypeAlias = tuple[tuple[str, list[Instruction]], ...]
+    Denied: TypeAlias = tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def program(machine: str) -> tuple[Instruction, ...]:
-    """The filter for a machine type, as (code, jump if true, jump if false, operand)."""
-    numbers = NUMBERS[machine]
-    code: list[Instruction] = [_load(_ARCHITECTURE), (_EQUAL, 1, 0, ARCHITECTURES[machine]), _answer(KILL)]
-    code.append(_load(_NUMBER))
+def program(
+    machine: str, *, checked: Checked = (), denied: Denied = (), more: dict[str, int] | None = None
+) -> tuple[Instruction, ...]:
+    """The filter for a machine type, as (code, jump if true, jump if false, operand).
+
+    `checked` and `denied` come before this table's own and take their place; `more` are the numbers they need.
+    """
+    numbers = {**NUMBERS[machine], **(more or {})}
+    code: list[Instruction] = [load(_ARCHITECTURE), (EQUAL, 1, 0, ARCHITECTURES[machine]), answer(KILL)]
+    code.append(load(_NUMBER))
     if machine == "x86_64":
         # SECURITY: the x32 twins of every call have the same effect under other numbers.
-        code += [(_AT_LEAST, 0, 1, 0x40000000), _answer(KILL)]
+        code += [(AT_LEAST, 0, 1, 0x40000000), answer(KILL)]
     # Calls with a check first: the kernel remembers which calls are allowed whatever their arguments, and of these
     # alone it has to run the filter every time.
-    for name, block in _CHECKED:
+    for name, block in (*checked, *CHECKED):
         if name in numbers:
             code += _when_number(numbers[name], block)
-    for error, names in DENIED:
+    for error, names in (*denied, *DENIED):
         for name in names:
             if name in numbers:
-                code += _when_number(numbers[name], [_refuse(error)])
-    code += [(_GREATER, 0, 1, _NEWEST), _refuse(ENOSYS), _answer(ALLOW)]
+                code += _when_number(numbers[name], [refuse(error)])
+    code += [(GREATER, 0, 1, _NEWEST), refuse(ENOSYS), answer(ALLOW)]
     return tuple(code)
 
 
@@ -132,96 +145,103 @@ class Filter:
         """Bind the calling thread and everything it starts, for ever."""
         syscalls.prctl(22, 2, ctypes.addressof(self._header), what="seccomp")
 
+    def install_with_listener(self) -> int:
+        """The same, and the descriptor at which the calls arrive that are to be answered by somebody."""
+        # A caller whose call was taken on waits for its answer whatever signal comes, so that no call is done twice.
+        flags = _NEW_LISTENER | _WAIT_KILLABLE
+        number = SECCOMP[os.uname().machine]
+        return syscalls.call(number, 1, flags, ctypes.addressof(self._header), what="seccomp with a listener")
 
-def _argument(index: int) -> int:
+
+def argument(index: int) -> int:
     # SECURITY: the kernel reads these arguments as 32-bit numbers; comparing all 64 bits would let a set upper bit
     # hide one.
     return 16 + 8 * index
 
 
-def _load(offset: int) -> Instruction:
+def load(offset: int) -> Instruction:
     return (_LOAD, 0, 0, offset)
 
 
-def _answer(value: int) -> Instruction:
+def answer(value: int) -> Instruction:
     return (_RETURN, 0, 0, value)
 
 
-def _refuse(error: int) -> Instruction:
-    return _answer(ERRNO | error)
+def refuse(error: int) -> Instruction:
+    return answer(ERRNO | error)
 
 
 def _when_number(number: int, block: list[Instruction]) -> list[Instruction]:
     # INVARIANT: every block ends in an answer, so the loaded number is still there for the next comparison.
-    return [(_EQUAL, 0, len(block), number), *block]
+    return [(EQUAL, 0, len(block), number), *block]
 
 
-def _when(operation: int, operand: int, answer: int) -> list[Instruction]:
-    return [(operation, 0, 1, operand), _answer(answer)]
+def when(operation: int, operand: int, verdict: int) -> list[Instruction]:
+    return [(operation, 0, 1, operand), answer(verdict)]
 
 
-def _mode_block(argument: int) -> list[Instruction]:
+def _mode_block(index: int) -> list[Instruction]:
     # SECURITY: a set-user-id program left in the workspace gives everybody on the host the rights of the user.
-    return [_load(_argument(argument)), *_when(_ANY_BIT, _SET_ID, ERRNO | EPERM), _answer(ALLOW)]
+    return [load(argument(index)), *when(ANY_BIT, SET_ID, ERRNO | EPERM), answer(ALLOW)]
 
 
-def _open_block(argument: int) -> list[Instruction]:
+def _open_block(index: int) -> list[Instruction]:
     # The mode counts only where a file is made; elsewhere the argument is whatever was left in the register.
-    mode = _mode_block(argument + 1)
-    return [_load(_argument(argument)), (_ANY_BIT, 1, 0, _MAKES_A_FILE), _answer(ALLOW), *mode]
+    mode = _mode_block(index + 1)
+    return [load(argument(index)), (ANY_BIT, 1, 0, MAKES_A_FILE), answer(ALLOW), *mode]
 
 
-def _ioctl_block() -> list[Instruction]:
-    code = [_load(_argument(1))]
+def ioctl_block() -> list[Instruction]:
+    code = [load(argument(1))]
     for number in _TERMINAL.values():
-        code += _when(_EQUAL, number, ERRNO | EPERM)
+        code += when(EQUAL, number, ERRNO | EPERM)
     for first, last in _CONSOLE:
         # Programs ask these to learn whether they run on a console, and take this answer for a no.
-        code += [(_AT_LEAST, 0, 2, first), (_GREATER, 1, 0, last), _refuse(ENOTTY)]
-    return [*code, _answer(ALLOW)]
+        code += [(AT_LEAST, 0, 2, first), (GREATER, 1, 0, last), refuse(ENOTTY)]
+    return [*code, answer(ALLOW)]
 
 
-def _socket_block() -> list[Instruction]:
+def socket_block() -> list[Instruction]:
     internet = [
-        _load(_argument(2)),
-        *_when(_EQUAL, 1, ERRNO | EPERM),
-        *_when(_EQUAL, 58, ERRNO | EPERM),
-        (_EQUAL, 3, 0, 0),
-        (_EQUAL, 2, 0, _TCP),
-        (_EQUAL, 1, 0, _UDP),
+        load(argument(2)),
+        *when(EQUAL, 1, ERRNO | EPERM),
+        *when(EQUAL, 58, ERRNO | EPERM),
+        (EQUAL, 3, 0, 0),
+        (EQUAL, 2, 0, TCP),
+        (EQUAL, 1, 0, UDP),
         # Multipath TCP among others: told so, programs such as Go's fall back to plain TCP.
-        _refuse(EPROTONOSUPPORT),
-        _load(_argument(1)),
-        (_AND, 0, 0, _TYPE_MASK),
-        *_when(_EQUAL, _STREAM, ALLOW),
-        *_when(_EQUAL, _DATAGRAM, ALLOW),
-        _refuse(EPERM),
+        refuse(EPROTONOSUPPORT),
+        load(argument(1)),
+        (AND, 0, 0, TYPE_MASK),
+        *when(EQUAL, STREAM, ALLOW),
+        *when(EQUAL, DATAGRAM, ALLOW),
+        refuse(EPERM),
     ]
-    netlink = [_load(_argument(2)), *_when(_EQUAL, 0, ALLOW), _refuse(EPROTONOSUPPORT)]
+    netlink = [load(argument(2)), *when(EQUAL, 0, ALLOW), refuse(EPROTONOSUPPORT)]
     return [
-        _load(_argument(0)),
-        *_when(_EQUAL, _UNIX, ALLOW),
-        (_EQUAL, 0, len(netlink), _NETLINK),
+        load(argument(0)),
+        *when(EQUAL, UNIX, ALLOW),
+        (EQUAL, 0, len(netlink), NETLINK),
         *netlink,
-        (_EQUAL, 2, 0, _INET),
-        (_EQUAL, 1, 0, _INET6),
-        _refuse(EAFNOSUPPORT),
+        (EQUAL, 2, 0, INET),
+        (EQUAL, 1, 0, INET6),
+        refuse(EAFNOSUPPORT),
         *internet,
     ]
 
 
-_CHECKED: tuple[tuple[str, list[Instruction]], ...] = (
+CHECKED: Checked = (
     ("openat", _open_block(2)),
     ("open", _open_block(1)),
     *((name, _mode_block(1)) for name in ("chmod", "fchmod", "creat", "mkdir", "mknod")),
     *((name, _mode_block(2)) for name in ("fchmodat", "fchmodat2", "mkdirat", "mknodat")),
-    ("socket", _socket_block()),
-    ("socketpair", [_load(_argument(0)), *_when(_EQUAL, _UNIX, ALLOW), _refuse(EAFNOSUPPORT)]),
-    ("clone", [_load(_argument(0)), *_when(_ANY_BIT, _NEW_NAMESPACES, ERRNO | EPERM), _answer(ALLOW)]),
-    ("unshare", [_load(_argument(0)), *_when(_ANY_BIT, _NEW_NAMESPACES | _NEW_TIME, ERRNO | EPERM), _answer(ALLOW)]),
-    ("ioctl", _ioctl_block()),
+    ("socket", socket_block()),
+    ("socketpair", [load(argument(0)), *when(EQUAL, UNIX, ALLOW), refuse(EAFNOSUPPORT)]),
+    ("clone", [load(argument(0)), *when(ANY_BIT, _NEW_NAMESPACES, ERRNO | EPERM), answer(ALLOW)]),
+    ("unshare", [load(argument(0)), *when(ANY_BIT, _NEW_NAMESPACES | _NEW_TIME, ERRNO | EPERM), answer(ALLOW)]),
+    ("ioctl", ioctl_block()),
     (
         "personality",
-        [_load(_argument(0)), *_when(_EQUAL, 0, ALLOW), *_when(_EQUAL, 0xFFFFFFFF, ALLOW), _refuse(EPERM)],
+        [load(argument(0)), *when(EQUAL, 0, ALLOW), *when(EQUAL, 0xFFFFFFFF, ALLOW), refuse(EPERM)],
     ),
 )

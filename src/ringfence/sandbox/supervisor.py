@@ -16,6 +16,11 @@ from _struct import pack, unpack
 
 from ringfence.sandbox import landlock, seccomp, syscalls, wire
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
 _SIGINT, _SIGKILL, _SIGPIPE, _SIGCHLD, _SIGXFSZ = 2, 9, 13, 17, 25
 _PR_SET_PDEATHSIG = 1
 _TIOCGPTN, _TIOCSPTLCK, _TIOCSWINSZ = 0x80045430, 0x40045431, 0x5414
@@ -35,46 +40,69 @@ class Refused(Exception):
 
 
 class Supervisor:
-    """The resident process: one loop over the session's requests and the ends of children."""
+    """The resident process: one loop over the session's requests and the ends of children. What another tier does
+    otherwise, its own supervisor overrides."""
+
+    terminal_flags = os.O_RDWR
+    """How a command's terminal is opened."""
+    ends_with_launcher = True
+    """Whether the kernel may end this process with the launcher: as process 1, it takes everything inside along."""
+    multiplexer = "/dev/pts/ptmx"
+    """Where terminals come from."""
 
     def __init__(self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter) -> None:
         self._control = control
         self._lifeline = lifeline
         self._rules = rules
         self._program = program
+        self.events = select.poll()
         self._commands: dict[int, int] = {}
         self._pids: dict[int, int] = {}
 
     def serve(self) -> None:
         """Serve until the session or the launcher is gone; does not return."""
-        syscalls.prctl(_PR_SET_PDEATHSIG, _SIGKILL, what="end with the launcher")
+        if self.ends_with_launcher:
+            syscalls.prctl(_PR_SET_PDEATHSIG, _SIGKILL, what="end with the launcher")
         woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.signal(_SIGINT, _signal.SIG_DFL)
         _signal.signal(_SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        events = select.poll()
+        events = self.events
         for descriptor in (self._control.fileno(), self._lifeline, woken):
             events.register(descriptor, select.POLLIN)
         gc.collect()
         gc.freeze()
         gc.enable()
         while True:
-            for descriptor, _ in events.poll():
+            for descriptor, event in events.poll(self.patience()):
                 if descriptor == self._lifeline:
-                    os._exit(0)
+                    self.end()
                 if descriptor == woken:
                     os.read(woken, 4096)
-                else:
+                elif descriptor == self._control.fileno():
                     self._take_request()
+                else:
+                    self.take(descriptor, event)
             self._reap()
+
+    def patience(self) -> int | None:
+        """For how many milliseconds nothing has to be done, if nothing happens."""
+        return None
+
+    def take(self, descriptor: int, event: int) -> None:
+        """Something happened at a descriptor that is not the loop's own."""
+
+    def end(self) -> NoReturn:
+        """Leave, and take everything along that was started; does not return."""
+        os._exit(0)
 
     def _take_request(self) -> None:
         try:
             request, descriptors = wire.receive_request(self._control)
         except OSError:
-            os._exit(0)
+            self.end()
         if request is None:
-            os._exit(0)
+            self.end()
         try:
             self._answer(request, descriptors)
         finally:
@@ -88,24 +116,24 @@ class Supervisor:
                 case "spawn":
                     pid = self._spawn(request, descriptors)
                     self._commands[pid], self._pids[number] = number, pid
-                    self._send(f"spawned {number} {pid}")
+                    self.send(f"spawned {number} {pid}")
                 case "pty":
-                    master, name = _open_terminal(request["rows"], request["columns"])
-                    self._send(f"pty {number} {name}", (master,))
+                    master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
+                    self.send(f"pty {number} {name}", (master,))
                     os.close(master)
                 case "signal":
                     self._signal(request["command"], request["signal"])
                 case _:
                     raise Refused(_EINVAL, "no such request")
         except Refused as refused:
-            self._send(f"refused {number} {refused.number} {refused.text}")
+            self.send(f"refused {number} {refused.number} {refused.text}")
         except OSError as error:
-            self._send(f"refused {number} {error.errno or 0} {error.strerror}")
+            self.send(f"refused {number} {error.errno or 0} {error.strerror}")
         except ValueError as error:
             # A NUL, or a character that no program can be given: one command's fault must not end the others.
-            self._send(f"refused {number} 0 {error}")
+            self.send(f"refused {number} 0 {error}")
 
-    def _send(self, text: str, descriptors: tuple[int, ...] = ()) -> None:
+    def send(self, text: str, descriptors: tuple[int, ...] = ()) -> None:
         wire.send(self._control, text.encode(errors="replace"), descriptors)
 
     def _reap(self) -> None:
@@ -120,7 +148,7 @@ class Supervisor:
             if number is not None:
                 del self._pids[number]
                 code = os.waitstatus_to_exitcode(status)
-                self._send(f"exit {number} {code if code >= 0 else 128 - code}")
+                self.send(f"exit {number} {code if code >= 0 else 128 - code}")
 
     def _signal(self, command: int, number: int) -> None:
         # INVARIANT: a command is in the table exactly as long as its process id cannot be given to another.
@@ -132,8 +160,8 @@ class Supervisor:
                 return
 
     def _spawn(self, request: wire.Request, descriptors: tuple[int, ...]) -> int:
-        actions = _stream_actions(request["streams"], descriptors)
-        streams = tuple(each for descriptor in set(descriptors) for each in _stream_rule(descriptor))
+        actions = self._stream_actions(request["streams"], descriptors)
+        streams = tuple(each for descriptor in set(descriptors) for each in self.stream_rule(descriptor))
         outcome: list[int | BaseException] = []
         done = _thread.allocate_lock()
         done.acquire()
@@ -148,7 +176,7 @@ class Supervisor:
 
         # no_new_privs, Landlock and seccomp bind a thread and what it starts: a short-lived one takes them on and
         # starts the command, without a fork of the interpreter.
-        _thread.start_new_thread(run, ())
+        self.in_thread(run)
         done.acquire()
         result = outcome[0]
         if isinstance(result, BaseException):
@@ -159,7 +187,7 @@ class Supervisor:
         self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]
     ) -> int:
         cwd = request["cwd"]
-        syscalls.unshare(syscalls.CLONE_FS, "own working directory")
+        self.part()
         try:
             os.chdir(cwd)
         except OSError as error:
@@ -167,10 +195,37 @@ class Supervisor:
                 0, f"the working directory `{cwd}` cannot be entered in the sandbox: {error.strerror}"
             ) from error
         os.umask(request["umask"])
-        self._rules.restrict(streams)
-        self._program.install()
+        self.confine(request, streams)
         argv, environment = request["argv"], request["env"]
         return _execute(argv, environment, actions)
+
+    def part(self) -> None:
+        """Give the calling thread a working directory of its own."""
+        syscalls.unshare(syscalls.CLONE_FS, "own working directory")
+
+    def in_thread(self, run: Callable[[], None]) -> None:
+        """Start a thread that starts a command."""
+        _thread.start_new_thread(run, ())
+
+    def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
+        """Bind the calling thread, and the command that it is about to start."""
+        self._rules.restrict(streams)
+        self._program.install()
+
+    def stream_rule(self, descriptor: int) -> list[tuple[int, int]]:
+        """What a command may do with the file behind one of its streams."""
+        return _stream_rule(descriptor)
+
+    def _stream_actions(self, streams: list[int | str], descriptors: tuple[int, ...]) -> list[tuple[int, ...]]:
+        actions: list[tuple[int, ...]] = []
+        for number, stream in enumerate(streams):
+            if isinstance(stream, int):
+                actions.append((os.POSIX_SPAWN_DUP2, descriptors[stream], number))
+            else:
+                # Opened by path in the new session, a terminal becomes its controlling terminal.
+                flags = self.terminal_flags
+                actions.append((os.POSIX_SPAWN_OPEN, number, stream, flags, 0))  # type: ignore[arg-type]
+        return actions
 
 
 def _execute(argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]) -> int:
@@ -211,17 +266,6 @@ def _candidates(program: str, path: str) -> list[str]:
     return [each for each in named if os.path.lexists(each)]
 
 
-def _stream_actions(streams: list[int | str], descriptors: tuple[int, ...]) -> list[tuple[int, ...]]:
-    actions: list[tuple[int, ...]] = []
-    for number, stream in enumerate(streams):
-        if isinstance(stream, int):
-            actions.append((os.POSIX_SPAWN_DUP2, descriptors[stream], number))
-        else:
-            # Opened by path in the new session, a terminal becomes its controlling terminal.
-            actions.append((os.POSIX_SPAWN_OPEN, number, stream, os.O_RDWR, 0))  # type: ignore[arg-type]
-    return actions
-
-
 def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
     kind = os.fstat(descriptor).st_mode & _TYPE
     if kind == _SOCKET:
@@ -238,8 +282,8 @@ def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
     return [(descriptor, rights | (landlock.IOCTL_DEV if kind == _CHARACTER else 0))]
 
 
-def _open_terminal(rows: int, columns: int) -> tuple[int, str]:
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+def _open_terminal(multiplexer: str, rows: int, columns: int) -> tuple[int, str]:
+    master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, _TIOCSPTLCK, pack("i", 0))
     (number,) = unpack("i", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
     fcntl.ioctl(master, _TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))

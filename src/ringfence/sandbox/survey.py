@@ -4,7 +4,8 @@ the process inside follows; it is plain data, because that process has no decode
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -32,27 +33,31 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[str, ...]
     release: Callable[[], None]
     """Removes what was made on the host for this sandbox; to be called when it has ended."""
+    variables: Mapping[str, str] = {}
+    """What commands have to find in their environment."""
+    listeners: Mapping[str, socket.socket] = {}
+    """What was made outside to be listened at."""
 
 
 def survey(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
     facts = plan.facts
     links = Links()
-    workspace = _workspace(plan, links)
-    home = _home(plan, links)
+    workspace = real_workspace(plan, links)
+    home = real_home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
-    binds = [*_system(links), *_visible_etc(links)]
+    binds = [*system_roots(links), *visible_etc(links)]
     asked, about_own = opened(plan.binds, links)
-    asked, about_asked = _reached(plan, workspace, asked)
-    binds += [_canonical(bind, links) for bind in asked]
-    binds += _programs(plan, workspace, home, links)
+    asked, about_asked = reached(plan, workspace, asked)
+    binds += [canonical(bind, links) for bind in asked]
+    binds += program_folders(plan, workspace, home, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
-    files += [(file.path, file.content, file.mode) for file in _copied(plan, workspace)]
-    repository = _repository(plan, workspace)
-    shared = _shared(plan, repository)
-    ordered = _unique([*binds, own, *shared])
+    files += [(file.path, file.content, file.mode) for file in private_files(plan, workspace)]
+    repository = own_repository(plan, workspace)
+    shared = shared_repository(plan, repository)
+    ordered = unique([*binds, own, *shared])
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -73,8 +78,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + [bind.target for bind in ordered if bind.writable],
     }
     ours = own_places(facts.own, facts.program, tuple(ordered))
-    looked, about_hidden = _looked_for(plan, workspace)
-    hidden = _hidden(plan, workspace, ordered, links, looked)
+    looked, about_hidden = looked_for(plan, workspace)
+    hidden = hidden_paths(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
     found, mounted, release = _protected(plan, workspace, repository, nested, name)
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
@@ -112,7 +117,7 @@ def _protected(
     return looked[0], [protection.stub_mount(stub) for stub in made], release
 
 
-def _repository(plan: Plan, workspace: str) -> Linked | None:
+def own_repository(plan: Plan, workspace: str) -> Linked | None:
     found = linked(workspace)
     if found is None or _is_denied(_table(plan), found.repository):
         return None
@@ -123,14 +128,14 @@ def _repository(plan: Plan, workspace: str) -> Linked | None:
     return found
 
 
-def _shared(plan: Plan, repository: Linked | None) -> list[Bind]:
+def shared_repository(plan: Plan, repository: Linked | None) -> list[Bind]:
     if repository is None or covers(plan.workspace, repository.repository):
         return []
     path = repository.repository
     return [Bind(source=path, target=path, writable=plan.workspace_writable, required=True)]
 
 
-def _reached(plan: Plan, workspace: str, asked: list[Bind]) -> tuple[list[Bind], list[str]]:
+def reached(plan: Plan, workspace: str, asked: list[Bind]) -> tuple[list[Bind], list[str]]:
     """The binds that are there and may be shown where they really are, and what to say of the others."""
     table, kept, notices = _table(plan), list[Bind](), list[str]()
     for bind in asked:
@@ -146,7 +151,7 @@ def _reached(plan: Plan, workspace: str, asked: list[Bind]) -> tuple[list[Bind],
     return kept, notices
 
 
-def _copied(plan: Plan, workspace: str) -> list[PlacedFile]:
+def private_files(plan: Plan, workspace: str) -> list[PlacedFile]:
     """The private files, without copies of what may not be seen: the original may be a link that leads there."""
     table = _table(plan)
     return [
@@ -160,7 +165,7 @@ def _table(plan: Plan) -> PathTable:
     return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
 
 
-def _looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]]:
+def looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]]:
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
     looked = scan.matches(workspace, (*patterns, "**/.git"))
@@ -170,7 +175,7 @@ def _looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...
     return msgspec.structs.replace(looked, closed=closed), (*looked.notices, *notice)
 
 
-def _hidden(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: scan.Looked) -> list[str]:
+def hidden_paths(plan: Plan, workspace: str, binds: list[Bind], links: Links, looked: scan.Looked) -> list[str]:
     visible = [bind.target for bind in binds]
     table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
@@ -195,7 +200,7 @@ def _elsewhere(pattern: str, visible: list[str]) -> list[str]:
     return [f"{root}/{name}" for root in roots for name in scan.matches(root, (pattern,), f"{root}/").found]
 
 
-def _home(plan: Plan, links: Links) -> str:
+def real_home(plan: Plan, links: Links) -> str:
     home = links.real(plan.facts.home)
     if home in ("/", *SYSTEM_ROOTS, *(place[0] for place in PRIVATE)):
         raise SandboxUnavailable(
@@ -204,7 +209,7 @@ def _home(plan: Plan, links: Links) -> str:
     return home
 
 
-def _workspace(plan: Plan, links: Links) -> str:
+def real_workspace(plan: Plan, links: Links) -> str:
     path = plan.workspace
     if not os.path.isdir(path):
         what = "is not a folder" if os.path.exists(path) else "does not exist"
@@ -217,7 +222,7 @@ def _workspace(plan: Plan, links: Links) -> str:
     return real
 
 
-def _system(links: Links) -> list[Bind]:
+def system_roots(links: Links) -> list[Bind]:
     found = []
     for path in SYSTEM_ROOTS:
         real = links.real(path)
@@ -227,7 +232,7 @@ def _system(links: Links) -> list[Bind]:
     return [bind for bind in found if not any(covers(o.target, bind.target) and o != bind for o in found)]
 
 
-def _visible_etc(links: Links) -> list[Bind]:
+def visible_etc(links: Links) -> list[Bind]:
     found = []
     for name in etc.VISIBLE:
         path = f"/etc/{name}"
@@ -238,7 +243,7 @@ def _visible_etc(links: Links) -> list[Bind]:
     return found
 
 
-def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]:
+def program_folders(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]:
     def real(path: str) -> str:
         # SECURITY: PATH often names a folder of the workspace, and the agent may have put a link in its place: what it
         # leads to is not where programs are installed.
@@ -256,7 +261,7 @@ def _programs(plan: Plan, workspace: str, home: str, links: Links) -> list[Bind]
     ]
 
 
-def _canonical(bind: Bind, links: Links) -> Bind:
+def canonical(bind: Bind, links: Links) -> Bind:
     source = links.real(bind.source)
     target = source if bind.target == bind.source else bind.target
     return Bind(source=source, target=target, writable=bind.writable, required=bind.required)
@@ -266,7 +271,7 @@ def _shown(link: str, binds: list[Bind]) -> bool:
     return any(covers(bind.target, link) for bind in binds)
 
 
-def _unique(binds: list[Bind]) -> list[Bind]:
+def unique(binds: list[Bind]) -> list[Bind]:
     chosen: dict[str, Bind] = {}
     for bind in binds:
         before = chosen.get(bind.target)

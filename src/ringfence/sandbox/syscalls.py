@@ -83,9 +83,15 @@ def open_plain(path: str, flags: int = os.O_PATH) -> int:
     return _openat2(-100, path, flags, NO_SYMLINKS | NO_MAGICLINKS)
 
 
-def _openat2(folder: int, path: str, flags: int, resolve: int) -> int:
+def open_as_seen(folder: int, path: bytes, flags: int = os.O_PATH) -> int:
+    """Open a path as a program would, symbolic links and all, but for the links of `/proc`, which lead elsewhere for
+    everybody who follows them."""
+    return _openat2(folder, path, flags, NO_MAGICLINKS)
+
+
+def _openat2(folder: int, path: str | bytes, flags: int, resolve: int) -> int:
     how = pack("QQQ", flags | os.O_CLOEXEC, 0, resolve)
-    return call(OPENAT2, folder, os.fsencode(path), how, len(how), what=f"open `{path}`")
+    return call(OPENAT2, folder, os.fsencode(path), how, len(how), what=f"open `{os.fsdecode(path)}`")
 
 
 def clone_tree(source: int, attributes: int, what: str) -> int:

@@ -3,17 +3,21 @@ launcher, as a fresh interpreter; prints a line for each trial and decides nothi
 
 from __future__ import annotations
 
+import _thread
 import os
+import select
 
 from ringfence.sandbox import landlock, mounts, namespaces, netlink, seccomp, syscalls
+from ringfence.sandbox.backends import filter as answering
+from ringfence.sandbox.backends.calls import Call, Descriptor
 from ringfence.sandbox.syscalls import NODEV, NOSUID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TRIES = 100
 _GET_ACTION_AVAILABLE, _USER_NOTIFICATION = 2, 0x7FC00000
-_SECCOMP = {"x86_64": 317, "aarch64": 277}
 
 
 def main() -> None:
@@ -23,7 +27,9 @@ def main() -> None:
     gid = 1000 if os.geteuid() == 0 else os.getegid()
     _try("landlock", lambda: f"generation {landlock.version()}")
     _try("seccomp", _seccomp)
+    _try("landlock scopes", _scopes)
     _try("user notification", _user_notification)
+    _try("calls answered", _calls_answered)
     _try("cgroup delegation", _cgroup)
     if _try("namespaces", lambda: namespaces.enter_outer(uid, gid)):
         _try("loopback", netlink.loopback_up)
@@ -75,8 +81,52 @@ def _seccomp() -> None:
         raise OSError(22, "the filter was not accepted")
 
 
+def _scopes() -> None:
+    generation = landlock.version()
+    if generation < landlock.SCOPES_SINCE:
+        raise OSError(38, f"generation {generation} does not know of signals and abstract sockets")
+
+
+def _calls_answered() -> None:
+    """Answer a call as the supervisor of tier B does: what it reads of a program and puts into it has to be allowed."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if _one_call_answered() else 1)
+    if os.waitpid(child, 0)[1]:
+        raise OSError(1, "a program's call cannot be read and answered")
+
+
+def _one_call_answered() -> bool:
+    listeners: list[int] = []
+    opened: list[int] = []
+    syscalls.prctl(38, 1, what="no new privileges")
+
+    def ask() -> None:
+        # A filter binds the thread that installs it, and this process's first thread answers it.
+        listeners.append(answering.prepare().install_with_listener())
+        opened.append(os.open(os.devnull, os.O_RDWR))
+
+    _thread.start_new_thread(ask, ())
+    for _ in range(_TRIES):
+        if listeners:
+            break
+        select.select([], [], [], 0.01)
+    if not listeners or not select.select(listeners, [], [], 1)[0]:
+        return False
+    call = Call.receive(listeners[0])
+    if call is None or call.path(1) != os.fsencode(os.devnull):
+        return False
+    call.check()
+    call.answer(Descriptor(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), close_on_exec=True))
+    for _ in range(_TRIES):
+        if opened:
+            return True
+        select.select([], [], [], 0.01)
+    return False
+
+
 def _user_notification() -> None:
-    number = _SECCOMP[os.uname().machine]
+    number = seccomp.SECCOMP[os.uname().machine]
     action = _USER_NOTIFICATION.to_bytes(4, "little")
     syscalls.call(number, _GET_ACTION_AVAILABLE, 0, action, what="user notification")
 

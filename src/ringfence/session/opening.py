@@ -29,8 +29,8 @@ from ringfence.policy.control_files import is_reported, rows_with
 from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
-from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.probe import require
+from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
@@ -114,13 +114,16 @@ async def _start(
     asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
-    require(asked.options.min_tier or policy.min_tier)
+    tiers = require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start")
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
-    sandbox = await Sandbox.start(
-        plan, on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")), launcher=launcher
+    sandbox = await start_strongest(
+        plan,
+        tiers,
+        launcher=launcher,
+        on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")),
     )
     stack.push_async_callback(sandbox.close)
     began_ns = time.time_ns()
@@ -148,7 +151,8 @@ async def _start(
             session=asked.session,
             user=asked.user.name,
             remove=policy.environment.remove,
-        ),
+        )
+        | dict(sandbox.variables),
         lost=lost,
     )
     for text in governed.notices:
@@ -213,6 +217,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     network.callback(gateway.close)
     stack.callback(network.close)
     gateway.serve(listeners)
+    governed.sandbox.take_arrivals(gateway.arrive)
     background.start(_end_with(ledger, governed.lost))
     if governed.policy.limits.wall_seconds is not None:
         background.start(_end_after(governed.policy, governed.lost))

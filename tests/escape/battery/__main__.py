@@ -7,7 +7,7 @@ import sys
 
 from tests.escape.battery.arena import Arena
 from tests.escape.battery.catalogue import ATTACKS
-from tests.escape.battery.inside import plainly, ringfence
+from tests.escape.battery.inside import in_tier_b, plainly, ringfence
 from tests.escape.battery.people import people
 from tests.escape.battery.prove import carry_out
 
@@ -23,19 +23,21 @@ def main(words: list[str]) -> int:
                 possible, line = True, [attack.id.ljust(5), person.name.ljust(7)]
                 for name, wrap, limit in (
                     ("plainly", plainly(attack), attack.plain_timeout),
-                    ("inside", ringfence, attack.timeout),
+                    ("inside", in_tier_b if "--tier-b" in words else ringfence, attack.timeout),
                 ):
                     if name == "inside" and "--plainly" in words:
                         continue
                     result = carry_out(attack, wrap, person=person, secret=secret, arena=arena, timeout=limit)
                     if name == "plainly":
                         possible = result.evidence is not None
-                    surprise = name == "inside" and possible and result.ran.ended not in attack.ends
+                    ends = (*attack.ends, *(attack.tier_b_ends if "--tier-b" in words else ()))
+                    known = attack.tier_b_open if "--tier-b" in words else attack.open
+                    surprise = name == "inside" and possible and not known and result.ran.ended not in ends
                     hole = name == "inside" and result.evidence is not None
-                    holes += hole and not attack.open
+                    holes += hole and not known
                     line.append(f"{name} {'GETS OUT' if result.evidence else 'fails'} ({result.ran.ended})")
                     if surprise or hole or (chosen and "-v" in words):
-                        line.append(f"<-- {'known' if attack.open else 'not as expected'}\n{result.told()}")
+                        line.append(f"<-- {'known' if known else 'not as expected'}\n{result.told()}")
                 print(" | ".join([*line, attack.title]), flush=True)
     return 1 if holes else 0
 

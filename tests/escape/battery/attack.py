@@ -49,6 +49,10 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """Why a machine can make this impossible by itself. Empty: without a sandbox it must work everywhere."""
     open: str = ""
     """Why this still works inside, in words of the threat model. Empty: it must fail."""
+    tier_b_ends: tuple[str, ...] = ()
+    """How else it may end in tier B."""
+    tier_b_open: str = ""
+    """Why this still works in tier B, in words of the threat model."""
     first: str = ""
     """A program for an earlier session in the same workspace: it plants what this session's launch stumbles over."""
     first_arguments: tuple[str, ...] = ()

@@ -160,6 +160,7 @@ FILES = (
         setup=(setups.file("{workspace}/.env"), setups.file("{workspace}/service/.env")),
         oracle=oracles.secret_shown,
         ends=_ABSENT,
+        tier_b_ends=("refused",),
     ),
     _git_runs("A7", "commondir", "point the repository at another one"),
     _git_runs("A8", "config", "put a command into the repository's settings"),
@@ -220,6 +221,7 @@ FILES = (
         setup=(setups.root_descriptor,),
         oracle=oracles.appeared("{outside}"),
         ends=("EBADF", "refused"),
+        tier_b_ends=("ENOENT",),
     ),
     Attack(
         id="A15b",
@@ -270,6 +272,7 @@ FILES = (
         arguments=("{outside}/notes",),
         oracle=oracles.said_success,
         ends=_ABSENT,
+        tier_b_open="Landlock does not keep names, sizes and times of files elsewhere to itself",
     ),
     Attack(
         id="A20",
@@ -320,6 +323,7 @@ FILES = (
         setup=(setups.temporary_name,),
         oracle=lambda stage, ran: oracles.exists(stage.words["temporary"]),
         ends=("done",),
+        tier_b_ends=("EACCES",),
     ),
     Attack(
         id="A25",
@@ -382,6 +386,7 @@ FILES = (
         setup=(setups.file("{workspace}/service/.env"),),
         oracle=oracles.secret_shown,
         ends=("EACCES", "EBUSY", "EPERM", "EXDEV"),
+        tier_b_ends=("refused",),
     ),
     Attack(
         id="A5h",
@@ -508,6 +513,7 @@ FILES = (
             plainly=_NAIVE_REPORT,
             oracle=oracles.hung,
             ends=("done",),
+            tier_b_ends=("EPERM",),
             plain_timeout=1.5,
         )
         for letter, kind, what in (("c", "fifo", "named pipes"), ("d", "endless", "endless files"))
@@ -550,6 +556,33 @@ FILES = (
             "bcdefghi",
             ("chmod", "fchmod", "group", "fchmodat2", "high-bits", "open", "openat2", "mknod"),
             strict=True,
+        )
+    ),
+    Attack(
+        id="A100",
+        kind=Kind.FILES,
+        title="change the path while the call is under way",
+        program="swap",
+        arguments=("path", "{workspace}/.git/config", "{secret}"),
+        setup=(setups.repository,),
+        oracle=oracles.file_has("{workspace}/.git/config", "{secret}"),
+        ends=("done",),
+    ),
+    *(
+        Attack(
+            id=f"A101{letter}",
+            kind=Kind.FILES,
+            title=title,
+            program="touch",
+            arguments=(path, what),
+            setup=(setups.file("{home}/.gitconfig", "[user]\n\tname = a\n", 0o644),),
+            oracle=oracles.said_success,
+            ends=(*_ABSENT, "EBADF"),
+        )
+        for letter, what, path, title in (
+            ("a", "times", "{outside}/notes", "change the times of a private file"),
+            ("b", "mode", "{home}/.gitconfig", "change the mode of a file that may be read, by its descriptor"),
+            ("c", "held", "{outside}/notes", "change the mode of a private file by a descriptor without rights"),
         )
     ),
     _control_file("B27", ".vscode/tasks.json", "make a task that the editor runs"),

@@ -25,6 +25,7 @@ def _connect(number: str, title: str, host: str, port: int, name: str, how: str 
         arena=True,
         oracle=oracles.heard(name),
         ends=(*_CUT, *_NO_SOCKET),
+        tier_b_ends=("ENOTSUP",),
         may_lack=lack,
     )
 
@@ -224,6 +225,16 @@ PROXY = (
         oracle=oracles.heard("resolver-0", "resolver-1", "resolver-2"),
         ends=(*_CUT, "status 403"),
         may_lack=_OWN_RESOLVER,
+    ),
+    Attack(
+        id="F100",
+        kind=Kind.NETWORK,
+        title="change the address while the call is under way",
+        program="swap",
+        arguments=("address", WEB4, "443", "{secret}"),
+        arena=True,
+        oracle=oracles.heard("web"),
+        ends=("done",),
     ),
     Attack(
         id="G89e",

@@ -39,6 +39,7 @@ PROCESSES = (
         setup=(setups.victim,),
         oracle=oracles.secret_shown,
         ends=("done", "EACCES", "EPERM"),
+        tier_b_open="without a process namespace, names and command lines of all processes can be read (T13)",
     ),
     Attack(
         id="C40",
@@ -69,6 +70,7 @@ PROCESSES = (
         setup=(setups.victim,),
         oracle=oracles.secret_shown,
         ends=("EACCES", "EPERM", "ENOENT"),
+        tier_b_ends=("done",),
     ),
     Attack(
         id="C42",
@@ -100,6 +102,19 @@ PROCESSES = (
         oracle=oracles.victim_ended,
         ends=("ESRCH", "EPERM"),
     ),
+    *(
+        Attack(
+            id=f"C100{letter}",
+            kind=Kind.PROCESSES,
+            title=f"change the {what} of a process outside",
+            program="limit",
+            arguments=("{victim}", what),
+            setup=(setups.victim,),
+            oracle=oracles.said_success,
+            ends=("ESRCH", "EPERM"),
+        )
+        for letter, what in (("a", "files"), ("b", "priority"))
+    ),
     Attack(
         id="C50",
         kind=Kind.PROCESSES,
@@ -107,6 +122,7 @@ PROCESSES = (
         program="crowd",
         oracle=oracles.said_success,
         ends=("stopped",),
+        tier_b_open="the account's processes are limited and not the sandbox's, and root's are not at all",
         may_lack="this machine limits the processes of an account by itself",
     ),
     Attack(
@@ -167,6 +183,7 @@ def _local(number: str, title: str, kind: str, path: str, name: str) -> Attack:
         setup=(setups.local_sockets,),
         oracle=oracles.heard(name),
         ends=("ENOENT", "EACCES", "EPERM", "ECONNREFUSED"),
+        tier_b_ends=("EPROTONOSUPPORT",),
     )
 
 

@@ -15,6 +15,7 @@ from ringfence.agents.exchange.spellings import Positions
 from ringfence.model.action import EffectKind
 from ringfence.policy.effective import CommandRule
 from ringfence.policy.tools import every_tool
+from ringfence.policy.tools.readers import FINISH
 from ringfence.policy.tools.schema import Command, Effects
 
 _PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -63,6 +64,9 @@ def _facts() -> tuple[_Fact, ...]:
 
 
 def _of(command: Command, before: Positions, word: tuple[str, ...], shown: str) -> Iterator[_Fact]:
+    # What a reader looks at once more is only an effect for some arguments: a database elsewhere, an account.
+    if command.reader in FINISH:
+        return
     for text in _always(command):
         yield _fact(before, word, text, shown)
     inside = (*before, word) if word else before

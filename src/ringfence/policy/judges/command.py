@@ -6,6 +6,7 @@ This decides what to ask. What is possible is decided by the sandbox and the gat
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectK
 from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.commands import CommandTable, Hit
 from ringfence.policy.effective import Policy
+from ringfence.policy.globs import is_glob
 from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding, built_in, reason
@@ -31,6 +33,7 @@ from ringfence.policy.shell.folders import Place
 from ringfence.policy.shell.tree import Issue, Word
 from ringfence.policy.tools import known_name
 from ringfence.policy.tools.environment import concern
+from ringfence.policy.tools.kinds import placed
 from ringfence.policy.tools.reading import Fact, Role
 
 _SENTENCE = frozenset(" \t\r\n;|&<>")
@@ -115,6 +118,19 @@ _COPIES = frozenset({"cp", "mv", "install", "ln"})
 _SHELL_FILE = re.compile(r"/(?:usr/)?(?:local/)?bin/(?:ba|da|z|k|fi)?sh")
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
 _CHANGES = frozenset({EffectKind.WRITE, EffectKind.DELETE})
+_WRITTEN_PATH = re.compile(
+    r"""(?P<home>~|\$HOME\b|\$\{HOME\b[^}]{0,40}\})?["']?(?P<path>(?:/["']?[\w.@%+*?\[\]!-]+["']?)+/?)"""
+)
+"""A path as it is written in a script, from home where that stands in front of it."""
+_ALL = re.compile(r"(?:^|/)[*?.]*\*[*?]*/?$")
+"""A glob that takes every name in a folder."""
+_HISTORY = re.compile(r"/\.git/(?:\*|objects|refs|logs|HEAD|packed-refs|modules|worktrees|lfs)(?:$|/)")
+_TESTS_OF_FIND = frozenset({"-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-empty", "-newer",
+                            "-mtime", "-mmin", "-ctime", "-cmin", "-atime", "-amin", "-size", "-perm", "-user",
+                            "-xtype", "-lname"})  # fmt: skip
+_BEFORE_PATH = frozenset(" \t\n\"'=:(<>;|&")
+_LONGEST_PATH = 4096
+_MOST_WRITTEN = 256
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
 
 
@@ -159,6 +175,8 @@ class CommandJudge:
             yield from self._invocation(invocation, analysis)
         for opened in analysis.opened:
             yield from self._opened(opened, analysis)
+        if action.shell is not None and _opens_unknown(analysis):
+            yield from self._indirect(action.shell)
         for name, value in (
             *((name, Word(text=text, raw=text)) for name, text in action.environment),
             *analysis.assignments,
@@ -166,6 +184,21 @@ class CommandJudge:
             concerned = concern(name, value)
             if concerned is not None:
                 yield built_in(f"environment.{escaped(name)}", Verdict.ASK, f"`{escaped(name)}` {concerned}")
+
+    def _indirect(self, shell: str) -> Iterator[Reason]:
+        """What is denied and named in a script that opens what only running it tells, by a loop or an array."""
+        for match in itertools.islice(_WRITTEN_PATH.finditer(shell), _MOST_WRITTEN):
+            text = match["path"].replace('"', "").replace("'", "")
+            begins = match.start() == 0 or shell[match.start() - 1] in _BEFORE_PATH
+            path = text if begins and not match["home"] else f"{self._home}{text}"
+            certain = begins or bool(match["home"])
+            if len(path) > _LONGEST_PATH:
+                continue
+            found = None if is_glob(path) and not certain else self._files.in_command(path, change=False, glob=True)
+            if found is not None:
+                why = f"it opens what is only known when it runs, and names what is denied: {found.text}"
+                yield built_in("filesystem.indirect", Verdict.ASK, why)
+                return
 
     def _invocation(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
         for hit in self._table.hits(invocation):
@@ -182,12 +215,16 @@ class CommandJudge:
                     if invocation.name in _COPIES and _SHELL_FILE.fullmatch(fact.object):
                         text = f"it gives a shell, `{escaped(fact.object)}`, another name"
                         yield built_in("commands.disguise", Verdict.ASK, text)
-                    if fact.kind is EffectKind.DELETE and invocation.name == "rm":
+                    if fact.kind is EffectKind.DELETE and not _picks(invocation):
                         yield from self._everything(fact, invocation.place)
                 elif fact.role is not Role.PHRASE:
                     yield from self._connection(fact)
             for rule, verdict, text in reading.concerns:
                 yield built_in(rule, verdict, text)
+            for path in reading.mentions:
+                found = self._files.denied_by_rule(path)
+                if found is not None:
+                    yield found
             if invocation.side_door and invocation.program and invocation.name not in _HARMLESS_BESIDE:
                 yield _side_door(invocation)
         elif not invocation.function and invocation.program:
@@ -226,6 +263,8 @@ class CommandJudge:
         if not word.text or len(word.text) > 4096 or "\0" in word.text:
             return
         likely, otherwise = place.resolve(word.text)
+        if word.text.startswith("~/"):  # the shell left it alone, and many programs expand it themselves
+            likely = (*likely, self._home + word.text[1:])
         for path in likely:
             yield from self._file(fact.kind, path, analysis.links.followed(path, number), glob=word.glob)
         for path in otherwise:
@@ -234,13 +273,18 @@ class CommandJudge:
                 yield found
 
     def _everything(self, fact: Fact, place: Place) -> Iterator[Reason]:
-        """`rm` of the whole workspace."""
+        """The whole workspace deleted: itself, `*` in it, or what holds the history in `.git`."""
         word = fact.word
-        if word is None or word.text is None:
+        if word is None or word.text is None or "{}" in word.raw:
             return
-        if any(self._files.is_workspace(path) for path in place.resolve(word.text)[0]):
+        paths = place.resolve(word.text)[0]
+        whole = word.text.rstrip("/").rpartition("/")[0] or "." if word.glob and _ALL.search(word.text) else word.text
+        if any(self._files.is_workspace(path) for path in place.resolve(whole)[0]):
             text = "it deletes the whole workspace, with what is not committed"
             yield built_in("commands.destroy-workspace", Verdict.ASK, text)
+        elif any(_HISTORY.search(path) for path in paths):
+            text = f"deleting `{escaped(word.text)}` loses the history that is only there"
+            yield built_in("commands.destroy-repository", Verdict.ASK, text)
 
     def _file(self, kind: EffectKind, path: str, followed: str | None, *, glob: bool) -> Iterator[Reason]:
         for one in (path, followed):
@@ -286,7 +330,8 @@ class CommandJudge:
                 yield built_in("commands.reverse-shell", Verdict.DENY, why)
             return
         kind = EffectKind.WRITE if redirect.write else EffectKind.READ
-        yield from self._path(Fact(kind, "", Role.PATH, redirect.target), opened.place, analysis, opened.number)
+        target = placed(redirect.target)
+        yield from self._path(Fact(kind, "", Role.PATH, target), opened.place, analysis, opened.number)
 
     def _bash_connection(self, target: Word) -> Iterator[Reason]:
         parts = (target.text or "").split("/")
@@ -297,6 +342,22 @@ class CommandJudge:
         if host is not None and host not in _LOOPBACK:
             text = f"the shell itself opens a connection: `{escaped(target.raw)}`"
             yield built_in("commands.shell-connection", Verdict.ASK, text)
+
+
+def _picks(invocation: Invocation) -> bool:
+    """Whether it deletes only some of what it is given: `find` with a test that is not turned round."""
+    texts = [word.text for word in invocation.words]
+    return invocation.name == "find" and any(
+        text in _TESTS_OF_FIND and before not in {"!", "-not"} for before, text in itertools.pairwise(texts)
+    )
+
+
+def _opens_unknown(analysis: Analysis) -> bool:
+    """Whether anything reads or changes a file whose name is not certain."""
+    facts = (fact for one in analysis.invocations if one.reading is not None for fact in one.reading.facts)
+    return any(fact.role is Role.PATH and fact.word is not None and fact.word.text is None for fact in facts) or any(
+        opened.redirect.target.text is None for opened in analysis.opened
+    )
 
 
 def _unknown(invocation: Invocation) -> Iterator[Reason]:

@@ -23,6 +23,9 @@ _SECRET_WORDS = re.compile(
     r"|\.kdbx|\.pem\b|\.p12|\.pfx|\.gnupg|access_tokens|aws_secret|cookies\.sqlite|login data|wallet\.dat|shadow\b"
 )
 _PROCESS = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?(?:environ|mem|auxv|kcore)|/proc/kcore|/dev/k?mem")
+_THROUGH = re.compile(r"/proc/[^/.][^/]*/(?:task/[^/]+/)?(root|cwd)(?=/|$)(.*)", re.DOTALL)
+_MOST_THROUGH = 8
+"""So many of them are followed in one path; what has more is asked about."""
 _ANYTHING = frozenset({"*", "**", "?*", "*.*"})
 _KIND = {FileOperation.READ: EffectKind.READ, FileOperation.WRITE: EffectKind.WRITE}
 
@@ -100,6 +103,8 @@ class FileJudge:
         return self._known[key]
 
     def _in_command(self, path: str, *, change: bool, glob: bool) -> Reason | None:
+        if (beyond := self._through(path)) is not None:
+            path = beyond
         if glob and (found := self._glob(path)) is not None:
             return found
         if not change:
@@ -129,7 +134,22 @@ class FileJudge:
 
     def process(self, text: str) -> Reason | None:
         """The reason about a file of a process whose number is only known when it runs."""
-        return _of_process(text.strip("\"'"))
+        path = text.strip("\"'")
+        beyond = self._through(path)
+        return _of_process(path) if beyond is None else self.in_command(beyond, change=False, glob=is_glob(beyond))
+
+    def _through(self, path: str) -> str | None:
+        """Where `/proc/PID/root` and `/proc/PID/cwd` lead: the whole system, and a folder of the session."""
+        current = path
+        for _ in range(_MOST_THROUGH):
+            if "/proc" not in current:
+                break
+            plain = re.sub(r"/(?:\.?/)+", "/", current)
+            found = _THROUGH.fullmatch(plain) or _THROUGH.fullmatch(normalise(plain))
+            if found is None:
+                break
+            current = (found[2] or "/") if found[1] == "root" else f"{self._workspace}{found[2]}"
+        return None if current is path else current
 
     def beyond(self, text: str) -> bool:
         """Whether a path is the whole system, or home folders, or lies in a home without being the workspace's."""
@@ -156,7 +176,7 @@ class FileJudge:
 
 def _of_process(path: str) -> Reason | None:
     """What `/proc` shows of a process besides what is harmless."""
-    if not _PROCESS.fullmatch(normalise(path)):
+    if not _PROCESS.fullmatch(normalise(path)) and not _THROUGH.fullmatch(normalise(path)):
         return None
     text = f"`{escaped(path)}` shows the variables or the memory of a process, among them what may be secret"
     return built_in("filesystem.process", Verdict.ASK, text)

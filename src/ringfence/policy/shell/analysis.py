@@ -35,6 +35,7 @@ _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/opt/", "/nix/", "/snap/", "/lib", "/hom
 _HOME_TOOLS = re.compile(r"/\.(?:local|cargo|go|npm-global|pyenv|rbenv|nvm|asdf|volta|deno|bun|rustup|sdkman|ghcup)/")
 _PROJECT_TOOLS = re.compile(
     r"(?:^|/)(?:\.?v?env[^/]*/bin|node_modules/\.bin|vendor/bin|\.tox/[^/]+/bin|\.nox/[^/]+/bin)/[^/]+$"
+    r"|(?:^|/)(?:gradlew|mvnw)$"
 )
 _LANGUAGES = {"python": "python", "pypy": "python", "node": "node", "nodejs": "node", "perl": "perl", "ruby": "ruby",
               "php": "php", "bun": "node", "deno": "node"}  # fmt: skip
@@ -450,7 +451,11 @@ class _Unfolding:
         if invocation.name in SHELLS or invocation.name in {"source", "."}:
             self._text(text, invocation.place, depth)
             return
+        if invocation.name == "parallel":
+            self._text(text, invocation.place, depth)
+            return
         language = _LANGUAGES.get(invocation.name) or _LANGUAGES.get(invocation.program.rstrip("0123456789."))
+        language = language or (invocation.name if invocation.feed is Feed.TEXT else None)
         if language is not None:
             self._code(language, Word(text=text, raw=text), source, invocation.place, depth)
 

@@ -49,7 +49,7 @@ def index(found: dict[str, tuple[Tool, ...]]) -> bytes:
             names[name] = file
     if twice:
         raise ValueError("; ".join(twice))
-    return msgspec.json.format(msgspec.json.encode(dict(sorted(names.items()))), indent=0) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(dict(sorted(names.items()))), indent=1) + b"\n"
 
 
 def variables() -> bytes:

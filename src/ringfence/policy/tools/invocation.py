@@ -37,6 +37,7 @@ class _Reader:
         "ended",
         "grammar",
         "later",
+        "negated",
         "operand_kind",
         "operands",
         "passed_over",
@@ -58,6 +59,7 @@ class _Reader:
         self.seen: set[OptionSpec] = set()
         self.operand_kind = ""
         self.cancels: frozenset[EffectKind] = frozenset()
+        self.negated = False
         self.replaces: frozenset[EffectKind] = frozenset()
         self.later: list[tuple[OptionSpec, Word]] = []
         self.base: Word | None = None
@@ -67,7 +69,7 @@ class _Reader:
 
     def run(self) -> None:
         while self.at < len(self.words):
-            if self._rest_at() == len(self.operands) and self._rest_starts():
+            if (rest_at := self._rest_at()) is not None and rest_at <= len(self.operands) and self._rest_starts():
                 break
             word = self.words[self.at]
             self.at += 1
@@ -124,6 +126,8 @@ class _Reader:
             self._use(self.grammar.options["+"], Word(text=text[1:], raw=text[1:]))
             return
         name, equals, value = text.partition("=")
+        if name.startswith("--no-") and name not in self.grammar.options:
+            self._negation(name)
         spec = self.grammar.option(text) if text in self.grammar.options else self.grammar.option(name)
         if spec is not None:
             glued = Word(text=value, raw=value) if equals and text not in self.grammar.options else None
@@ -134,6 +138,11 @@ class _Reader:
             self._passed_over(value if equals else "")
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
+
+    def _negation(self, name: str) -> None:
+        """`--no-dry-run` behind `--dry-run`: what an option held back happens after all, whichever comes last."""
+        spec = self.grammar.option(f"--{name.removeprefix('--no-')}")
+        self.negated = self.negated or (spec is not None and bool(spec.only or spec.cancels or spec.replaces))
 
     def _bundle(self, text: str) -> None:
         if self._number(text):
@@ -176,7 +185,7 @@ class _Reader:
         for end in range(len(text) - 1, 1, -1):
             spec = self.grammar.options.get(text[:end])
             if spec is not None and spec.value:
-                self._use(spec, Word(text=text[end:], raw=text[end:]))
+                self._use_valued(spec, Word(text=text[end:], raw=text[end:]))
                 return True
         return False
 
@@ -310,6 +319,8 @@ class _Reader:
         self._effects(rest)
         if grammar.command.reader in readers.FINISH:
             readers.FINISH[grammar.command.reader](reading)
+        if self.negated:
+            return
         if reading.only:
             self._shows_only()
         elif self.cancels:
@@ -351,7 +362,9 @@ class _Reader:
                 self.reading.started.append(Started(tuple(rest)))
             case "shell":
                 shell = _SHELLS.get(self.program, "sh")
-                self.reading.started.append(Started((readers.joined(rest),), shell))
+                # `parallel ::: 'git push'`: each word is a command of its own.
+                strings = rest[1:] if rest[0].text == ":::" else [readers.joined(rest)]
+                self.reading.started.extend(Started((string,), shell) for string in strings)
             case "package" | "fetched":
                 self._package(rest, fetched=kind == "fetched")
             case "text":
@@ -378,7 +391,7 @@ class _Reader:
             *(several if number > 1 else ()),
         )
         for phrase in chosen:
-            if phrase.kind not in self.replaces:
+            if self.negated or phrase.kind not in self.replaces:
                 self._phrase(phrase, None)
         for spec in self.seen:
             for phrase in spec.effects:
@@ -478,6 +491,8 @@ def _spread(kinds: tuple[str, ...], number: int) -> tuple[str, ...]:
 def _is_word(written: str, word: Word) -> bool:
     if word.text is None:
         return False
+    if "*" in written[:-1]:
+        return fnmatchcase(word.text, written)
     if written.endswith("*"):
         return word.text.startswith(written[:-1]) and (len(written) > 1 or word.glob)
     return word.text == written

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
+from ringfence.policy.globs import is_glob
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import Destination, of_host, of_url, scheme_of, scp_form
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
@@ -18,7 +19,24 @@ _ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places
 _SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
 """A path in the home of somebody by name, where homes usually lie."""
 _WORKING_FOLDER = re.compile(r"""["']?(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`)["']?((?:/[^$`"':,]*)?["']?:[^$`]*)""")
+_HERE = re.compile(
+    r"""(["']?)(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`|~\+|\$\(git rev-parse --show-toplevel\))(?:\1|["']?)"""
+    r"""((?:/[^$`"'\\]*)?)["']?"""
+)
+"""A path from the folder in which the command runs, as Bash writes it; so is the top of the repository."""
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def placed(word: Word) -> Word:
+    """A path whose beginning only the shell knows, as far as that is certain all the same: `~name/x`, `$PWD/x`."""
+    if word.text is not None or word.raw.startswith("'"):
+        return word
+    if (someone := _SOMEONES.match(word.raw)) is not None:
+        place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
+        return Word(text=place + someone[2], raw=word.raw, glob=word.glob)
+    if (here := _HERE.fullmatch(word.raw)) is not None:
+        return Word(text=f".{here[2]}", raw=word.raw, glob=word.glob or is_glob(here[2]))
+    return word
 
 
 def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
@@ -27,9 +45,7 @@ def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
     def give(word: Word, reading: Reading) -> None:
         if word.text in {"-", ""} or word.process:
             return
-        if word.text is None and (someone := _SOMEONES.match(word.raw)) is not None:
-            place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
-            word = Word(text=place + someone[2], raw=word.raw, glob=word.glob)
+        word = placed(word)
         reading.facts.append(Fact(kind, shown(word), Role.PATH, word))
 
     return give

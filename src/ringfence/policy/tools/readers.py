@@ -166,12 +166,25 @@ def _workspaces(words: Sequence[Word]) -> Sequence[Word]:
     return words
 
 
+_VERSION = re.compile(r"v?\d[\w.-]*|lts(?:/.*)?|node|stable|iojs|default")
+
+
+def _version_exec(words: Sequence[Word]) -> Sequence[Word]:
+    """`nvm exec 20 npm test` without the version: other managers take none there."""
+    at = next((at for at, word in enumerate(words) if word.text in {"exec", "run"}), len(words)) + 1
+    while at < len(words) and (words[at].text or "").startswith("-"):
+        at += 2 if words[at].text == "--using" else 1
+    followed = at + 1 < len(words)
+    return [*words[:at], *words[at + 1 :]] if followed and _VERSION.fullmatch(words[at].text or "") else words
+
+
 _PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
     "tar": _tar,
     "dd": _dd,
     "find": _find,
     "kill": _kill,
     "python": _python,
+    "version-exec": _version_exec,
     "workspaces": _workspaces,
     "cmake": builds.cmake,
 }

@@ -56,6 +56,7 @@ class Reading:
         "facts",
         "folders",
         "may",
+        "mentions",
         "name",
         "only",
         "port",
@@ -78,6 +79,8 @@ class Reading:
         """Effects that it may have through what is unknown or dynamic; `program` for starting any program."""
         self.concerns: list[tuple[str, Verdict, str]] = []
         """What is to be said whatever the rules are: a name for it, the verdict, and why."""
+        self.mentions: list[str] = []
+        """Paths that stand in its code: not known to be opened, and denied where a rule names them."""
         self.wraps = False
         """Its operands name the program that it starts."""
         self.only = False
