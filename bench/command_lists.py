@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from ringfence.model.action import Action
 from ringfence.model.decision import Decision, Verdict
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.policy.questions import action_of
@@ -23,6 +23,11 @@ from ringfence.session.loaded import load_here
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "corpus")
 ATTACKS = ("attacks-shell.tsv", "attacks-tools.tsv")
 EVERYDAY = ("everyday.tsv",)
+
+HOME = "/root"
+WORKSPACE = "/root/project"
+ROUNDS = 3
+"""Of so many turns the quickest counts: the others were disturbed by something else."""
 
 _SYMBOLS = str.maketrans({"␤": "\n", "␉": "\t", "␍": "\r"})
 _VERDICTS = {"prompt": "ask", "forbid": "deny"}
@@ -67,17 +72,20 @@ class Judge:
     """A preset, as it is in force in a fresh repository of somebody without any policy."""
 
     def __init__(self, folder: str, preset: str = "workspace") -> None:
-        self._home = os.path.join(folder, "home")
-        self._workspace = os.path.join(self._home, "project")
-        os.makedirs(self._workspace)
-        subprocess.run(["git", "init", "-q", self._workspace], check=True)
-        environ = {"HOME": self._home, "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
-        here = load_here(environ, cwd=self._workspace, choice=preset)
-        self._evaluator = Evaluator(here.policy, Context(home="/root", workspace=self._workspace))
+        home = os.path.join(folder, "home")
+        os.makedirs(os.path.join(home, "project"))
+        environ = {"HOME": home, "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+        here = load_here(environ, cwd=os.path.join(home, "project"), choice=preset)
+        # Judging is pure: the lists mean a home and a workspace that need not be there.
+        self._evaluator = Evaluator(here.policy, Context(home=HOME, workspace=WORKSPACE))
+
+    def action(self, command: str) -> Action:
+        """A shell string as it would come from an agent. The lists write the home folder as `~` or in full."""
+        return action_of({"shell": command}, cwd=WORKSPACE, home=HOME)
 
     def decide(self, command: str) -> Decision:
-        """The decision about a shell string. The lists write the home folder as `~` or as `/root`."""
-        return self._evaluator.evaluate(action_of({"shell": command}, cwd=self._workspace, home="/root"))
+        """The decision about a shell string."""
+        return self._evaluator.evaluate(self.action(command))
 
     def judge(self, rows: Iterable[Row]) -> tuple[Judged, ...]:
         """Every row with its verdict and the rule that came first."""
@@ -92,12 +100,15 @@ class Judge:
         """How long each decision takes once the tables of its programs are loaded, shortest first."""
         times = []
         for row in rows:
-            action = action_of({"shell": row.command}, cwd=self._workspace, home="/root")
+            action = self.action(row.command)
             self._evaluator.evaluate(action)
-            start = time.perf_counter()
-            self._evaluator.evaluate(action)
-            times.append(time.perf_counter() - start)
+            times.append(min(self._seconds(action) for _ in range(ROUNDS)))
         return sorted(times)
+
+    def _seconds(self, action: Action) -> float:
+        start = time.perf_counter()
+        self._evaluator.evaluate(action)
+        return time.perf_counter() - start
 
 
 def attacks_allowed(judged: Iterable[Judged]) -> tuple[Judged, ...]:

@@ -19,10 +19,13 @@ import msgspec
 from ringfence.cli.entry import COMMANDS
 from ringfence.model import event
 from ringfence.policy.control_files import CONTROL_FILES, Direct, Staged
+from ringfence.policy.described import Schema
 from ringfence.policy.documents import Document
 from ringfence.policy.effective import Access, CommandRule
-from ringfence.policy.presets import FOLDER, preset
-from ringfence.policy.sections.settings import PRESETS
+from ringfence.policy.json_schema import json_schema
+from ringfence.policy.json_schema import text as schema_text
+from ringfence.policy.presets import FOLDER, bundle, preset
+from ringfence.policy.sections.settings import BUNDLES, PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- written by `make docs`; edit the code instead -->\n\n"
@@ -47,6 +50,8 @@ def generated() -> dict[str, str]:
         "docs/reference/control-files.md": _control_files(),
         "docs/reference/events.md": _events(),
         "docs/reference/presets.md": _presets(),
+        "docs/reference/settings.md": _settings(),
+        "src/ringfence/policy/policy.schema.json": schema_text(),
     }
 
 
@@ -188,12 +193,87 @@ def _presets() -> str:
         lines += ["", f"## `{name}`", "", _opening(name), "", *_facts(document)]
     lines += ["", "## Command rules", "", f"| rule | {' | '.join(PRESETS)} | commands | why |", f"|{'---|' * 6}"]
     lines += _rule_rows(documents)
+    lines += ["", "## Bundles", "", _BUNDLES]
+    for name in BUNDLES:
+        lines += ["", f"### `{name}`", "", _opening(name), "", *_bundle_facts(bundle(name))]
     lines += ["", "## What neither can be read nor written", ""]
     denied = {name: _paths(document, Access.DENY) for name, document in documents.items()}
     for path in dict.fromkeys(path for paths in denied.values() for path in paths):
         missing = [name for name in PRESETS if path not in denied[name]]
         lines.append(f"- `{path}`" + (f" (not in {', '.join(f'`{name}`' for name in missing)})" if missing else ""))
     return "\n".join(lines) + "\n"
+
+
+_BUNDLES = """\
+What is added to a preset: `extends = ["workspace", "python"]`. A bundle for packages names no host: the session takes
+them from the package manager's own settings on this machine, and `ringfence policy registries` shows what it found."""
+
+
+def _bundle_facts(document: Document) -> list[str]:
+    lines = []
+    if document.network.registries:
+        lines.append(f"Registries of {', '.join(f'`{name}`' for name, _ in document.network.registries)}.")
+    if document.network.rules:
+        lines += ["| rule | verdict | hosts | methods and paths | why |", "|---|---|---|---|---|"]
+    for rule in document.network.rules:
+        limits = " ".join(f"`{part}`" for part in (*rule.methods, *rule.paths)) or "any"
+        hosts = " ".join(f"`{host}`" for host in rule.hosts)
+        lines.append(f"| `{rule.id}` | {rule.verdict.value} | {hosts} | {limits} | {rule.reason} |")
+    return lines
+
+
+def _settings() -> str:
+    lines = [
+        NOTE + "# Settings",
+        "",
+        "Every key of a policy document, from the code that reads it. As JSON Schema: `ringfence policy schema`.",
+        "What the sections mean: [policy](../policy.md).",
+        "",
+        "| key | holds | meaning |",
+        "|---|---|---|",
+    ]
+    lines += [f"| `{key}` | {_cell(kind)} | {_cell(about)} |" for key, kind, about in _keys(json_schema(), "")]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(schema: Schema, prefix: str) -> Iterator[tuple[str, str, str]]:
+    properties = schema.get("properties")
+    required = schema.get("required", ())
+    assert isinstance(properties, dict)
+    assert isinstance(required, list | tuple)
+    for key, inner in properties.items():
+        name = f"{prefix}.{key}" if prefix else key
+        if prefix == "when" and key in json_schema()["properties"]:  # type: ignore[operator]
+            continue
+        table = inner.get("items", inner)
+        text = str(inner.get("description", ""))
+        if "properties" in table:
+            more = " A section may hold every other key of a document too." if name == "when" else ""
+            kind = f"tables, each `[[{name}]]`" if "items" in inner else f"a table, `[{name}]`"
+            yield name, kind if table["properties"] else "a table of texts", text + more
+            yield from _keys(table, name)
+        else:
+            yield name, _holds(inner) + (", required" if key in required else ""), text
+
+
+def _holds(schema: Schema) -> str:
+    match schema:
+        case {"enum": list(words)}:
+            return ", ".join(f"`{word}`" for word in words)
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            return f"{least} to {most}"
+        case {"type": "boolean"}:
+            return "`true` or `false`"
+        case {"type": "string"}:
+            return "a text"
+        case {"type": "array", "items": {"type": "string"}}:
+            return "a list of texts"
+        case {"type": "array", "items": {"type": "integer"}}:
+            return "a list of ports"
+        case {"anyOf": _}:
+            return "a text, or a list of texts"
+        case _:
+            return "a list"
 
 
 def _opening(name: str) -> str:
@@ -206,6 +286,7 @@ def _opening(name: str) -> str:
 
 
 def _facts(document: Document) -> list[str]:
+    waits = document.approvals.timeout_seconds
     default = document.network.default[0].value if document.network.default else "deny"
     ports = ", ".join(str(port) for port, _ in document.network.host_ports) or "none"
     keep = " ".join(f"`{name}`" for name, _ in document.environment.keep)
@@ -215,7 +296,7 @@ def _facts(document: Document) -> list[str]:
         ("a host that no rule names", default),
         ("ports of the host's loopback", ports),
         ("variables that are passed on", keep or "none"),
-        ("a question waits for", f"{document.timeout_seconds[0] if document.timeout_seconds else 300} seconds"),
+        ("a question waits for", f"{waits[0] if waits else 300} seconds"),
         ("weakest sandbox", f"tier {document.min_tier[0] if document.min_tier else 'A'}"),
     ]
     rules = [f"{rule.verdict.value} {' '.join(rule.hosts)}" for rule in document.network.rules]

@@ -323,3 +323,18 @@ def test_a_store_that_is_no_database_is_a_situation(path: str, time: Time) -> No
 
 def test_the_policy_is_part_of_the_question() -> None:
     assert PUSH.policy == POLICY
+
+
+def test_revoking_what_lapsed_leaves_it_lapsed() -> None:
+    time = Time()
+    desk = desk_at(":memory:", time)
+    request = opened(desk, PUSH)
+    desk.cast(vote(request))
+    time.pass_seconds(300)
+
+    for grant in desk.grants():
+        desk.revoke(grant.id)
+
+    found = desk.request(request.id)
+    assert found is not None
+    assert found.state is State.LAPSED

@@ -135,3 +135,11 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_the_question_says_which_hosts_a_yes_opens() -> None:
     assert "  opens    a.example:443 for 5 minutes" in prompt(evaluate(FETCH))
+
+
+def test_a_yes_to_a_command_overrides_no_denial_of_its_host() -> None:
+    hosts = NamedHosts()
+    hosts.note(evaluate(FETCH), grant(), 0)
+    softly_denied = msgspec.structs.replace(decision(connection("a.example"), Verdict.ASK, "rule"), override=True)
+
+    assert hosts.answer(softly_denied, 1) is None

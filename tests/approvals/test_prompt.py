@@ -31,7 +31,7 @@ def test_the_effect_comes_first_then_exactly_what_would_run() -> None:
         ),
         reasons=(
             Reason(
-                rule="git-publish",
+                rule="publish",
                 layer="preset:workspace",
                 source="workspace.toml:41",
                 verdict=Verdict.ASK,
@@ -52,7 +52,7 @@ def test_the_effect_comes_first_then_exactly_what_would_run() -> None:
         "  folder   /home/ada/project",
         "  sets     GIT_SSH=/tmp/x",
         "",
-        "  because  publishes commits (rule git-publish, preset:workspace, workspace.toml:41)",
+        "  because  publishes commits (rule publish, preset:workspace, workspace.toml:41)",
         "  risk     high; inside the sandbox",
         "  session  would remember: exactly this command in this folder",
     )

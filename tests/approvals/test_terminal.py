@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.approvals.made import Time, command, counting, decision, desk_at
 from tests.approvals.pseudoterminal import Person
@@ -217,3 +218,44 @@ def test_a_job_in_the_background_does_not_ask(tmp_path: Path) -> None:
     outcome = on_a_terminal_of_its_own(tmp_path / "result", b"o\r", "background")
 
     assert "the terminal belongs to another job" in outcome
+
+
+@pytest.fixture
+def override() -> Request:
+    wanted = msgspec.structs.replace(decision(command("git", "push")), override=True)
+    desk = desk_at(":memory:", Time())
+    return desk.open(wanted, session="s", workspace="/w", channel="terminal", prompt=prompt(wanted), seconds=60)[0]
+
+
+async def test_an_override_asks_why(person: Person, override: Request) -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        outcome = tasks.create_task(terminal(person.path).ask(override))
+        await person.sees("[o] once   [d] deny")
+        await person.sees("\n> ")
+        person.type("s\r")
+        await person.sees("type o or d")
+        person.type("o\r")
+        await person.sees("why?")
+        person.type("the release is broken\r")
+
+    assert await outcome == Answer(
+        vote="vote-001",
+        approver="person:ada",
+        approve=True,
+        seen=override.shown,
+        scope=Scope.ONCE,
+        reason="the release is broken",
+    )
+
+
+async def test_an_override_without_a_reason_is_a_deny(person: Person, override: Request) -> None:
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        outcome = tasks.create_task(terminal(person.path).ask(override))
+        await person.sees("\n> ")
+        person.type("o\r")
+        await person.sees("why?")
+        person.type("\r")
+
+    answered = await outcome
+    assert isinstance(answered, Answer)
+    assert not answered.approve

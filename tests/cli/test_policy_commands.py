@@ -46,8 +46,8 @@ def test_explain_shows_verdict_rule_place_reason_and_next_step(ringfence: Shell)
     lines = done.stdout.decode().splitlines()
     assert done.returncode == 0
     assert lines[0] == "needs an answer: git push"
-    assert "git-publish (preset:workspace, workspace.toml:" in lines[1]
-    assert "publishes commits outside this machine" in lines[1]
+    assert "publish (preset:workspace, workspace.toml:" in lines[1]
+    assert "publishes under your name" in lines[1]
     assert lines[2].startswith("  next    ")
 
 

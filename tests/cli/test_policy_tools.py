@@ -24,7 +24,8 @@ def session(person: Person) -> str:
 def work(person: Person) -> str:
     """A session that asked for a host, a path and a push, with nobody there to answer."""
     script = "curl -s http://a.test/x; curl -s https://b.test; curl -s http://169.254.169.254/; true"
-    done = person.types("exec", "--", "bash", "-c", script)
+    (person.project / "fetch.sh").write_text(script)
+    done = person.types("exec", "--", "bash", "fetch.sh")
     assert done.code == 0, done.err
     return session(person)
 
@@ -38,7 +39,7 @@ def test_a_test_that_fails_is_named_with_its_place_and_its_rules(person: Person)
     lines = done.out.splitlines()
     assert done.code == 1
     assert lines[0].startswith(f"{path}:1: expected deny, got ask: ")
-    assert "git-publish" in lines[1]
+    assert "publish" in lines[1]
     assert lines[2].startswith(f"{path}:4: expected deny, got no verdict: ")
     assert lines[3].startswith("0 of 2 tests passed; ")
 
@@ -77,7 +78,7 @@ def test_replay_says_what_would_change_and_by_which_rule(person: Person) -> None
 
     assert same.out.splitlines()[0] == "0 of 2 actions would change under the policy in force"
     assert loose.out.splitlines()[0] == "1 of 2 actions would change under `full-access`"
-    assert "ask -> allow  1 time  no longer stopped by rule `git-publish`" in loose.out
+    assert "ask -> allow  1 time  no longer stopped by rule `publish`" in loose.out
     assert f"allow -> deny  1 time  by rule `never` (user, {stricter}:1): no\n    true\n" in strict.out
     only = person.types("policy", "replay", str(stricter), "--verdict", "allow")
     assert "allow -> deny" not in only.out

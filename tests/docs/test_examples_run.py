@@ -157,7 +157,7 @@ def test_the_home_made_agent_is_told_why(person: Person) -> None:
     assert code == 0
     assert "$ ls\nagent.py\n" in told
     assert "$ cat .env\ndenied by ringfence (command, rule filesystem.deny:**/.env): " in told
-    assert "$ git push\ndenied by ringfence (command, rule git-publish): " in told
+    assert "$ git push\ndenied by ringfence (command, rule publish): " in told
 
 
 def test_the_record_of_that_agent_reads_as_the_page_says(person: Person) -> None:

@@ -36,10 +36,10 @@ def place_folder() -> Path:
     raise Unavailable("there is no folder for the homes of the tests that is not below a temporary one")
 
 
-def installed_agents() -> Path:
-    """The folder with the programs `codex` and `claude`."""
-    cache = cache_folder() / "agents"
-    wanted = json.loads(VERSIONS.read_text())
+def installed_agents(versions: Path = VERSIONS) -> Path:
+    """The folder with the programs that a file of versions names: `codex` and `claude`, where none is given."""
+    cache = cache_folder() / versions.stem
+    wanted = json.loads(versions.read_text())
     programs = cache / "node_modules" / ".bin"
     if not _is_current(cache, wanted):
         _install(cache, wanted)

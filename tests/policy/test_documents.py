@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringfence.model.decision import Verdict
+from ringfence.model.host import parse_host
 from ringfence.model.situations import PolicyInvalid
 from ringfence.policy.documents import MAX_BYTES, read_document
 from ringfence.policy.effective import Access, HostRule, Origin, PathRule
+from ringfence.policy.hosts import HostTable
 from ringfence.policy.layers import Layer
 
 
@@ -108,7 +110,7 @@ expect = "ask"
         "p.toml:25:1: `min_tier` is `D`; it is one of `A`, `B`, `C`",
         "p.toml:27:9: `1A` is not the name of a variable, nor its beginning followed by `*`",
         "p.toml:28:9: `B C` is not the name of a variable",
-        "p.toml:29:1: a test asks one question; write one of `shell`, `argv`, `connect`, `read`, `write`",
+        "p.toml:29:1: a test asks one question; write one of `shell`, `argv`, `connect`, `read`, `write`, `mcp`",
     ]
 
 
@@ -119,7 +121,7 @@ expect = "ask"
         (b"a = 1\na = 2", "p.toml:2:6: not valid TOML: cannot overwrite a value"),
         (b"a = 1\nb = [", "p.toml:2:6: not valid TOML: invalid value"),
         (b"a = 1\nb = '\xff'", "p.toml:2:6: byte 0xff is not UTF-8; a policy is written in UTF-8"),
-        (b"#" * (MAX_BYTES + 1), f"p.toml:1:1: the file has {MAX_BYTES + 1:,} bytes; the limit is {MAX_BYTES:,}"),
+        (b"#" * (MAX_BYTES + 1), f"p.toml:1:1: the file has more than the {MAX_BYTES:,} bytes that a policy may have"),
         (b"a = " + b"[" * 5000 + b"]" * 5000, "p.toml:1:1: the file nests its values too deeply"),
         (b"network = 3", "p.toml:1:1: `network` is the number 3; it has to be a table, written `[network]`"),
         (
@@ -172,9 +174,9 @@ def test_only_requirements_say_which_presets_are_allowed() -> None:
 
 
 def test_a_file_with_too_many_rules_is_refused() -> None:
-    text = "[[network.rule]]\nhosts=['a.b']\nverdict='ask'\n" * 5_001
+    text = "[[mcp.rule]]\nservers=['a']\nverdict='ask'\n" * 10_001
 
-    assert faults(text) == ["p.toml:1:1: `network.rule` has 5001 entries; the limit is 5000 in one file"]
+    assert faults(text) == ["p.toml:1:1: `mcp.rule` has 10001 entries; the limit is 10000 in one file"]
 
 
 def test_control_and_bidirectional_characters_are_escaped_in_messages() -> None:
@@ -221,3 +223,75 @@ def test_values_of_any_type_anywhere_never_break_the_reader(values: dict[str, ob
         read_document(tomlkit.dumps(values).encode(), file="p.toml", layer=layer)
     except PolicyInvalid as invalid:
         assert invalid.diagnostics
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_hosts_load_and_are_found() -> None:
+    hosts = "".join(f"'h{at}.test',\n" for at in range(100_000))
+    text = f"[[network.rule]]\nverdict = 'deny'\nhosts = [\n{hosts}]\n"
+
+    (rule,) = read_document(text.encode(), file="p.toml", layer=Layer.USER).network.rules
+    found = HostTable((rule,)).rules(parse_host("h99999.test"), 443)
+
+    assert (len(rule.hosts), found) == (100_000, (rule,))
+
+
+@pytest.mark.slow
+def test_ten_megabytes_of_faults_are_located_and_nothing_is_applied() -> None:
+    text = "[[network.rule]]\nhosts = ['a*b']\nverdict = 'perhaps'\n" * 100_000 + "[network]\n"
+
+    with pytest.raises(PolicyInvalid) as caught:
+        read_document(text.encode(), file="p.toml", layer=Layer.USER)
+
+    assert str(caught.value.diagnostics[0]).startswith("p.toml:")
+
+
+def test_a_key_that_is_written_twice_is_located() -> None:
+    assert faults("[network]\ndefault = 'ask'\ndefault = 'deny'\n") == [
+        "p.toml:3:17: not valid TOML: cannot overwrite a value"
+    ]
+
+
+def test_the_examples_of_a_rule_in_a_section_are_checked_too() -> None:
+    rule = "[[when.commands.rule]]\nid = 'x'\nprefix = ['git', 'push']\nverdict = 'ask'\nmatch = ['git log']\n"
+
+    assert faults(f"[[when]]\nhosts = ['*']\n{rule}") == [
+        "p.toml:3:1: rule `x` does not hit its `match` example `git log`"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[when]]\n", "a section says where it applies"),
+        ("[[when]]\nhosts = []\n", "`hosts` is empty"),
+        ("[[when]]\nfor_agents = ['cluade']\n", "`cluade` matches no agent"),
+        ("[[when]]\nhosts = ['a']\nwhen = []\n", "unknown key `when`"),
+        ("[limits]\nprocesses = 1\n", "it lies between 16 and 1000000"),
+        ("[telemetry]\nrequire_record = false\n", "`require_record` cannot be false"),
+        ("[telemetry]\nredact = ['*a*']\n", "`*a*` would hide too much"),
+        ("[control_files]\nprotect = ['/etc/x']\n", "is not a path of the workspace"),
+        ("[control_files]\nprotect = ['a/../b']\n", "has a component that is empty, `.` or `..`"),
+        ("[control_files]\nexempt = ['.git/hooks']\n", "cannot be exempted"),
+        ("[control_files]\nexempt = ['Makefile']\n", "is no row of the table"),
+        ("[approvals]\napprovers = []\n", "nobody could answer"),
+        ("[approvals]\napprovers = ['a b']\n", "neither the name of a user"),
+        ("[agents]\nallowed = ['clod']\n", "`clod` is not an agent"),
+        ("[network]\nregistries = ['pipi']\n", "`pipi` is not a package manager"),
+        ("extends = ['workspace', 'read-only']\n", "only one preset can be the start"),
+        ("extends = ['../x']\n", "is not the name of a preset, bundle or profile"),
+        ("[[mcp.rule]]\nservers = [\"a\\u0007\"]\nverdict = 'ask'\n", "a character that cannot be seen"),
+    ],
+)
+def test_each_new_section_says_what_is_wrong(text: str, expected: str) -> None:
+    (fault,) = faults(text)
+
+    assert expected in fault
+
+
+@pytest.mark.parametrize(
+    "key", ["control_files.exempt = ['.vscode']", "network.registries = ['pip']", "extends = 'python'"]
+)
+def test_requirements_open_nothing_of_the_new_sections_either(key: str) -> None:
+    with pytest.raises(PolicyInvalid):
+        read_document(key.encode(), file="requirements.toml", layer=Layer.REQUIREMENTS)

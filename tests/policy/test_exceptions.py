@@ -10,7 +10,7 @@ from ringfence.model.situations import PolicyInvalid
 
 RULE = """
 [[commands.rule]]
-id = "git-publish"
+id = "publish"
 prefix = ["git", ["push", "send-email"]]
 unless = [["git", "push", "origin", ["main", "dev"], "..."], ["git", "push", "--dry-run"]]
 verdict = "ask"

@@ -122,7 +122,7 @@ def test_what_is_grave_is_marked_and_does_not_count_until_somebody_decided(actio
 @pytest.mark.parametrize(
     ("action", "why"),
     [
-        (shell("sudo ls"), "rule `privilege` at workspace.toml:"),
+        (shell("sudo ls"), "rule `elevation` at workspace.toml:"),
         (shell("eval $X"), "cannot be seen before it runs"),
         (shell("git push $BRANCH"), "known only when it runs"),
         (shell("ssh host ls"), "runs what its arguments say"),

@@ -10,10 +10,11 @@ from tests.policy.making import EMPTY, HOME, WORKSPACE, connect, document, file,
 
 from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation
 from ringfence.model.decision import Verdict
+from ringfence.policy.choosing import choose_preset
 from ringfence.policy.documents import Document
 from ringfence.policy.effective import BUILT_IN, Inactive, Origin
 from ringfence.policy.layers import Layer
-from ringfence.policy.merge import Facts, choose_preset, merge
+from ringfence.policy.merge import Facts, merge
 
 
 def untrusted(text: str) -> Document:
@@ -36,8 +37,8 @@ def test_a_user_does_not_loosen_what_the_administrator_set_and_is_told() -> None
     assert merged.network.default_origin == Origin(layer="managed", source="managed.toml:2")
     assert merged.min_tier == "B"
     assert merged.notices == (
-        "user.toml:4: `sandbox.min_tier = C` does not apply: managed.toml:4 says `B`",
         "user.toml:2: `network.default = ask` does not apply: managed.toml:2 says `deny`",
+        "user.toml:4: `sandbox.min_tier = C` does not apply: managed.toml:4 says `B`",
     )
 
 
@@ -93,7 +94,7 @@ timeout_seconds = 100000
     assert merged.environment.set == ()
     assert merged.approvals.timeout_seconds == 300
     assert [notice.partition(": ")[0] for notice in merged.notices] == [
-        f"project.toml:{line}" for line in (21, 3, 4, 8, 9, 18, 19)
+        f"project.toml:{line}" for line in (3, 4, 8, 9, 18, 19, 21)
     ]
     assert all("ringfence trust" in notice for notice in merged.notices)
 
@@ -122,17 +123,17 @@ def test_what_people_replace_themselves_is_shown_as_inactive_and_never_a_notice(
             origin=preset, what="`approvals.timeout_seconds = 30`", why="user.toml:2 says `31`", by=user, told=False
         ),
         Inactive(
-            origin=msgspec.structs.replace(preset, source="base.toml:5"),
-            what="rule `push`",
-            why="that of user.toml:5 takes its place",
-            by=msgspec.structs.replace(user, source="user.toml:5"),
-            told=False,
-        ),
-        Inactive(
             origin=msgspec.structs.replace(preset, source="base.toml:4"),
             what="setting `A`",
             why="user.toml:4 sets it",
             by=msgspec.structs.replace(user, source="user.toml:4"),
+            told=False,
+        ),
+        Inactive(
+            origin=msgspec.structs.replace(preset, source="base.toml:5"),
+            what="rule `push`",
+            why="that of user.toml:5 takes its place",
+            by=msgspec.structs.replace(user, source="user.toml:5"),
             told=False,
         ),
     )
@@ -144,12 +145,20 @@ def test_every_single_value_has_an_origin() -> None:
     merged = policy(document(text), base="[sandbox]\nmin_tier = 'B'\n")
 
     assert dict(merged.origins) == {
+        "approvals.remember": BUILT_IN,
+        "approvals.remember_days": BUILT_IN,
         "approvals.timeout_seconds": BUILT_IN,
         "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),
         "environment.set.A": Origin(layer="user", source="user.toml:5"),
+        "limits.file_mb": BUILT_IN,
+        "limits.open_files": BUILT_IN,
+        "limits.processes": BUILT_IN,
+        "limits.wall_seconds": BUILT_IN,
+        "mcp.default": BUILT_IN,
         "network.default": BUILT_IN,
         "network.host_ports.5432": Origin(layer="user", source="user.toml:2"),
         "sandbox.min_tier": Origin(layer="preset:base", source="base.toml:2"),
+        "telemetry.tool_arguments": BUILT_IN,
     }
 
 
@@ -169,17 +178,15 @@ def test_a_path_below_what_the_administrator_denies_is_inactive(layer: Layer) ->
 
 
 def test_a_rule_of_the_same_id_replaces_that_of_the_preset_only() -> None:
-    user = document("[[commands.rule]]\nid = 'git-publish'\nprefix = ['git', 'push']\nverdict = 'allow'")
-    managed = document(
-        "[[commands.rule]]\nid = 'git-publish'\nprefix = ['git', 'push']\nverdict = 'ask'", Layer.MANAGED
-    )
+    user = document("[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'allow'")
+    managed = document("[[commands.rule]]\nid = 'publish'\nprefix = ['git', 'push']\nverdict = 'ask'", Layer.MANAGED)
 
     assert shell(policy(user), "git push").verdict is Verdict.ALLOW
     assert shell(policy(user, managed), "git push").verdict is Verdict.ASK
 
 
 def test_an_untrusted_project_does_not_replace_a_rule_of_the_preset() -> None:
-    project = untrusted("[[commands.rule]]\nid = 'git-publish'\nprefix = ['never']\nverdict = 'deny'")
+    project = untrusted("[[commands.rule]]\nid = 'publish'\nprefix = ['never']\nverdict = 'deny'")
 
     assert shell(policy(project), "git push").verdict is Verdict.ASK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -11,9 +12,10 @@ from tests.policy.making import connect, file
 
 from ringfence.model.decision import Verdict
 from ringfence.model.situations import PolicyInvalid, RingfenceError, UsageInvalid
-from ringfence.session.policy_files import SessionGrants, load_policy
+from ringfence.policy.layers import Layer
+from ringfence.session.policy_files import SessionGrants, check_file, load_policy
 from ringfence.session.sources import Places
-from ringfence.session.trust_list import is_trusted, set_trust
+from ringfence.session.trust_list import Trust, set_trust, trust_of
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file that belongs to root")
 
@@ -130,8 +132,6 @@ def test_a_policy_that_is_no_file_stops_everything_without_waiting(machine: Mach
 
 
 def test_a_project_is_trusted_by_its_content_and_only_by_that(machine: Machine) -> None:
-    import hashlib
-
     path = machine.project / "ringfence.toml"
     path.write_text("[[network.rule]]\nhosts = ['x.test']\nverdict = 'allow'\n")
     before = load_policy(machine.places, str(machine.project))
@@ -148,12 +148,13 @@ def test_a_project_is_trusted_by_its_content_and_only_by_that(machine: Machine) 
 
 def test_trust_can_be_taken_back(machine: Machine) -> None:
     set_trust(machine.places.trust, "/a/ringfence.toml", "00")
-    set_trust(machine.places.trust, "/b/ringfence.toml", "11")
+    set_trust(machine.places.trust, "/b/ringfence.toml", hashlib.sha256(b"b").hexdigest())
 
     set_trust(machine.places.trust, "/a/ringfence.toml", None)
 
-    assert not is_trusted(machine.places.trust, "/a/ringfence.toml", "00")
-    assert is_trusted(machine.places.trust, "/b/ringfence.toml", "11")
+    assert trust_of(machine.places.trust, "/a/ringfence.toml", b"") is Trust.UNKNOWN
+    assert trust_of(machine.places.trust, "/b/ringfence.toml", b"b") is Trust.TRUSTED
+    assert trust_of(machine.places.trust, "/b/ringfence.toml", b"c") is Trust.CHANGED
 
 
 def test_a_broken_trust_list_stops_everything(machine: Machine) -> None:
@@ -218,7 +219,7 @@ def test_a_preset_or_a_file_can_be_chosen(machine: Machine) -> None:
 
     assert (by_name.preset, by_name.min_tier) == ("full-access", "C")
     assert (by_file.preset, by_file.min_tier) == ("read-only", "A")
-    with pytest.raises(UsageInvalid, match="neither a preset nor a file"):
+    with pytest.raises(UsageInvalid, match="neither a preset, a profile nor a file"):
         load_policy(machine.places, str(machine.project), choice="nothing")
 
 
@@ -232,3 +233,151 @@ def test_a_project_whose_name_is_not_utf_8_has_a_policy_like_any_other(machine: 
 
     assert policy.network.default is Verdict.DENY
     assert policy.network.default_origin.source.endswith("/\ufffdff/ringfence.toml:2")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@as_root
+def test_drop_ins_apply_in_the_order_of_their_names_and_other_names_are_told(machine: Machine) -> None:
+    write(machine.managed / "policy.d" / "20-b.toml", "[approvals]\ntimeout_seconds = 20\n")
+    write(machine.managed / "policy.d" / "10-a.toml", "[approvals]\ntimeout_seconds = 10\n")
+    write(machine.managed / "requirements.d" / "x.toml", "[network]\ndefault = 'deny'\n")
+    write(machine.managed / "requirements.d" / "x.toml.bak", "[network]\n")
+    write(machine.home / "policy.d" / "mine.toml", "[environment]\nkeep = ['MINE']\n")
+
+    policy = load_policy(machine.places, str(machine.project))
+
+    assert policy.approvals.timeout_seconds == 20
+    assert policy.network.floor is Verdict.DENY
+    assert "MINE" in policy.environment.keep
+    assert [notice.partition(": ")[2] for notice in policy.notices][1:] == [
+        "the file does not apply: only names that end in `.toml` are read"
+    ]
+
+
+@as_root
+@pytest.mark.parametrize("name", ["policy.d", "requirements.d"])
+def test_a_folder_of_managed_files_that_others_can_write_stops_everything(machine: Machine, name: str) -> None:
+    folder = write(machine.managed / name / "a.toml", "").parent
+    folder.chmod(0o777)
+
+    assert len(faults(machine)) == 1
+
+
+@as_root
+def test_a_managed_folder_below_one_that_others_can_write_stops_everything(machine: Machine) -> None:
+    write(machine.managed / "policy.toml", "")
+    machine.managed.parent.chmod(0o777)
+
+    assert "has to belong to root" in faults(machine)[0]
+
+
+@pytest.mark.parametrize("name", ["requirements.toml", "policy.toml", "policy.d", "requirements.d", "policy.d/a.toml"])
+def test_a_managed_link_that_leads_nowhere_stops_everything(machine: Machine, name: str) -> None:
+    path = machine.managed / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("/nowhere")
+
+    assert faults(machine) == [f"/etc/{name}:1:1: `/etc/{name}` is a link to `/nowhere`, which is not there"]
+
+
+def test_a_managed_folder_that_is_a_link_to_nowhere_stops_everything(machine: Machine) -> None:
+    machine.managed.rmdir()
+    machine.managed.symlink_to("/nowhere")
+
+    assert len(faults(machine)) >= 2
+
+
+def test_a_document_starts_from_profiles_and_bundles(machine: Machine) -> None:
+    write(machine.home / "profiles" / "base.toml", "extends = 'read-only'\n[environment]\nkeep = ['BASE']\n")
+    write(machine.home / "profiles" / "team.toml", "extends = 'base'\n[approvals]\ntimeout_seconds = 77\n")
+    write(machine.home / "policy.toml", "extends = ['team', 'github']\n")
+
+    policy = load_policy(machine.places, str(machine.project))
+
+    assert (policy.preset, policy.approvals.timeout_seconds) == ("read-only", 77)
+    assert "BASE" in policy.environment.keep
+    assert connect(policy, "codeload.github.com").verdict is Verdict.ALLOW
+    assert [layer.replace(str(machine.home), "") for layer in policy.layers] == [
+        "preset:read-only read-only.toml",
+        "preset:github github.toml",
+        "user /profiles/base.toml",
+        "user /profiles/team.toml",
+        "user /policy.toml",
+    ]
+
+
+def test_a_circle_of_profiles_and_an_unknown_one_are_located(machine: Machine) -> None:
+    write(machine.home / "profiles" / "a.toml", "extends = 'b'\n")
+    write(
+        machine.home / "profiles" / "b.toml",
+        "[network]\ndefault = 'ask'\n",
+    )
+    write(machine.home / "profiles" / "b.toml", "extends = ['a']\n")
+    write(machine.home / "policy.toml", "extends = ['a', 'pyton']\n")
+
+    found = faults(machine)
+
+    assert found[0] == "/home/profiles/b.toml:1:12: `extends` leads back to where it began: `a` extends `b` extends `a`"
+    assert found[1].startswith("/home/policy.toml:1:17: `pyton` is no preset, no bundle, and no profile in ")
+    assert found[1].endswith("did you mean `python`?")
+
+
+@as_root
+def test_what_binds_people_never_comes_from_a_profile_of_theirs(machine: Machine) -> None:
+    write(machine.home / "profiles" / "team.toml", "")
+    write(machine.managed / "policy.toml", "extends = 'team'\n")
+
+    assert "`team` is no preset" in faults(machine)[0]
+
+
+def test_a_bundle_of_an_untrusted_project_opens_nothing(machine: Machine) -> None:
+    write(machine.project / "ringfence.toml", "extends = ['models']\n")
+
+    policy = load_policy(machine.places, str(machine.project))
+
+    assert connect(policy, "api.openai.com").verdict is Verdict.ASK
+    assert policy.notices == (
+        "models.toml:4: rule `models` does not apply: an untrusted project only tightens; "
+        "read the file and trust it with `ringfence trust`",
+    )
+
+
+def test_a_trusted_file_that_changed_is_told_apart_from_an_unknown_one(machine: Machine) -> None:
+    path = write(machine.project / "ringfence.toml", "[environment]\nkeep = ['A']\n")
+    set_trust(machine.places.trust, str(path), hashlib.sha256(b"before").hexdigest())
+
+    notices = load_policy(machine.places, str(machine.project)).notices
+
+    assert len(notices) == 1
+    assert "the file changed since it was trusted" in notices[0]
+
+
+def test_a_profile_can_be_chosen_by_name(machine: Machine) -> None:
+    write(machine.home / "profiles" / "quick.toml", "[approvals]\ntimeout_seconds = 9\n")
+
+    assert load_policy(machine.places, str(machine.project), choice="quick").approvals.timeout_seconds == 9
+
+
+def test_a_repository_s_file_may_not_cost_its_reader_minutes(machine: Machine) -> None:
+    write(machine.project / "ringfence.toml", "#" * (1024 * 1024 + 1))
+
+    assert faults(machine) == [
+        "/project/ringfence.toml:1:1: the file has more than the 1,048,576 bytes that a project may have"
+    ]
+
+
+def test_faults_of_a_file_and_of_what_it_starts_from_are_told_together(machine: Machine) -> None:
+    write(machine.home / "profiles" / "team.toml", "[network]\ndefault = 'alow'\n")
+    path = write(machine.home / "policy.toml", "extends = ['team', 'nope']\nkey = 1\n")
+
+    found = [fault.partition(": ")[0] for fault in faults(machine)]
+    with pytest.raises(PolicyInvalid) as caught:
+        check_file(str(path), layer=Layer.USER, places=machine.places)
+
+    assert found == ["/home/policy.toml:2:1", "/home/profiles/team.toml:2:1", "/home/policy.toml:1:20"]
+    assert len(caught.value.diagnostics) == 3

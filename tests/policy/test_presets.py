@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tests.policy.making import HOME, WORKSPACE, connect, file, shell
+from tests.policy.making import HOME, WORKSPACE, connect, file, judge, shell
 
 import ringfence.policy.presets as presets
 from ringfence.model.decision import Verdict
 from ringfence.policy.effective import Access
 from ringfence.policy.merge import Facts, merge
 from ringfence.policy.presets.compiling import written
-from ringfence.policy.sections.settings import PRESETS
+from ringfence.policy.questions import action_of
+from ringfence.policy.sections.settings import BUNDLES, PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -98,3 +99,33 @@ def test_a_preset_only_opens_paths_that_a_sandbox_can_bind(name: str) -> None:
 
     assert [pattern for pattern in opened if pattern == "/" or ("*" in pattern and pattern != "**/cacert.pem")] == []
     assert "**/*.pem" in [rule.pattern for rule in rules if rule.access is Access.DENY]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_bundle_is_valid_and_decides_what_its_own_tests_say(name: str) -> None:
+    bundle = written(name)
+    merged = merge((presets.preset("workspace"), bundle), facts=Facts(home=HOME, workspace=WORKSPACE))
+    evaluator = judge(merged)
+
+    asked = [(test, {**dict(test.question), **({"argv": test.argv} if test.argv else {})}) for test in bundle.tests]
+    wrong = [
+        test.origin.source
+        for test, question in asked
+        if evaluator.evaluate(action_of(question, cwd=WORKSPACE, home=HOME)).verdict is not test.expect
+    ]
+
+    assert bundle == presets.bundle(name), "run `python -m ringfence.policy.presets.compiling`"
+    assert bundle.tests
+    assert wrong == []
+
+
+def test_a_bundle_for_packages_names_no_host() -> None:
+    named = {name: written(name).network.rules for name in BUNDLES if written(name).network.registries}
+
+    assert set(named) == {"python", "node", "rust", "go", "jvm", "debian"}
+    assert set(named.values()) == {()}
+
+
+def test_an_unknown_bundle_is_named_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="`pyhton` is not a bundle; the bundles are `python`"):
+        presets.bundle("pyhton")

@@ -12,7 +12,7 @@ from ringfence.policy.replay import Change, Replay, grouped
 PUSH = CommandAction(argv=("git", "push"), cwd=WORKSPACE)
 LIST = CommandAction(argv=("ls",), cwd=WORKSPACE)
 HOST = ConnectAction(host="a.test", port=443)
-ASKED = Reason(rule="git-publish", layer="preset:workspace", source="workspace.toml:1", verdict=Verdict.ASK, text="x")
+ASKED = Reason(rule="publish", layer="preset:workspace", source="workspace.toml:1", verdict=Verdict.ASK, text="x")
 
 
 class Counting(Evaluator):
@@ -44,7 +44,7 @@ def test_only_what_is_decided_otherwise_is_a_change_and_each_action_is_judged_on
 
 
 def test_changes_are_grouped_by_the_rule_that_makes_the_difference() -> None:
-    open_all = "[[commands.rule]]\nid = 'git-publish'\nprefix = ['never']\nverdict = 'ask'\n"
+    open_all = "[[commands.rule]]\nid = 'publish'\nprefix = ['never']\nverdict = 'ask'\n"
     shut = "[[network.rule]]\nid = 'shut'\nhosts = ['a.test']\nverdict = 'deny'\n"
     evaluator = judge(policy(document(open_all + shut)))
     replay = Replay()
@@ -57,6 +57,6 @@ def test_changes_are_grouped_by_the_rule_that_makes_the_difference() -> None:
     groups = grouped([change(HOST), change(PUSH), change(PUSH), change(HOST), change(PUSH)])
 
     assert [(one.before, one.after, one.rule.rule if one.rule else "", one.actions, one.times) for one in groups] == [
-        (Verdict.ASK, Verdict.ALLOW, "git-publish", ((PUSH, 3),), 3),
+        (Verdict.ASK, Verdict.ALLOW, "publish", ((PUSH, 3),), 3),
         (Verdict.ASK, Verdict.DENY, "shut", ((HOST, 2),), 2),
     ]

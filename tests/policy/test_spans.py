@@ -59,6 +59,12 @@ def test_each_value_is_found_where_it_stands(path: KeyPath, position: tuple[int,
     assert spans(TEXT).at(path) == position
 
 
+def test_a_comment_behind_a_plain_line_does_not_lose_the_way() -> None:
+    found = spans('a = "x"\n# why\nb = 1\n\n  # more\n[[rule]]\nid = "y"\n')
+
+    assert [found.at(path) for path in (("b",), ("rule", 0), ("rule", 0, "id"))] == [(3, 1), (6, 1), (7, 1)]
+
+
 def test_what_has_no_position_of_its_own_gets_that_of_its_table() -> None:
     assert spans(TEXT).at(("rule", 1, "missing", "deeper")) == (17, 1)
     assert spans(TEXT).at(("nowhere",)) == (1, 1)

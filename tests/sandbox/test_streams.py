@@ -74,6 +74,10 @@ async def test_a_terminal_of_its_own_has_job_control_and_a_name(box: Box) -> Non
     command = await _on(box, pty, "bash", "-i")
     os.write(pty.master, b"tty; stty size; sleep 5 & fg\n")
     output = await asyncio.to_thread(_drain, pty.master, "\r\nsleep 5\r\n")
+    # The shell names the job before it puts it in front: an interrupt in between would be the shell's own.
+    async with asyncio.timeout(10):
+        while _in_front(pty.master) != "sleep":
+            await asyncio.sleep(0.01)
     os.write(pty.master, b"\x03")
     output += await asyncio.to_thread(_drain, pty.master, "$ ")
     os.write(pty.master, b"exit 3\n")
@@ -82,6 +86,15 @@ async def test_a_terminal_of_its_own_has_job_control_and_a_name(box: Box) -> Non
     assert "no job control" not in output
     assert pty.name in output and "30 100" in output
     os.close(pty.master)
+
+
+def _in_front(master: int) -> str:
+    """The name of the program that the terminal's keys go to."""
+    try:
+        with open(f"/proc/{os.tcgetpgrp(master)}/comm") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
 
 
 async def test_a_resized_terminal_tells_the_program(box: Box) -> None:

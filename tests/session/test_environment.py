@@ -16,3 +16,17 @@ def test_what_nobody_named_stays_outside() -> None:
 
     assert "AWS_SECRET_ACCESS_KEY" not in variables
     assert variables["TERM"] == "t"
+
+
+def test_a_policy_removes_what_a_person_has_and_never_what_a_profile_sets() -> None:
+    found = inside(
+        {"PATH": "/bin", "HOME": "/home/u", "AWS_KEY": "x", "LANG": "C"},
+        keep=("AWS_*", "LANG"),
+        fixed=(("CODEX_HOME", "/h"),),
+        session="s",
+        user="u",
+        remove=("AWS_*", "CODEX_HOME", "HTTP_PROXY", "RINGFENCE*"),
+    )
+
+    assert {"AWS_KEY"} & set(found) == set()
+    assert {"LANG", "CODEX_HOME", "HTTP_PROXY", "RINGFENCE_SESSION"} <= set(found)

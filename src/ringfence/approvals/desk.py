@@ -13,6 +13,7 @@ import msgspec
 
 from ringfence.approvals import matchers
 from ringfence.approvals.objects import NANOSECONDS, ONCE_SECONDS, REPO_DAYS, Grant, Request, Scope, Vote
+from ringfence.approvals.permission import Permission, wider
 from ringfence.approvals.stores.store import ApprovalsBroken, Store
 from ringfence.approvals.transitions import Illegal, State, Trigger, at, step
 from ringfence.model.canonical import digest
@@ -42,7 +43,15 @@ class Desk:
         self._new_id = new_id
 
     def open(
-        self, decision: Decision, *, session: str, workspace: str, channel: str, prompt: Sequence[str], seconds: int
+        self,
+        decision: Decision,
+        *,
+        session: str,
+        workspace: str,
+        channel: str,
+        prompt: Sequence[str],
+        seconds: int,
+        widest: Scope = Scope.REPO,
     ) -> tuple[Request, bool]:
         """The request for this question, and whether it is new: the same question joins the one that is open."""
         now = self._now_ns()
@@ -62,6 +71,8 @@ class Desk:
             shown=digest(list(prompt)),
             created_ns=now,
             expires_ns=now + seconds * NANOSECONDS,
+            widest=Scope.ONCE if decision.override else widest,
+            override=decision.override,
         )
         with self._transaction():
             standing = self._store.pending(fresh.dedupe)
@@ -101,6 +112,9 @@ class Desk:
             # INVARIANT: what was shown is what is approved; a vote on anything else is not a vote on this.
             if vote.seen != request.shown:
                 return Cast(request=request, counted=False, problem="what was seen is not what is asked")
+            problem = _beyond(request, vote)
+            if problem:
+                return Cast(request=request, counted=False, problem=problem)
             self._store.add_vote(vote)
             after = step(request.state, Trigger.APPROVE if vote.approve else Trigger.DENY)
             if isinstance(after, Illegal):
@@ -136,14 +150,20 @@ class Desk:
                 raise ApprovalsBroken(f"{after}: its grant cannot be used")
             return msgspec.structs.replace(grant, uses=grant.uses + 1)
 
-    def use_remembered(self, decision: Decision, *, session: str, workspace: str) -> Grant | None:
-        """Take one use of a remembered grant that answers everything this decision asks."""
+    def use_remembered(
+        self, decision: Decision, *, session: str, workspace: str, permission: Permission | None = None
+    ) -> Grant | None:
+        """Take one use of a remembered grant that answers everything this decision asks, as far as the policy permits
+        it. An override is never remembered."""
+        if decision.override:
+            return None
+        permitted = permission or Permission()
         with self._errors():
             # Looked up first without a lock: most actions have no grant, and must not wait for a writer.
             fitting = [
                 grant
                 for grant in self._store.grants(matchers.remembered(decision.action))
-                if _answers(grant, decision, session, workspace)
+                if _answers(grant, decision, session, workspace) and permitted.covers(grant, self._now_ns())
             ]
         for grant in fitting:
             with self._transaction():
@@ -168,10 +188,18 @@ class Desk:
                 return False
             for grant in self._store.grants(prefix=grant_id):
                 request = self._store.request(grant.request)
-                after = step(request.state, Trigger.REVOKE) if request is not None else None
+                # What lapsed meanwhile stays lapsed.
+                after = step(self._refreshed(request).state, Trigger.REVOKE) if request is not None else None
                 if isinstance(after, State):
                     self._store.set_state(grant.request, after)
             return True
+
+    def withdraw(self, request_id: str) -> None:
+        """Take back the grant that a request made, if it made one."""
+        with self._transaction():
+            grant = self._store.grant_of(request_id)
+            if grant is not None:
+                self._store.revoke(grant.id, self._now_ns())
 
     def _grant(self, request: Request, vote: Vote, uses: int) -> Grant:
         once = vote.scope is Scope.ONCE
@@ -215,6 +243,17 @@ class Desk:
             raise ApprovalsBroken(
                 f"the approvals cannot be read or written: {failure}", remedy="move the file of approvals aside"
             ) from failure
+
+
+def _beyond(request: Request, vote: Vote) -> str:
+    """Why a yes is more than the policy permits, or less than it demands."""
+    if not vote.approve:
+        return ""
+    if wider(vote.scope, request.widest):
+        return f"the policy permits an answer for `{request.widest}` at most"
+    if request.override and not vote.reason.strip():
+        return "it overrides a rule that denies, so it needs a reason: `--reason`"
+    return ""
 
 
 def _answers(grant: Grant, decision: Decision, session: str, workspace: str) -> bool:

@@ -133,7 +133,12 @@ class Gate:
 
     async def _ask(self, decision: Decision) -> Decision | None:
         """The final decision, or None where an approval cannot be used any more and the question starts again."""
-        grant = self._desk.use_remembered(decision, session=self._site.session, workspace=self._site.workspace)
+        grant = self._desk.use_remembered(
+            decision,
+            session=self._site.session,
+            workspace=self._site.workspace,
+            permission=self._site.permission,
+        )
         if grant is not None:
             await self._recorder.record(granted(grant, "used"))
             self._named.note(decision, grant, self._clock.time_ns())

@@ -44,7 +44,8 @@ class NamedHosts:
     def answer(self, decision: Decision, now_ns: int) -> Grant | None:
         """The grant that has answered this connection already."""
         action = decision.action
-        if not isinstance(action, ConnectAction):
+        # SECURITY: what a rule denies, softly, is not answered by a yes to anything else.
+        if not isinstance(action, ConnectAction) or decision.override:
             return None
         named = self._named.get(f"{action.host}:{action.port}")
         if named is None or now_ns >= named.until_ns or named.policy != decision.policy:

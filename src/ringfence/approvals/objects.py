@@ -48,6 +48,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The digest of `prompt`."""
     created_ns: int
     expires_ns: int
+    widest: Scope = Scope.REPO
+    """The widest scope that the policy permits an approval."""
+    override: bool = False
+    """Whether a yes overrides a deny: then it holds once, and needs a reason."""
     state: State = State.PENDING
 
     @property

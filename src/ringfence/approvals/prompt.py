@@ -18,10 +18,11 @@ from ringfence.model.action import (
     McpAction,
     OpaqueAction,
 )
-from ringfence.model.decision import Decision, Placement
+from ringfence.model.decision import Decision, Placement, Verdict
 from ringfence.model.display import visible, visible_argv
 
 _VERBS = {EffectKind.CONNECT: "connect to", EffectKind.EXECUTE: "run", EffectKind.PUBLISH: "publish to"}
+_OVERRIDE = ("  override a yes overrides a rule that denies: it holds once, and needs a reason, which goes on record",)
 _GRAVEST_FIRST = (
     EffectKind.PRIVILEGE,
     EffectKind.DESTROY,
@@ -47,7 +48,7 @@ def prompt(decision: Decision) -> tuple[str, ...]:
         *(f"  {line}" for line in _why(decision)),
         f"  risk     {decision.risk.value}; {_where(decision)}",
         *(f"  {line}" for line in _opens(decision)),
-        f"  session  would remember: {matchers.in_words(decision.action)}",
+        *(_OVERRIDE if decision.override else (f"  session  would remember: {matchers.in_words(decision.action)}",)),
     )
 
 
@@ -115,7 +116,7 @@ def _why(decision: Decision) -> list[str]:
         f"because  {visible(reason.text) or 'a rule asks'} (rule {visible(reason.rule)}, {visible(reason.layer)},"
         f" {visible(reason.source)})"
         for reason in decision.reasons
-        if reason.verdict is decision.verdict
+        if reason.verdict is (Verdict.DENY if decision.override else decision.verdict)
     ]
 
 

@@ -102,6 +102,7 @@ class Question:
             channel=self._channel.name,
             prompt=prompt(self._decision),
             seconds=self._site.timeout_seconds,
+            widest=self._site.permission.widest,
         )
         if fresh:
             await self._recorder.record(
@@ -174,6 +175,11 @@ class Question:
         return Unanswered(reason=f"the request is {now.state.value}, and nobody's vote says why")
 
     async def _count(self, request: Request, answer: Answer) -> Settled:
+        refusal = self._site.permission.refusal(answer.approver, override=request.override) if answer.approve else ""
+        if refusal:
+            # SECURITY: an answer that was given elsewhere has made its grant already; it must not be used later either.
+            self._desk.withdraw(request.id)
+            return self._end(request, Trigger.CHANGE, "session", "nobody", f"the answer does not count: {refusal}")
         vote = Vote(
             id=answer.vote,
             request=request.id,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ringfence.approvals.permission import Permission
+
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Where the questions of a gate come from."""
@@ -12,5 +14,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     policy: str
     """The digest of the policy at the start, for decisions that could not be evaluated."""
+    permission: Permission = Permission()
+    """What the policy lets an answer do."""
     timeout_seconds: int = 300
     """An unanswered question is a deny after this."""

@@ -19,6 +19,9 @@ def block(decision: Decision, palette: Palette) -> str:
     if decision.message and not any(reason.text and reason.text in decision.message for reason in decision.reasons):
         lines.append(f"  {visible(decision.message)}")
     lines += [_reason(reason, palette) for reason in decision.reasons]
+    if decision.override:
+        lines.append("  soft    every rule that denies it may be overridden, with a reason")
+    lines += [f"  would   {_reason(reason, palette).removeprefix('  rule    ')}" for reason in decision.observed]
     lines += [f"  {'next' if index == 0 else '    '}    {step}" for index, step in enumerate(decision.next_steps)]
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "trust": ("ringfence.cli.trust", "trust a project's own policy"),
     "approvals": ("ringfence.cli.approvals", "list and answer approval requests, and the grants they made"),
     "sessions": ("ringfence.cli.sessions", "list recorded sessions, newest first"),
+    "stats": ("ringfence.cli.stats", "say how often people were asked, and by which rules"),
     "log": ("ringfence.cli.log", "show what happened, and verify the record"),
     "workspace": ("ringfence.cli.workspace", "show what a session changed in the files, and undo it"),
     "doctor": ("ringfence.cli.doctor", "show what this machine can enforce, by trying it"),

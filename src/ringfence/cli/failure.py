@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ringfence.cli import codes
-from ringfence.model.situations import PolicyInvalid, RingfenceError, UsageInvalid
+from ringfence.model.situations import PolicyInvalid, RingfenceError, RunDenied, UsageInvalid
 
 
 class Arguments(argparse.ArgumentParser):
@@ -32,6 +32,9 @@ def guarded(command: Callable[[], int]) -> int:
     except UsageInvalid as wrong:
         _explain([wrong.message], wrong.remedy)
         return codes.USAGE
+    except RunDenied as denied:
+        _explain([denied.message], denied.remedy)
+        return codes.DENIED
     except RingfenceError as situation:
         _explain([situation.message], situation.remedy)
         return codes.UNAVAILABLE

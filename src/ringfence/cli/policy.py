@@ -53,6 +53,14 @@ def _parser() -> Arguments:
     )
     test.add_argument("--min-coverage", type=int, metavar="N", help="fail where fewer than N of 100 rules are reached")
     test.set_defaults(run=_test)
+    diff = actions.add_parser("diff", help="what another policy newly lets pass, asks or stops")
+    diff.set_defaults(run=_diff)
+    prove = actions.add_parser("prove", help="whether another policy opens anything: 1 unless it is proved not to")
+    prove.set_defaults(run=_prove)
+    for action in (diff, prove):
+        action.add_argument("policies", nargs="+", metavar="FILE|PRESET", help="one against what is in force, or two")
+        action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+        action.add_argument("--json", action="store_true", help="machine-readable")
     replay = actions.add_parser("replay", help="which recorded actions would be decided otherwise")
     replay.add_argument(
         "file", nargs="?", metavar="POLICY", help="a file or preset in place of your own; default: as it is"
@@ -67,11 +75,45 @@ def _parser() -> Arguments:
     learn.add_argument("--policy", metavar="FILE", help="a policy file instead of your own")
     learn.add_argument("--json", action="store_true", help="machine-readable")
     learn.set_defaults(run=_learn)
+    schema = actions.add_parser("schema", help="the JSON Schema of policy files, for editors")
+    schema.set_defaults(run=_schema)
+    registries = actions.add_parser("registries", help="where package managers fetch from here, and who says so")
+    registries.add_argument("names", nargs="*", metavar="NAME", help="only these package managers")
+    registries.add_argument("--refresh", action="store_true", help="ask each index once where its files lie")
+    registries.add_argument("--json", action="store_true", help="one JSON object a line")
+    registries.set_defaults(run=_registries)
     for action in (show, explain, test):
         action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
         action.add_argument("--json", action="store_true", help="machine-readable")
+    _exchange(actions)
     return parser
+
+
+def _exchange(actions: argparse._SubParsersAction[Arguments]) -> None:
+    brought = actions.add_parser(
+        "import", help="a policy from the settings of another agent, with all that does not fit"
+    )
+    brought.add_argument(
+        "--from", dest="agent", required=True, choices=("codex", "claude"), help="whose settings these are"
+    )
+    brought.add_argument("-o", "--output", metavar="FILE", help="write the policy to a new file instead of printing it")
+    brought.add_argument("files", nargs="+", metavar="FILE", help="the settings files, and rules of Codex")
+    brought.set_defaults(run=_import)
+    native = actions.add_parser("native", help="the effective policy as an agent's own managed settings")
+    native.add_argument(
+        "--for",
+        dest="agent",
+        required=True,
+        choices=("codex", "claude", "gemini", "opencode"),
+        help="who reads the settings",
+    )
+    native.add_argument("--out", metavar="DIR", help="write the files into this folder instead of printing them")
+    native.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+    native.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
+    native.set_defaults(run=_native)
+    for action in (brought, native):
+        action.add_argument("--json", action="store_true", help="machine-readable")
 
 
 _EXPLAIN_USAGE = (
@@ -83,13 +125,13 @@ _EXPLAIN_USAGE = (
 
 def _check(parsed: argparse.Namespace) -> int:
     from ringfence.session.policy_files import PROJECT_FILE, check_file, layer_of, load_policy
-    from ringfence.session.sources import places, working_folder
+    from ringfence.session.sources import places, situation, working_folder
     from ringfence.session.workspaces import find_workspace
 
     where = places(os.environ)
     if not parsed.files:
         workspace = find_workspace(None, working_folder(), where.home)
-        policy = load_policy(where, workspace)
+        policy = load_policy(where, workspace, situation=situation(workspace))
         print(f"valid: preset `{policy.preset}`")
         for layer in policy.layers:
             print(f"  {visible(layer)}")
@@ -99,7 +141,7 @@ def _check(parsed: argparse.Namespace) -> int:
     faults: list[Diagnostic] = []
     for path in parsed.files:
         try:
-            document = check_file(path, layer=layer_of(path, where))
+            document = check_file(path, layer=layer_of(path, where), places=where)
         except PolicyInvalid as invalid:
             faults.extend(invalid.diagnostics)
         except FileNotFoundError:
@@ -121,6 +163,20 @@ def _show(parsed: argparse.Namespace) -> int:
     return codes.OK
 
 
+def _schema(parsed: argparse.Namespace) -> int:
+    from ringfence.policy.json_schema import FILE
+
+    with open(FILE, encoding="utf-8") as stream:
+        sys.stdout.write(stream.read())
+    return codes.OK
+
+
+def _registries(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_registries import registries
+
+    return registries(parsed, os.environ, sys.stdout)
+
+
 def _explain(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_explain import explain
 
@@ -131,6 +187,30 @@ def _test(parsed: argparse.Namespace) -> int:
     from ringfence.cli.policy_test import run_tests
 
     return run_tests(parsed, sys.stdout)
+
+
+def _diff(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_diff
+
+    return run_diff(parsed, sys.stdout)
+
+
+def _prove(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_diff import run_prove
+
+    return run_prove(parsed, sys.stdout)
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_import import run_import
+
+    return run_import(parsed)
+
+
+def _native(parsed: argparse.Namespace) -> int:
+    from ringfence.cli.policy_native import run_native
+
+    return run_native(parsed)
 
 
 def _replay(parsed: argparse.Namespace) -> int:

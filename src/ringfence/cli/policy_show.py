@@ -9,7 +9,7 @@ import msgspec
 
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
-from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, Policy
+from ringfence.policy.effective import Access, CommandRule, HostRule, McpRule, Origin, Policy
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -36,6 +36,7 @@ class _Printing:
         self.network(policy)
         self.commands(policy)
         self.rest(policy)
+        self.sections(policy)
         self.inactive(policy)
 
     def filesystem(self, policy: Policy) -> None:
@@ -67,9 +68,62 @@ class _Printing:
             self.line(f"keep {name}", policy.origin_of(f"environment.keep.{name}"))
         for name, value in policy.environment.set:
             self.line(f"set {name}={value}", policy.origin_of(f"environment.set.{name}"))
+        for name in policy.environment.remove:
+            self.line(f"remove {name}", policy.origin_of(f"environment.remove.{name}"))
         seconds = f"an unanswered question is a deny after {policy.approvals.timeout_seconds} seconds"
         self.line(seconds, policy.origin_of("approvals.timeout_seconds"))
+        answers = policy.approvals
+        self.line(f"an answer reaches as far as {answers.remember.value}", policy.origin_of("approvals.remember"))
+        for key, lists in (("approvers", answers.approvers), ("overriders", answers.overriders)):
+            for number, names in enumerate(lists, 1):
+                self.line(f"{key} {' '.join(names)}", policy.origin_of(f"approvals.{key}.{number}"))
         self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
+
+    def sections(self, policy: Policy) -> None:
+        """What is only shown where somebody wrote it."""
+        self.head("control files, MCP, limits, agents, record")
+        named = policy.control_files
+        for row, origin in zip(named.rows, named.origins, strict=True):
+            self.line(f"{row.direct.value:<7} {row.pattern}", origin)
+        for pattern in named.exempt:
+            self.line(f"exempt  {pattern}", policy.origin_of(f"control_files.exempt.{pattern}"))
+        self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
+        for rule in policy.mcp.rules:
+            self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
+        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+            value = getattr(policy.limits, key)
+            if value is not None:
+                self.line(f"{key} at most {value}", policy.origin_of(f"limits.{key}"))
+        for names, origin in policy.agents.allowed:
+            self.line(f"agents {' '.join(names)}", origin)
+        arguments = f"arguments of tool calls are recorded as {policy.telemetry.tool_arguments.value}"
+        self.line(arguments, policy.origin_of("telemetry.tool_arguments"))
+        for glob in policy.telemetry.redact:
+            self.line(f"redact {glob}", policy.origin_of(f"telemetry.redact.{glob}"))
+        if policy.soft:
+            self.line(f"may be overridden: {' '.join(origin.source for origin in policy.soft)}")
+        if policy.observed is not None:
+            self.observed(policy, policy.observed)
+
+    def observed(self, policy: Policy, watching: Policy) -> None:
+        """What only says what it would have done."""
+        self.head("observed: decides nothing; every decision says what it would have changed")
+        held = {rule.origin for rule in policy.network.rules} | {rule.origin for rule in policy.commands.rules}
+        held |= {rule.origin for rule in policy.mcp.rules} | {rule.origin for rule in policy.filesystem}
+        for path in watching.filesystem:
+            if path.origin not in held:
+                self.line(f"{path.access.value:<6} {path.pattern}", path.origin)
+        rules: list[HostRule | CommandRule | McpRule] = [*watching.network.rules, *watching.commands.rules]
+        for rule in (*rules, *watching.mcp.rules):
+            if rule.origin not in held:
+                self.line(f"{rule.verdict.value:<6} {rule.id}", rule.origin)
+        for key, before, after in (
+            ("network.default", policy.network.default, watching.network.default),
+            ("network floor", policy.network.floor, watching.network.floor),
+            ("mcp.default", policy.mcp.default, watching.mcp.default),
+        ):
+            if before is not after and after is not None:
+                self.line(f"{key} {after.value}")
 
     def inactive(self, policy: Policy) -> None:
         """What does not count. What its own author replaced is shown to who asks for origins."""
@@ -90,6 +144,13 @@ class _Printing:
         return "  " + self.palette.dim(visible(f"({origin.layer}, {origin.source})"))
 
 
+def _mcp_rule(rule: McpRule) -> str:
+    arguments = " ".join(f"{key}={glob}" for key, glob in rule.arguments)
+    parts = (f"{rule.id}:", " ".join(rule.servers), "/", " ".join(rule.tools), arguments)
+    why = f": {rule.reason}" if rule.reason else ""
+    return f"{' '.join(part for part in parts if part)}{why}"
+
+
 def _host_rule(rule: HostRule) -> str:
     parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths))
     why = f": {rule.reason}" if rule.reason else ""
@@ -98,5 +159,8 @@ def _host_rule(rule: HostRule) -> str:
 
 def _command_rule(rule: CommandRule) -> str:
     shown = [words[0] if len(words) == 1 else f"({'|'.join(words)})" for words in rule.prefix]
+    effects = f"that {' or '.join(rule.effects)}" if rule.effects else ""
+    objects = f"({' '.join(rule.objects)})" if rule.objects else ""
     why = f": {rule.reason}" if rule.reason else ""
-    return f"{rule.id}: {' '.join(shown)}{why}"
+    what = " ".join(part for part in (*shown, effects, objects) if part)
+    return f"{rule.id}: {what}{why}"

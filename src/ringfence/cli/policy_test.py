@@ -81,6 +81,8 @@ def _run(test: PolicyTest, here: Here, evaluator: Evaluator) -> Outcome:
     question: dict[str, object] = {**dict(test.question)}
     if test.argv:
         question["argv"] = list(test.argv)
+    if test.arguments:
+        question["arguments"] = dict(test.arguments)
     try:
         action = action_of(question, cwd=here.workspace, home=here.places.home)
     except ValueError as error:

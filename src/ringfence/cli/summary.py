@@ -19,6 +19,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     calls = f"{tally.tool_calls or 'no'} tool call{'' if tally.tool_calls == 1 else 's'} reported"
     lines = [f"ringfence: session ended with exit code {code} after {_duration(seconds)}"]
     lines.append(_line("actions", f"{counts}; {calls}"))
+    if tally.observed:
+        lines.append(
+            _line("observed", f"{tally.observed} of them would be decided otherwise by rules that only observe")
+        )
     if tally.hosts:
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
     for index, denial in enumerate(tally.denials[:_SHOWN]):

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from ringfence.egress.addresses import Network
 from ringfence.model.action import ConnectAction
+from ringfence.model.addresses import Network
 from ringfence.model.decision import Decision
 
 Cancel = Callable[[], None]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from ringfence.egress import refusal
-from ringfence.egress.addresses import AddressKind, canonical, classify
 from ringfence.egress.arrival import Arrival
 from ringfence.egress.core import Core
 from ringfence.egress.farewell import Farewell, Unspoken
@@ -20,6 +19,7 @@ from ringfence.egress.front import Wanted
 from ringfence.egress.opening import Opening
 from ringfence.egress.synthetic import SyntheticAddresses, is_synthetic
 from ringfence.model.action import ConnectAction
+from ringfence.model.addresses import AddressKind, canonical, classify
 from ringfence.model.host import HOST_LOOPBACK, Destination, Host, parse_host, parse_port
 
 _SO_ORIGINAL_DST = 80

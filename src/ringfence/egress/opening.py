@@ -12,7 +12,6 @@ import os
 import socket
 
 from ringfence.egress import refusal, socks
-from ringfence.egress.addresses import AddressKind, Row, canonical, classify, within
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.core import Core
 from ringfence.egress.engine import BROKEN, HANGUP, WRITABLE
@@ -23,6 +22,7 @@ from ringfence.egress.refusal import Refusal
 from ringfence.egress.resolver import Resolution
 from ringfence.egress.tunnel import Tunnel
 from ringfence.model.action import ConnectAction
+from ringfence.model.addresses import AddressKind, Row, canonical, classify, within
 from ringfence.model.decision import Verdict
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import HOST_LOOPBACK, Destination

@@ -1,1 +1,1 @@
-"""Detections, triage and reports over the ledger: pure functions of events. Nothing stands here yet."""
+"""Detections, triage and reports over the ledger: pure functions of events. So far: how often people were asked."""

@@ -72,6 +72,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
     opaque: bool = False
     """Whether what the action does could not be fully analysed."""
+    override: bool = False
+    """Whether this asks for an override: rules deny it, and all of them are enforced softly. A yes needs a reason."""
+    observed: tuple[Reason, ...] = ()
+    """What rules that only observe would have changed; they decide nothing."""
     message: str = ""
     """One sentence for the person or agent who is told."""
     next_steps: tuple[str, ...] = ()
@@ -101,18 +105,21 @@ def to_contract(decision: Decision) -> dict[str, object]:
         "placement": decision.placement.value,
         "risk": decision.risk.value,
         "action": action,
-        "reasons": [
-            {
-                "rule": reason.rule,
-                "layer": reason.layer,
-                "source": reason.source,
-                "verdict": reason.verdict.value,
-                "text": reason.text,
-            }
-            for reason in decision.reasons
-        ],
+        "reasons": [_plain(reason) for reason in decision.reasons],
+        **({"override": True} if decision.override else {}),
+        **({"observed": [_plain(reason) for reason in decision.observed]} if decision.observed else {}),
         "policy": decision.policy,
         "message": decision.message,
         "next_steps": list(decision.next_steps),
         "resolved_by": decision.resolved_by,
+    }
+
+
+def _plain(reason: Reason) -> dict[str, str]:
+    return {
+        "rule": reason.rule,
+        "layer": reason.layer,
+        "source": reason.source,
+        "verdict": reason.verdict.value,
+        "text": reason.text,
     }

@@ -31,14 +31,22 @@ class RingfenceError(Exception):
 class PolicyInvalid(RingfenceError):
     """A policy or configuration file is invalid: nothing ran. Carries every fault, not just the first."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        remedy = "correct the file and check it with `ringfence policy check`"
+    def __init__(
+        self,
+        diagnostics: tuple[Diagnostic, ...],
+        *,
+        remedy: str = "correct the file and check it with `ringfence policy check`",
+    ) -> None:
         super().__init__("\n".join(map(str, diagnostics)), remedy=remedy)
         self.diagnostics = diagnostics
 
 
 class UsageInvalid(RingfenceError):
     """The words of a command line, or the arguments of a call, do not fit."""
+
+
+class RunDenied(RingfenceError):
+    """The policy does not let this run at all: nothing ran."""
 
 
 class SandboxUnavailable(RingfenceError):

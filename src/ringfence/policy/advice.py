@@ -59,7 +59,11 @@ def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) ->
     if isinstance(action, ConnectAction):
         return _open_host(action)
     if isinstance(action, FileAction):
+        if reasons and reasons[0].rule.startswith("control-file:"):
+            return ("change it yourself, outside a session",)
         return _open_path(action)
+    if isinstance(action, McpAction):
+        return ("for good: a `[[mcp.rule]]` with this server and tool in `~/.config/ringfence/policy.toml`",)
     if verdict is Verdict.ASK:
         return _settle(next(reason for reason in reasons if reason.verdict is Verdict.ASK))
     return ("do it without this command, or do it yourself, outside the sandbox",)

@@ -1,7 +1,8 @@
-"""Which command rules hit a program with its arguments, through paths, global options, bundles and abbreviations.
+"""Which command rules hit an invocation: by its program and arguments, by what it does, or by both.
 
-A rule that denies or asks hits generously: what could be the command is taken for it, and the hit says that it is not
-certain. A rule that allows hits only what is exactly written.
+A rule that denies or asks hits generously: through paths, global options, bundles and abbreviations, and what could be
+the command, or could have the effect, is taken for it while the hit says that it is not certain. A rule that allows
+hits only what is exactly written.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
 from ringfence.policy.effective import CommandRule
-from ringfence.policy.shell.peel import Invocation
-from ringfence.policy.shell.tables import BEFORE_SUBCOMMAND
+from ringfence.policy.shell.analysis import Invocation
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools import grammar_of
+from ringfence.policy.tools.reading import Fact
 
 MAX_PLACES = 512
 
@@ -33,28 +36,91 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
     rule: CommandRule
     certain: bool
-    """False where a word that is only known at run time could make it so."""
+    """False where what is only known at run time could make it so."""
+    object: str = ""
+    """What the effect falls on, where the rule is about an effect."""
 
 
 class CommandTable:
-    """The command rules of a policy, by the name of the program."""
+    """The command rules of a policy, by the name of the program and by the kind of effect."""
 
     def __init__(self, rules: Iterable[CommandRule], *, home: str | None = None) -> None:
-        self._rules: dict[str, list[CommandRule]] = {}
+        self._prefixes: dict[str, list[CommandRule]] = {}
+        self._effects: dict[EffectKind, list[_EffectRule]] = {}
         for rule in rules:
             prepared = rule if home is None else _at_home(rule, home)
-            for name in rule.prefix[0]:
-                self._rules.setdefault(name, []).append(prepared)
+            for name in prepared.prefix[0] if prepared.prefix else ():
+                self._prefixes.setdefault(name, []).append(prepared)
+            if not prepared.prefix:
+                for kind in prepared.effects:
+                    self._effects.setdefault(kind, []).append(_EffectRule(prepared))
 
     def hits(self, invocation: Invocation) -> Iterator[Hit]:
-        """Every rule that hits, in no order that matters."""
+        """Every rule that hits what is written, in no order that matters."""
         program = invocation.program
-        names = {program, _unversioned(program)}
-        for name in names:
-            for rule in self._rules.get(name, ()):
+        for name in (program,) if not program[-1:].isdigit() else (program, _unversioned(program)):
+            for rule in self._prefixes.get(name, ()):
                 certain = _match(rule, name, invocation)
-                if certain is not None and not _excepted(rule, name, invocation):
+                if certain is None or _excepted(rule, invocation):
+                    continue
+                if rule.effects:
+                    yield from _with_effect(rule, invocation, certain=certain)
+                else:
                     yield Hit(rule=rule, certain=certain)
+        if invocation.reading is not None and self._effects:
+            yield from self._by_effect(invocation)
+
+    def _by_effect(self, invocation: Invocation) -> Iterator[Hit]:
+        reading = invocation.reading
+        assert reading is not None
+        for fact in reading.facts:
+            for rule in self._effects.get(fact.kind, ()):
+                certain = rule.fits(fact)
+                if certain is not None and (certain or rule.rule.verdict is not Verdict.ALLOW):
+                    if _excepted(rule.rule, invocation):
+                        continue
+                    yield Hit(rule=rule.rule, certain=certain, object=fact.object)
+        for kind in reading.may:
+            for rule in self._effects.get(kind, ()) if isinstance(kind, EffectKind) else ():
+                stops = rule.rule.verdict is not Verdict.ALLOW and kind not in EVERYDAY
+                if stops and not _excepted(rule.rule, invocation):
+                    yield Hit(rule=rule.rule, certain=False)
+
+
+EVERYDAY = frozenset({EffectKind.READ, EffectKind.WRITE, EffectKind.EXECUTE, EffectKind.DELETE})
+"""Effects that an unknown option does not make a question: paths and programs are judged where they are known."""
+
+
+class _EffectRule:
+    """A rule about effects, with its globs ready."""
+
+    __slots__ = ("_objects", "rule")
+
+    def __init__(self, rule: CommandRule) -> None:
+        self.rule = rule
+        self._objects = tuple(re.compile(fnmatch.translate(text)).match for text in rule.objects)
+
+    def fits(self, fact: Fact) -> bool | None:
+        """Whether the effect is meant for certain, perhaps, or not."""
+        if not self._objects or any(match(fact.object) for match in self._objects):
+            return True
+        return False if fact.word is not None and fact.word.text is None and fact.kind not in EVERYDAY else None
+
+
+def _with_effect(rule: CommandRule, invocation: Invocation, *, certain: bool) -> Iterator[Hit]:
+    """A rule about a program and what it does there: both have to hold."""
+    reading = invocation.reading
+    if reading is None:
+        if rule.verdict is not Verdict.ALLOW:
+            yield Hit(rule=rule, certain=False)
+        return
+    prepared = _EffectRule(rule)
+    for fact in reading.facts:
+        fits = prepared.fits(fact) if fact.kind in rule.effects else None
+        if fits is not None:
+            yield Hit(rule=rule, certain=certain and fits, object=fact.object)
+    if rule.verdict is not Verdict.ALLOW and any(kind in reading.may for kind in rule.effects):
+        yield Hit(rule=rule, certain=False)
 
 
 def hits_rule(rule: CommandRule, invocations: Iterable[Invocation]) -> bool:
@@ -65,10 +131,9 @@ def hits_rule(rule: CommandRule, invocations: Iterable[Invocation]) -> bool:
 
 def _at_home(rule: CommandRule, home: str) -> CommandRule:
     """The rule with `~` as the shell expands it."""
-    if not any(word.startswith("~") for prefix in (rule.prefix, *rule.unless) for words in prefix for word in words):
-        return rule
     unless = tuple(_expanded(prefix, home) for prefix in rule.unless)
-    return msgspec.structs.replace(rule, prefix=_expanded(rule.prefix, home), unless=unless)
+    objects = tuple(home + text[1:] if text == "~" or text.startswith("~/") else text for text in rule.objects)
+    return msgspec.structs.replace(rule, prefix=_expanded(rule.prefix, home), unless=unless, objects=objects)
 
 
 def _expanded(prefix: tuple[tuple[str, ...], ...], home: str) -> tuple[tuple[str, ...], ...]:
@@ -83,6 +148,8 @@ def _match(rule: CommandRule, program: str, invocation: Invocation) -> bool | No
     arguments = invocation.words[1:]
     if rule.verdict is Verdict.ALLOW:
         return True if _exactly(rule.prefix, invocation.words[0], arguments) else None
+    if len(rule.prefix) == 1:
+        return True
     anywhere = [_option_at(position, arguments) for position in rule.prefix[1:]]
     needed = [position for position, found in zip(rule.prefix[1:], anywhere, strict=True) if not found]
     if any(word.startswith("-") for position in needed for word in position if len(position) == 1):
@@ -102,9 +169,12 @@ def _exactly(prefix: Sequence[tuple[str, ...]], name: Word, arguments: Sequence[
     return all(word.text in position and not word.glob for position, word in pairs)
 
 
-def _excepted(rule: CommandRule, program: str, invocation: Invocation) -> bool:
+def _excepted(rule: CommandRule, invocation: Invocation) -> bool:
     """Whether an exception of the rule holds: exactly its words, and behind an open end nothing but known operands."""
-    return any(program in prefix[0] and _is_exception(prefix, invocation) for prefix in rule.unless)
+    if not rule.unless:
+        return False
+    names = {invocation.program, _unversioned(invocation.program)}
+    return any(not names.isdisjoint(prefix[0]) and _is_exception(prefix, invocation) for prefix in rule.unless)
 
 
 def _is_exception(prefix: Sequence[tuple[str, ...]], invocation: Invocation) -> bool:
@@ -161,18 +231,17 @@ def _steps(
 
 def _widths(option: str, program: str) -> tuple[int, ...]:
     """How many words an option may take up: both where it is not known."""
-    known = BEFORE_SUBCOMMAND.get(program)
     name, equals, _ = option.partition("=")
     if equals or option == "--":
         return (1,)
-    if known is not None:
-        if name in known.flags:
-            return (1,)
-        if name in known.values:
-            return (2,)
-        if any(len(short) == 2 and option.startswith(short) for short in known.values) and not option.startswith("--"):
-            return (1,)
-    return (1, 2)
+    grammar = grammar_of(program) if program else None
+    if grammar is None:
+        return (1, 2)
+    spec = grammar.option(name)
+    if spec is not None:
+        return (2,) if spec.value and not spec.optional else (1,)
+    short = grammar.options.get(option[:2]) if not option.startswith("--") else None
+    return (1,) if short is not None and short.value else (1, 2)
 
 
 def _is_word(position: tuple[str, ...], word: Word) -> bool | None:

@@ -7,6 +7,7 @@ repositories and files of deeper folders are reported, not prevented, in a `dire
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from functools import lru_cache
 
@@ -158,14 +159,19 @@ def _matcher(pattern: str) -> re.Pattern[str]:
     return re.compile(prefix + re.escape(body).replace(r"\*", "[^/]*") + suffix)
 
 
-def is_reported(path: str) -> bool:
+def is_reported(path: str, rows: Iterable[ControlFile] = CONTROL_FILES) -> bool:
     """Whether a change of this path is told after a session: what a pinned folder merely holds is not."""
-    return any(row.direct is not Direct.PIN and _matcher(row.pattern).fullmatch(path) for row in CONTROL_FILES)
+    return any(row.direct is not Direct.PIN and _matcher(row.pattern).fullmatch(path) for row in rows)
 
 
-def protected(path: str) -> ControlFile | None:
+def protected(path: str, rows: Iterable[ControlFile] = CONTROL_FILES) -> ControlFile | None:
     """The row that makes a path read-only in a `direct` workspace, whether it exists or not."""
-    for row in CONTROL_FILES:
+    for row in rows:
         if row.direct is Direct.PROTECT and _matcher(row.pattern).fullmatch(path):
             return row
     return None
+
+
+def rows_with(added: Iterable[ControlFile], exempt: Collection[str]) -> tuple[ControlFile, ...]:
+    """The rows that hold where a policy adds some and takes some out. What it adds stays, whatever is taken out."""
+    return (*(row for row in CONTROL_FILES if row.pattern not in exempt), *added)

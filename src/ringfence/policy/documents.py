@@ -10,14 +10,27 @@ import re
 import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
+from ringfence.policy.conditions import Condition
 from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
-from ringfence.policy.layers import Layer
+from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
-from ringfence.policy.sections import commands, filesystem, network, settings, tests
+from ringfence.policy.sections import commands, control_files, filesystem, mcp, network, settings, tests, when
+from ringfence.policy.sections.control_files import ControlFileSection
+from ringfence.policy.sections.mcp import McpSection
+from ringfence.policy.sections.names import take_enforcement
 from ringfence.policy.sections.network import NetworkSection
-from ringfence.policy.sections.settings import EnvironmentSection
+from ringfence.policy.sections.settings import (
+    ApprovalSection,
+    EnvironmentSection,
+    Extension,
+    LimitSection,
+    TelemetrySection,
+)
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
+MAX_PROJECT_BYTES = 1024 * 1024
+"""SECURITY: a repository's file is read at every start by whoever cloned it; a large one must not cost them minutes."""
+MAX_SECTIONS = 1_000
 
 _PLACE = re.compile(r"(?s)(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)")
 
@@ -28,30 +41,55 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     layer: Layer
     file: str
     """As people know it; for a preset its file name."""
-    extends: tuple[str, Origin] | None = None
+    enforcement: Enforcement = Enforcement.HARD
+    """How strictly what is written here is meant, where a rule does not say otherwise."""
+    extends: tuple[Extension, ...] = ()
     filesystem: tuple[PathRule, ...] = ()
     network: NetworkSection = NetworkSection()
     command_rules: tuple[CommandRule, ...] = ()
+    control_files: ControlFileSection = ControlFileSection()
+    mcp: McpSection = McpSection()
     environment: EnvironmentSection = EnvironmentSection()
-    timeout_seconds: tuple[int, Origin] | None = None
+    approvals: ApprovalSection = ApprovalSection()
+    limits: LimitSection = LimitSection()
+    agents: tuple[tuple[str, ...], Origin] | None = None
+    telemetry: TelemetrySection = TelemetrySection()
     min_tier: tuple[str, Origin] | None = None
     allowed_presets: tuple[tuple[str, ...], Origin] | None = None
     tests: tuple[PolicyTest, ...] = ()
+    condition: Condition | None = None
+    """For a section of a file: where it applies."""
+    place: str = ""
+    """For a section: `file:line`."""
+    sections: tuple[Document, ...] = ()
+    """The sections that apply in some places only."""
     trusted: bool = True
-    """False for a project's file that the user has not trusted by its content: it only tightens."""
+    """False where it only tightens: a project's file that the user has not trusted by its content, or a section that
+    applies because of what a repository says about itself."""
+    distrust: str = ""
+    """Why it only tightens, where it does."""
+
+
+class DocumentInvalid(PolicyInvalid):
+    """A document with faults, and what could be read of it: only for finding what else is wrong, never applied."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], remains: Document) -> None:
+        super().__init__(diagnostics)
+        self.remains = remains
 
 
 def read_document(data: bytes, *, file: str, layer: Layer) -> Document:
     """The document in a file's bytes; `PolicyInvalid` with all faults."""
     values, faults = _parse(data, file=file, layer=layer)
-    document = _document(Table(values, (), faults), layer)
-    if any(rule.match or rule.not_match for rule in document.command_rules):
-        from ringfence.policy.examples import check_examples
+    document = read_table(Table(values, (), faults), layer)
+    for part in (document, *document.sections):
+        if any(rule.match or rule.not_match for rule in part.command_rules):
+            from ringfence.policy.examples import check_examples
 
-        check_examples(document.command_rules, faults)
+            check_examples(part.command_rules, faults)
     found = faults.all()
     if found:
-        raise PolicyInvalid(found)
+        raise DocumentInvalid(found, document)
     return document
 
 
@@ -61,8 +99,9 @@ def label(layer: Layer, file: str) -> str:
 
 
 def _parse(data: bytes, *, file: str, layer: Layer) -> tuple[dict[str, object], Faults]:
-    if len(data) > MAX_BYTES:
-        size = f"{len(data):,} bytes; the limit is {MAX_BYTES:,}"
+    most = MAX_PROJECT_BYTES if layer is Layer.PROJECT else MAX_BYTES
+    if len(data) > most:
+        size = f"more than the {most:,} bytes that {'a project' if layer is Layer.PROJECT else 'a policy'} may have"
         raise _single(file, 1, 1, f"the file has {size}")
     # Loaded here, because most starts read no file but a preset, which is kept as JSON.
     import tomllib
@@ -103,19 +142,45 @@ def _single(file: str, line: int, column: int, message: str) -> PolicyInvalid:
     return PolicyInvalid((Diagnostic(file=file, line=line, column=column, message=message),))
 
 
-def _document(top: Table, layer: Layer) -> Document:
-    document = Document(
+def read_table(top: Table, layer: Layer) -> Document:
+    """The document in a table: the one place that knows every key. The JSON Schema comes from running it too."""
+    body = _body(top, layer)
+    entries = top.take_tables("when", most=MAX_SECTIONS, about=when.ABOUT)
+    sections = tuple(_section(entry, layer, body.enforcement) for entry in entries)
+    allowed = settings.allowed_presets(top, layer)
+    top.finish()
+    return msgspec.structs.replace(body, sections=sections, allowed_presets=allowed)
+
+
+def _section(table: Table, layer: Layer, enforcement: Enforcement) -> Document:
+    """One `[[when]]`: a condition, and what a document may hold beside it."""
+    condition = when.condition(table)
+    body = _body(table, layer, enforcement)
+    table.finish()
+    return msgspec.structs.replace(body, condition=condition, place=table.faults.origin(table.path).source)
+
+
+def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -> Document:
+    enforcement = take_enforcement(top)
+    return Document(
         layer=layer,
         file=top.faults.file,
+        enforcement=enforcement or otherwise,
         extends=settings.extends(top, layer),
-        filesystem=filesystem.rules(top.take_table("filesystem"), layer),
-        network=network.section(top.take_table("network"), layer),
-        command_rules=commands.rules(top.take_table("commands"), layer),
-        environment=settings.environment(top.take_table("environment"), layer),
-        timeout_seconds=settings.timeout(top.take_table("approvals")),
-        min_tier=settings.min_tier(top.take_table("sandbox")),
-        allowed_presets=settings.allowed_presets(top, layer),
+        filesystem=filesystem.rules(top.take_table("filesystem", about="Which paths can be read or written."), layer),
+        control_files=control_files.section(
+            top.take_table("control_files", about="Files of the workspace that tools obey later."), layer
+        ),
+        network=network.section(top.take_table("network", about="Where data can go."), layer),
+        command_rules=commands.rules(top.take_table("commands", about="Which commands stop, or never run."), layer),
+        mcp=mcp.section(top.take_table("mcp", about="What may be asked of MCP servers."), layer),
+        environment=settings.environment(
+            top.take_table("environment", about="Which variables reach the sandbox."), layer
+        ),
+        approvals=settings.approvals(top.take_table("approvals", about="Questions and their answers.")),
+        limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
+        agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
+        telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
+        min_tier=settings.min_tier(top.take_table("sandbox", about="How strong the sandbox has to be.")),
         tests=tests.tests(top),
     )
-    top.finish()
-    return document

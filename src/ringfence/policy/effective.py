@@ -7,7 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
+from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
+from ringfence.policy.control_files import ControlFile
+from ringfence.policy.layers import Enforcement
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,14 +77,36 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     opens: bool = True
     """False where its layer only tightens: then it never stands in for a stricter default."""
+    enforcement: Enforcement | None = None
+    """How strictly it is meant; as its document is, where it says nothing."""
+
+
+class McpRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Tools of MCP servers and what may be done with them."""
+
+    id: str
+    servers: tuple[str, ...] = ("*",)
+    """Globs over the name that the agent's settings give the server."""
+    tools: tuple[str, ...] = ("*",)
+    """Globs over the tool's name."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """Dotted keys of the arguments, each with a glob that its value has to match."""
+    verdict: Verdict
+    reason: str = ""
+    origin: Origin
+    enforcement: Enforcement | None = None
 
 
 class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
-    """Commands by the beginning of their argument vector."""
+    """Commands by the beginning of their argument vector, by what they do, or by both at once."""
 
     id: str
-    prefix: tuple[tuple[str, ...], ...]
-    """For each position the words that match there."""
+    prefix: tuple[tuple[str, ...], ...] = ()
+    """For each position the words that match there; empty where only effects are named."""
+    effects: tuple[EffectKind, ...] = ()
+    """Kinds of effect, one of which the command must have; empty where only the prefix is named."""
+    objects: tuple[str, ...] = ()
+    """Globs, one of which the object of that effect must fit; empty means any."""
     verdict: Verdict
     reason: str = ""
     unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
@@ -90,6 +115,8 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin
+    enforcement: Enforcement | None = None
+    """How strictly it is meant; as its document is, where it says nothing."""
 
 
 class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,19 +139,88 @@ class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[CommandRule, ...] = ()
 
 
+class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be asked of MCP servers."""
+
+    default: Verdict = Verdict.ALLOW
+    """For tools that no rule names; the sandbox holds them like everything else."""
+    default_origin: Origin = BUILT_IN
+    rules: tuple[McpRule, ...] = ()
+
+
+class ControlFilePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What policies add to the table of control files, and what they take out of it."""
+
+    rows: tuple[ControlFile, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    """Where each of the rows was written."""
+    exempt: tuple[str, ...] = ()
+    """Patterns of the table, or of a row that a person added, which are files like any other here."""
+
+
 class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Which variables of the person's environment reach the sandbox; every other one is removed before exec."""
 
     keep: tuple[str, ...] = ()
     """Names, or prefixes that end in `*`."""
     set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+    """Names, or prefixes that end in `*`, which are not let in whoever keeps or sets them."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session may use up; nothing means no limit beyond the sandbox's own."""
+
+    wall_seconds: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    file_mb: int | None = None
+
+
+class Remember(StrEnum):
+    """How far an answer may reach, narrowest first."""
+
+    ONCE = "once"
+    SESSION = "session"
+    REPO = "repo"
 
 
 class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a question waits, and how long its answer lasts."""
+    """How long a question waits, who may answer it, and how long its answer lasts."""
 
     timeout_seconds: int = 300
     """An unanswered request is a deny after this."""
+    remember: Remember = Remember.REPO
+    """The widest scope that an answer may have."""
+    remember_days: int = 30
+    """How long an answer for a repository lasts at most."""
+    approvers: tuple[tuple[str, ...], ...] = ()
+    """People (`NAME`) and groups (`@GROUP`) of this machine who may approve. Every list has to hold; none means
+    anybody who can answer at all."""
+    overriders: tuple[tuple[str, ...], ...] = ()
+    """Likewise for overriding a rule that is enforced softly."""
+
+
+class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Which agents may run."""
+
+    allowed: tuple[tuple[tuple[str, ...], Origin], ...] = ()
+    """Lists of names, each of which has to hold the agent; none means any."""
+
+
+class ToolArguments(StrEnum):
+    """What is recorded of the arguments of tool calls, most first."""
+
+    FULL = "full"
+    DIGEST = "digest"
+
+
+class TelemetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What the record holds."""
+
+    tool_arguments: ToolArguments = ToolArguments.FULL
+    redact: tuple[str, ...] = ()
+    """Globs; each word of the record that matches is replaced by a keyed hash."""
 
 
 class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +228,7 @@ class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
 
     question: tuple[tuple[str, str], ...]
     argv: tuple[str, ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
     expect: Verdict
     origin: Origin
 
@@ -149,6 +246,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """`A`, `B` or `C`: below it nothing runs."""
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    control_files: ControlFilePolicy = ControlFilePolicy()
+    mcp: McpPolicy = McpPolicy()
+    limits: Limits = Limits()
+    agents: AgentPolicy = AgentPolicy()
+    telemetry: TelemetryPolicy = TelemetryPolicy()
+    soft: tuple[Origin, ...] = ()
+    """Where the rules and values stand that somebody may override."""
+    observed: Policy | None = None
+    """The same with every rule that only observes in force; nothing where there is none."""
     tests: tuple[PolicyTest, ...] = ()
     """What the authors of the documents expect of the whole."""
     inactive: tuple[Inactive, ...] = ()

@@ -16,6 +16,7 @@ from ringfence.model.action import (
     CommandAction,
     ConnectAction,
     Effect,
+    EffectKind,
     FileAction,
     McpAction,
     OpaqueAction,
@@ -28,6 +29,9 @@ from ringfence.policy.judges.command import CommandJudge
 from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
+from ringfence.policy.judges.mcp import McpJudge
+
+_OVERRIDE = ("whoever may override it says yes, with a reason that goes on record; it holds once",)
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +51,15 @@ class Evaluator:
         self.context = context
         self._files = FileJudge(policy, home=context.home, workspace=context.workspace)
         self._connections = ConnectJudge(policy)
-        self._commands = CommandJudge(policy, self._files, home=context.home)
+        self._commands = CommandJudge(policy, self._files, self._connections, home=context.home)
+        self._mcp = McpJudge(policy)
+        self._soft = frozenset((origin.layer, origin.source) for origin in policy.soft)
+        self._observed = None if policy.observed is None else Evaluator(policy.observed, context)
 
     def evaluate(self, action: Action) -> Decision:
         """The decision about an action, whatever it holds."""
         try:
-            return self._decide(action, self._judge(action))
+            return self._with_observed(self._decide(action, self._judge(action)))
         except (Exception, RecursionError) as error:  # an error is a deny, in this one place
             logger.exception("evaluation failed")
             return self._failed(action, error)
@@ -74,8 +81,7 @@ class Evaluator:
             case ConnectAction():
                 return self._connections.judge(action)
             case McpAction():
-                text = f"{subject(action)} runs inside the sandbox, which holds it"
-                return Finding(reasons=(_built_in("mcp.default", Verdict.ALLOW, text),))
+                return self._mcp.judge(action)
             case OpaqueAction():
                 text = f"{subject(action)} is not known; it runs inside the sandbox, which holds it"
                 return Finding(reasons=(_built_in("tools.default", Verdict.ALLOW, text),), opaque=True)
@@ -83,6 +89,9 @@ class Evaluator:
     def _decide(self, action: Action, finding: Finding) -> Decision:
         reasons = strictest_first(finding.reasons)
         verdict = reasons[0].verdict if reasons else Verdict.DENY
+        override = verdict is Verdict.DENY and self._is_soft(action, reasons)
+        if override:
+            verdict = Verdict.ASK
         return Decision(
             verdict=verdict,
             action=action,
@@ -91,9 +100,30 @@ class Evaluator:
             risk=_risk(verdict, finding),
             effects=tuple(dict.fromkeys(finding.effects)),
             opaque=finding.opaque,
+            override=override,
             message=message(action, verdict, reasons),
-            next_steps=next_steps(action, verdict, reasons),
+            next_steps=_OVERRIDE if override else next_steps(action, verdict, reasons),
         )
+
+    def _is_soft(self, action: Action, reasons: tuple[Reason, ...]) -> bool:
+        """Whether everything that denies may be overridden. What the sandbox does not show, nobody can show later."""
+        denying = [reason for reason in reasons if reason.verdict is Verdict.DENY]
+        return (
+            bool(denying)
+            and not isinstance(action, FileAction)
+            and all((reason.layer, reason.source) in self._soft for reason in denying)
+        )
+
+    def _with_observed(self, decision: Decision) -> Decision:
+        """The decision with what rules that only observe would have changed."""
+        if self._observed is None:
+            return decision
+        would = self._observed.evaluate(decision.action)
+        if would.verdict is decision.verdict:
+            return decision
+        known = set(decision.reasons)
+        reasons = (reason for reason in would.reasons if reason.verdict is would.verdict and reason not in known)
+        return msgspec.structs.replace(decision, observed=tuple(reasons))
 
     def _failed(self, action: Action, error: BaseException) -> Decision:
         text = f"it could not be judged because of an error in Ringfence: {type(error).__name__}"
@@ -148,12 +178,17 @@ def _built_in(rule: str, verdict: Verdict, text: str) -> Reason:
     return Reason(rule=rule, layer="built-in", source="ringfence", verdict=verdict, text=text)
 
 
+_GRAVE = frozenset({EffectKind.PUBLISH, EffectKind.DESTROY, EffectKind.PRIVILEGE})
+
+
 def _risk(verdict: Verdict, finding: Finding) -> Risk:
+    """How much is at stake: what is denied, cannot be seen, leaves the machine or cannot be brought back is much."""
     match verdict:
         case Verdict.DENY:
             return Risk.HIGH
         case Verdict.ASK:
-            return Risk.HIGH if finding.opaque else Risk.MEDIUM
+            grave = finding.opaque or any(effect.kind in _GRAVE for effect in finding.effects)
+            return Risk.HIGH if grave else Risk.MEDIUM
         case Verdict.ALLOW:
             return Risk.LOW
 

@@ -34,6 +34,10 @@ class Glob:
         steps = tuple(_step(name, text) for name in names)
         fixed = next((at for at, name in enumerate(names) if is_glob(name)), len(names))
         self._fixed, self._steps = names[:fixed], steps[fixed:]
+        self.any_depth_name = (self._fixed, names[-1]) if len(names) == fixed + 2 and names[fixed] == "**" else None
+        """For `BASE/**/NAME`: the names of the base, and the name; nothing for any other glob."""
+        if self.any_depth_name is not None and names[-1] == "**":
+            self.any_depth_name = None
         self.literal_characters = sum(len(name) - len(re.findall(r"[*?\[\]]", name)) for name in names)
 
     def matches(self, path: Sequence[str]) -> bool:

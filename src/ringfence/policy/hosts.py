@@ -48,18 +48,29 @@ class HostTable:
 
     def rules(self, host: Host, port: int) -> tuple[HostRule, ...]:
         """Every rule that names the destination, each once."""
-        entries = [*self._any, *self._named(host)]
-        found = {id(rule): rule for only, rule in entries if only is None or only == port}
-        return tuple(found.values())
+        entries = self._any
+        for found in self._named(host):
+            entries = [*entries, *found]
+        if not entries:
+            return ()
+        if len(entries) == 1:
+            only, rule = entries[0]
+            return (rule,) if only is None or only == port else ()
+        distinct = {id(rule): rule for only, rule in entries if only is None or only == port}
+        return tuple(distinct.values())
 
-    def _named(self, host: Host) -> list[Entry]:
+    def _named(self, host: Host) -> list[list[Entry]]:
         if host.address is not None:
-            return self._covering(host.address)
-        found = list(self._exact.get(host.name, ()))
-        at = host.name.find(".")
-        while at >= 0:
-            found.extend(self._below.get(host.name[at + 1 :], ()))
-            at = host.name.find(".", at + 1)
+            return [self._covering(host.address)]
+        exact = self._exact.get(host.name)
+        found = [] if exact is None else [exact]
+        if self._below:
+            rest, dot = host.name, "."
+            while dot:
+                _, dot, rest = rest.partition(".")
+                below = self._below.get(rest)
+                if below is not None:
+                    found.append(below)
         return found
 
     def _covering(self, text: str) -> list[Entry]:

@@ -1,4 +1,5 @@
-"""The layers of a policy, and which of them people cannot loosen. Data: the merge reads it, messages name it."""
+"""The layers of a policy, which of them people cannot loosen, and how strictly a rule is meant. Data: the merge reads
+it, messages name it."""
 
 from __future__ import annotations
 
@@ -19,3 +20,14 @@ class Layer(StrEnum):
     def binds(self) -> bool:
         """Whether people cannot loosen what this layer says: it belongs to whoever runs the machine."""
         return self in {Layer.MANAGED, Layer.REQUIREMENTS}
+
+
+class Enforcement(StrEnum):
+    """How strictly a rule or a document is meant."""
+
+    OBSERVE = "observe"
+    """Decides nothing; every decision says what it would have changed."""
+    SOFT = "soft"
+    """A deny that somebody may override, with a reason that goes on record."""
+    HARD = "hard"
+    """Holds."""

@@ -28,8 +28,7 @@ from ringfence.policy.narrowing import (
     path_rules,
 )
 from ringfence.policy.paths import BINDING
-from ringfence.policy.shell.analysis import analyse_argv, analyse_shell
-from ringfence.policy.shell.peel import Invocation
+from ringfence.policy.shell.analysis import Invocation, analyse_argv, analyse_shell
 
 GRAVE = frozenset({EffectKind.PUBLISH, EffectKind.DESTROY, EffectKind.PRIVILEGE, EffectKind.CONFIGURE})
 """Effects that a rule never lets pass without somebody having decided so."""

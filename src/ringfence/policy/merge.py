@@ -14,109 +14,96 @@ import msgspec
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
+from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
+from ringfence.policy.conditions import Situation, applies
 from ringfence.policy.documents import Document, label
 from ringfence.policy.effective import (
     BUILT_IN,
     Access,
+    AgentPolicy,
     ApprovalPolicy,
     CommandPolicy,
     CommandRule,
+    ControlFilePolicy,
     EnvironmentPolicy,
     HostRule,
     Inactive,
+    Limits,
+    McpPolicy,
+    McpRule,
     NetworkPolicy,
     Origin,
     PathRule,
     Policy,
+    Remember,
+    TelemetryPolicy,
+    ToolArguments,
 )
+from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
-from ringfence.policy.paths import covers
-from ringfence.policy.sections.settings import PRESETS
+from ringfence.policy.paths import BINDING, covers
 
-DEFAULT_PRESET = "workspace"
-
-_Rule = TypeVar("_Rule", HostRule, CommandRule)
+_Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
 
 _TIERS = ("C", "B", "A")
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the meaning of paths depends on."""
+    """What the meaning of paths and of sections depends on."""
 
     home: str
     workspace: str
+    situation: Situation = Situation()
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """The preset that applies, who chose it, and the choices that do not count."""
-
-    name: str
-    origin: Origin
-    inactive: tuple[Inactive, ...] = ()
-
-
-def choose_preset(documents: Iterable[Document], choice: str | None) -> Chosen:
-    """The preset that applies. `choice` is the person's at the keyboard."""
+def applicable(document: Document, facts: Facts) -> tuple[tuple[Document, ...], tuple[Inactive, ...]]:
+    """A document without its sections, then those that apply here as documents of their own; and those that do not."""
+    if not document.sections:
+        return (document,), ()
+    found = [msgspec.structs.replace(document, sections=())]
     inactive: list[Inactive] = []
-    name, by = DEFAULT_PRESET, BUILT_IN
-    allowed: tuple[tuple[str, ...], Origin] | None = None
-    for document in _ordered(documents):
-        if document.allowed_presets is not None:
-            allowed = document.allowed_presets
-        if document.extends is None:
+    for section in document.sections:
+        assert section.condition is not None
+        outcome = applies(section.condition, facts.situation, home=facts.home, workspace=facts.workspace)
+        if outcome.why_not:
+            origin = Origin(layer=label(document.layer, document.file), source=section.place)
+            inactive.append(Inactive(origin=origin, what="a section", why=outcome.why_not, told=False))
             continue
-        wanted, origin = document.extends
-        if not document.trusted and PRESETS.index(wanted) > PRESETS.index(name):
-            inactive.append(Inactive(origin=origin, what=f"preset `{wanted}`", why=_UNTRUSTED))
-        else:
-            if wanted != name:
-                inactive += _displaced(f"preset `{name}`", by, f"{origin.source} chooses `{wanted}`", origin)
-            name, by = wanted, origin
-    if choice is not None and choice != name:
-        inactive += _displaced(f"preset `{name}`", by, f"{_COMMAND_LINE.source} chooses `{choice}`", _COMMAND_LINE)
-    if choice is not None:
-        name, by = choice, _COMMAND_LINE
-    if allowed is not None and name not in allowed[0]:
-        nearest = _nearest(name, allowed[0])
-        why = f"{allowed[1].source} does not permit it; `{nearest}` applies"
-        inactive.append(Inactive(origin=by, what=f"preset `{name}`", why=why, by=allowed[1]))
-        name, by = nearest, allowed[1]
-    return Chosen(name=name, origin=by, inactive=tuple(inactive))
+        distrust = document.distrust or (_CLAIMED if outcome.claimed else "")
+        trusted = document.trusted and not outcome.claimed
+        found.append(msgspec.structs.replace(section, trusted=trusted, distrust=distrust))
+    return tuple(found), tuple(inactive)
 
 
 def merge(documents: Iterable[Document], *, facts: Facts, chosen: Chosen | None = None) -> Policy:
-    """The effective policy of some documents, one of which is the preset; `chosen` says how it became the one."""
-    merging = _Merging(tuple(_ordered(documents)), facts)
+    """The effective policy of some documents, the first of which is the preset; `chosen` says how it became the one.
+
+    What only observes is left out of it, and is in force in the policy that it carries as `observed`.
+    """
+    parts = [applicable(document, facts) for document in documents]
+    every = tuple(ordered(document for found, _ in parts for document in found))
+    merging = _Merging(tuple(map(holding, every)), facts)
     policy = merging.policy()
     if chosen is not None:
         merging.inactive[:0] = chosen.inactive
         merging.origins["extends"] = chosen.origin
-    origins = tuple(sorted(merging.origins.items()))
-    policy = msgspec.structs.replace(policy, inactive=tuple(merging.inactive), origins=origins)
+    merging.inactive += [one for _, skipped in parts for one in skipped]
+    policy = msgspec.structs.replace(
+        policy,
+        inactive=tuple(sorted(merging.inactive, key=_place)),
+        origins=tuple(sorted(merging.origins.items())),
+        soft=soft_origins(every),
+        observed=_Merging(every, facts).policy() if any(map(observes, every)) else None,
+    )
     return msgspec.structs.replace(policy, digest=digest(policy))
 
 
-_COMMAND_LINE = Origin(layer=Layer.SESSION.value, source="the command line")
-_UNTRUSTED = "an untrusted project only tightens; read the file and trust it with `ringfence trust`"
-_ORDER = (Layer.PRESET, Layer.MANAGED, Layer.USER, Layer.PROJECT, Layer.SESSION, Layer.REQUIREMENTS)
-
-
-def _ordered(documents: Iterable[Document]) -> list[Document]:
-    return sorted(documents, key=lambda document: _ORDER.index(document.layer))
-
-
-def _nearest(name: str, allowed: tuple[str, ...]) -> str:
-    """The loosest permitted preset that is stricter than the one asked for, else the strictest of all."""
-    stricter = [preset for preset in PRESETS[: PRESETS.index(name)] if preset in allowed]
-    return stricter[-1] if stricter else next(preset for preset in PRESETS if preset in allowed)
-
-
-def _displaced(what: str, origin: Origin, why: str, by: Origin) -> tuple[Inactive, ...]:
-    """A value in whose place its reader put another; nothing where nobody had written one."""
-    if origin == BUILT_IN:
-        return ()
-    return (Inactive(origin=origin, what=what, why=why, by=by, told=False),)
+_CLAIMED = (
+    "the section applies because of a remote that the repository names itself, so it only tightens; name the folder"
+    " in `repositories` instead"
+)
+_UNLIMITED = 1 << 40
 
 
 class _Merging:
@@ -132,20 +119,26 @@ class _Merging:
 
     def policy(self) -> Policy:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
-        timeouts = [(document, document.timeout_seconds) for document in self.documents]
         tiers = [(document, document.min_tier) for document in self.documents]
-        seconds, _ = self._scalar("approvals.timeout_seconds", timeouts, lambda value: -value, 300)
         tier, _ = self._scalar("sandbox.min_tier", tiers, _TIERS.index, "A")
         return Policy(
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
             network=self._network(),
             commands=CommandPolicy(rules=self._rules([(one, one.command_rules) for one in self.documents])),
+            control_files=self._control_files(),
+            mcp=self._mcp(),
             environment=self._environment(),
-            approvals=ApprovalPolicy(timeout_seconds=seconds),
+            approvals=self._approvals(),
+            limits=self._limits(),
+            agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
+            telemetry=self._telemetry(),
             min_tier=tier,
-            tests=tuple(test for document in self.documents for test in document.tests),
-            layers=tuple(f"{label(one.layer, one.file)} {one.file}{_trust(one)}" for one in self.documents),
+            # Those of presets and bundles are about what was shipped, not about what people made of it.
+            tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
+            layers=tuple(
+                f"{label(one.layer, one.file)} {one.place or one.file}{_trust(one)}" for one in self.documents
+            ),
         )
 
     def _scalar(
@@ -170,11 +163,11 @@ class _Merging:
                 continue
             limit = floor if document.trusted else (current, origin)
             if limit is not None and not document.layer.binds and strictness(value) < strictness(limit[0]):
-                why = f"{limit[1].source} says `{limit[0]}`" if document.trusted else _UNTRUSTED
+                why = f"{limit[1].source} says `{limit[0]}`" if document.trusted else distrust(document)
                 self.skip(at, f"`{key} = {value}`", why, limit[1])
                 continue
             if value != current:
-                self.inactive += _displaced(what, origin, f"{at.source} says `{value}`", at)
+                self.inactive += displaced(what, origin, f"{at.source} says `{value}`", at)
             current, origin = value, at
             if document.layer.binds:
                 floor = (value, at)
@@ -201,7 +194,7 @@ class _Merging:
             return True
         what = f"`{rule.access.value}` of `{rule.pattern}`"
         if not document.trusted:
-            self.skip(rule.origin, what, _UNTRUSTED)
+            self.skip(rule.origin, what, distrust(document))
             return False
         for deny in binding:
             if covers(deny.pattern, rule.pattern, home=self.facts.home, workspace=self.facts.workspace):
@@ -213,14 +206,15 @@ class _Merging:
         defaults = [(document, document.network.default) for document in self.documents]
         default, origin = self._scalar("network.default", defaults, lambda verdict: verdict.strictness, Verdict.DENY)
         floors = [one.network.default for one in self.documents if one.layer is Layer.REQUIREMENTS]
-        floor = next((written for written in floors if written is not None), None)
+        written = [floor for floor in floors if floor is not None]
+        floor = max(written, key=lambda one: one[0].strictness, default=None)
         ports = self._host_ports()
         return NetworkPolicy(
             default=default,
             default_origin=origin,
             rules=(
                 *self._rules([(document, _opening(document)) for document in self.documents]),
-                *(_port_rule(port, written) for port, written in ports.items()),
+                *(_port_rule(port, at) for port, at in ports.items()),
             ),
             host_ports=tuple(ports),
             floor=None if floor is None else floor[0],
@@ -243,7 +237,7 @@ class _Merging:
                     self.skip(rule.origin, what, f"that of {by.source} takes its place", by, told=False)
                     continue
                 if rule.verdict is Verdict.ALLOW and not document.trusted:
-                    self.skip(rule.origin, what, _UNTRUSTED)
+                    self.skip(rule.origin, what, distrust(document))
                     continue
                 kept.append(rule)
         return tuple(kept)
@@ -256,7 +250,7 @@ class _Merging:
                     ports.setdefault(port, origin)
                     self.origins.setdefault(f"network.host_ports.{port}", origin)
                 else:
-                    self.skip(origin, f"host port {port}", _UNTRUSTED)
+                    self.skip(origin, f"host port {port}", distrust(document))
         return dict(sorted(ports.items()))
 
     def _environment(self) -> EnvironmentPolicy:
@@ -268,12 +262,12 @@ class _Merging:
                     keep.append(name)
                     self.origins.setdefault(f"environment.keep.{name}", origin)
                 else:
-                    self.skip(origin, f"keeping `{name}`", _UNTRUSTED)
+                    self.skip(origin, f"keeping `{name}`", distrust(document))
             for name, value, origin in document.environment.set:
                 known = values.get(name)
                 what = f"setting `{name}`"
                 if not document.trusted:
-                    self.skip(origin, what, _UNTRUSTED)
+                    self.skip(origin, what, distrust(document))
                 elif known is not None and known[1].layer.binds and not document.layer.binds:
                     self.skip(origin, what, f"{known[2].source} sets it", known[2])
                 else:
@@ -281,10 +275,102 @@ class _Merging:
                         self.skip(known[2], what, f"{origin.source} sets it", origin, told=False)
                     values[name] = (value, document, origin)
                     self.origins[f"environment.set.{name}"] = origin
+        removed = [written for document in self.documents for written in document.environment.remove]
+        for name, origin in removed:
+            self.origins.setdefault(f"environment.remove.{name}", origin)
+            for gone in [one for one in values if one == name or (name[-1] == "*" and one.startswith(name[:-1]))]:
+                self.skip(values.pop(gone)[2], f"setting `{gone}`", f"{origin.source} removes it", origin)
+                self.origins.pop(f"environment.set.{gone}", None)
         return EnvironmentPolicy(
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _, _) in values.items())),
+            remove=tuple(sorted({name for name, _ in removed})),
         )
+
+    def _control_files(self) -> ControlFilePolicy:
+        rows = [(row, origin) for document in self.documents for row, origin in document.control_files.rows]
+        exempt: list[str] = []
+        for document in self.documents:
+            for pattern, origin in document.control_files.exempt:
+                if document.trusted:
+                    exempt.append(pattern)
+                    self.origins.setdefault(f"control_files.exempt.{pattern}", origin)
+                else:
+                    self.skip(origin, f"exempting `{pattern}`", distrust(document))
+        return ControlFilePolicy(
+            rows=tuple(row for row, _ in rows),
+            origins=tuple(origin for _, origin in rows),
+            exempt=tuple(dict.fromkeys(exempt)),
+        )
+
+    def _mcp(self) -> McpPolicy:
+        written = [(document, document.mcp.default) for document in self.documents]
+        default, origin = self._scalar("mcp.default", written, lambda verdict: verdict.strictness, Verdict.ALLOW)
+        rules = self._rules([(document, document.mcp.rules) for document in self.documents])
+        return McpPolicy(default=default, default_origin=origin, rules=rules)
+
+    def _approvals(self) -> ApprovalPolicy:
+        said = [(document, document.approvals) for document in self.documents]
+        timeouts = [(document, one.timeout_seconds) for document, one in said]
+        scopes = [(document, one.remember) for document, one in said]
+        days = [(document, one.remember_days) for document, one in said]
+        people = [(document, "approvers", one.approvers) for document, one in said]
+        overriding = [(document, "overriders", one.overriders) for document, one in said]
+        order = list(Remember)
+        return ApprovalPolicy(
+            timeout_seconds=self._scalar("approvals.timeout_seconds", timeouts, lambda value: -value, 300)[0],
+            remember=self._scalar("approvals.remember", scopes, lambda one: -order.index(one), Remember.REPO)[0],
+            remember_days=self._scalar("approvals.remember_days", days, lambda value: -value, 30)[0],
+            approvers=self._people(people),
+            overriders=self._people(overriding),
+        )
+
+    def _people(
+        self, written: list[tuple[Document, str, tuple[tuple[str, ...], Origin] | None]]
+    ) -> tuple[tuple[str, ...], ...]:
+        """Every list of people that counts: each narrows the others. A repository never says who answers."""
+        found = []
+        for document, key, one in written:
+            if one is None:
+                continue
+            names, origin = one
+            if document.trusted:
+                found.append(names)
+                self.origins[f"approvals.{key}.{len(found)}"] = origin
+            else:
+                self.skip(origin, f"`approvals.{key}`", distrust(document))
+        return tuple(dict.fromkeys(found))
+
+    def _limits(self) -> Limits:
+        found = {}
+        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+            written: list[tuple[Document, tuple[int, Origin] | None]] = [
+                (document, getattr(document.limits, key)) for document in self.documents
+            ]
+            value, _ = self._scalar(f"limits.{key}", written, lambda most: -most, _UNLIMITED)
+            found[key] = None if value == _UNLIMITED else value
+        return Limits(**found)
+
+    def _telemetry(self) -> TelemetryPolicy:
+        order = list(ToolArguments)
+        written = [(one, one.telemetry.tool_arguments if one.trusted else None) for one in self.documents]
+        arguments, origin = self._scalar(
+            "telemetry.tool_arguments", written, lambda one: -order.index(one), ToolArguments.FULL
+        )
+        redact: list[str] = []
+        for document in self.documents:
+            said = document.telemetry
+            if not document.trusted and said.tool_arguments is not None:
+                self.skip(said.tool_arguments[1], "`telemetry.tool_arguments`", distrust(document))
+            for glob, at in said.redact:
+                if not document.trusted:
+                    self.skip(at, f"redacting `{glob}`", distrust(document))
+                elif origin.layer in BINDING and arguments is ToolArguments.FULL and not document.layer.binds:
+                    self.skip(at, f"redacting `{glob}`", f"{origin.source} wants the whole of the record", origin)
+                else:
+                    redact.append(glob)
+                    self.origins.setdefault(f"telemetry.redact.{glob}", at)
+        return TelemetryPolicy(tool_arguments=arguments, redact=tuple(dict.fromkeys(redact)))
 
 
 def _opening(document: Document) -> tuple[HostRule, ...]:
@@ -294,8 +380,18 @@ def _opening(document: Document) -> tuple[HostRule, ...]:
     return tuple(msgspec.structs.replace(rule, opens=False) for rule in document.network.rules)
 
 
+def _place(inactive: Inactive) -> tuple[int, str, int]:
+    """Where something stands, for sorting: by layer, file and line."""
+    layer = inactive.origin.layer.partition(":")[0]
+    file, _, line = inactive.origin.source.rpartition(":")
+    order = next((at for at, one in enumerate(ORDER) if one.value == layer), -1)
+    return order, file, int(line) if line.isdecimal() else 0
+
+
 def _trust(document: Document) -> str:
-    return "" if document.trusted else " (not trusted: only tightens)"
+    if document.trusted:
+        return ""
+    return " (not trusted: only tightens)" if document.layer is Layer.PROJECT else " (only tightens)"
 
 
 def _port_rule(port: int, origin: Origin) -> HostRule:

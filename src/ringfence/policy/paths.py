@@ -6,8 +6,10 @@ sandbox holds what no rule opened.
 
 from __future__ import annotations
 
+import fnmatch
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -117,24 +119,33 @@ class PathTable:
     def __init__(self, rules: Iterable[PathRule], *, home: str, workspace: str) -> None:
         self._literal: dict[tuple[str, ...], list[PathRule]] = {}
         self._globs: list[tuple[Glob, PathRule]] = []
+        # `BASE/**/NAME`, by far the most frequent globs: by the base, so that one expression tells whether any fits.
+        self._names: dict[tuple[str, ...], _Names] = {}
         for rule in rules:
             for pattern in anchored(rule.pattern, home=home, workspace=workspace):
                 self._add(pattern, rule)
 
     def _add(self, pattern: str, rule: PathRule) -> None:
         if is_glob(pattern):
-            self._globs.append((Glob(pattern), rule))
+            glob = Glob(pattern)
+            name = glob.any_depth_name
+            if name is None:
+                self._globs.append((glob, rule))
+            else:
+                self._names.setdefault(name[0], _Names(len(name[0]))).add(name[1], glob, rule)
             return
         self._literal.setdefault(components(pattern), []).append(rule)
 
     def match(self, path: str) -> PathMatch | None:
         """The rule that decides for an absolute path, or nothing where no rule names it or a folder above it."""
         names = components(normalise(path))
-        candidates = [
-            ((depth, 0, glob.literal_characters, _STRENGTH[rule.access]), rule)
-            for glob, rule in self._globs
-            if (depth := glob.deepest(names)) is not None
-        ]
+        candidates: list[tuple[_Specificity, PathRule]] = []
+        for glob, rule in self._globs:
+            if (deepest := glob.deepest(names)) is not None:
+                candidates.append(((deepest, 0, glob.literal_characters, _STRENGTH[rule.access]), rule))
+        for base, below in self._names.items():
+            if names[: len(base)] == base:
+                candidates.extend(below.match(names))
         for depth in range(len(names), -1, -1):
             # A path written out is more specific than a glob that happens to end at the same place.
             for rule in self._literal.get(names[:depth], ()):
@@ -147,6 +158,32 @@ class PathTable:
             return None
         key, rule = max(candidates, key=_key)
         return PathMatch(rule=rule, depth=key[0])
+
+
+class _Names:
+    """Globs `BASE/**/NAME` of one base."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._globs: list[tuple[Glob, PathRule]] = []
+        self._patterns: list[str] = []
+        self._any: re.Pattern[str] | None = None
+
+    def add(self, name: str, glob: Glob, rule: PathRule) -> None:
+        """One more of them."""
+        self._globs.append((glob, rule))
+        self._patterns.append(fnmatch.translate(name))
+        self._any = None
+
+    def match(self, names: tuple[str, ...]) -> Iterator[tuple[_Specificity, PathRule]]:
+        """Those that fit a path below the base."""
+        if self._any is None:
+            self._any = re.compile("|".join(self._patterns))
+        if not any(map(self._any.match, names[self._start :])):
+            return
+        for glob, rule in self._globs:
+            if (deepest := glob.deepest(names)) is not None:
+                yield (deepest, 0, glob.literal_characters, _STRENGTH[rule.access]), rule
 
 
 def _key(candidate: tuple[_Specificity, PathRule]) -> _Specificity:

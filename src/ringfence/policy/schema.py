@@ -1,6 +1,7 @@
 """Reading the values of a document: each one has the type that its key asks for, or its fault is noted with its place.
 
-Nothing stops at the first fault. It knows tables, lists and words; what they mean stands in `documents`.
+Nothing stops at the first fault. It knows tables, lists and words; what they mean stands in `documents`. What a key is
+for (`about`) is said where it is read: the JSON Schema and the reference of settings are made by the same calls.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Faults:
         line = int(origin.source.rpartition(":")[2])
         self._found.append(Diagnostic(file=self.file, line=line, column=1, message=message))
 
+    def place(self, path: KeyPath) -> tuple[int, int]:
+        """Line and column of a value."""
+        return self._spans.at(path)
+
     def origin(self, path: KeyPath) -> Origin:
         """Where a value was written."""
         return Origin(layer=self.layer, source=f"{self.file}:{self._spans.at(path)[0]}")
@@ -72,7 +77,7 @@ class Table:
         """Note a fault at one of its keys."""
         self.faults.add(self.at(key), message)
 
-    def take_text(self, key: str, default: str | None = None) -> str | None:
+    def take_text(self, key: str, default: str | None = None, *, about: str = "") -> str | None:
         """A text."""
         value = self._take(key)
         if value is None or isinstance(value, str):
@@ -80,7 +85,15 @@ class Table:
         self._wrong(key, "a text", value)
         return default
 
-    def take_integer(self, key: str, *, least: int, most: int) -> int | None:
+    def take_flag(self, key: str, *, about: str = "") -> bool | None:
+        """True or false."""
+        value = self._take(key)
+        if value is None or isinstance(value, bool):
+            return value
+        self._wrong(key, "true or false", value)
+        return None
+
+    def take_integer(self, key: str, *, least: int, most: int, about: str = "") -> int | None:
         """A whole number inside a range."""
         value = self._take(key)
         if value is None:
@@ -93,7 +106,9 @@ class Table:
             return value
         return None
 
-    def take_choice(self, key: str, choices: type[_Choice], *, among: Collection[_Choice] = ()) -> _Choice | None:
+    def take_choice(
+        self, key: str, choices: type[_Choice], *, among: Collection[_Choice] = (), about: str = ""
+    ) -> _Choice | None:
         """One word of a fixed few."""
         value = self._take(key)
         if value is None:
@@ -106,7 +121,7 @@ class Table:
         self.fault(key, f"`{key}` is {shown}; it is one of {listed}{_suggest(value, words)}")
         return None
 
-    def take_texts(self, key: str) -> tuple[tuple[KeyPath, str], ...]:
+    def take_texts(self, key: str, *, about: str = "") -> tuple[tuple[KeyPath, str], ...]:
         """A list of texts, each with its path."""
         found = []
         for path, value in self.take_list(key):
@@ -116,8 +131,15 @@ class Table:
                 self.faults.add(path, f"`{key}` holds {_kind(value)}; each of its elements is a text")
         return tuple(found)
 
-    def take_list(self, key: str) -> tuple[tuple[KeyPath, object], ...]:
-        """A list of anything, each element with its path."""
+    def take_names(self, key: str, *, about: str = "") -> tuple[tuple[KeyPath, str], ...]:
+        """A list of texts, or a single one, each with its path."""
+        if isinstance(self._values.get(key), str):
+            text = self.take_text(key)
+            return () if text is None else ((self.at(key), text),)
+        return self.take_texts(key)
+
+    def take_list(self, key: str, *, element: str = "", about: str = "") -> tuple[tuple[KeyPath, object], ...]:
+        """A list of anything, each element with its path. `element` is what the schema says about one: see `KINDS`."""
         value = self._take(key)
         if value is None:
             return ()
@@ -126,7 +148,7 @@ class Table:
             return ()
         return tuple(((*self.path, key, index), element) for index, element in enumerate(value))
 
-    def take_table(self, key: str) -> Table:
+    def take_table(self, key: str, *, about: str = "") -> Table:
         """A table below this one; an empty one where it is missing."""
         value = self._take(key)
         if isinstance(value, dict):
@@ -135,7 +157,7 @@ class Table:
             self._wrong(key, f"a table, written `[{key}]`", value)
         return Table({}, self.at(key), self.faults)
 
-    def take_tables(self, key: str, *, most: int) -> tuple[Table, ...]:
+    def take_tables(self, key: str, *, most: int, about: str = "") -> tuple[Table, ...]:
         """The tables of an array of tables."""
         value = self._take(key)
         if value is None:
@@ -149,7 +171,7 @@ class Table:
             return ()
         return tuple(Table(element, (*self.at(key), index), self.faults) for index, element in enumerate(value))
 
-    def take_pairs(self) -> tuple[tuple[str, str], ...]:
+    def take_pairs(self, *, about: str = "") -> tuple[tuple[str, str], ...]:
         """Every key of this table with its text, sorted."""
         pairs = [(name, self.take_text(name)) for name in sorted(self._values)]
         return tuple((name, value) for name, value in pairs if value is not None)

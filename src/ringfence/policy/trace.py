@@ -15,13 +15,12 @@ from ringfence.model.action import CommandAction, ConnectAction, Effect, FileAct
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern
-from ringfence.policy.commands import CommandTable
+from ringfence.policy.commands import EVERYDAY, CommandTable
 from ringfence.policy.effective import CommandRule, HostRule, Origin, PathRule
 from ringfence.policy.evaluate import Evaluator
+from ringfence.policy.judges.command import effects_of
 from ringfence.policy.paths import PathTable
-from ringfence.policy.shell.analysis import analyse_argv, analyse_shell
-from ringfence.policy.shell.peel import Invocation
-from ringfence.policy.shell.tree import Redirect
+from ringfence.policy.shell.analysis import Invocation, Opened, analyse_argv, analyse_shell
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,35 +58,47 @@ def trace(decision: Decision, evaluator: Evaluator) -> tuple[Step, ...]:
 
 def _command(action: CommandAction, evaluator: Evaluator) -> Iterator[Step]:
     home = evaluator.context.home
-    analysis = analyse_argv(action.argv, home=home) if action.shell is None else analyse_shell(action.shell, home=home)
+    analysis = (
+        analyse_argv(action.argv, home=home, cwd=action.cwd)
+        if action.shell is None
+        else analyse_shell(action.shell, home=home, cwd=action.cwd)
+    )
     for invocation in analysis.invocations:
-        yield _invocation(invocation, action.cwd, evaluator)
-    for redirect in analysis.redirects:
-        yield _redirect(redirect, action.cwd, evaluator)
+        yield _invocation(invocation, evaluator)
+    for opened in analysis.opened:
+        yield _opened(opened, evaluator)
     for issue in analysis.issues:
         yield Step(kind="unclear", what=f"{issue.kind.value}: {issue.text}")
 
 
-def _invocation(invocation: Invocation, cwd: str, evaluator: Evaluator) -> Step:
-    words = [word.text for word in invocation.words]
-    known = [word for word in words if word is not None]
+def _invocation(invocation: Invocation, evaluator: Evaluator) -> Step:
     shown = " ".join(word.raw if word.text is None else shlex.quote(word.text) for word in invocation.words)
-    # What is known only when it runs cannot be asked about by itself; the decision about the whole says so.
-    alone = evaluator.evaluate(CommandAction(argv=tuple(known), cwd=cwd)) if len(known) == len(words) else None
     home = evaluator.context.home
     looks = tuple(
-        _look(rule, hits=any(True for _ in CommandTable((rule,), home=home).hits(invocation)))
+        _look(rule, hits=hits)
         for rule in evaluator.policy.commands.rules
-        if invocation.program in (rule.prefix[0] if rule.prefix else ())
+        if (hits := any(True for _ in CommandTable((rule,), home=home).hits(invocation))) or _is_about(rule, invocation)
     )
-    return Step(kind="runs", what=shown, effects=alone.effects if alone is not None else (), looks=looks)
+    what = shown if invocation.program or invocation.path is None else f"{invocation.name} code"
+    return Step(kind="runs", what=what, effects=tuple(effects_of(invocation)), looks=looks)
 
 
-def _redirect(redirect: Redirect, cwd: str, evaluator: Evaluator) -> Step:
+def _is_about(rule: CommandRule, invocation: Invocation) -> bool:
+    """Whether a rule speaks about this program, or about a kind of effect that it has. Rules about certain objects of
+    what every program does are only worth a line where they hit."""
+    if rule.prefix:
+        return invocation.program in rule.prefix[0]
+    kinds = {fact.kind for fact in invocation.reading.facts} if invocation.reading is not None else set()
+    return any(kind in kinds and (kind not in EVERYDAY or not rule.objects) for kind in rule.effects)
+
+
+def _opened(opened: Opened, evaluator: Evaluator) -> Step:
+    redirect = opened.redirect
     operation = FileOperation.WRITE if redirect.write else FileOperation.READ
-    if redirect.target.text is None:
+    if redirect.target.text is None or not opened.place.folders:
         return Step(kind="opens", what=f"{operation.value} {redirect.target.raw}, which is known only when it runs")
-    return _file(posixpath.join(cwd, redirect.target.text), operation, evaluator, kind="opens")
+    path = posixpath.join(opened.place.folders[0], redirect.target.text)
+    return _file(path, operation, evaluator, kind="opens")
 
 
 def _file(path: str, operation: FileOperation, evaluator: Evaluator, *, kind: str) -> Step:

@@ -6,6 +6,7 @@ the host's files disappear. A step that fails ends everything, with the step's n
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -64,9 +65,13 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     progress.append("network")
     sockets, facts = _network(layout["host_ports"])
     progress.append("process numbers")
-    bounded = _bound_numbers()
+    limits = layout["limits"]
+    bounded = _bound_numbers(limits["processes"] or _PROCESSES)
     progress.append("files")
     notices = _files(layout)
+    if user == 0 and not bounded and limits["processes"]:
+        text = "`limits.processes` cannot be held for root here: that takes Linux 6.14 and a `/proc/sys` to write to"
+        raise OSError(errno.EPERM, text)
     if user == 0 and not bounded:
         # The limit of an account does not hold for root, whatever its number in here.
         text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
@@ -74,6 +79,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     progress.append("hook socket")
     sockets["hook"] = listeners.hook()
     progress.append("privileges")
+    _limit(limits)
     _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
     landlock.stay_within(abi)
@@ -107,7 +113,7 @@ def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, 
     return listeners.network(host_ports, ipv6=ipv6), [("capture", "all tcp, v4 and v6" if ipv6 else "all tcp, v4")]
 
 
-def _bound_numbers() -> bool:
+def _bound_numbers(most: int) -> bool:
     """Whether the kernel keeps the sandbox's processes below a number; for root nothing else bounds a fork bomb."""
     # SECURITY: an older kernel has one such setting for the whole machine, and the host's root would change it.
     major, minor, *_ = os.uname().release.replace("-", ".").replace("+", ".").split(".")
@@ -118,7 +124,7 @@ def _bound_numbers() -> bool:
     except OSError:
         return False
     try:
-        os.write(setting, str(_PROCESSES).encode())
+        os.write(setting, str(most).encode())
     finally:
         os.close(setting)
     return True
@@ -169,13 +175,23 @@ def _protect(root: mounts.Root, layout: wire.Request) -> None:
                 raise
 
 
+def _limit(limits: wire.Request) -> None:
+    """What every process inside inherits and none can raise."""
+    # Processes are counted within the namespaces, so this bounds a fork bomb and not the user's other programs.
+    for kind, wanted in (
+        (resource.RLIMIT_NPROC, limits["processes"] or _PROCESSES),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_FSIZE, limits["file_mb"] and limits["file_mb"] * 1024 * 1024),
+    ):
+        if wanted:
+            _, hard = resource.getrlimit(kind)
+            most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+            resource.setrlimit(kind, (most, most))
+
+
 def _seal(hostname: str, inside_uid: int, inside_gid: int) -> None:
     syscalls.checked(syscalls.LIBC.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Counted within the namespaces from here on, so it bounds a fork bomb and not the user's other programs.
-    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    most = _PROCESSES if hard == resource.RLIM_INFINITY else min(hard, _PROCESSES)
-    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     hooks = syscalls.open_plain(os.path.dirname(listeners.HOOK_PATH))
     syscalls.set_attributes(hooks, syscalls.RDONLY, recursive=False, what="seal the hook folder")
     os.close(hooks)

@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable, UsageInvalid
-from ringfence.policy.effective import Access, Origin, PathRule, Policy
+from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
 
@@ -66,6 +66,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute paths that are neither read nor written."""
     denied_globs: tuple[str, ...] = ()
     """Patterns relative to the workspace, likewise."""
+    control_files: ControlFilePolicy = ControlFilePolicy()
+    """What the policy adds to the table of control files, and what it takes out."""
+    limits: Limits = Limits()
     notices: tuple[str, ...] = ()
 
 
@@ -109,6 +112,8 @@ def build_plan(
         rules=rules,
         denied=tuple(found.denied),
         denied_globs=tuple(found.globs),
+        control_files=policy.control_files,
+        limits=policy.limits,
         notices=tuple(found.notices),
     )
 

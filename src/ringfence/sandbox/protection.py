@@ -10,6 +10,7 @@ import msgspec
 
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Direct
+from ringfence.policy.effective import ControlFilePolicy
 from ringfence.sandbox import git_settings
 from ringfence.sandbox.git_settings import Named
 from ringfence.sandbox.links import Links
@@ -43,16 +44,23 @@ class Repositories(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
 
 
-def protection(workspace: str, place_holders: frozenset[tuple[str, str]], repositories: Repositories) -> Protection:
-    """What to protect in a workspace and its repositories, by the table of control files and by what Git's settings
-    name."""
+def protection(
+    workspace: str,
+    place_holders: frozenset[tuple[str, str]],
+    repositories: Repositories,
+    named: ControlFilePolicy | None = None,
+) -> Protection:
+    """What to protect in a workspace and its repositories, by the table of control files, by what the policy adds to it
+    and by what Git's settings name."""
+    added = named or ControlFilePolicy()
     repository = repositories.shared
     nested = repositories.nested[:NESTED_LIMIT]
     search = _Search(place_holders)
-    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT]
+    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT and row.pattern not in added.exempt]
     inside = _inside_repository(workspace)
     led = repository is not None or inside is not None
     search.look(workspace, [(row.pattern, row) for row in rows], linked=led)
+    search.protect(workspace, [row for row in added.rows if row.direct is Direct.PROTECT])
     within = [(row.pattern[5:], row) for row in rows if row.pattern.startswith(".git/")]
     if inside is not None:
         search.pinned += [f"{workspace}/{each}" for each in _folders_above(inside)]
@@ -109,6 +117,29 @@ class _Search:
                     self.notices += _about(row, kind, linked=linked)
         finally:
             os.close(root)
+
+    def protect(self, base: str, rows: list[ControlFile]) -> None:
+        """Protect what a policy names: the file or folder, and the folders above it, so that none can be moved away."""
+        root = open_plain(base, os.O_PATH | os.O_DIRECTORY)
+        try:
+            for row in rows:
+                self._protect(root, base, row)
+        finally:
+            os.close(root)
+
+    def _protect(self, root: int, base: str, row: ControlFile) -> None:
+        above = _folders_above(row.pattern)
+        for name in (*above, row.pattern):
+            kind = None if (base, name) in self._place_holders else _kind(root, name)
+            if kind is None:
+                # A folder that is missing on the way is kept from being made: with it, the file could be.
+                self.wanted.append(Stub(workspace=base, name=name, content=None))
+                return
+            if name == row.pattern or kind != stat.S_IFDIR:
+                self.read_only.append(f"{base}/{name}")
+                self.notices += _about(row, kind, linked=False)
+                return
+            self.pinned.append(f"{base}/{name}")
 
     def look_into(self, path: str, rows: list[tuple[str, ControlFile]]) -> None:
         """Protect a nested repository: its settings where it is one, or the file that leads to them."""

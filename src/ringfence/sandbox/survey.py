@@ -63,6 +63,11 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "gid": gid,
         "hostname": facts.hostname,
         "host_ports": list(plan.host_ports),
+        "limits": {
+            "processes": plan.limits.processes,
+            "open_files": plan.limits.open_files,
+            "file_mb": plan.limits.file_mb,
+        },
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
         "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in ordered],
@@ -105,7 +110,7 @@ def _protected(
     repositories = protection.Repositories(shared=repository, nested=nested, personal=personal, home=home)
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders, repositories))
+        looked.append(protection.protection(workspace, place_holders, repositories, plan.control_files))
         return looked[0].wanted
 
     made, release = stubs.claim(state, look, name)

@@ -8,15 +8,18 @@ from collections.abc import Mapping
 
 from ringfence.agents import AgentRequest, AgentSetup, HostDisk
 from ringfence.agents.agent import Agent
+from ringfence.approvals.objects import Scope
+from ringfence.approvals.permission import Permission
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
+from ringfence.model.situations import RunDenied
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, User, git_settings, own_program, places, user
+from ringfence.session.sources import Places, User, git_settings, is_member, own_program, places, situation, user
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -61,7 +64,34 @@ class Asked:
 
     def policy(self, setup: AgentSetup) -> Policy:
         """The policy in force, with what the profile and the person at the keyboard open for this session."""
-        return load_policy(self.places, self.workspace, choice=self.options.policy, grants=self._grants(setup))
+        return load_policy(
+            self.places,
+            self.workspace,
+            choice=self.options.policy,
+            grants=self._grants(setup),
+            situation=situation(self.workspace, agent=setup.name),
+        )
+
+    def check_agent(self, policy: Policy, setup: AgentSetup) -> None:
+        """`RunDenied` where the policy does not let this agent run."""
+        for names, origin in policy.agents.allowed:
+            if setup.name not in names:
+                listed = ", ".join(f"`{name}`" for name in names)
+                raise RunDenied(
+                    f"denied: agent `{setup.name}` may not run here (agents.allowed, {origin.layer}, {origin.source})",
+                    remedy=f"only {listed} may run; `generic` stands for every program without a profile",
+                )
+
+    def permission(self, policy: Policy) -> Permission:
+        """What the policy lets answers do."""
+        said = policy.approvals
+        return Permission(
+            widest=Scope(said.remember.value),
+            days=said.remember_days,
+            approvers=said.approvers,
+            overriders=said.overriders,
+            is_member=is_member,
+        )
 
     def plan(self, policy: Policy, setup: AgentSetup) -> Plan:
         """The sandbox that the policy and the profile make together."""

@@ -21,12 +21,22 @@ def inside(
     fixed: Iterable[tuple[str, str]],
     session: str,
     user: str,
+    remove: Iterable[str] = (),
 ) -> dict[str, str]:
-    """The variables of a governed command. What is not named by somebody is not there."""
+    """The variables of a governed command. What is not named by somebody is not there.
+
+    SECURITY: `remove` takes away what the person has, never what Ringfence or an agent's profile sets: a
+    repository's policy may tighten, and without those variables an agent would not find its hooks.
+    """
     names = tuple(keep)
     exact = frozenset(name for name in names if not name.endswith("*"))
     prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-    kept = {name: value for name, value in environ.items() if name in exact or (prefixes and name.startswith(prefixes))}
+    unwanted = tuple(remove)
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if (name in exact or (prefixes and name.startswith(prefixes))) and not _named(name, unwanted)
+    }
     return {
         "PATH": environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": environ.get("HOME", "/"),
@@ -42,3 +52,7 @@ def inside(
         "RINGFENCE_SESSION": session,
         **dict(fixed),
     }
+
+
+def _named(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in patterns)

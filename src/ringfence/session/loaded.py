@@ -10,7 +10,7 @@ import msgspec
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, places
+from ringfence.session.sources import Places, places, situation
 from ringfence.session.workspaces import find_workspace
 
 
@@ -34,9 +34,11 @@ def load_here(
     workspace: str | None = None,
     choice: str | None = None,
     grants: Iterable[SessionGrants] = (),
+    agent: str = "",
 ) -> Here:
-    """Load the policy that `run` and `exec` would load from here."""
+    """Load the policy that `run` and `exec` would load from here. Without an agent, sections for one do not apply."""
     where = places(environ)
     folder = find_workspace(workspace, cwd, where.home)
-    policy = load_policy(where, folder, choice=choice, grants=grants)
+    here = situation(folder, agent=agent)
+    policy = load_policy(where, folder, choice=choice, grants=grants, situation=here)
     return Here(places=where, workspace=folder, cwd=os.path.realpath(cwd), policy=policy)

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import cache
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
@@ -22,9 +23,10 @@ from ringfence.egress import Gateway
 from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
+from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
-from ringfence.policy.control_files import is_reported
-from ringfence.policy.effective import Policy
+from ringfence.policy.control_files import is_reported, rows_with
+from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
@@ -37,10 +39,12 @@ from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
+from ringfence.session.redacting import Redacting
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.telemetry.ledger import Cleanup, Ledger
+from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
 
 Say = Callable[[str], None]
@@ -107,6 +111,7 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
+    asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier)
@@ -122,7 +127,7 @@ async def _start(
     )
     stack.push_async_callback(sandbox.close)
     began_ns = time.time_ns()
-    tally = Tally(ledger, on_denial=on_denial)
+    tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
     notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
@@ -145,6 +150,7 @@ async def _start(
             fixed=(*policy.environment.set, *setup.set),
             session=asked.session,
             user=asked.user.name,
+            remove=policy.environment.remove,
         )
         | dict(sandbox.variables),
         lost=lost,
@@ -187,7 +193,13 @@ def _gate(
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
-        site=Site(session=asked.session, workspace=asked.workspace, policy=policy.digest, timeout_seconds=seconds),
+        site=Site(
+            session=asked.session,
+            workspace=asked.workspace,
+            policy=policy.digest,
+            permission=asked.permission(policy),
+            timeout_seconds=seconds,
+        ),
     )
 
 
@@ -207,8 +219,18 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
     background.start(_end_with(ledger, governed.lost))
+    if governed.policy.limits.wall_seconds is not None:
+        background.start(_end_after(governed.policy, governed.lost))
     background.start(_end_everything(governed, network))
     background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
+
+
+def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
+    """The ledger, behind what the policy keeps out of it."""
+    if policy.telemetry == TelemetryPolicy():
+        return ledger
+    path = os.path.join(asked.places.state, "redaction-key")
+    return Redacting(ledger, policy.telemetry, cache(lambda: load_key(path)))
 
 
 def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:
@@ -219,6 +241,16 @@ def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:
 async def _end_with(ledger: Ledger, lost: asyncio.Future[RingfenceError]) -> None:
     """No record, no session: whatever cannot be put on record must not happen."""
     _lose(lost, await ledger.lost())
+
+
+async def _end_after(policy: Policy, lost: asyncio.Future[RingfenceError]) -> None:
+    """A session has only so much time."""
+    seconds = policy.limits.wall_seconds
+    assert seconds is not None
+    await asyncio.sleep(seconds)
+    origin = policy.origin_of("limits.wall_seconds")
+    text = f"the session ended after {seconds} s (limits.wall_seconds, {origin.layer}, {origin.source})"
+    _lose(lost, SandboxLost(text, remedy="start another one, or ask whoever set this limit"))
 
 
 async def _end_everything(governed: Governed, network: ExitStack) -> None:
@@ -233,7 +265,9 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
     governed.unkept = await _snapshot(asked, "end")
-    changes = changes_since(governed.workspace, began_ns, is_reported)
+    named = governed.policy.control_files
+    rows = rows_with(named.rows, named.exempt)
+    changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
         return

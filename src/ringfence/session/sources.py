@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import socket
@@ -11,9 +12,25 @@ from collections.abc import Mapping
 import msgspec
 
 from ringfence.model.situations import RingfenceError, UsageInvalid
+from ringfence.policy.conditions import Situation
+from ringfence.session.remotes import remotes
 
 _PARTS = ("ringfence", "msgspec", "cryptography", "tomlkit", "tree_sitter", "tree_sitter_bash")
 """The packages that this program is made of."""
+
+_PACKAGES = (
+    "PATH",
+    "PIP_",
+    "UV_",
+    "NPM_CONFIG_",
+    "YARN_",
+    "CARGO_",
+    "GO",
+    "MAVEN_",
+    "M2_",
+    "XDG_CONFIG_",
+    "VIRTUAL_ENV",
+)
 
 MANAGED_FOLDER = "/etc/ringfence"
 """The administrator's policy. SECURITY: a constant, because a variable here would let users replace what binds them."""
@@ -27,6 +44,13 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     """Ledger, keys, approvals, the list of what we left on disk."""
     user_policy: str
     managed_folder: str = MANAGED_FOLDER
+    package_settings: dict[str, str] = {}
+    """The variables that package managers read their settings from, and PATH."""
+
+    @property
+    def registries(self) -> str:
+        """What was learnt about registries, so that no start has to ask again."""
+        return os.path.join(self.state, "registries.json")
 
     @property
     def ledger(self) -> str:
@@ -47,6 +71,16 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     def managed_policy(self) -> str:
         """The administrator's defaults."""
         return os.path.join(self.managed_folder, "policy.toml")
+
+    @property
+    def managed_profiles(self) -> str:
+        """The administrator's named profiles."""
+        return os.path.join(self.managed_folder, "profiles")
+
+    @property
+    def profile_folders(self) -> tuple[str, ...]:
+        """Where a name in `extends` of the user's is looked up, first of all in their own folder."""
+        return os.path.join(os.path.dirname(self.user_policy), "profiles"), self.managed_profiles
 
     @property
     def requirements(self) -> str:
@@ -72,6 +106,7 @@ def places(environ: Mapping[str, str]) -> Places:
         home=home,
         state=os.path.join(state, "ringfence"),
         user_policy=os.path.join(config, "ringfence", "policy.toml"),
+        package_settings={name: value for name, value in environ.items() if name.upper().startswith(_PACKAGES)},
     )
 
 
@@ -108,6 +143,39 @@ def git_settings(environ: Mapping[str, str], home: str) -> tuple[str, ...]:
         (os.path.abspath(own),) if own else (os.path.join(home, ".gitconfig"), os.path.join(config, "git", "config"))
     )
     return (*personal, environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig")
+
+
+def situation(workspace: str, *, agent: str = "") -> Situation:
+    """What sections of a policy may ask about. Groups are those of the account, not those that a process gave up."""
+    who = user()
+    try:
+        name = pwd.getpwuid(who.uid).pw_name
+        numbers = os.getgrouplist(name, who.gid)
+    except KeyError:
+        numbers = [who.gid]
+    groups = tuple(dict.fromkeys(_group(number) for number in numbers))
+    return Situation(host=who.host, user=who.name, groups=groups, agent=agent, remotes=remotes(workspace))
+
+
+def is_member(name: str, group: str) -> bool:
+    """Whether a user of this machine is in a group, by its list of members or as the user's own group."""
+    try:
+        found = grp.getgrnam(group)
+    except KeyError:
+        return False
+    if name in found.gr_mem:
+        return True
+    try:
+        return pwd.getpwnam(name).pw_gid == found.gr_gid
+    except KeyError:
+        return False
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
 
 
 def user() -> User:

@@ -25,6 +25,8 @@ class Tally:
         self.tool_calls = 0
         self.hosts: dict[str, int] = {}
         """Bytes sent and received, by destination that was reached."""
+        self.observed = 0
+        """Decisions that rules which only observe would have changed."""
         self.denials: list[Decision] = []
         """The first hundred distinct ones."""
 
@@ -53,6 +55,7 @@ class Tally:
         match body:
             case DecisionMade(decision=decision):
                 self.verdicts[decision.verdict] += 1
+                self.observed += bool(decision.observed)
                 if decision.verdict is Verdict.DENY:
                     self._deny(body)
             case ApprovalRequested():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from enum import Enum
 
 import msgspec
 
@@ -18,9 +20,21 @@ class TrustList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The real path of each policy file, and the SHA-256 of its content."""
 
 
-def is_trusted(trust: str, path: str, sha256: str) -> bool:
+class Trust(Enum):
+    """What the user has said about a project's policy."""
+
+    TRUSTED = "trusted"
+    CHANGED = "changed"
+    """Another content of this file was trusted."""
+    UNKNOWN = "unknown"
+
+
+def trust_of(trust: str, path: str, data: bytes) -> Trust:
     """Whether exactly this content of a project's policy is trusted. Any change of the file ends it."""
-    return read_trust(trust).projects.get(os.path.realpath(path)) == sha256
+    known = read_trust(trust).projects.get(os.path.realpath(path))
+    if known is None:
+        return Trust.UNKNOWN
+    return Trust.TRUSTED if known == hashlib.sha256(data).hexdigest() else Trust.CHANGED
 
 
 def set_trust(trust: str, path: str, sha256: str | None) -> None:

@@ -108,11 +108,16 @@ def _decision(decision: Decision) -> Row:
 
 def _why(decision: Decision) -> str:
     """The rule that people have to know; nothing where nothing stood in the way."""
+    would = (
+        f"would be {decision.observed[0].verdict.value} by {visible(decision.observed[0].rule)}"
+        if decision.observed
+        else ""
+    )
     because = decision.because
     if because is None or (decision.verdict is Verdict.ALLOW and because.layer == "built-in"):
-        return ""
+        return would
     by = _RESOLVED.get(decision.resolved_by, f"; by {visible(decision.resolved_by)}")
-    return f"{visible(because.rule)}: {_text(because.text)}{by}"
+    return f"{visible(because.rule)}: {_text(because.text)}{by}{would and f'; {would}'}"
 
 
 def _ended(body: events.SessionEnded) -> Row:

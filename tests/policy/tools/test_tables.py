@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from ringfence.policy.shell.parse import parse
-from ringfence.policy.tools import FOLDER, compiling, readers
+from ringfence.policy.tools import FOLDER, accounts, compiling, containers, datastores, readers, toolchains, values
 from ringfence.policy.tools.grammar import Grammar
 from ringfence.policy.tools.invocation import is_kind, read
 from ringfence.policy.tools.schema import Example, Tool
@@ -16,8 +16,8 @@ from ringfence.policy.tools.schema import Example, Tool
 TABLES = compiling.tables()
 TOOLS = [tool for tools in TABLES.values() for tool in tools]
 EXAMPLES = [(tool, example) for tool in TOOLS for example in tool.example]
-FAMILIES_ARE_SMALL = 8
-"""Examples that a file needs; one with several programs shares them."""
+ENOUGH = 8
+"""Examples that a file needs, unless it is about a few trivial programs."""
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -31,9 +31,18 @@ def test_the_index_names_every_program_once() -> None:
         assert stream.read() == compiling.index(TABLES), "run `python -m ringfence.policy.tools.compiling`"
 
 
+def test_no_two_kinds_of_value_share_a_name() -> None:
+    modules = (accounts, containers, datastores, toolchains, values)
+    names = [name for module in modules for name in module.VALUES]
+
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_has_examples(name: str) -> None:
-    assert sum(len(tool.example) for tool in TABLES[name]) >= FAMILIES_ARE_SMALL
+    tools = TABLES[name]
+
+    assert sum(len(tool.example) for tool in tools) >= min(ENOUGH, 2 * len(tools))
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.names[0])

@@ -13,6 +13,7 @@ from contextlib import suppress
 from ringfence.approvals.channels.channel import Answer, Outcome, Unanswered
 from ringfence.approvals.channels.screen import CONTROLLING, NoRelay, Relay, Screen, TerminalGone, borrowed
 from ringfence.approvals.objects import Request, Scope
+from ringfence.approvals.permission import wider
 from ringfence.model.canonical import digest
 
 GUARD_SECONDS = 0.4
@@ -24,6 +25,8 @@ _NO = b"\x03\x04"
 _ERASE = b"\x7f\x08"
 _DENY = {b"", b"d", b"deny", b"n", b"no"}
 _CHOICES = {b"o": Scope.ONCE, b"s": Scope.SESSION}
+REASON_LENGTH = 400
+_MENU_ONCE = "  [o] once   [d] deny      then Enter; Enter alone denies"
 _MENU = "  [o] once   [s] for this session   [d] deny      then Enter; Enter alone denies"
 
 
@@ -74,17 +77,23 @@ class Terminal:
                 if line is None or line in _DENY:
                     ended = "denied"
                     return self._answer(request, None)
-                if line in _CHOICES:
-                    ended = f"allowed, {_CHOICES[line].value}"
-                    return self._answer(request, _CHOICES[line])
-                await screen.write("\n  type o, s or d, then Enter\n> ")
+                scope = _CHOICES.get(line)
+                if scope is not None and not wider(scope, request.widest):
+                    reason = await _reason(screen) if request.override else ""
+                    if reason is not None:
+                        ended = f"allowed, {scope.value}"
+                        return self._answer(request, scope, reason)
+                    return self._answer(request, None)
+                letters = "o, s or d" if _offers_session(request) else "o or d"
+                await screen.write(f"\n  type {letters}, then Enter\n> ")
         finally:
             await _parting(screen, ended)
 
     def _drawn(self, request: Request) -> str:
         strong, plain = ("\x1b[0;1m", "\x1b[0m") if self._colours else ("", "")
         first, *rest = request.prompt
-        return "\n".join(["", f"{strong}ringfence: {first}{plain}", *rest, "", _MENU])
+        menu = _MENU if _offers_session(request) else _MENU_ONCE
+        return "\n".join(["", f"{strong}ringfence: {first}{plain}", *rest, "", menu])
 
     async def _silence(self, screen: Screen) -> bool:
         """Wait until nobody types. True where what came was a refusal.
@@ -100,17 +109,29 @@ class Terminal:
             if any(byte in _NO for byte in typed):
                 return True
 
-    def _answer(self, request: Request, scope: Scope | None) -> Answer:
+    def _answer(self, request: Request, scope: Scope | None, reason: str = "") -> Answer:
         return Answer(
             vote=self._new_id(),
             approver=self._approver,
             approve=scope is not None,
             seen=digest(list(request.prompt)),
             scope=scope if scope is not None else Scope.ONCE,
+            reason=reason,
         )
 
 
-async def _line(screen: Screen) -> bytes | None:
+def _offers_session(request: Request) -> bool:
+    return not wider(Scope.SESSION, request.widest)
+
+
+async def _reason(screen: Screen) -> str | None:
+    """Why somebody overrides a rule; None where they rather do not."""
+    await screen.write("\n  why? The reason goes on record; Enter alone denies\n> ")
+    line = await _line(screen, most=REASON_LENGTH)
+    return line.decode("utf-8", "replace").strip() or None if line else None
+
+
+async def _line(screen: Screen, *, most: int = 16) -> bytes | None:
     """What was typed before Enter, echoed as far as it is letters; None for ^C and ^D."""
     line = b""
     while True:
@@ -122,7 +143,7 @@ async def _line(screen: Screen) -> bytes | None:
             if byte in _ERASE:
                 line = line[:-1]
                 await screen.write("\b \b")
-            elif len(line) < 16:
+            elif len(line) < most:
                 # Escape sequences of arrows and mice stay in the line, so that the line is no answer.
                 line += bytes((byte,))
                 await screen.write(chr(byte) if 0x20 <= byte < 0x7F else "?")

@@ -1,4 +1,5 @@
-"""Makes the JSON of each preset from its TOML: `python -m ringfence.policy.presets.compiling` after every change."""
+"""Makes the JSON of presets and bundles from their TOML, after every change of one:
+`python -m ringfence.policy.presets.compiling`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import msgspec
 from ringfence.policy.documents import Document, read_document
 from ringfence.policy.layers import Layer
 from ringfence.policy.presets import FOLDER
-from ringfence.policy.sections.settings import PRESETS
+from ringfence.policy.sections.settings import BUNDLES, PRESETS
 
 
 def written(name: str) -> Document:
@@ -20,10 +21,11 @@ def written(name: str) -> Document:
 
 
 def main() -> None:
-    """Write the JSON of every preset."""
-    for name in PRESETS:
+    """Write the JSON of every preset and bundle."""
+    found = {name: msgspec.json.format(msgspec.json.encode(written(name)), indent=1) for name in (*PRESETS, *BUNDLES)}
+    for name, text in found.items():
         with open(os.path.join(FOLDER, f"{name}.json"), "wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(written(name)), indent=1) + b"\n")
+            stream.write(text + b"\n")
 
 
 if __name__ == "__main__":

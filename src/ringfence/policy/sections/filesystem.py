@@ -7,7 +7,13 @@ from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.schema import Table
 
-MAX_PATHS = 10_000
+MAX_PATHS = 100_000
+
+_ABOUT = {
+    Access.READ: "Paths that can be read.",
+    Access.WRITE: "Paths that can be read and written.",
+    Access.DENY: "Paths and globs that can be neither read nor written.",
+}
 
 
 def rules(table: Table, layer: Layer) -> tuple[PathRule, ...]:
@@ -27,7 +33,7 @@ def rules(table: Table, layer: Layer) -> tuple[PathRule, ...]:
 
 def _paths(table: Table, access: Access) -> list[PathRule]:
     found = []
-    for path, pattern in table.take_texts(access.value):
+    for path, pattern in table.take_texts(access.value, about=_ABOUT[access]):
         fault = check_pattern(pattern)
         if fault:
             table.faults.add(path, fault)

@@ -1,4 +1,4 @@
-"""`[network]`: the verdict for hosts that no rule names, the rules, and ports of the host's own loopback."""
+"""`[network]`: the verdict for hosts that no rule names, the rules, registries, and ports of the host's loopback."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from ringfence.policy.effective import HostRule, Origin
 from ringfence.policy.globs import Glob
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
+from ringfence.policy.sections.names import take_enforcement, take_id
 
-MAX_RULES = 5_000
+MAX_RULES = 200_000
+"""Rules in one file; each may name many hosts."""
+
+REGISTRIES = ("pip", "uv", "npm", "pnpm", "yarn", "cargo", "go", "maven", "gradle", "apt")
+"""Package managers whose own settings say which hosts they fetch from."""
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
 
@@ -24,31 +29,40 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     default: tuple[Verdict, Origin] | None = None
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[tuple[int, Origin], ...] = ()
+    registries: tuple[tuple[str, Origin], ...] = ()
+    """Package managers whose registries are opened; the session looks up where those are."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
     """Read `[network]`."""
-    default = table.take_choice("default", Verdict, among=(Verdict.DENY, Verdict.ASK))
+    about = "The verdict for hosts that no rule names."
+    default = table.take_choice("default", Verdict, among=(Verdict.DENY, Verdict.ASK), about=about)
     if layer is Layer.REQUIREMENTS and table.has("host_ports"):
         table.fault("host_ports", "`host_ports` opens a port, and requirements only tighten; write it in `policy.toml`")
+    if layer is Layer.REQUIREMENTS and table.has("registries"):
+        table.fault("registries", "`registries` opens hosts, and requirements only tighten; write it in `policy.toml`")
     ids: dict[str, str] = {}
-    rules = [_rule(entry, ids, layer) for entry in table.take_tables("rule", most=MAX_RULES)]
+    about = "One rule about destinations."
+    rules = [_rule(entry, ids, layer) for entry in table.take_tables("rule", most=MAX_RULES, about=about)]
     ports = _ports(table)
+    registries = _registries(table)
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
         rules=tuple(rule for rule in rules if rule is not None),
         host_ports=ports,
+        registries=registries,
     )
 
 
 def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
-    verdict = table.take_choice("verdict", Verdict)
+    verdict = table.take_choice("verdict", Verdict, about="What may happen with such a connection.")
     hosts = _hosts(table)
     methods = _methods(table)
     paths = _paths(table)
-    reason = table.take_text("reason", "")
+    reason = table.take_text("reason", "", about="Why, for the person who is asked or denied.")
     rule_id = take_id(table, ids, default=_named(hosts, verdict))
+    enforcement = take_enforcement(table)
     complete = table.require("hosts", "verdict")
     table.finish()
     if verdict is Verdict.ALLOW and layer is Layer.REQUIREMENTS:
@@ -63,26 +77,15 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
         verdict=verdict,
         reason=reason or "",
         origin=table.faults.origin(table.path),
+        enforcement=enforcement,
     )
-
-
-def take_id(table: Table, ids: dict[str, str], *, default: str) -> str:
-    """The id of a rule, unique in its file; one is made of its content where none is written."""
-    written = table.take_text("id")
-    if written is None:
-        return default
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", written):
-        table.fault("id", f"id `{escaped(written)}` is not letters, digits, `.`, `_` and `-`")
-    elif written in ids:
-        table.fault("id", f"id `{written}` is already used at `{ids[written]}`")
-    else:
-        ids[written] = table.faults.origin(table.at("id")).source
-    return written
 
 
 def _hosts(table: Table) -> tuple[str, ...]:
     found = []
-    for path, text in table.take_texts("hosts"):
+    for path, text in table.take_texts(
+        "hosts", about="Destinations: `x.test`, `*.x.test`, `**.x.test`, addresses, ranges; each with `:port`."
+    ):
         try:
             found.append(str(HostPattern.parse(text)))
         except ValueError as error:
@@ -94,7 +97,7 @@ def _hosts(table: Table) -> tuple[str, ...]:
 
 def _methods(table: Table) -> tuple[str, ...]:
     found = []
-    for path, text in table.take_texts("methods"):
+    for path, text in table.take_texts("methods", about="HTTP methods; any where it is missing."):
         if _METHOD.fullmatch(text):
             found.append(text.upper())
         else:
@@ -104,7 +107,7 @@ def _methods(table: Table) -> tuple[str, ...]:
 
 def _paths(table: Table) -> tuple[str, ...]:
     found = []
-    for path, text in table.take_texts("paths"):
+    for path, text in table.take_texts("paths", about="Globs over the path of the URL; any where it is missing."):
         try:
             Glob(text)
         except ValueError as error:
@@ -119,11 +122,25 @@ def _paths(table: Table) -> tuple[str, ...]:
 
 def _ports(table: Table) -> tuple[tuple[int, Origin], ...]:
     found = []
-    for path, value in table.take_list("host_ports"):
+    for path, value in table.take_list(
+        "host_ports", element="port", about="Ports of this machine's loopback that appear on the sandbox's own."
+    ):
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536:
             found.append((value, table.faults.origin(path)))
         else:
             table.faults.add(path, "`host_ports` holds port numbers from 1 to 65535")
+    return tuple(found)
+
+
+def _registries(table: Table) -> tuple[tuple[str, Origin], ...]:
+    found = []
+    about = "Package managers; the hosts that their own settings name are opened."
+    for path, name in table.take_texts("registries", about=about):
+        if name in REGISTRIES:
+            found.append((name, table.faults.origin(path)))
+        else:
+            listed = ", ".join(f"`{one}`" for one in REGISTRIES)
+            table.faults.add(path, f"`{escaped(name)}` is not a package manager that is known here; known are {listed}")
     return tuple(found)
 
 

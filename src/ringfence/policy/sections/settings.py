@@ -1,20 +1,33 @@
-"""The small sections: `extends`, `[environment]`, `[approvals]`, `[sandbox]`, and which presets may be chosen."""
+"""Small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, `[sandbox]`, and
+which presets may be chosen."""
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
-from ringfence.policy.effective import Origin
+from ringfence.policy.effective import Origin, Remember, ToolArguments
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
+from ringfence.policy.sections.names import take_people
 
 PRESETS = ("read-only", "workspace", "full-access")
 """The presets that a person can pick by name, strictest first."""
 
+BUNDLES = ("python", "node", "rust", "go", "jvm", "debian", "github", "gitlab", "models")
+"""What a person adds to a preset by name."""
+
+AGENTS = ("claude", "codex", "copilot", "gemini", "opencode", "generic")
+"""Agents that have a profile, and `generic` for every other program."""
+
+_Value = TypeVar("_Value")
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_LITERAL = re.compile(r"[^*?\[\]]")
 
 
 class Tier(StrEnum):
@@ -25,12 +38,12 @@ class Tier(StrEnum):
     C = "C"
 
 
-class Preset(StrEnum):
-    """The presets as choices."""
+class Extension(msgspec.Struct, frozen=True, kw_only=True):
+    """One name that a document starts from: a preset, a bundle or a profile."""
 
-    READ_ONLY = "read-only"
-    WORKSPACE = "workspace"
-    FULL_ACCESS = "full-access"
+    name: str
+    origin: Origin
+    column: int = 1
 
 
 class EnvironmentSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,16 +51,57 @@ class EnvironmentSection(msgspec.Struct, frozen=True, kw_only=True):
 
     keep: tuple[tuple[str, Origin], ...] = ()
     set: tuple[tuple[str, str, Origin], ...] = ()
+    remove: tuple[tuple[str, Origin], ...] = ()
 
 
-def extends(top: Table, layer: Layer) -> tuple[str, Origin] | None:
-    """The preset that a document starts from."""
-    chosen = top.take_choice("extends", Preset)
-    if top.has("extends") and layer in {Layer.REQUIREMENTS, Layer.PRESET}:
+class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document says about questions."""
+
+    timeout_seconds: tuple[int, Origin] | None = None
+    remember: tuple[Remember, Origin] | None = None
+    remember_days: tuple[int, Origin] | None = None
+    approvers: tuple[tuple[str, ...], Origin] | None = None
+    overriders: tuple[tuple[str, ...], Origin] | None = None
+
+
+class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document says about limits."""
+
+    wall_seconds: tuple[int, Origin] | None = None
+    processes: tuple[int, Origin] | None = None
+    open_files: tuple[int, Origin] | None = None
+    file_mb: tuple[int, Origin] | None = None
+
+
+class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document says about the record."""
+
+    tool_arguments: tuple[ToolArguments, Origin] | None = None
+    redact: tuple[tuple[str, Origin], ...] = ()
+
+
+def extends(top: Table, layer: Layer) -> tuple[Extension, ...]:
+    """What a document starts from."""
+    about = "A preset, bundles (such as `python`) and profiles that this document starts from."
+    written = top.take_names("extends", about=about)
+    if written and layer in {Layer.REQUIREMENTS, Layer.PRESET}:
         top.fault(
             "extends", "`extends` chooses a preset, which this file cannot do; requirements have `allowed_presets`"
         )
-    return None if chosen is None else (chosen.value, top.faults.origin(top.at("extends")))
+        return ()
+    found: list[Extension] = []
+    for path, name in written:
+        line, column = top.faults.place(path)
+        if not _PROFILE.fullmatch(name):
+            top.faults.add(path, f"`{escaped(name)}` is not the name of a preset, bundle or profile")
+        elif any(name == known.name for known in found):
+            top.faults.add(path, f"`{name}` is named twice")
+        elif name in PRESETS and any(known.name in PRESETS for known in found):
+            top.faults.add(path, "only one preset can be the start; add bundles and profiles to it")
+        else:
+            origin = Origin(layer=top.faults.layer, source=f"{top.faults.file}:{line}")
+            found.append(Extension(name=name, origin=origin, column=column))
+    return tuple(found)
 
 
 def environment(table: Table, layer: Layer) -> EnvironmentSection:
@@ -58,49 +112,125 @@ def environment(table: Table, layer: Layer) -> EnvironmentSection:
                 table.fault(
                     key, f"`{key}` lets a variable in, and requirements only tighten; write it in `policy.toml`"
                 )
-    keep = tuple(
-        (name, table.faults.origin(path)) for path, name in table.take_texts("keep") if _keeps(table, path, name)
-    )
-    pairs = table.take_table("set")
+    keep = _variables(table, "keep", "Variables of yours that are passed on; `NAME_*` for all that begin so.")
+    remove = _variables(table, "remove", "Variables that are never passed on, whoever keeps or sets them.")
+    pairs = table.take_table("set", about="Variables with a value of their own.")
     written = tuple(
         (name, value, table.faults.origin(pairs.at(name))) for name, value in pairs.take_pairs() if _names(pairs, name)
     )
     table.finish()
-    return EnvironmentSection(keep=keep, set=written)
+    return EnvironmentSection(keep=keep, set=written, remove=remove)
 
 
-def timeout(table: Table) -> tuple[int, Origin] | None:
+def approvals(table: Table) -> ApprovalSection:
     """Read `[approvals]`."""
-    seconds = table.take_integer("timeout_seconds", least=1, most=7 * 24 * 3600)
+    about = "An unanswered question is a deny after this."
+    timeout = table.take_integer("timeout_seconds", least=1, most=7 * 24 * 3600, about=about)
+    remember = table.take_choice("remember", Remember, about="The widest scope that an answer may have.")
+    about = "How many days an answer for a repository lasts at most."
+    days = table.take_integer("remember_days", least=1, most=30, about=about)
+    approvers = take_people(table, "approvers", "Users, and groups as `@GROUP`, of this machine who may approve.")
+    overriders = take_people(table, "overriders", "Likewise, who may override a rule that is enforced softly.")
     table.finish()
-    return None if seconds is None else (seconds, table.faults.origin(table.at("timeout_seconds")))
+    return ApprovalSection(
+        timeout_seconds=_written(table, "timeout_seconds", timeout),
+        remember=_written(table, "remember", remember),
+        remember_days=_written(table, "remember_days", days),
+        approvers=approvers,
+        overriders=overriders,
+    )
+
+
+def limits(table: Table) -> LimitSection:
+    """Read `[limits]`."""
+    wall = table.take_integer("wall_seconds", least=1, most=30 * 24 * 3600, about="A session ends after this.")
+    about = "Processes and threads that a session has at once."
+    processes = table.take_integer("processes", least=16, most=1_000_000, about=about)
+    about = "Files that one process has open at once."
+    open_files = table.take_integer("open_files", least=256, most=1_000_000, about=about)
+    about = "Megabytes (of 1,048,576 bytes) that one file written in a session can have."
+    file_mb = table.take_integer("file_mb", least=1, most=1024 * 1024, about=about)
+    table.finish()
+    return LimitSection(
+        wall_seconds=_written(table, "wall_seconds", wall),
+        processes=_written(table, "processes", processes),
+        open_files=_written(table, "open_files", open_files),
+        file_mb=_written(table, "file_mb", file_mb),
+    )
+
+
+def agents(table: Table) -> tuple[tuple[str, ...], Origin] | None:
+    """Read `[agents]`."""
+    found = []
+    about = "Agents that may run; `generic` stands for every program without a profile."
+    for path, name in table.take_texts("allowed", about=about):
+        if name in AGENTS:
+            found.append(name)
+        else:
+            listed = ", ".join(f"`{one}`" for one in AGENTS)
+            table.faults.add(path, f"`{escaped(name)}` is not an agent; the agents are {listed}")
+    if table.is_empty("allowed"):
+        table.fault("allowed", "`allowed` is empty: nothing could run")
+    table.finish()
+    return (tuple(found), table.faults.origin(table.at("allowed"))) if found else None
+
+
+def telemetry(table: Table) -> TelemetrySection:
+    """Read `[telemetry]`."""
+    about = "What is recorded of the arguments of tool calls: all of them, or only their digest."
+    arguments = table.take_choice("tool_arguments", ToolArguments, about=about)
+    about = "Always true: a session without a record does not run, and `false` is refused."
+    if table.take_flag("require_record", about=about) is False:
+        table.fault("require_record", "`require_record` cannot be false: what cannot be put on record does not happen")
+    about = "Globs; a word of the record that matches one is replaced by a keyed hash."
+    redact = []
+    for path, glob in table.take_texts("redact", about=about):
+        if len(_LITERAL.findall(glob)) < 4 or any(character.isspace() for character in glob):
+            text = f"`{escaped(glob)}` would hide too much; it needs four characters that are no wildcard, and no space"
+            table.faults.add(path, text)
+        else:
+            redact.append((glob, table.faults.origin(path)))
+    table.finish()
+    return TelemetrySection(tool_arguments=_written(table, "tool_arguments", arguments), redact=tuple(redact))
 
 
 def min_tier(table: Table) -> tuple[str, Origin] | None:
     """Read `[sandbox]`."""
-    tier = table.take_choice("min_tier", Tier)
+    tier = table.take_choice("min_tier", Tier, about="In a sandbox weaker than this nothing runs.")
     table.finish()
     return None if tier is None else (tier.value, table.faults.origin(table.at("min_tier")))
 
 
 def allowed_presets(top: Table, layer: Layer) -> tuple[tuple[str, ...], Origin] | None:
     """Which presets people may choose; only requirements say so."""
-    if not top.has("allowed_presets"):
-        return None
-    if layer is not Layer.REQUIREMENTS:
-        top.take_list("allowed_presets")
-        top.fault("allowed_presets", "`allowed_presets` belongs in the requirements of the administrator")
-        return None
     names = []
-    for path, name in top.take_texts("allowed_presets"):
+    about = "Only in requirements: the presets that may be chosen."
+    for path, name in top.take_texts("allowed_presets", about=about):
         if name in PRESETS:
             names.append(name)
         else:
             listed = ", ".join(f"`{preset}`" for preset in PRESETS)
             top.faults.add(path, f"`{escaped(name)}` is not a preset; the presets are {listed}")
+    if not top.has("allowed_presets"):
+        return None
+    if layer is not Layer.REQUIREMENTS:
+        top.fault("allowed_presets", "`allowed_presets` belongs in the requirements of the administrator")
+        return None
     if top.is_empty("allowed_presets"):
         top.fault("allowed_presets", "`allowed_presets` is empty: nothing could run")
     return tuple(names), top.faults.origin(top.at("allowed_presets"))
+
+
+def _written(table: Table, key: str, value: _Value | None) -> tuple[_Value, Origin] | None:
+    return None if value is None else (value, table.faults.origin(table.at(key)))
+
+
+def _variables(table: Table, key: str, about: str) -> tuple[tuple[str, Origin], ...]:
+    return tuple(
+        (name, table.faults.origin(path))
+        for path, name in table.take_texts(key, about=about)
+        if _keeps(table, path, name)
+    )
 
 
 def _keeps(table: Table, path: tuple[str | int, ...], name: str) -> bool:

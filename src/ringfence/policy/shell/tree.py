@@ -25,6 +25,15 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     """It is the output of a process, as a file: `<(...)`."""
 
 
+class Dialect(StrEnum):
+    """The shell that reads a string."""
+
+    BASH = "bash"
+    SH = "sh"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
 class Feed(StrEnum):
     """What stands at a command's standard input."""
 
@@ -42,6 +51,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed = Feed.INHERITED
     text: str | None = None
     """For a here-document or here-string that is fully known: what it reads."""
+    scope: tuple[int, ...] = ()
+    """The subshells it stands in, outermost first: a `cd` counts for later commands whose scope begins with its own."""
+    link: str = ""
+    """The operator in front of it in its list or pipeline: `&&`, `||`, `|`, or nothing where it begins a statement."""
+    function: str = ""
+    """The function whose body it stands in, the innermost, or nothing."""
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +66,16 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True):
     write: bool
     after: int
     """How many commands of the script stand before it."""
+    operator: str = ""
+    """As written, without the descriptor: `>`, `>>`, `<>`, `&>` ..."""
+    scope: tuple[int, ...] = ()
+    """The subshells it stands in, as of a command."""
+
+    @property
+    def network(self) -> bool:
+        """Whether Bash opens a connection here: `/dev/tcp/HOST/PORT` or `/dev/udp/HOST/PORT`, or what may become it."""
+        text = self.target.text
+        return (self.target.raw if text is None else text).lstrip("\"'").startswith(("/dev/tcp/", "/dev/udp/"))
 
 
 class Unclear(StrEnum):
@@ -79,3 +104,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[Command, ...] = ()
     redirects: tuple[Redirect, ...] = ()
     issues: tuple[Issue, ...] = ()
+    functions: tuple[str, ...] = ()
+    """The names of functions that it defines: a command of that name runs what stands in the script, not a program."""
+    aliases: tuple[tuple[str, str | None], ...] = ()
+    """Aliases that it defines, with the text they stand for where that is known."""

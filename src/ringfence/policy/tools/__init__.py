@@ -39,11 +39,18 @@ def _grammar(name: str) -> Grammar:
     return Grammar(tool, tool, "", None)
 
 
+def every_tool() -> tuple[Tool, ...]:
+    """All tables, for those who go through them; judging reads one at a time."""
+    return tuple(tool for file in sorted(set(_index().values())) for tool in _file(file))
+
+
 def known_name(program: str) -> str | None:
     """The name under which a program has a table, with or without the version behind it; or nothing."""
     index = _index()
     if program in index:
         return program
+    if program.startswith(("ld-linux", "ld-musl")):
+        return "ld.so"
     match = _VERSION.fullmatch(program)
     while match is not None:
         if match[1] in index:

@@ -8,6 +8,7 @@ import tomllib
 import msgspec
 
 from ringfence.policy.tools import FOLDER
+from ringfence.policy.tools.environment import FILE, Variables
 from ringfence.policy.tools.schema import Tool, tools_of
 
 
@@ -40,22 +41,32 @@ def compiled(tools: tuple[Tool, ...]) -> bytes:
 def index(found: dict[str, tuple[Tool, ...]]) -> bytes:
     """The file of each program, one a line."""
     names: dict[str, str] = {}
+    twice: list[str] = []
     for file, tools in found.items():
         for name in (name for tool in tools for name in tool.names):
             if name in names:
-                raise ValueError(f"{file}.toml: `{name}` has a table in {names[name]}.toml too")
+                twice.append(f"`{name}` has a table in {names[name]}.toml and in {file}.toml")
             names[name] = file
-    return msgspec.json.format(msgspec.json.encode(dict(sorted(names.items()))), indent=0) + b"\n"
+    if twice:
+        raise ValueError("; ".join(twice))
+    return msgspec.json.format(msgspec.json.encode(dict(sorted(names.items()))), indent=1) + b"\n"
+
+
+def variables() -> bytes:
+    """The JSON of the variables that run or load code."""
+    with open(f"{FILE}.toml", "rb") as stream:
+        return msgspec.json.encode(msgspec.convert(tomllib.load(stream), Variables)) + b"\n"
 
 
 def main() -> None:
-    """Write the JSON of every table and the index."""
+    """Write the JSON of every table, the index, and the variables."""
     found = tables()
-    for name, tools in found.items():
-        with open(os.path.join(FOLDER, f"{name}.json"), "wb") as stream:
-            stream.write(compiled(tools))
-    with open(os.path.join(FOLDER, "index.json"), "wb") as stream:
-        stream.write(index(found))
+    # Everything is made before anything is written: a fault leaves the files as they are.
+    texts = {f"{FILE}.json": variables(), os.path.join(FOLDER, "index.json"): index(found)}
+    texts.update({os.path.join(FOLDER, f"{name}.json"): compiled(tools) for name, tools in found.items()})
+    for path, text in texts.items():
+        with open(path, "wb") as stream:
+            stream.write(text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 from ringfence.model.action import EffectKind
@@ -20,18 +21,19 @@ _PATHS = {"read": EffectKind.READ, "write": EffectKind.WRITE, "delete": EffectKi
 class Phrase:
     """An effect as a table writes it: a kind and words with placeholders."""
 
-    __slots__ = ("kind", "object")
+    __slots__ = ("kind", "late", "object")
 
     def __init__(self, text: str) -> None:
         kind, _, rest = text.partition(" ")
         self.kind = EffectKind(kind)
         self.object = rest
+        self.late = any(place in rest for place in ("{operands}", "{first}", "{last}", "{here}"))
 
 
 class OptionSpec:
     """One option, ready for use."""
 
-    __slots__ = ("cancels", "effects", "name", "only", "operands", "optional", "value")
+    __slots__ = ("cancels", "effects", "name", "only", "operands", "optional", "replaces", "unless", "value")
 
     def __init__(self, name: str, option: Option) -> None:
         self.name = name
@@ -41,6 +43,8 @@ class OptionSpec:
         self.operands = option.operands
         self.only = option.only
         self.cancels = frozenset(EffectKind(kind) for kind in option.cancels)
+        self.replaces = frozenset(EffectKind(kind) for kind in option.replaces)
+        self.unless = option.unless
 
 
 class Grammar:
@@ -59,14 +63,25 @@ class Grammar:
         operands = command.operands
         self.operands = Operands(kinds=operands) if isinstance(operands, tuple) else operands
         self.rest_at = _rest_at(self.operands.kinds)
+        self.rest_unless = [(options, _rest_at(kinds)) for options, kinds in self.operands.unless.items()]
         ends = command.operands_end_options
         self.operands_end_options: bool = ends if ends is not None else bool(outer and outer.operands_end_options)
         self.unknown_command: Unknown = command.unknown_command or (outer.unknown_command if outer else "opaque")
         self.commands = {alias: name for name, one in command.commands.items() for alias in (name, *one.aliases)}
+        self.patterns = [name for name in self.commands if "*" in name]
+        self.any_options: bool = command.any_options or bool(outer and outer.any_options)
         self.effects = _by_number(command.effects)
         self.operand_words = {word: tuple(map(Phrase, texts)) for word, texts in command.operand_words.items()}
         self.port: int = command.port or (outer.port if outer else 0)
         self._children: dict[str, Grammar] = {}
+
+    def command_of(self, text: str) -> str | None:
+        """The name under which the table has this sub-command."""
+        found = self.commands.get(text)
+        if found is None and self.patterns:
+            pattern = next((one for one in self.patterns if fnmatchcase(text, one)), None)
+            found = None if pattern is None else self.commands[pattern]
+        return found
 
     def child(self, name: str) -> Grammar:
         """The grammar of a sub-command that the table has."""
@@ -112,6 +127,13 @@ class Grammar:
         return frozenset(found)
 
     @cached_property
+    def option_may(self) -> frozenset[EffectKind | str]:
+        """What a word may do that is only known when it runs and stands where an option could: the worst of it. To ask
+        for each `git checkout $branch` would help nobody."""
+        kinds = {phrase.kind for spec in self.options.values() for phrase in spec.effects}
+        return frozenset(kinds & {EffectKind.PUBLISH, EffectKind.PRIVILEGE})
+
+    @cached_property
     def doors(self) -> tuple[str, ...]:
         """Options whose value is a program or a shell string that the tool then starts."""
         return tuple(
@@ -146,6 +168,7 @@ def _same(left: OptionSpec, right: OptionSpec) -> bool:
         and left.optional == right.optional
         and [(one.kind, one.object) for one in left.effects] == [(one.kind, one.object) for one in right.effects]
         and (left.operands, left.only, left.cancels) == (right.operands, right.only, right.cancels)
+        and (left.replaces, left.unless) == (right.replaces, right.unless)
     )
 
 
@@ -165,7 +188,10 @@ def _own_effects(grammar: Grammar) -> Iterator[EffectKind | str]:
         yield from (phrase.kind for phrase in phrases)
     for spec in grammar.options.values():
         yield from (phrase.kind for phrase in spec.effects)
-        yield from _of_kind(spec.value)
+        for kind in spec.value.split():
+            yield from _of_kind(kind)
+        for kind in spec.unless.values():
+            yield from _of_kind(kind)
         yield from _of_kind(spec.operands)
     lists = (grammar.operands.kinds, *grammar.operands.unless.values())
     for kinds in lists:
@@ -180,5 +206,7 @@ def _of_kind(kind: str) -> Iterator[EffectKind | str]:
         yield EffectKind.CONNECT
     elif kind == "readwrite":
         yield from (EffectKind.READ, EffectKind.WRITE)
+    elif kind == "move":
+        yield from (EffectKind.READ, EffectKind.DELETE)
     elif kind in _PATHS:
         yield _PATHS[kind]

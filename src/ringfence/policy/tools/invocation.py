@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools import readers
+from ringfence.policy.tools.destinations import scheme_of
 from ringfence.policy.tools.grammar import PROGRAM, Grammar, OptionSpec, Phrase
-from ringfence.policy.tools.kinds import GIVES, is_pinned, package_name, shown
+from ringfence.policy.tools.kinds import GIVES, is_pinned, outside_script, package_name, shown, split_words
 from ringfence.policy.tools.reading import Reading, Started
 
 MAX_WORDS = 4096
@@ -27,7 +30,23 @@ def read(grammar: Grammar, program: str, arguments: Sequence[Word]) -> Reading:
 
 
 class _Reader:
-    __slots__ = ("at", "cancels", "ended", "grammar", "operand_kind", "operands", "program", "reading", "seen", "words")
+    __slots__ = (
+        "at",
+        "base",
+        "cancels",
+        "ended",
+        "grammar",
+        "later",
+        "negated",
+        "operand_kind",
+        "operands",
+        "passed_over",
+        "program",
+        "reading",
+        "replaces",
+        "seen",
+        "words",
+    )
 
     def __init__(self, grammar: Grammar, program: str, words: Sequence[Word]) -> None:
         self.grammar = grammar
@@ -40,12 +59,17 @@ class _Reader:
         self.seen: set[OptionSpec] = set()
         self.operand_kind = ""
         self.cancels: frozenset[EffectKind] = frozenset()
+        self.negated = False
+        self.replaces: frozenset[EffectKind] = frozenset()
+        self.later: list[tuple[OptionSpec, Word]] = []
+        self.base: Word | None = None
+        self.passed_over = False
         if len(words) > MAX_WORDS:
             self._unknown(f"more than {MAX_WORDS} arguments")
 
     def run(self) -> None:
         while self.at < len(self.words):
-            if self.grammar.rest_at == len(self.operands) and self._rest_starts():
+            if (rest_at := self._rest_at()) is not None and rest_at <= len(self.operands) and self._rest_starts():
                 break
             word = self.words[self.at]
             self.at += 1
@@ -54,6 +78,13 @@ class _Reader:
             else:
                 self._option(word.text or "")
         self._finish()
+
+    def _rest_at(self) -> int | None:
+        """The number of operands in front of what is started; options may change it."""
+        for options, at in self.grammar.rest_unless:
+            if self._any_seen(options):
+                return at
+        return self.grammar.rest_at
 
     def _rest_starts(self) -> bool:
         """Whether everything from here on belongs to what is started."""
@@ -64,7 +95,7 @@ class _Reader:
         text = word.text
         if text is None:
             if word.splits:
-                self.reading.may |= self.grammar.may
+                self.reading.may |= self.grammar.option_may
             return False
         if word.glob:
             self._wild(word)
@@ -80,8 +111,8 @@ class _Reader:
             return
         for door in self.grammar.doors:
             if bare or fnmatchcase(door, text):
-                self.reading.may.add(PROGRAM)
-                self._unknown(f"`{text}` may become the option `{door}`")
+                text = f"a file of the right name makes `{text}` the option `{door}`, which runs a program"
+                self.reading.concerns.append(("commands.glob-option", Verdict.ASK, text))
                 return
 
     def _option(self, text: str) -> None:
@@ -95,21 +126,36 @@ class _Reader:
             self._use(self.grammar.options["+"], Word(text=text[1:], raw=text[1:]))
             return
         name, equals, value = text.partition("=")
+        if name.startswith("--no-") and name not in self.grammar.options:
+            self._negation(name)
         spec = self.grammar.option(text) if text in self.grammar.options else self.grammar.option(name)
         if spec is not None:
             glued = Word(text=value, raw=value) if equals and text not in self.grammar.options else None
             self._use_valued(spec, glued)
         elif not text.startswith("--") and self.grammar.tool.bundles:
             self._bundle(text)
+        elif self.grammar.any_options:
+            self._passed_over(value if equals else "")
         elif not self._number(text) and not self._glued(text):
             self._unknown(text)
+
+    def _negation(self, name: str) -> None:
+        """`--no-dry-run` behind `--dry-run`: what an option held back happens after all, whichever comes last."""
+        spec = self.grammar.option(f"--{name.removeprefix('--no-')}")
+        self.negated = self.negated or (spec is not None and bool(spec.only or spec.cancels or spec.replaces))
 
     def _bundle(self, text: str) -> None:
         if self._number(text):
             return
-        for at in range(1, len(text)):
+        first = 1
+        if "-#" in self.grammar.options:  # `tail -100f`
+            first = len(text) - len(text[1:].lstrip("0123456789"))
+        for at in range(first, len(text)):
             spec = self.grammar.options.get(f"-{text[at]}")
             if spec is None:
+                if self.grammar.any_options:
+                    self._passed_over("")
+                    return
                 if not (at == 1 and self._glued(text)) and not text[at:].isdecimal():
                     self._unknown(f"-{text[at]}" if at > 1 else text)
                 return
@@ -120,6 +166,13 @@ class _Reader:
                 self._use_valued(spec, Word(text=rest, raw=rest) if rest else None)
                 return
             self._use(spec, None)
+
+    def _passed_over(self, value: str) -> None:
+        """An option of no effect. In front of a sub-command the word behind it may be its value or that sub-command."""
+        if self.grammar.commands:
+            self.passed_over = True
+        elif value:
+            self.operands.append(Word(text=value, raw=value))
 
     def _number(self, text: str) -> bool:
         spec = self.grammar.options.get("-#") if text[1:].isdecimal() else None
@@ -132,13 +185,15 @@ class _Reader:
         for end in range(len(text) - 1, 1, -1):
             spec = self.grammar.options.get(text[:end])
             if spec is not None and spec.value:
-                self._use(spec, Word(text=text[end:], raw=text[end:]))
+                self._use_valued(spec, Word(text=text[end:], raw=text[end:]))
                 return True
         return False
 
     def _use_valued(self, spec: OptionSpec, glued: Word | None) -> None:
         if spec.value == "program;":
-            self._until_semicolon(spec)
+            self._until_semicolon(spec, glued)
+        elif " " in spec.value:
+            self._several_values(spec, glued)
         elif not spec.value or spec.optional or glued is not None:
             self._use(spec, glued)
         elif self.at < len(self.words):
@@ -148,7 +203,18 @@ class _Reader:
         else:
             self._use(spec, None)
 
-    def _until_semicolon(self, spec: OptionSpec) -> None:
+    def _several_values(self, spec: OptionSpec, glued: Word | None) -> None:
+        """`--arg NAME VALUE`."""
+        self._use(spec, None)
+        waiting = [glued] if glued is not None else []
+        for kind in spec.value.split():
+            if not waiting and self.at < len(self.words):
+                waiting.append(self.words[self.at])
+                self.at += 1
+            if waiting:
+                self._give(kind, waiting.pop(), side_door=True)
+
+    def _until_semicolon(self, spec: OptionSpec, glued: Word | None) -> None:
         """`-exec PROGRAM ... ;`, with `{}` for files that are only known when it runs."""
         start = self.at
         while self.at < len(self.words):
@@ -158,7 +224,7 @@ class _Reader:
                 break
         end = self.at - 1 if self.at > start and self.words[self.at - 1].text in {";", "+"} else self.at
         self.seen.add(spec)
-        filled = readers.found_files(self.words[start:end], self.operands)
+        filled = readers.found_files((*((glued,) if glued else ()), *self.words[start:end]), self.operands)
         if filled:
             self.reading.started.append(Started(filled))
 
@@ -171,10 +237,13 @@ class _Reader:
             self.operand_kind = spec.operands
         if spec.cancels:
             self.cancels |= spec.cancels
-        if value is not None and spec.value:
+        self.replaces |= spec.replaces
+        if value is not None and spec.unless:
+            self.later.append((spec, value))
+        elif value is not None and spec.value:
             self._give(spec.value, value, side_door=True)
         for phrase in spec.effects:
-            if "{operands}" not in phrase.object and "{first}" not in phrase.object and "{last}" not in phrase.object:
+            if not phrase.late:
                 self._phrase(phrase, value)
 
     def _operand(self, word: Word) -> None:
@@ -184,20 +253,32 @@ class _Reader:
                 self._unknown(f"a sub-command that is only known when it runs: `{word.raw}`")
                 self.operands.append(word)
                 return
-            name = grammar.commands.get(word.text)
+            name = grammar.command_of(word.text)
             if name is not None and name != "":
                 self.grammar = grammar.child(name)
-                self.reading.name += f" {name}"
+                self.reading.name += f" {word.text}"
                 self.ended = False
                 return
             plain = grammar.command.commands.get("")
             if plain is None or not plain.operands:
                 self._unknown_command(word)
                 return
+            if self.passed_over:
+                self._later_command(grammar)
             self.grammar = grammar.child("")
-        self.operands.append(word)
+            if self.grammar.rest_at == 0:
+                self.at -= 1
+                return
+        self.operands.append(word if self.base is None else readers.below(self.base, word))
         if self.grammar.operands_end_options:
             self.ended = True
+
+    def _later_command(self, grammar: Grammar) -> None:
+        """Behind an option that may have taken a value, any word that names a sub-command may be it."""
+        for word in self.words[self.at :]:
+            if word.text is None or grammar.commands.get(word.text):
+                self._unknown(f"whether `{shown(word)}` is the sub-command")
+                return
 
     def _unknown_command(self, word: Word) -> None:
         rest = (word, *self.words[self.at :])
@@ -228,11 +309,18 @@ class _Reader:
         if grammar.operands.assignments:
             rest = self._assignments(rest)
         kinds = self._kinds()
+        for spec, value in self.later:
+            changed = (kind for options, kind in spec.unless.items() if self._any_seen(options))
+            self._give(next(changed, spec.value), value, side_door=True)
         for kind, word in zip(_spread(kinds, len(self.operands)), self.operands, strict=False):
             self._give(self._changed(kind), word, side_door=False)
         if rest:
             self._rest(kinds, rest)
         self._effects(rest)
+        if grammar.command.reader in readers.FINISH:
+            readers.FINISH[grammar.command.reader](reading)
+        if self.negated:
+            return
         if reading.only:
             self._shows_only()
         elif self.cancels:
@@ -243,6 +331,7 @@ class _Reader:
         reading.facts.clear()
         reading.started.clear()
         reading.environment.clear()
+        reading.concerns.clear()
         reading.may.clear()
 
     def _changed(self, kind: str) -> str:
@@ -251,9 +340,12 @@ class _Reader:
     def _kinds(self) -> tuple[str, ...]:
         operands = self.grammar.operands
         for options, kinds in operands.unless.items():
-            if any(self.grammar.options.get(option) in self.seen for option in options.split(", ")):
+            if self._any_seen(options):
                 return kinds
         return operands.kinds
+
+    def _any_seen(self, options: str) -> bool:
+        return any(self.grammar.options.get(option) in self.seen for option in options.split(", "))
 
     def _assignments(self, rest: list[Word]) -> list[Word]:
         while rest and readers.is_assignment(rest[0]):
@@ -264,22 +356,27 @@ class _Reader:
         kind = next((one[:-3] for one in kinds if one.endswith("...")), "text")
         match kind:
             case "program":
-                extra = readers.appended(self.grammar.command.reader)
-                self.reading.started.append(Started((*rest, *extra)))
+                if scheme_of(rest[0].text or "") in {"http", "https"}:
+                    self._give("reader:fetched-script", rest[0], side_door=False)
+                self.reading.wraps = True
+                self.reading.started.append(Started(tuple(rest)))
             case "shell":
-                self.reading.started.append(Started((readers.joined(rest),), "sh"))
-            case "package":
-                self._package(rest)
+                shell = _SHELLS.get(self.program, "sh")
+                # `parallel ::: 'git push'`: each word is a command of its own.
+                strings = rest[1:] if rest[0].text == ":::" else [readers.joined(rest)]
+                self.reading.started.extend(Started((string,), shell) for string in strings)
+            case "package" | "fetched":
+                self._package(rest, fetched=kind == "fetched")
             case "text":
                 pass
             case _:
                 for word in rest:
                     self._give(kind, word, side_door=False)
 
-    def _package(self, rest: list[Word]) -> None:
+    def _package(self, rest: list[Word], *, fetched: bool) -> None:
         text = rest[0].text
         if text is not None:
-            if is_pinned(text):
+            if fetched or is_pinned(text) or self._any_seen("-y, --yes"):
                 self.reading.add(EffectKind.EXECUTE, f"remote package {text}")
             name = package_name(text)
             rest = [Word(text=name, raw=name), *rest[1:]]
@@ -294,10 +391,11 @@ class _Reader:
             *(several if number > 1 else ()),
         )
         for phrase in chosen:
-            self._phrase(phrase, None)
+            if self.negated or phrase.kind not in self.replaces:
+                self._phrase(phrase, None)
         for spec in self.seen:
             for phrase in spec.effects:
-                if "{operands}" in phrase.object or "{first}" in phrase.object or "{last}" in phrase.object:
+                if phrase.late:
                     self._phrase(phrase, None)
         for word in self.operands if self.grammar.operand_words else ():
             for written, phrases in self.grammar.operand_words.items():
@@ -308,10 +406,13 @@ class _Reader:
     def _phrase(self, phrase: Phrase, value: Word | None) -> None:
         give = readers.PATH_PHRASES.get(phrase.kind)
         for text, word in self._objects(phrase.object, value):
-            if give is not None and word is not None and text == shown(word):
+            if text == "?" or (give is not None and not text):
+                readers.anything(phrase.kind, self.reading)
+            elif give is not None and word is not None and text == shown(word):
                 give(word, self.reading)
             elif give is not None and text and " " not in text and word is None:
-                give(Word(text=text, raw=text), self.reading)
+                place = Word(text=text, raw=text)
+                give(place if self.base is None else readers.below(self.base, place), self.reading)
             else:
                 self.reading.add(phrase.kind, text or self.reading.name)
 
@@ -322,27 +423,38 @@ class _Reader:
         if not template or "{" not in template:
             return [(template, None)]
         first, last = (self.operands[0], self.operands[-1]) if self.operands else (None, None)
-        text, only = template, None
+        text, only = template.replace("{here}", "."), None
         for name, word in (("{first}", first), ("{last}", last), ("{value}", value)):
             if name in text:
                 only = word
                 text = text.replace(name, "" if word is None else shown(word)).strip()
         return [(text.replace("{program}", self.program), only)]
 
+    def _settings(self, word: Word) -> None:
+        """A file of settings: the program may then do whatever its table holds."""
+        self._unknown(f"the settings in `{shown(word)}`")
+        if self.grammar.may & {PROGRAM, EffectKind.CONNECT, EffectKind.PUBLISH} and word.text != "/dev/null":
+            text = f"the settings in `{shown(word)}` can make `{self.program}` do anything that it can"
+            self.reading.concerns.append(("commands.settings", Verdict.ASK, text))
+
     def _give(self, kind: str, word: Word, *, side_door: bool) -> None:
         give = GIVES.get(kind)
         if give is not None:
             give(word, self.reading)
+            if side_door and kind == "script":
+                outside_script(word, self.reading)
+        elif kind == "base":
+            self.base = word if self.base is None else readers.below(self.base, word)
         elif kind in {"shell", "command"}:
             shell = _SHELLS.get(self.program, "sh")
             self.reading.started.append(Started((word,), shell, side_door and kind == "shell"))
         elif kind == "program":
-            self.reading.started.append(Started(readers.split_words(word), "", side_door))
+            self.reading.started.append(Started(split_words(word), "", side_door))
         elif kind.startswith("code:"):
             self.reading.started.append(Started((word,), code=kind[5:]))
         elif kind == "settings":
             GIVES["read"](word, self.reading)
-            self._unknown(f"the settings in `{shown(word)}`")
+            self._settings(word)
         elif kind.startswith("reader:") or kind in readers.VALUES:
             readers.VALUES[kind.removeprefix("reader:")](word, self.reading)
         else:
@@ -350,28 +462,37 @@ class _Reader:
 
 
 def is_kind(kind: str) -> bool:
-    """Whether tables may use this word for what a value or operand is."""
+    """Whether tables may use this word, or these words, for what a value or operand is."""
+    if " " in kind:
+        return all(map(is_kind, kind.split()))
     name = kind.rstrip("*+?.").removeprefix("reader:")
-    known = name in GIVES or name in readers.VALUES or name in {"shell", "command", "program", "program;", "settings"}
+    known = (
+        name in GIVES
+        or name in readers.VALUES
+        or name in {"shell", "command", "program", "program;", "settings", "base", "fetched"}
+    )
     return known or name.startswith("code:")
 
 
-def _spread(kinds: Sequence[str], number: int) -> list[str]:
+@lru_cache(maxsize=4096)
+def _spread(kinds: tuple[str, ...], number: int) -> tuple[str, ...]:
     """The kind of each of so many operands."""
     plain = [kind for kind in kinds if not kind.endswith("...")]
     repeated = next((at for at, kind in enumerate(plain) if kind[-1:] in "*+"), None)
     names = [kind.rstrip("*+?") for kind in plain]
     if repeated is None:
-        return (names + ["text"] * number)[:number]
+        return (*names, *["text"] * number)[:number]
     before, kind, behind = names[:repeated], names[repeated], names[repeated + 1 :]
     # `cp a`: what stands behind a repeated kind is only served once that has its share.
     times = max(number - len(before) - len(behind), min(1, number - len(before)))
-    return (before + [kind] * times + behind)[:number]
+    return (*before, *[kind] * times, *behind)[:number]
 
 
 def _is_word(written: str, word: Word) -> bool:
     if word.text is None:
         return False
+    if "*" in written[:-1]:
+        return fnmatchcase(word.text, written)
     if written.endswith("*"):
         return word.text.startswith(written[:-1]) and (len(written) > 1 or word.glob)
     return word.text == written

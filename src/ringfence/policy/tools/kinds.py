@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
+from ringfence.policy.globs import is_glob
 from ringfence.policy.shell.tree import Word
 from ringfence.policy.tools.destinations import Destination, of_host, of_url, scheme_of, scp_form
 from ringfence.policy.tools.reading import Fact, Reading, Role, Started
 
 _PINNED = re.compile(r"(?<!^)@[^/]+$")
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|[a-z]+://|git@|(?:github|gitlab|bitbucket|gist):|[\w.-]+/[\w.-]+$")
+_ELSEWHERE = ("/tmp/", "/var/tmp/", "/dev/shm/")  # noqa: S108 - names of places, nothing is created here
+_SOMEONES = re.compile(r"~([a-z_][a-z0-9_-]*)((?:/[^\s$`\"'\\]*)?)$")
+"""A path in the home of somebody by name, where homes usually lie."""
+_WORKING_FOLDER = re.compile(r"""["']?(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`)["']?((?:/[^$`"':,]*)?["']?:[^$`]*)""")
+_HERE = re.compile(
+    r"""(["']?)(?:\$PWD|\$\{PWD\}|\$\(pwd\)|`pwd`|~\+|\$\(git rev-parse --show-toplevel\))(?:\1|["']?)"""
+    r"""((?:/[^$`"'\\]*)?)["']?"""
+)
+"""A path from the folder in which the command runs, as Bash writes it; so is the top of the repository."""
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def placed(word: Word) -> Word:
+    """A path whose beginning only the shell knows, as far as that is certain all the same: `~name/x`, `$PWD/x`."""
+    if word.text is not None or word.raw.startswith("'"):
+        return word
+    if (someone := _SOMEONES.match(word.raw)) is not None:
+        place = "/root" if someone[1] == "root" else f"/home/{someone[1]}"
+        return Word(text=place + someone[2], raw=word.raw, glob=word.glob)
+    if (here := _HERE.fullmatch(word.raw)) is not None:
+        return Word(text=f".{here[2]}", raw=word.raw, glob=word.glob or is_glob(here[2]))
+    return word
 
 
 def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
@@ -21,6 +45,7 @@ def path(kind: EffectKind) -> Callable[[Word, Reading], None]:
     def give(word: Word, reading: Reading) -> None:
         if word.text in {"-", ""} or word.process:
             return
+        word = placed(word)
         reading.facts.append(Fact(kind, shown(word), Role.PATH, word))
 
     return give
@@ -32,6 +57,11 @@ _read, _write, _delete = path(EffectKind.READ), path(EffectKind.WRITE), path(Eff
 def _readwrite(word: Word, reading: Reading) -> None:
     _read(word, reading)
     _write(word, reading)
+
+
+def _move(word: Word, reading: Reading) -> None:
+    _read(word, reading)
+    _delete(word, reading)
 
 
 def _at_file(word: Word, reading: Reading) -> None:
@@ -70,6 +100,8 @@ def _remote(word: Word, reading: Reading) -> None:
         reading.facts.append(Fact(EffectKind.CONNECT, word.raw, Role.REMOTE))
     elif text.startswith("ext::"):
         reading.started.append(Started((Word(text=text[5:], raw=text[5:]),), "sh", side_door=True))
+        why = f"`{text}` makes Git run a command in place of a connection"
+        reading.concerns.append(("commands.side-door", Verdict.ASK, why))
     elif scheme_of(text) == "file":
         _read(Word(text=text[7:], raw=text[7:]), reading)
     elif scheme_of(text) or "::" in text:
@@ -112,6 +144,13 @@ def _script(word: Word, reading: Reading) -> None:
         reading.facts.append(Fact(EffectKind.EXECUTE, shown(word), Role.PATH, word))
 
 
+def outside_script(word: Word, reading: Reading) -> None:
+    """A script that an option names and that lies where anybody can write."""
+    if (word.text or "").startswith(_ELSEWHERE):
+        text = f"an option makes `{reading.name}` run `{word.text}`, which is not of the workspace"
+        reading.concerns.append(("commands.side-door", Verdict.ASK, text))
+
+
 def _environment(word: Word, reading: Reading) -> None:
     raw = word.raw if word.text is None else word.text
     name, equals, value = raw.partition("=")
@@ -126,6 +165,8 @@ def _image(word: Word, reading: Reading) -> None:
 def _mount(word: Word, reading: Reading) -> None:
     """A bind mount of a container: the host's side of `SOURCE:TARGET[:OPTIONS]` or `source=...,target=...`."""
     text = word.text
+    if text is None and (found := _WORKING_FOLDER.fullmatch(word.raw)) is not None:
+        text = "." + found[1].replace('"', "")
     if text is None:
         reading.add(EffectKind.PRIVILEGE, f"mount {word.raw}")
         return
@@ -172,6 +213,7 @@ GIVES: dict[str, Callable[[Word, Reading], None]] = {
     "write": _write,
     "delete": _delete,
     "readwrite": _readwrite,
+    "move": _move,
     "cwd": _cwd,
     "url": _url,
     "host": _host,
@@ -197,6 +239,17 @@ def is_pinned(text: str) -> bool:
 def package_name(text: str) -> str:
     """The name of a package without its version."""
     return _PINNED.sub("", text).partition("==")[0].partition("[")[0]
+
+
+def split_words(word: Word) -> tuple[Word, ...]:
+    """A program with arguments in one value: `less -R`."""
+    if word.text is None:
+        return (word,)
+    try:
+        parts = shlex.split(word.text)
+    except ValueError:
+        parts = word.text.split()
+    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
 
 
 def shown(word: Word) -> str:

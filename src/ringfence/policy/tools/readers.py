@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 
 from ringfence.model.action import EffectKind
 from ringfence.policy.shell.tree import Word
+from ringfence.policy.tools import builds, compilers, converters
+from ringfence.policy.tools.accounts import FINISH as ACCOUNT_FINISH
+from ringfence.policy.tools.accounts import VALUES as ACCOUNT_VALUES
+from ringfence.policy.tools.containers import VALUES as CONTAINER_VALUES
+from ringfence.policy.tools.datastores import FINISH as DATASTORE_FINISH
+from ringfence.policy.tools.datastores import VALUES as DATASTORE_VALUES
 from ringfence.policy.tools.destinations import scp_form
 from ringfence.policy.tools.kinds import GIVES, path, shown
-from ringfence.policy.tools.reading import Reading, Started
+from ringfence.policy.tools.reading import Fact, Reading, Role, Started
+from ringfence.policy.tools.toolchains import VALUES as TOOLCHAIN_VALUES
+from ringfence.policy.tools.values import VALUES as OTHER_VALUES
 
 PATH_PHRASES = {kind: path(kind) for kind in (EffectKind.READ, EffectKind.WRITE, EffectKind.DELETE)}
 """Effects of a table whose object is a path."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MORE = (Word(text=None, raw="...", splits=True),)
 
 
 def is_assignment(word: Word) -> bool:
@@ -32,26 +38,26 @@ def joined(words: Sequence[Word]) -> Word:
     return Word(text=" ".join(texts) if len(texts) == len(words) else None, raw=raw)
 
 
-def split_words(word: Word) -> tuple[Word, ...]:
-    """A program with arguments in one value: `less -R`."""
-    if word.text is None:
-        return (word,)
-    try:
-        parts = shlex.split(word.text)
-    except ValueError:
-        parts = word.text.split()
-    return tuple(Word(text=part, raw=part) for part in parts) or (Word(text="", raw=""),)
+def below(folder: Word, word: Word) -> Word:
+    """A path as it stands in a folder that the program goes to for its operands only (`tar -C`)."""
+    if word.text is not None and word.text.startswith(("/", "~")):
+        return word
+    if word.text is None or folder.text is None:
+        return Word(text=None, raw=f"{folder.raw}/{word.raw}")
+    text = folder.text if word.text == "." else f"{folder.text.rstrip('/')}/{word.text}"
+    return Word(text=text, raw=text, glob=word.glob or folder.glob)
+
+
+def anything(kind: EffectKind, reading: Reading) -> None:
+    """An effect on something that the command line does not tell."""
+    role = Role.PATH if kind in PATH_PHRASES else Role.HOST if kind is EffectKind.CONNECT else Role.PHRASE
+    reading.facts.append(Fact(kind, "?", role, Word(text=None, raw="?")))
 
 
 def prepared(reader: str, words: Sequence[Word]) -> Sequence[Word]:
     """The arguments as the general reading expects them."""
     prepare = _PREPARE.get(reader)
     return words if prepare is None else prepare(words)
-
-
-def appended(reader: str) -> tuple[Word, ...]:
-    """What a program adds to the command that it starts."""
-    return _MORE if reader == "xargs" else ()
 
 
 def found_files(words: Sequence[Word], starts: Sequence[Word]) -> tuple[Word, ...]:
@@ -63,8 +69,11 @@ def found_files(words: Sequence[Word], starts: Sequence[Word]) -> tuple[Word, ..
 def _found(word: Word, place: Word) -> Word:
     if word.text is None or "{}" not in word.text:
         return word
-    if word.text != "{}" or place.text is None:
+    if place.text is None:
         return Word(text=None, raw=word.raw)
+    if word.text != "{}":
+        text = word.text.replace("{}", f"{place.text.rstrip('/')}/file")
+        return Word(text=text, raw=word.raw)
     return Word(text=f"{place.text.rstrip('/')}/*", raw=word.raw, glob=True)
 
 
@@ -105,9 +114,82 @@ def _find(words: Sequence[Word]) -> Sequence[Word]:
     return kept
 
 
-_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {"tar": _tar, "dd": _dd, "find": _find}
+def _kill(words: Sequence[Word]) -> Sequence[Word]:
+    """Behind the signal, `-1` is no option but all processes."""
+    first = words[0].text if words else None
+    if first is None or not first.startswith("-") or first == "--":
+        return words
+    taken = 2 if first in {"-s", "-n", "-q", "--signal", "--queue"} else 1
+    return [*words[:taken], Word(text="--", raw="--"), *(word for word in words[taken:] if word.text != "--")]
 
-NAMES = frozenset({*_PREPARE, "xargs", "git"})
+
+_PYTHON_FLAGS = re.compile(r"(-[bBdEhiIOPqRsSuvVx?]*)([mc])(.*)", re.DOTALL)
+
+
+def _python(words: Sequence[Word]) -> Sequence[Word]:
+    """`-m MODULE` and `-c CODE` end the options, with the value glued or not."""
+    for at, word in enumerate(words):
+        text = word.text
+        if text is None or not text.startswith("-") or text in {"-", "--"}:
+            return words
+        found = _PYTHON_FLAGS.fullmatch(text)
+        if found is not None:
+            return [*words[:at], *_ending(found, words[at + 1 :])]
+        if text in {"-W", "-X", "--check-hash-based-pycs"}:
+            return [*words[: at + 2], *_python(words[at + 2 :])]
+    return words
+
+
+def _ending(found: re.Match[str], rest: Sequence[Word]) -> Sequence[Word]:
+    flags, option, glued = found.groups()
+    end = Word(text="--", raw="--")
+    front = [Word(text=text, raw=text) for text in (flags, f"-{option}") if text != "-"]
+    values = [Word(text=glued, raw=glued)] if glued else list(rest[:1])
+    rest = rest if glued else rest[1:]
+    return [*front, end, *values, *rest] if option == "m" else [*front, *values, end, *rest]
+
+
+_EVERYWHERE = {"recursive", "multi", "m", "foreach", "run-all"}
+
+
+def _workspaces(words: Sequence[Word]) -> Sequence[Word]:
+    """`yarn workspace NAME COMMAND` and `pnpm recursive COMMAND` without what only says where."""
+    for at, word in enumerate(words):
+        text = word.text or ""
+        if text.startswith("-"):
+            continue
+        if text == "workspace":
+            return [*words[:at], *words[at + 2 :]]
+        if text == "workspaces" and at + 1 < len(words) and words[at + 1].text in {"foreach", "run"}:
+            return [*words[:at], *words[at + (2 if words[at + 1].text == "foreach" else 1) :]]
+        return [*words[:at], *words[at + 1 :]] if text in _EVERYWHERE else words
+    return words
+
+
+_VERSION = re.compile(r"v?\d[\w.-]*|lts(?:/.*)?|node|stable|iojs|default")
+
+
+def _version_exec(words: Sequence[Word]) -> Sequence[Word]:
+    """`nvm exec 20 npm test` without the version: other managers take none there."""
+    at = next((at for at, word in enumerate(words) if word.text in {"exec", "run"}), len(words)) + 1
+    while at < len(words) and (words[at].text or "").startswith("-"):
+        at += 2 if words[at].text == "--using" else 1
+    followed = at + 1 < len(words)
+    return [*words[:at], *words[at + 1 :]] if followed and _VERSION.fullmatch(words[at].text or "") else words
+
+
+_PREPARE: dict[str, Callable[[Sequence[Word]], Sequence[Word]]] = {
+    "tar": _tar,
+    "dd": _dd,
+    "find": _find,
+    "kill": _kill,
+    "python": _python,
+    "version-exec": _version_exec,
+    "workspaces": _workspaces,
+    "cmake": builds.cmake,
+}
+
+NAMES = frozenset({*_PREPARE, *ACCOUNT_FINISH, *DATASTORE_FINISH, "git-settings", "xargs", "git"})
 """The readers that a table may name."""
 
 _RUNS = re.compile(
@@ -118,6 +200,20 @@ _RUNS = re.compile(
     r"|difftool\..*|mergetool\..*|browser\..*|man\..*|web\.browser|instaweb\..*|interactive\.difffilter|init\.templatedir"
     r"|trailer\..*command|submodule\..*|core\.attributesfile|guitool\..*|ssh\.variant|uploadarchive\..*|tar\..*command"
 )
+
+
+def _git_settings(reading: Reading) -> None:
+    """`git config KEY VALUE`: a key of which no program depends (`user.name`) configures nothing that matters."""
+    reading.facts = [fact for fact in reading.facts if fact.kind is not EffectKind.CONFIGURE or _matters(fact.object)]
+
+
+def _matters(key: str) -> bool:
+    return " " in key or "." not in key or bool(_RUNS.fullmatch(key.lower()))
+
+
+FINISH: dict[str, Callable[[Reading], None]] = {"git-settings": _git_settings, **ACCOUNT_FINISH, **DATASTORE_FINISH}
+"""What is done when all arguments are read, by the reader that a table names."""
+
 _HARMLESS_VALUES = frozenset({"", "cat", "less", "false", "true", "less -R", "less -F", "less -FRX", "more"})
 
 
@@ -196,5 +292,13 @@ VALUES: dict[str, Callable[[Word, Reading], None]] = {
     "ssh-option": _ssh_option,
     "rsync-remote": _rsync_remote,
     "rsync-target": _rsync_target,
+    **OTHER_VALUES,
+    **ACCOUNT_VALUES,
+    **CONTAINER_VALUES,
+    **DATASTORE_VALUES,
+    **TOOLCHAIN_VALUES,
+    **builds.VALUES,
+    **compilers.VALUES,
+    **converters.VALUES,
 }
 """Kinds of value with a grammar of their own, by name."""

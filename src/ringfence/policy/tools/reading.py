@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ringfence.model.action import EffectKind
+from ringfence.model.decision import Verdict
 from ringfence.policy.shell.tree import Word
 
 
@@ -50,15 +51,18 @@ class Reading:
     """What one invocation does, as far as its table tells. Filled in place: it is made for every command."""
 
     __slots__ = (
+        "concerns",
         "environment",
         "facts",
         "folders",
         "may",
+        "mentions",
         "name",
         "only",
         "port",
         "started",
         "unknown",
+        "wraps",
     )
 
     def __init__(self, name: str) -> None:
@@ -73,6 +77,12 @@ class Reading:
         """What the table does not know."""
         self.may: set[EffectKind | str] = set()
         """Effects that it may have through what is unknown or dynamic; `program` for starting any program."""
+        self.concerns: list[tuple[str, Verdict, str]] = []
+        """What is to be said whatever the rules are: a name for it, the verdict, and why."""
+        self.mentions: list[str] = []
+        """Paths that stand in its code: not known to be opened, and denied where a rule names them."""
+        self.wraps = False
+        """Its operands name the program that it starts."""
         self.only = False
         self.port = 0
 

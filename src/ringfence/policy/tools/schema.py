@@ -19,7 +19,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One option, under any of its spellings."""
 
     value: str = ""
-    """What its value is (a kind); nothing for a flag."""
+    """What its value is (a kind); several kinds for an option of several values; nothing for a flag."""
     optional: bool = False
     """The value only counts where it is glued to the option."""
     effects: tuple[str, ...] = ()
@@ -30,6 +30,10 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """With it the program shows something and does nothing else."""
     cancels: tuple[str, ...] = ()
     """Kinds of effect that do not happen with it."""
+    replaces: tuple[str, ...] = ()
+    """Kinds of effect that the command has by itself and that it does not have with this option."""
+    unless: dict[str, str] = {}
+    """For options that change what its value is: the kind with one of them."""
 
 
 class Operands(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,8 +66,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Effects of an operand that is this very word; `*` at the end stands for any rest."""
     effects: tuple[str, ...] | Effects = ()
     commands: dict[str, Command] = {}
+    """By name; a name with `*` stands for all that match it and have no entry of their own."""
     aliases: tuple[str, ...] = ()
     unknown_command: Unknown | None = None
+    any_options: bool = False
+    """Options that it does not list have no effect of their own: for programs with thousands of them. A value glued to
+    one is read as an operand, like a value behind it."""
     inherit: bool = True
     """The options of the program are valid behind the sub-command too."""
     operands_end_options: bool | None = None
@@ -92,6 +100,7 @@ class Tool(Command, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     negatable: bool = False
     """`--no-X` of every long option is a flag without effect."""
     workspace_program: bool = False
+    """A file of this name in the workspace (`./gradlew`, `bin/rails`) is read by the table too, and stays opaque."""
     example: tuple[Example, ...] = ()
 
 

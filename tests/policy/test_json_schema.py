@@ -1,0 +1,171 @@
+"""The JSON Schema: made by the reading code, shipped as a file, and right about every document that we ship."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+
+import jsonschema
+import pytest
+
+from ringfence.model.situations import PolicyInvalid
+from ringfence.policy.documents import read_document
+from ringfence.policy.json_schema import FILE, json_schema, text
+from ringfence.policy.layers import Layer
+from ringfence.policy.presets import FOLDER
+from ringfence.policy.sections.settings import BUNDLES, PRESETS
+
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+WHOLE = """
+extends = ["workspace", "python"]
+enforcement = "soft"
+[filesystem]
+read = ["~/a"]
+write = ["~/b"]
+deny = ["**/c"]
+[control_files]
+protect = ["Makefile"]
+report = ["**/deploy.sh"]
+exempt = [".vscode"]
+[network]
+default = "ask"
+host_ports = [5432]
+registries = ["pip"]
+[[network.rule]]
+id = "n"
+hosts = ["x.test"]
+methods = ["GET"]
+paths = ["/a/**"]
+verdict = "allow"
+reason = "r"
+enforcement = "hard"
+[[commands.rule]]
+id = "c"
+prefix = ["git", ["push", "send-email"]]
+verdict = "ask"
+reason = "r"
+match = ["git push"]
+not_match = ["git log"]
+[[commands.rule]]
+id = "e"
+effects = ["publish", "destroy"]
+objects = ["remote*"]
+verdict = "ask"
+[mcp]
+default = "ask"
+[[mcp.rule]]
+id = "m"
+servers = ["files"]
+tools = ["read_*"]
+verdict = "allow"
+reason = "r"
+enforcement = "observe"
+[mcp.rule.arguments]
+path = "/w/*"
+[environment]
+keep = ["LANG"]
+remove = ["AWS_*"]
+[environment.set]
+A = "b"
+[approvals]
+timeout_seconds = 60
+remember = "session"
+remember_days = 3
+approvers = ["ana", "@ops"]
+overriders = ["@ops"]
+[limits]
+wall_seconds = 3600
+processes = 100
+open_files = 1024
+file_mb = 10
+[agents]
+allowed = ["codex"]
+[telemetry]
+tool_arguments = "digest"
+require_record = true
+redact = ["customer-*"]
+[sandbox]
+min_tier = "A"
+[[when]]
+hosts = ["*"]
+[when.network]
+default = "deny"
+[[test]]
+mcp = "files"
+tool = "read_x"
+expect = "allow"
+[test.arguments]
+path = "/w/x"
+"""
+
+
+def test_the_shipped_schema_is_what_the_code_says() -> None:
+    with open(FILE, encoding="utf-8") as stream:
+        assert stream.read() == text(), "run `python -m ringfence.policy.json_schema`"
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize("name", [*PRESETS, *BUNDLES])
+def test_every_document_that_we_ship_is_valid(name: str) -> None:
+    with open(os.path.join(FOLDER, f"{name}.toml"), "rb") as stream:
+        VALIDATOR.validate(tomllib.load(stream))
+
+
+def test_a_document_with_every_section_is_valid_to_the_schema_and_to_the_reader() -> None:
+    VALIDATOR.validate(tomllib.loads(WHOLE))
+    read_document(WHOLE.encode(), file="p.toml", layer=Layer.USER)
+
+
+def _keys(value: object, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    if isinstance(value, dict):
+        return {(*path, key) for key in value}.union(*(_keys(inner, (*path, key)) for key, inner in value.items()))
+    if isinstance(value, list):
+        return set().union(*(_keys(inner, path) for inner in value)) if value else set()
+    return set()
+
+
+def _described(schema: object, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    if not isinstance(schema, dict):
+        return set()
+    found = _described(schema.get("items"), path)
+    for key, inner in schema.get("properties", {}).items():
+        found |= {(*path, key)} | _described(inner, (*path, key))
+    return found
+
+
+def test_every_section_of_the_schema_is_in_the_document_with_every_section() -> None:
+    known = {path for path in _described(json_schema()) if path[0] != "when"}
+    only_elsewhere = {
+        ("allowed_presets",),
+        ("commands", "rule", "unless"),
+        ("commands", "rule", "enforcement"),
+        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd")),
+    }
+
+    written = _keys(tomllib.loads(WHOLE))
+
+    assert known - written <= only_elsewhere
+
+
+@pytest.mark.parametrize("path", sorted({".".join(one) for one in _described(json_schema()) if one[0] != "when"}))
+def test_every_key_says_what_it_is_for(path: str) -> None:
+    schema: object = json_schema()
+    for key in path.split("."):
+        assert isinstance(schema, dict)
+        schema = schema.get("items", schema)["properties"][key]
+
+    assert isinstance(schema, dict)
+    assert str(schema.get("description", "")).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "line", ["extend = 'x'", "[network]\ndefault = 'allow'", "[limits]\nprocesses = 0", "[[mcp.rule]]\nverdict = 'ask'"]
+)
+def test_what_the_schema_refuses_the_reader_refuses_too(line: str) -> None:
+    assert not VALIDATOR.is_valid(tomllib.loads(line))
+    with pytest.raises(PolicyInvalid):
+        read_document(line.encode(), file="p.toml", layer=Layer.USER)
