@@ -124,12 +124,16 @@ def test_pip_installs(machine: Machine) -> None:
     # The test's own pip, run by an interpreter that every sandbox shows.
     own = os.path.dirname(os.path.dirname(pip.__file__))
     python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    script = (
-        f"PYTHONPATH={own} {python} -m pip --isolated install -q --target t --trusted-host {machine.address} "
-        f"--index-url {machine.url}/simple demo && PYTHONPATH=t {python} -m demo"
+    (machine.workspace / "install.py").write_text(
+        "import os, subprocess, sys\n"
+        f"words = ['--isolated', 'install', '-q', '--target', 't', '--trusted-host', {machine.address!r}]\n"
+        f"words += ['--index-url', '{machine.url}/simple', 'demo']\n"
+        f"own = {{**os.environ, 'PYTHONPATH': {own!r}}}\n"
+        "subprocess.run([sys.executable, '-m', 'pip', *words], env=own, check=True)\n"
+        "subprocess.run([sys.executable, 't/demo.py'], check=True)\n"
     )
 
-    done = machine.run("sh", "-c", script, options=("--min-tier", "B", "--read", own))
+    done = machine.run(python, "install.py", options=("--min-tier", "B", "--read", own))
 
     assert (done.returncode, done.stdout) == (0, "demo ran\n"), done.stderr
 
