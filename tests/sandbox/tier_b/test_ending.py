@@ -87,7 +87,8 @@ async def test_nothing_inside_touches_our_processes(bare: Box) -> None:
         f"for pid in ({launcher}, {supervisor}, {os.getpid()}):\n"
         "    for what in (lambda: os.kill(pid, 9), lambda: open(f'/proc/{pid}/mem', 'rb'),\n"
         "                 lambda: open(f'/proc/{pid}/environ').read(), lambda: os.readlink(f'/proc/{pid}/fd/0'),\n"
-        "                 lambda: resource.prlimit(pid, resource.RLIMIT_CPU, (1, 1)), lambda: os.setpriority(0, pid, 19)):\n"  # noqa: E501
+        "                 lambda: resource.prlimit(pid, resource.RLIMIT_CPU, (1, 1)),\n"
+        "                 lambda: os.setpriority(0, pid, 19)):\n"
         "        try: what(); print('THROUGH')\n"
         "        except PermissionError: pass\n"
     )

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pip
 import pytest
 
 NO_NAMESPACES = str(Path(__file__).parents[1] / "no_namespaces.py")
@@ -69,7 +70,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     (site / "x").write_text("hello\n")
     server = http.server.ThreadingHTTPServer(
         (address, 0),
-        lambda *words: Quiet(*words, directory=str(site)),  # type: ignore[arg-type]
+        lambda *words: Quiet(*words, directory=str(site)),
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     made = Machine(tmp_path, address, server.server_address[1])
@@ -110,7 +111,7 @@ def test_git_clones(machine: Machine) -> None:
     assert (done.returncode, done.stdout) == (0, "first\n"), done.stderr
 
 
-def test_pip_installs_into_an_environment_of_its_own(machine: Machine) -> None:
+def test_pip_installs(machine: Machine) -> None:
     folder = machine.site / "simple" / "demo"
     folder.mkdir(parents=True)
     wheel = "demo-1.0-py3-none-any.whl"
@@ -120,12 +121,19 @@ def test_pip_installs_into_an_environment_of_its_own(machine: Machine) -> None:
         archive.writestr("demo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("demo-1.0.dist-info/RECORD", "")
     (folder / "index.html").write_text(f'<a href="{wheel}">{wheel}</a>')
-    script = (
-        f"python3 -m venv v && v/bin/pip --isolated install -q --trusted-host {machine.address} "
-        f"--index-url {machine.url}/simple demo && v/bin/python -m demo"
+    # The test's own pip, run by an interpreter that every sandbox shows.
+    own = os.path.dirname(os.path.dirname(pip.__file__))
+    python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    (machine.workspace / "install.py").write_text(
+        "import os, subprocess, sys\n"
+        f"words = ['--isolated', 'install', '-q', '--target', 't', '--trusted-host', {machine.address!r}]\n"
+        f"words += ['--index-url', '{machine.url}/simple', 'demo']\n"
+        f"own = {{**os.environ, 'PYTHONPATH': {own!r}}}\n"
+        "subprocess.run([sys.executable, '-m', 'pip', *words], env=own, check=True)\n"
+        "subprocess.run([sys.executable, 't/demo.py'], check=True)\n"
     )
 
-    done = machine.run("sh", "-c", script)
+    done = machine.run(python, "install.py", options=("--min-tier", "B", "--read", own))
 
     assert (done.returncode, done.stdout) == (0, "demo ran\n"), done.stderr
 
@@ -158,7 +166,7 @@ def test_asyncio_connects_many_at_once_resolves_and_serves(machine: Machine) -> 
         "async def echo(reader, writer): writer.write(await reader.readline()); writer.close()\n"
         "async def main():\n"
         "    print(set(await asyncio.gather(*(fetch(*sys.argv[1:]) for _ in range(40)))))\n"
-        "    server = await asyncio.start_server(echo, None, 0); port = server.sockets[0].getsockname()[1]\n"
+        "    server = await asyncio.start_server(echo, '127.0.0.1', 0); port = server.sockets[0].getsockname()[1]\n"
         "    reader, writer = await asyncio.open_connection('localhost', port); writer.write(b'own\\n')\n"
         "    print(await reader.read()); writer.close()\n"
         "    print(len(await asyncio.get_running_loop().getaddrinfo('example.org', 443)) > 0)\n"
@@ -179,7 +187,8 @@ def test_node_connects_resolves_and_serves(machine: Machine) -> None:
         "  process.stdout.write(data);\n"
         "  console.log((await dns.resolve4('example.org')).length, !!(await dns.lookup('example.org')).address);\n"
         "  const own = net.createServer(client => client.end('own')).listen(0, () =>\n"
-        "    net.connect(own.address().port, 'localhost').on('data', data => { console.log(`${data}`); own.close(); }));\n"  # noqa: E501
+        "    net.connect(own.address().port, 'localhost').on('data', data => {\n"
+        "      console.log(`${data}`); own.close(); }));\n"
         "}));\n"
     )
 
@@ -215,8 +224,8 @@ def test_java_connects_also_where_the_selector_knew_the_socket_before(machine: M
     (machine.workspace / "J.java").write_text(
         "import java.net.*; import java.nio.channels.*;\n"
         "class J { public static void main(String[] a) throws Exception {\n"
-        ' try (var in = new URL("http://" + a[0] + ":" + a[1] + "/x").openConnection(Proxy.NO_PROXY).getInputStream()) '
-        "{ in.transferTo(System.out); }\n"
+        ' var page = new URL("http://" + a[0] + ":" + a[1] + "/x");\n'
+        " try (var in = page.openConnection(Proxy.NO_PROXY).getInputStream()) { in.transferTo(System.out); }\n"
         " var selector = Selector.open(); var channel = SocketChannel.open(); channel.configureBlocking(false);\n"
         " channel.register(selector, SelectionKey.OP_CONNECT); selector.selectNow();\n"
         " channel.connect(new InetSocketAddress(a[0], Integer.parseInt(a[1]))); selector.select(5000);\n"
