@@ -49,6 +49,8 @@ ATTACKS = {
     "an option is taken back by its negation": (
         "git push --dry-run origin main --no-dry-run",
         "git push -n --no-dry-run",
+        "npm publish --dry-run=false",
+        "cargo publish --dry-run=false",
         "git clean --dry-run --no-dry-run -f",
         "git rm --dry-run --no-dry-run -r .",
     ),

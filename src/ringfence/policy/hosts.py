@@ -48,9 +48,13 @@ class HostTable:
 
     def rules(self, host: Host, port: int) -> tuple[HostRule, ...]:
         """Every rule that names the destination, each once."""
-        entries = self._any
-        for found in self._named(host):
-            entries = [*entries, *found]
+        named = self._named(host)
+        if not named:
+            entries = self._any
+        elif len(named) == 1 and not self._any:
+            entries = named[0]
+        else:
+            entries = [*self._any, *(entry for found in named for entry in found)]
         if not entries:
             return ()
         if len(entries) == 1:

@@ -226,3 +226,12 @@ def test_no_denied_edit_and_no_allow_makes_a_file_readable(edits: list[str], rea
 
     file = f"{WORKSPACE}/{path}"
     assert before.reads(file) or not after.reads(file)
+
+
+@pytest.mark.parametrize("path", ["~/.ssh/id_rsa", "//root/.ssh/id_rsa", "//home/ada/.aws/credentials"])
+def test_a_secret_is_never_opened_by_carrying_settings_over(path: str) -> None:
+    imported = permissions(allow=[f"Read({path})", "Read(//opt/data/x)"])
+
+    assert f"Read({path})" in str(imported)
+    assert not Judge(imported).reads(path.removeprefix("/").replace("~", HOME))
+    assert Judge(imported).reads("/opt/data/x")

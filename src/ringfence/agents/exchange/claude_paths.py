@@ -7,6 +7,7 @@ is denied is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -35,6 +36,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """With DENY: only writing is denied."""
     origin: str
     item: str
+
+
+_HOME_IN_FULL = re.compile(r"^(?:/root|/home/[^/]+|/Users/[^/]+)(?=/|$)")
 
 
 def path_wish(specifier: str, verdict: Verdict, *, writes: bool, origin: str, item: str) -> Wish:
@@ -129,10 +133,12 @@ def _open(draft: Draft, wish: Wish, denied: list[Wish]) -> None:
             reason = f"{other.item} denies some of it, and the more specific rule would win here"
             draft.lose(wish.origin, wish.item, reason, restricts=False)
             return
-    if any(_reopens(wish.pattern, pattern) for pattern in _preset_denials()):
-        draft.cover(
-            wish.origin, wish.item, "opens what the preset keeps closed; take the line out unless this is meant"
-        )
+    # SECURITY: a secret is never opened by carrying settings over, also where its path names the home folder in full.
+    named = {wish.pattern, _HOME_IN_FULL.sub("~", wish.pattern)}
+    if any(_reopens(one, pattern) for one in named for pattern in _preset_denials()):
+        reason = "it would open what the preset keeps closed; write the line yourself if that is meant"
+        draft.lose(wish.origin, wish.item, reason, restricts=False)
+        return
     draft.add_path(wish.pattern, wish.access, wish.origin, wish.item)
 
 

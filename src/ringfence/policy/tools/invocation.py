@@ -19,6 +19,7 @@ from ringfence.policy.tools.reading import Reading, Started
 MAX_WORDS = 4096
 
 _SHELLS = {"zsh": "zsh", "fish": "fish", "pwsh": "pwsh", "powershell": "pwsh"}
+_OFF = frozenset({"false", "no", "none", "off", "0"})
 _PATH_KINDS = frozenset({"read", "script", "upload"})
 
 
@@ -130,6 +131,8 @@ class _Reader:
             self._negation(name)
         spec = self.grammar.option(text) if text in self.grammar.options else self.grammar.option(name)
         if spec is not None:
+            if equals and value.lower() in _OFF and (spec.only or spec.cancels or spec.replaces):
+                self.negated = True  # `--dry-run=false`
             glued = Word(text=value, raw=value) if equals and text not in self.grammar.options else None
             self._use_valued(spec, glued)
         elif not text.startswith("--") and self.grammar.tool.bundles:
