@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -73,13 +74,26 @@ def open_for_writing(path: str, lock_seconds: float = LOCK_SECONDS) -> sqlite3.C
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _set_journal(connection, time.monotonic() + lock_seconds)
         connection.execute("PRAGMA synchronous = FULL")
         _prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set_journal(connection: sqlite3.Connection, deadline: float) -> None:
+    """Switch to the write-ahead log. SQLite does not wait for a lock in this one statement, so we do: two sessions may
+    start on a ledger that neither has made yet."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as busy:
+            if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.005)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
