@@ -75,10 +75,12 @@ async def test_a_port_of_the_host_is_reached_where_it_is_opened_and_no_other(pla
                 "import socket\n"
                 f"print(socket.create_connection(('127.0.0.1', {opened})).recv(9))\n"
                 f"print(socket.socket().connect_ex(('127.0.0.1', {closed})))\n"
+                f"print(socket.socket().connect_ex(('127.0.0.9', {opened})))\n"
+                "print(socket.socket().connect_ex(('127.0.0.9', 3128)))\n"
             )
         await sandbox.close()
 
-    assert (done.out, done.err) == ("b'gateway'\n111\n", "")
+    assert (done.out, done.err) == ("b'gateway'\n" + "111\n" * 3, "")
     assert arrived == [f"host:{opened}"]
 
 

@@ -54,6 +54,8 @@ place."""
 _REMEMBERED = 65_536
 _WAIT_SECONDS = 30.0
 _BACKLOG = 4096
+_HERE = ("127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104 - as the kernel takes them
+"""The addresses at which the gateway's proxy and the host's ports are found; others of the loopback are nobody's."""
 _DATAGRAM, _CONNECTED, _LISTENING = "datagram", "connected", "listening"
 
 
@@ -244,13 +246,13 @@ class Sockets:
             return gate, "dns_tcp"
         if not _is_loopback(address):
             return gate, f"{'capture6' if ':' in address else 'capture4'} {address} {port}"
-        if port == listeners.PROXY_PORT:
+        if port == listeners.PROXY_PORT and address in _HERE:
             return gate, "proxy"
         for own in (self._own6, self._own) if ":" in address else (self._own,):
             number = self._ports.get((own, port))
             if number is not None and _listens(own, port, number):
                 return (own, port), ""
-        if port in self._host_ports:
+        if port in self._host_ports and address in _HERE:
             return gate, f"host:{port}"
         return None, ""
 
@@ -472,7 +474,7 @@ def _internet(raw: bytes) -> tuple[str, int]:
 
 
 def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address in ("0.0.0.0", "::", "::1")  # noqa: S104 - as the kernel takes them
+    return address.startswith("127.") or address in _HERE
 
 
 def _is_writable(made: socket) -> bool:
