@@ -79,15 +79,18 @@ class _Conductor:
             gc.enable()
             for notice in governed.notices:
                 self._say(f"ringfence: {self._palette.yellow('note')}: {notice}")
-            decision, code = await self._govern(governed)
+            decision, code = await self._govern(governed, command)
             governed.exit_code = code
             governed.outcome = "refused" if decision.verdict is Verdict.DENY else "exited"
         self._finish(governed, decision, code)
         return code
 
-    async def _govern(self, governed: Governed) -> tuple[Decision, int]:
+    async def _govern(self, governed: Governed, typed: tuple[str, ...]) -> tuple[Decision, int]:
         action = governed.command(governed.setup.argv)
-        decision = await governed.decide(action, asked_by="run" if self._whole_agent else "exec")
+        # What is judged is what the person typed. What a profile adds is ours: it tells Codex that it is sandboxed
+        # already, which from an agent would be a way around its guard rails.
+        judged = governed.command(typed) if self._whole_agent else action
+        decision = await governed.decide(judged, asked_by="run" if self._whole_agent else "exec")
         if decision.verdict is not Verdict.ALLOW:
             return decision, codes.DENIED
         number, started = new_id(), time.monotonic()

@@ -87,7 +87,7 @@ def test_a_command_is_stopped_by_what_it_does(text: str, verdict: Verdict, rule:
         "cd sub && cat ../README.md",
         "(cd api && go test ./...)",
         "cd $dir && rm -rf build",
-        "ln -s ../shared shared",
+        "ln -s ../lib lib",
         "find / -name core -type f 2>/dev/null",
         "grep -rn password src",
         "rg TODO ./*",
