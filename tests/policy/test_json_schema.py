@@ -52,6 +52,7 @@ not_match = ["git log"]
 id = "e"
 effects = ["publish", "destroy"]
 objects = ["remote*"]
+undoable = ["remote notes"]
 verdict = "ask"
 [mcp]
 default = "ask"
