@@ -38,6 +38,7 @@ id = "n"
 hosts = ["x.test"]
 methods = ["GET"]
 paths = ["/a/**"]
+private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"
