@@ -148,6 +148,11 @@ def control_file(path: str) -> ControlFile | None:
     return None
 
 
+def row_for(path: str, rows: Iterable[ControlFile]) -> ControlFile | None:
+    """The row that speaks for a path, of those that hold under a policy."""
+    return next((row for row in rows if _matcher(row.pattern).fullmatch(path)), None)
+
+
 @lru_cache(maxsize=256)
 def _matcher(pattern: str) -> re.Pattern[str]:
     body = pattern
@@ -156,7 +161,7 @@ def _matcher(pattern: str) -> re.Pattern[str]:
         body, prefix = body[3:], "(.*/)?"
     if body.endswith("/**"):
         body, suffix = body[:-3], "/.*"
-    return re.compile(prefix + re.escape(body).replace(r"\*", "[^/]*") + suffix)
+    return re.compile(prefix + re.escape(body).replace(r"\*", "[^/]*") + suffix, re.DOTALL)
 
 
 def is_reported(path: str, rows: Iterable[ControlFile] = CONTROL_FILES) -> bool:

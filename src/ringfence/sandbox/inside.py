@@ -135,7 +135,7 @@ def _files(layout: wire.Request) -> list[str]:
     private = layout["private"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
-    staged = [(target, tuple(map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
+    staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
     root.begin()
     mounts.private_proc(root)
@@ -164,6 +164,10 @@ def _files(layout: wire.Request) -> list[str]:
     root.seal("/dev")
     root.enter()
     return root.notices
+
+
+def _four(lower: int, holders: int, upper: int, work: int) -> tuple[int, int, int, int]:
+    return lower, holders, upper, work
 
 
 def _protect(root: mounts.Root, layout: wire.Request) -> None:
