@@ -14,6 +14,18 @@ from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox.launch import Sandbox
 
 
+EVERYDAY = """
+set -e; exec 2>&1
+git init -q --bare /tmp/far.git; git remote add far /tmp/far.git
+echo b >> a; git commit -qam second; git push -q far HEAD:topic; git fetch -q far
+git switch -q -c topic --track far/topic; git commit -q --amend -m third
+echo c >> a; git stash -q; git stash pop -q; git commit -qam fourth; git rebase -q HEAD~1
+git worktree add -q wt; git -C wt status --short; git config user.name somebody; git gc -q
+git -c protocol.file.allow=always submodule --quiet add -b topic /tmp/far.git lib; git commit -qm lib
+git -C lib switch -q -c inner; git sparse-checkout set --cone x
+"""
+
+
 def fingerprint(folder: Path) -> str:
     """A hash of everything in a folder: names, kinds, permission bits and contents."""
     found = hashlib.sha256()
@@ -49,13 +61,7 @@ async def test_the_real_tree_stays_as_it_was(staged_box: Box) -> None:
 async def test_everyday_git_works_in_a_staged_workspace(staged_box: Box) -> None:
     before = fingerprint(staged_box.place.workspace)
 
-    done = await staged_box.shell(
-        "set -e; exec 2>&1; git init -q --bare /tmp/far.git; git remote add far /tmp/far.git; echo b >> a; git commit -qam second;"
-        "git push -q far HEAD:topic; git fetch -q far; git switch -q -c topic --track far/topic; git commit -q --amend -m third;"
-        "echo c >> a; git stash -q; git stash pop -q; git commit -qam fourth; git rebase -q HEAD~1; git worktree add -q wt;"
-        "git config user.name somebody; git -C wt status --short; git gc -q; git sparse-checkout set --cone x;"
-        "git -c protocol.file.allow=always submodule --quiet add -b topic /tmp/far.git sub"
-    )
+    done = await staged_box.shell(EVERYDAY)
 
     assert done.out == ""
     assert fingerprint(staged_box.place.workspace) == before

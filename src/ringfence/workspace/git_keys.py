@@ -24,7 +24,7 @@ _REMOTE = r"\.|(?!-)[^\s\0:/][^\s\0:]*"
 _DATE = r"[A-Za-z0-9.: %/_-]*"
 _URL = (
     r"(?:https?|ssh|git)://(?!-)[^\s\0\x01-\x1f\x7f]+"
-    r"|(?:(?!-)[A-Za-z0-9_.+-]+@)?(?!-)[A-Za-z0-9][A-Za-z0-9.-]+:(?![:\\])(?!-)[^\s\0\x01-\x1f\x7f:]+"
+    r"|(?:(?!-)[A-Za-z0-9_.+-]+@)?(?!-)[A-Za-z0-9][A-Za-z0-9.-]+:(?![:\\]|//)(?!-)[^\s\0\x01-\x1f\x7f:]+"
 )
 """SECURITY: no `helper::address`, which runs a program of that name; no local path, whose hooks a push would run."""
 
