@@ -76,10 +76,10 @@ def test_a_folder_without_snapshots_is_said(person: Person) -> None:
     assert "there are no snapshots" in done.err
 
 
-_STAGED = (
-    "seq 1 60 | sed 's/^3$/three/;s/^50$/fifty/' > numbers; rm notes.txt; echo '{}' > package-lock.json;"
-    " mkdir new; echo n > new/file; ln -s /etc/passwd leak; git add numbers; git commit -qm two",
-)
+_STAGED = """
+seq 1 60 | sed 's/^3$/three/;s/^50$/fifty/' > numbers; rm notes.txt; echo '{}' > package-lock.json
+mkdir new; echo n > new/file; ln -s /etc/passwd leak; git add numbers; git commit -qm two
+"""
 
 
 def _subjects(person: Person) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_staged_session_is_looked_at_applied_and_undone(person: Person) -> Non
     undone = person.types("workspace", "undo", session)
 
     assert "D notes.txt" in stat.out
-    assert (asked.code, "nobody can be asked" in asked.err) == (2, True)
+    assert (asked.code, "nobody can be asked" in asked.err) == (64, True)
     said = json.loads(applied.out)
     assert applied.code == 1
     assert {one["path"]: one["flags"] for one in said["left"]} == {"package-lock.json": ["lock-file"]}
@@ -162,13 +162,13 @@ def test_a_staged_session_can_be_discarded(person: Person) -> None:
     asked = person.types("workspace", "discard", session)
     dropped = person.types("workspace", "discard", "--yes", session)
 
-    assert asked.code == 2
+    assert asked.code == 64
     assert dropped.code == 0
-    assert person.types("workspace", "apply", "--yes", session).code == 2
+    assert person.types("workspace", "apply", "--yes", session).code == 64
     assert (person.project / "notes.txt").read_text() == "mine\n"
 
 
 def test_opposite_modes_are_refused(person: Person) -> None:
     done = person.types("run", "--staged", "--direct", "--", "true")
 
-    assert (done.code, "are opposites" in done.err) == (2, True)
+    assert (done.code, "are opposites" in done.err) == (64, True)

@@ -13,7 +13,6 @@ from tests.sandbox.boxes import Box, Place
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox.launch import Sandbox
 
-
 EVERYDAY = """
 set -e; exec 2>&1
 git init -q --bare /tmp/far.git; git remote add far /tmp/far.git

@@ -10,7 +10,10 @@ import pytest
 
 from ringfence.workspace.git_settings import Merged, merge, read_settings, replace_settings
 
-START = b'[core]\n\tbare = false\n# mine\n[remote "origin"]\n\turl = https://o.example/x\n[branch "main"]\n\tremote = origin\n'
+START = (
+    b"[core]\n\tbare = false\n# mine\n"
+    b'[remote "origin"]\n\turl = https://o.example/x\n[branch "main"]\n\tremote = origin\n'
+)
 BRANCHES = frozenset({"main", "old"})
 
 
