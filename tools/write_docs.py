@@ -39,6 +39,7 @@ _DIRECT = {
 }
 _STAGED = {
     Staged.REFUSE: "never applied to the real tree",
+    Staged.PARTS: "what of it cannot run code is applied, key by key and file by file; the rest never",
     Staged.REVIEW: "applied when a person has seen it",
 }
 
@@ -165,7 +166,7 @@ def _control_files() -> str:
         "from inside: [sandbox](../sandbox.md#control-files). The first row that matches a path speaks for it.",
         "",
         *_words("In a direct workspace", _DIRECT),
-        *_words("In a staged workspace, which this version does not have yet", _STAGED),
+        *_words("At the commit gate of a staged workspace, in which it is protected all the same", _STAGED),
         "| path in the workspace | why | direct | staged | place holder where it is missing |",
         "|---|---|---|---|---|",
     ]

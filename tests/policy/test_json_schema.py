@@ -24,6 +24,7 @@ enforcement = "soft"
 read = ["~/a"]
 write = ["~/b"]
 deny = ["**/c"]
+workspace = "staged"
 [control_files]
 protect = ["Makefile"]
 report = ["**/deploy.sh"]

@@ -93,6 +93,7 @@ class _Printing:
             for number, names in enumerate(lists, 1):
                 self.line(f"{key} {' '.join(names)}", policy.origin_of(f"approvals.{key}.{number}"))
         self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
+        self.line(f"workspace {policy.workspace_mode.value}", policy.origin_of("filesystem.workspace"))
 
     def sections(self, policy: Policy) -> None:
         """What is only shown where somebody wrote it."""

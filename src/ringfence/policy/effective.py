@@ -322,6 +322,15 @@ class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class WorkspaceMode(StrEnum):
+    """Where a session's changes of the workspace go."""
+
+    DIRECT = "direct"
+    """To the real tree, at once."""
+    STAGED = "staged"
+    """To a layer over it, until somebody applies them."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, with the origin of each part."""
 
@@ -333,6 +342,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     approvals: ApprovalPolicy
     min_tier: str
     """`A`, `B` or `C`: below it nothing runs."""
+    workspace_mode: WorkspaceMode = WorkspaceMode.DIRECT
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
     control_files: ControlFilePolicy = ControlFilePolicy()

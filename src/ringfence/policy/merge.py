@@ -42,6 +42,7 @@ from ringfence.policy.effective import (
     Remember,
     TelemetryPolicy,
     ToolArguments,
+    WorkspaceMode,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
@@ -51,6 +52,7 @@ _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
 
 _TIERS = ("C", "B", "A")
+_MODES = (WorkspaceMode.DIRECT, WorkspaceMode.STAGED)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,8 @@ class _Merging:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
         tiers = [(document, document.min_tier) for document in self.documents]
         tier, _ = self._scalar("sandbox.min_tier", tiers, _TIERS.index, "A")
+        modes = [(document, document.workspace_mode) for document in self.documents]
+        mode, _ = self._scalar("filesystem.workspace", modes, _MODES.index, WorkspaceMode.DIRECT)
         return Policy(
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
@@ -139,6 +143,7 @@ class _Merging:
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
+            workspace_mode=mode,
             # Those of presets and bundles are about what was shipped, not about what people made of it.
             tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
             layers=tuple(

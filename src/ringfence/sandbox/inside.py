@@ -135,13 +135,19 @@ def _files(layout: wire.Request) -> list[str]:
     private = layout["private"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
+    staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
     root.begin()
     mounts.private_proc(root)
     mounts.private_devices(root, devices, layout["shared_memory"])
-    work: list[tuple[str, tuple[int, bool] | tuple[int, str]]] = [(target, (fd, rw)) for fd, target, rw in sources]
+    work: list[tuple[str, tuple[int, bool] | tuple[int, str] | tuple[int, int, int, int]]]
+    work = [(target, (fd, rw)) for fd, target, rw in sources]
     work += [(path, (mode, size)) for path, mode, size in private]
+    work += staged
     for target, what in sorted(work, key=lambda each: each[0].count("/")):
+        if len(what) == 4:
+            root.overlay(target, what)
+            continue
         number, detail = what
         if isinstance(detail, str):
             options = {"mode": f"{number:o}", "size": detail, "nr_inodes": "500000"}
@@ -158,6 +164,10 @@ def _files(layout: wire.Request) -> list[str]:
     root.seal("/dev")
     root.enter()
     return root.notices
+
+
+def _four(lower: int, holders: int, upper: int, work: int) -> tuple[int, int, int, int]:
+    return lower, holders, upper, work
 
 
 def _protect(root: mounts.Root, layout: wire.Request) -> None:

@@ -71,6 +71,19 @@ class Root:
         tree = clone_tree(source, NOSUID | NODEV | (0 if writable else RDONLY), f"bind `{target}`")
         self.mount(tree, target, folder=folder)
 
+    def overlay(self, target: str, layers: tuple[int, int, int, int]) -> None:
+        """Show a folder, with every write to it kept in another. `layers`: lower, place holders, upper, work."""
+        lower, holders, upper, work = (f"/proc/self/fd/{layer}" for layer in layers)
+        options = {"lowerdir": f"{lower}:{holders}", "upperdir": upper, "workdir": work, "userxattr": ""}
+        try:
+            tree = self._filesystem("overlay", NOSUID | NODEV, options)
+        except OSError as error:
+            text = f"the workspace cannot be staged here, because the kernel gives no overlay: {error.strerror}"
+            raise OSError(error.errno, text) from error
+        self.mount(tree, target, folder=True)
+        for layer in layers:
+            os.close(layer)
+
     def rebind(self, target: str, attributes: int) -> None:
         """Bind a path on itself, with attributes: this pins it against renaming too."""
         # A link is bound as a link: it stays what it is and can no more be replaced.

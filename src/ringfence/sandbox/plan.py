@@ -54,7 +54,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     facts: HostFacts
     workspace: str
     workspace_writable: bool
-    workspace_mode: str = "direct"
+    staging: str | None = None
+    """The folder that keeps what the session writes to a staged workspace; None where it writes to the real one."""
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
     programs: tuple[str, ...] = ()
@@ -77,7 +78,7 @@ def build_plan(
     *,
     facts: HostFacts,
     workspace: str,
-    workspace_mode: str = "direct",
+    staging: str | None = None,
     binds: Iterable[Bind] = (),
     files: Iterable[PlacedFile] = (),
     programs: Iterable[str] = (),
@@ -87,11 +88,6 @@ def build_plan(
 ) -> Plan:
     """The plan for a policy and a workspace. `binds` are the agent's own; a deny rule of the policy covers them too."""
     check_workspace(workspace, facts.home)
-    if workspace_mode != "direct":
-        raise UsageInvalid(
-            f"the workspace mode `{workspace_mode}` is not available yet",
-            remedy="run with `--direct`, which is the default",
-        )
     ports = tuple(sorted({*policy.network.host_ports, *host_ports}))
     if len(ports) > _HOST_PORTS_LIMIT:
         raise UsageInvalid(
@@ -104,7 +100,7 @@ def build_plan(
         facts=facts,
         workspace=workspace,
         workspace_writable=found.workspace_writable,
-        workspace_mode=workspace_mode,
+        staging=staging if found.workspace_writable else None,
         binds=found.binds(binds),
         files=tuple(files),
         programs=tuple(programs),

@@ -19,6 +19,8 @@ from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
 from ringfence.sandbox.worktree import Linked, enclosing, first_line
 
+STAGED = frozenset({".git/config", ".git/config.worktree", ".git/modules", ".git/worktrees"})
+"""What a session may write in a staged workspace, because it reaches the real repository key by key at the gate."""
 NESTED_LIMIT = 50
 """How many nested repositories are protected one by one."""
 
@@ -49,6 +51,8 @@ def protection(
     place_holders: frozenset[tuple[str, str]],
     repositories: Repositories,
     named: ControlFilePolicy | None = None,
+    *,
+    staged: bool = False,
 ) -> Protection:
     """What to protect in a workspace and its repositories, by the table of control files, by what the policy adds to it
     and by what Git's settings name."""
@@ -56,7 +60,8 @@ def protection(
     repository = repositories.shared
     nested = repositories.nested[:NESTED_LIMIT]
     search = _Search(place_holders)
-    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT and row.pattern not in added.exempt]
+    exempt = {*added.exempt, *(STAGED if staged else ())}
+    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT and row.pattern not in exempt]
     inside = _inside_repository(workspace)
     led = repository is not None or inside is not None
     search.look(workspace, [(row.pattern, row) for row in rows], linked=led)

@@ -76,6 +76,14 @@ def claim(
     return made, lambda: _release(state, owner)
 
 
+def standing(state: str) -> frozenset[tuple[str, str]]:
+    """The (workspace, name) of the place holders that other sessions have made."""
+    if not os.path.exists(os.path.join(state, _MANIFEST)):
+        return frozenset()
+    with _manifest(state) as entries:
+        return frozenset((entry.stub.workspace, entry.stub.name) for entry in entries)
+
+
 def sweep(state: str) -> int:
     """Remove the place holders of sessions that are gone. Safe at any time and from any process of the user."""
     if not os.path.exists(os.path.join(state, _MANIFEST)):

@@ -13,7 +13,7 @@ from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
-from ringfence.sandbox import etc, git_settings, protection, scan, stubs
+from ringfence.sandbox import etc, git_settings, overlay, protection, scan, stubs
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
@@ -58,6 +58,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     repository = own_repository(plan, workspace)
     shared = shared_repository(plan, repository)
     ordered = unique([*binds, own, *shared])
+    staged = _staged(plan, workspace, repository)
+    bound = ordered if staged is None else [bind for bind in ordered if bind != own]
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -70,7 +72,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
         },
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
-        "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in ordered],
+        "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in bound],
+        "overlays": [(workspace, (workspace, staged.holders, staged.upper, staged.work))] if staged else [],
         "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
         "files": files,
         "writable": [place[0] for place in private]
@@ -81,7 +84,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     looked, about_hidden = looked_for(plan, workspace)
     hidden = hidden_paths(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
-    found, mounted, release = _protected(plan, workspace, repository, nested, name)
+    found, mounted, release = _protected(plan, workspace, repository, nested, name, staged)
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
     covered = Covered(ordered, [place[0] for place in private])
     layout |= {
@@ -98,8 +101,24 @@ def survey(plan: Plan, name: str) -> Surveyed:
     return Surveyed(layout=layout, notices=notices, release=release)
 
 
+def _staged(plan: Plan, workspace: str, repository: Linked | None) -> overlay.Overlay | None:
+    if plan.staging is None:
+        return None
+    if repository is not None:
+        raise SandboxUnavailable(
+            f"the workspace cannot be staged: its repository lies elsewhere, in `{repository.repository}`",
+            remedy="run with `--direct`, or in the main working tree of the repository",
+        )
+    return overlay.prepare(plan.staging, workspace)
+
+
 def _protected(
-    plan: Plan, workspace: str, repository: Linked | None, nested: tuple[str, ...], name: str
+    plan: Plan,
+    workspace: str,
+    repository: Linked | None,
+    nested: tuple[str, ...],
+    name: str,
+    staged: overlay.Overlay | None,
 ) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
@@ -110,10 +129,15 @@ def _protected(
     repositories = protection.Repositories(shared=repository, nested=nested, personal=personal, home=home)
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders, repositories, plan.control_files))
+        looked.append(
+            protection.protection(workspace, place_holders, repositories, plan.control_files, staged=staged is not None)
+        )
         return looked[0].wanted
 
-    made, release = stubs.claim(state, look, name)
+    if staged is not None:
+        made, release = overlay.place_holders(staged, look(stubs.standing(state))), lambda: None
+    else:
+        made, release = stubs.claim(state, look, name)
     return looked[0], [protection.stub_mount(stub) for stub in made], release
 
 

@@ -42,6 +42,11 @@ _BACKLOG = 128
 
 def survey_unshared(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay out a sandbox without namespaces. `name` tells this sandbox from others."""
+    if plan.staging is not None:
+        raise SandboxUnavailable(
+            "the workspace cannot be staged in tier B: that takes mounts",
+            remedy="run with `--direct`, or where tier A is possible; `ringfence doctor` says what is missing",
+        )
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)

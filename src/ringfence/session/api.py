@@ -17,6 +17,7 @@ from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import CommandEnded, CommandStarted
 from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
+from ringfence.policy.effective import WorkspaceMode
 from ringfence.sandbox.launch import Command
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
@@ -72,6 +73,7 @@ class Session:
         write: Sequence[str] = (),
         environment: Sequence[str] = (),
         min_tier: str | None = None,
+        workspace_mode: WorkspaceMode | str | None = None,
     ) -> None:
         """`workspace`: the folder to work in (default: the Git top level, else the working directory).
         `policy`: a preset's name or a file (default: the user's own policy). `ask`: who answers questions; nobody by
@@ -86,6 +88,7 @@ class Session:
             read=tuple(read),
             write=tuple(write),
             environment=tuple(environment),
+            workspace_mode=None if workspace_mode is None else WorkspaceMode(workspace_mode),
             ask=Ask(ask),
         )
         self._opened: AbstractAsyncContextManager[Governed] | None = None

@@ -14,12 +14,14 @@ from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
 from ringfence.model.situations import RunDenied
-from ringfence.policy.effective import Policy
+from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
+from ringfence.session.snapshots import Snapshots
 from ringfence.session.sources import Places, User, git_settings, is_member, own_program, places, situation, user
+from ringfence.session.staging import Staging
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -46,6 +48,8 @@ class Asked:
         self.cwd = self.typed_in if within else self.workspace
         """Where commands run: a folder outside the workspace is not there inside."""
         self.session = new_id()
+        self.snapshots = Snapshots(self.places, self.workspace)
+        self.staging = Staging(self.snapshots, self.session)
         self.without_repository = not os.path.lexists(os.path.join(self.workspace, ".git"))
         """Seen before a session's place holders stand there."""
 
@@ -118,6 +122,7 @@ class Asked:
             files=(*policy.environment.files, *setup.files),
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
+            staging=self.staging.folder if policy.workspace_mode is WorkspaceMode.STAGED else None,
         )
 
     def without_effect(self, evaluator: Evaluator) -> tuple[str, ...]:
@@ -145,7 +150,7 @@ class Asked:
             argv=tuple(map(text_from_os, self.argv)),
             cwd=text_from_os(self.cwd),
             workspace=text_from_os(self.workspace),
-            workspace_mode="direct",
+            workspace_mode=policy.workspace_mode.value,
             user=self.user.name,
             host=self.user.host,
             tier=measured.pop("tier", "?"),
@@ -163,6 +168,7 @@ class Asked:
             read=tuple(map(self._path, self.options.read)),
             write=tuple(map(self._path, self.options.write)),
             environment=self.options.environment,
+            workspace_mode=self.options.workspace_mode,
         )
         return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
 

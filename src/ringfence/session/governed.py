@@ -40,6 +40,8 @@ class Governed(msgspec.Struct, kw_only=True):
     notices: tuple[str, ...]
     lost: asyncio.Future[RingfenceError]
     """Set when a part is lost without which the session must not go on."""
+    staged: bool = False
+    """Whether changes wait in a layer, and the real tree is as it was."""
     broken: RingfenceError | None = None
     """Why the session had to end, where that was not the command's doing."""
     exit_code: int | None = None

@@ -24,7 +24,7 @@ from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
-from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
+from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
 from ringfence.policy.control_files import is_reported, rows_with
 from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
@@ -40,8 +40,9 @@ from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.redacting import Redacting
-from ringfence.session.snapshots import Snapshots, SnapshotsBroken
+from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
+from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
@@ -118,7 +119,9 @@ async def _start(
     tiers = require(asked.options.min_tier or policy.min_tier)
     plan = asked.plan(policy, setup)
     # Before the sandbox puts its place holders into the workspace.
-    unkept = await _snapshot(asked, "start")
+    unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
+    if plan.staging is not None:
+        stack.enter_context(asked.staging.held())
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await start_strongest(
         plan,
@@ -136,6 +139,7 @@ async def _start(
     governed = Governed(
         session=asked.session,
         workspace=asked.workspace,
+        staged=plan.staging is not None,
         cwd=asked.cwd,
         setup=setup,
         policy=policy,
@@ -162,15 +166,20 @@ async def _start(
     return governed
 
 
-async def _snapshot(asked: Asked, moment: str) -> tuple[str, ...]:
-    """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops."""
-    snapshots = Snapshots(asked.places, asked.workspace)
+async def _snapshot(asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:
+    """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops,
+    unless the session is staged, whose changes are told by comparing with it."""
     try:
         _, notices = await asyncio.to_thread(
-            snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
+            asked.snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
         )
     except (SnapshotsBroken, OSError) as failure:
         why = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)
+        if needed:
+            raise SandboxUnavailable(
+                f"the workspace cannot be staged: no snapshot of it could be taken: {why}",
+                remedy="run with `--direct`, or free space on the disk of your state folder",
+            ) from failure
         return (f"this session cannot be undone: no snapshot of the workspace could be taken: {why}",)
     return notices
 
@@ -265,10 +274,13 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
 async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
-    governed.unkept = await _snapshot(asked, "end")
     named = governed.policy.control_files
     rows = rows_with(named.rows, named.exempt)
-    changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
+    if governed.staged:
+        changes, governed.unkept = await asyncio.to_thread(collected, asked.staging, rows, new_id)
+    else:
+        governed.unkept = await _snapshot(asked, "end")
+        changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
         return

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from ringfence.policy.effective import WorkspaceMode
+
 
 class Ask(StrEnum):
     """Who answers when an action needs a person."""
@@ -28,4 +30,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     write: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     """Names of variables of the person's environment that reach the sandbox."""
+    workspace_mode: WorkspaceMode | None = None
+    """None means what the policy says."""
     ask: Ask = Ask.TERMINAL

@@ -22,6 +22,8 @@ from ringfence.workspace.entries import Entry
 SCHEMA = 1
 KEPT = 40
 """Snapshots that are kept of one workspace; the oldest go first."""
+REAL = frozenset({"start", "end", "turn", "undo", "now"})
+"""The moments at which a snapshot is of the real tree, with its stamps."""
 _PIECE_LEVEL = 1
 """Compression: fast, because a person waits for it."""
 
@@ -47,7 +49,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     session: str
     moment: str
-    """`start` or `end` of the session, or `undo`: before something was undone."""
+    """`start` or `end` of the session, `turn` within it, `undo`: before something was undone or applied; `staged`: as a
+    staged session saw the tree in the end, `applied`: with what was taken over of that so far."""
     taken_ns: int
     listing: bytes
     """The hash of the list of entries."""
@@ -158,10 +161,11 @@ class Store:
         """Drop one snapshot; what only it held goes with the next old ones."""
         self._database.execute("DELETE FROM snapshot WHERE id = ?", (snapshot_id,))
 
-    def forget_old(self, kept: int = KEPT) -> None:
-        """Drop the oldest snapshots, and what only they held."""
-        doomed = self._database.execute("SELECT id FROM snapshot ORDER BY number DESC LIMIT -1 OFFSET ?", (kept,))
-        ids = [(row[0],) for row in doomed.fetchall()]
+    def forget_old(self, kept: int = KEPT, *, needed: frozenset[str] = frozenset()) -> None:
+        """Drop the oldest snapshots but those of sessions that are needed, and what only they held."""
+        query = "SELECT id, session FROM snapshot ORDER BY number DESC LIMIT -1 OFFSET ?"
+        doomed = self._database.execute(query, (kept,))
+        ids = [(row[0],) for row in doomed.fetchall() if row[1] not in needed]
         if not ids:
             return
         self._database.executemany("DELETE FROM snapshot WHERE id = ?", ids)

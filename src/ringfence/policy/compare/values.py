@@ -27,6 +27,7 @@ _ELSEWHERE = frozenset(
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "approvals.timeout_seconds": lambda text: -int(text),
     "min_tier": "CBA".index,
+    "workspace_mode": ("direct", "staged").index,
 }
 
 
