@@ -9,7 +9,7 @@ import msgspec
 
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
-from ringfence.policy.effective import Access, CommandRule, HostRule, McpRule, Origin, Policy
+from ringfence.policy.effective import Access, CommandRule, HostRule, Limits, McpRule, Origin, Policy
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -90,7 +90,7 @@ class _Printing:
         self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
-        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+        for key in Limits.__struct_fields__:
             value = getattr(policy.limits, key)
             if value is not None:
                 self.line(f"{key} at most {value}", policy.origin_of(f"limits.{key}"))

@@ -175,6 +175,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
     open_files: int | None = None
     file_mb: int | None = None
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    disk_mb: int | None = None
 
 
 class Remember(StrEnum):

@@ -343,7 +343,7 @@ class _Merging:
 
     def _limits(self) -> Limits:
         found = {}
-        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+        for key in Limits.__struct_fields__:
             written: list[tuple[Document, tuple[int, Origin] | None]] = [
                 (document, getattr(document.limits, key)) for document in self.documents
             ]

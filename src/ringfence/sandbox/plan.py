@@ -13,6 +13,7 @@ from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
+from ringfence.sandbox.limits import set_limits
 
 SYSTEM_ROOTS = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu", "/home/linuxbrew",
@@ -69,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     control_files: ControlFilePolicy = ControlFilePolicy()
     """What the policy adds to the table of control files, and what it takes out."""
     limits: Limits = Limits()
+    limit_origins: tuple[tuple[str, Origin], ...] = ()
+    """Who set each limit."""
     notices: tuple[str, ...] = ()
 
 
@@ -114,6 +117,7 @@ def build_plan(
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
         limits=policy.limits,
+        limit_origins=tuple((key, policy.origin_of(f"limits.{key}")) for key in set_limits(policy.limits)),
         notices=tuple(found.notices),
     )
 

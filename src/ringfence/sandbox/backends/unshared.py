@@ -21,6 +21,7 @@ from ringfence.sandbox.backends.descendants import end_all
 from ringfence.sandbox.backends.files import Files
 from ringfence.sandbox.backends.guard import Guard
 from ringfence.sandbox.backends.sockets import Sockets
+from ringfence.sandbox.rlimits import bound, pin
 from ringfence.sandbox.supervisor import Refused, Supervisor
 
 TYPE_CHECKING = False
@@ -58,17 +59,18 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     os.close(writer)
     syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("limits")
-    _limit()
+    limits = layout["limits"]
+    _limit(limits)
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
-    supervisor = Unshared(control, reader, rules, calls_filter.prepare(), abi)
+    supervisor = Unshared(control, reader, rules, calls_filter.prepare(pinned=bool(limits["processors"])), abi)
     progress.append("calls")
     supervisor.prepare(layout)
     namespaces.hide_memory()
     facts = [("tier", "B"), ("landlock", f"{abi}, files, scopes, tcp"), ("seccomp", "filter and supervisor")]
     facts += [("capture", "tcp by the supervisor, udp none but dns"), ("namespaces", "none")]
     lines = [""] + [f"fact {name} {value}" for name, value in facts]
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not limits["processes"]:
         lines.append("notice the number of processes is not limited: for root that takes a process namespace")
     wire.send(control, ("ready " + "\n".join(lines)).encode())
     supervisor.serve()
@@ -86,15 +88,17 @@ def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _limit() -> None:
+def _limit(limits: wire.Request) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The account's other processes count too, where there is no namespace of ours; and root's do not.
-    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
-    processes = _PROCESSES if most == resource.RLIM_INFINITY else min(most, _PROCESSES)
-    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    # The account's other processes count too, where there is no namespace of ours; and root's do not. What the policy
+    # allows is therefore the watch's to hold.
+    bound(resource.RLIMIT_NPROC, _PROCESSES)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Ours are the listeners and the sockets that wait; a command gets what the user has.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if most < _DESCRIPTORS else min(_DESCRIPTORS, most), most))
+    bound(resource.RLIMIT_NOFILE, limits["open_files"])
+    bound(resource.RLIMIT_FSIZE, limits["file_mb"] and limits["file_mb"] * 1024 * 1024)
+    pin(limits["processors"])
 
 
 def _rules(abi: int, layout: wire.Request) -> list[tuple[str, int]]:
