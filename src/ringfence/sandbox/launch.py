@@ -19,7 +19,7 @@ import msgspec
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
 from ringfence.sandbox import limit_keepers, wire
 from ringfence.sandbox.head_start import Launcher
-from ringfence.sandbox.limit_groups import Group, place
+from ringfence.sandbox.limit_groups import PREFIX, Group, place
 from ringfence.sandbox.limit_watch import Inside, Usage, Watch
 from ringfence.sandbox.limits import Keeper, Outcome, Reached, told
 from ringfence.sandbox.plan import Plan
@@ -167,7 +167,7 @@ class Sandbox:
     async def _limit(self, plan: Plan, tier: str) -> None:
         """Decide who holds each limit, before anything is started."""
         self._plan = plan
-        name = f"ringfence-{os.getpid()}-{self._launcher}"
+        name = f"{PREFIX}{os.getpid()}-{self._launcher}"
         self._group = await asyncio.to_thread(place, plan.limits, self._launcher, name, uid=os.getuid())
         self._keepers = limit_keepers.keepers(
             plan.limits, held=self._group.held if self._group else frozenset(), tier=tier, root=os.getuid() == 0
@@ -271,7 +271,7 @@ class Sandbox:
             if self._procfs >= 0:
                 os.close(self._procfs)
             if self._group is not None:
-                self._group.remove()
+                await asyncio.to_thread(self._group.remove)
             self._release()
 
     def _next(self) -> int:

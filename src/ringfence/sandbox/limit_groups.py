@@ -21,9 +21,12 @@ from ringfence.sandbox.limits import MIB
 _CONTROLLERS = {"memory_mb": "memory", "processes": "pids", "cpu_percent": "cpu"}
 _PERIOD = 100_000
 """Microseconds in which a processor share is given."""
+PREFIX = "ringfence-"
+"""What our groups are called: this, the number of the process that made it, and more."""
 _SWAP = "memory.swap.max"
 _SYSTEMD = "/run/systemd/system"
 _SECONDS = 3.0
+_TRIES, _PAUSE = 100, 0.01
 _HEADROOM = 16
 """The part of the memory limit, as one of so many, in which programs are slowed down and the watch comes before the
 kernel's own killing, which says nothing to anybody."""
@@ -52,10 +55,16 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return _pairs(f"{self.path}/pids.events").get("max", 0)
 
     def remove(self) -> None:
-        """Remove the group, once nothing is in it."""
-        if self.ours:
-            with contextlib.suppress(OSError):
-                os.rmdir(self.path)
+        """End what is left in the group, and remove it."""
+        if not self.ours:
+            return
+        with contextlib.suppress(OSError):
+            _write(f"{self.path}/cgroup.kill", "1")
+        for _ in range(_TRIES):
+            if not os.path.isdir(self.path) or _remove(self.path):
+                return
+            # A process that was ended is in its group until somebody has waited for it.
+            time.sleep(_PAUSE)
 
 
 def place(limits: Limits, pid: int, name: str, *, uid: int, tree: str = "", systemd: str = _SYSTEMD) -> Group | None:
@@ -69,6 +78,7 @@ def place(limits: Limits, pid: int, name: str, *, uid: int, tree: str = "", syst
         if path is not None and _verified(path, wanted):
             return Group(path=path, held=wanted, ours=False)
     for parent in candidates(pid, root):
+        _sweep(parent)
         path = _make(parent, limits, wanted, name)
         if path is None:
             continue
@@ -215,6 +225,14 @@ def _verified(path: str, wanted: frozenset[str]) -> bool:
         return False
 
 
+def _sweep(parent: str) -> None:
+    """Remove the empty groups of sessions that were killed."""
+    for name in os.listdir(parent):
+        owner = name.removeprefix(PREFIX).partition("-")[0]
+        if name.startswith(PREFIX) and owner.isdecimal() and not os.path.exists(f"/proc/{owner}"):
+            _remove(f"{parent}/{name}")
+
+
 def _pairs(path: str) -> dict[str, int]:
     try:
         lines = [line.split() for line in _read(path).splitlines()]
@@ -236,6 +254,9 @@ def _write(path: str, text: str) -> None:
         os.close(file)
 
 
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
+def _remove(path: str) -> bool:
+    try:
         os.rmdir(path)
+    except OSError:
+        return False
+    return True

@@ -30,8 +30,8 @@ def _keeper(key: str, value: int, *, tier: str, root: bool) -> Keeper:
             if value < 100:
                 raise SandboxUnavailable(
                     f"`limits.cpu_percent = {value}` cannot be held here: a part of a processor takes a control group",
-                    remedy="give `100`, or run where cgroup v2 is delegated to you, for example below "
-                    "`systemd-run --user --scope -p Delegate=yes`; `ringfence doctor` shows what there is",
+                    remedy="give `100`, or run where systemd or a group of cgroup v2 of your own can hold it; "
+                    "`ringfence doctor` shows what there is",
                 )
             return Keeper.PROCESSORS
         case _:

@@ -140,7 +140,7 @@ class Watch:
             program = self._table.shown(writer) if writer is not None else ""
             reached = self._reached("disk_mb", -(-used // MIB), Outcome.ENDED, program)
             if writer is not None:
-                await self._last_words(found[writer], reached, lambda: True)
+                reached = await self._last_words(found[writer], reached, lambda: True) or reached
             self._inside.tell(reached)
         return most - used
 
@@ -175,7 +175,7 @@ class Watch:
         program = self._table.shown(family)
         victims = _members(found, family)
         reached = self._reached("processes", count, Outcome.KILLED, program)
-        await self._last_words(found[family], reached, lambda: True)
+        reached = await self._last_words(found[family], reached, lambda: True) or reached
         for _ in range(_WAVES):
             await asyncio.to_thread(self._end_all, victims, signal.SIGSTOP)
             await asyncio.to_thread(self._end_all, victims, signal.SIGKILL)
@@ -212,22 +212,25 @@ class Watch:
 
     async def _kill(self, process: Process, limit: str, seen: int) -> None:
         reached = self._reached(limit, seen, Outcome.KILLED, self._table.shown(process.pid))
-        if await self._last_words(process, reached, lambda: self._table.signal(process, signal.SIGKILL)):
-            self._inside.tell(reached)
+        told = await self._last_words(process, reached, lambda: self._table.signal(process, signal.SIGKILL))
+        if told is not None:
+            self._inside.tell(told)
 
-    async def _last_words(self, process: Process, reached: Reached, act: Callable[[], bool]) -> bool:
+    async def _last_words(self, process: Process, reached: Reached, act: Callable[[], bool]) -> Reached | None:
         """Do something to a process, and say in its error stream what and why: that is where an agent reads why its
-        tool ended."""
+        tool ended. None when there was no such process any more."""
         stream = None
         with contextlib.suppress(OSError):
             handle = await self._inside.handle(process.pid)
             stream = error_stream(handle)
             os.close(handle)
         try:
-            done = act()
-            if done and stream is not None:
-                await asyncio.to_thread(say, stream, words(reached, origin_of(self._origins, reached.limit)))
-            return done
+            if not act():
+                return None
+            if stream is None:
+                return reached
+            text = words(reached, origin_of(self._origins, reached.limit))
+            return msgspec.structs.replace(reached, said=await asyncio.to_thread(say, stream, text))
         finally:
             if stream is not None:
                 os.close(stream)

@@ -50,6 +50,8 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     keeper: Keeper
     program: str = ""
     """What reached it, where that is known."""
+    said: bool = False
+    """Whether its error stream says so already."""
 
 
 _NAMES = {

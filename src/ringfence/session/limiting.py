@@ -64,7 +64,7 @@ class Limiting:
         text = words(reached, origin)
         if reached.outcome is Outcome.ENDED:
             self._lose(text, _REMEDY)
-        else:
+        elif not reached.said:
             self._announce(f"ringfence: {text}")
 
     def _lose(self, text: str, remedy: str) -> None:

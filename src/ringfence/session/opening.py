@@ -85,7 +85,9 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(stack, governed, agent, ledger, announce)
+        await _connect(
+            stack, governed, agent, ledger, _unless_full_screen(announce, governed) if whole_agent else announce
+        )
         try:
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
@@ -202,6 +204,16 @@ def _gate(
             timeout_seconds=seconds,
         ),
     )
+
+
+def _unless_full_screen(announce: Say, governed: Governed) -> Say:
+    """Say nothing while an agent owns the screen: the summary and the record do."""
+
+    def said(text: str) -> None:
+        if governed.stage.relay is None:
+            announce(text)
+
+    return said
 
 
 async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, announce: Say) -> None:
