@@ -90,6 +90,7 @@ require_record = true
 redact = ["customer-*"]
 [sandbox]
 min_tier = "A"
+boundary = "the machine of the job"
 [[when]]
 hosts = ["*"]
 [when.network]

@@ -336,3 +336,12 @@ def test_merging_needs_no_disk_and_no_order_of_documents() -> None:
     facts = Facts(home=HOME, workspace=WORKSPACE)
 
     assert merge(documents, facts=facts) == merge(documents[::-1], facts=facts)
+
+
+def test_only_who_may_loosen_declares_a_boundary() -> None:
+    text = "[sandbox]\nboundary = 'the machine of the job'\n"
+    untrusted = msgspec.structs.replace(document(text, Layer.PROJECT), trusted=False)
+
+    assert policy(document(text)).boundary == "the machine of the job"
+    assert policy(untrusted).boundary == ""
+    assert any("sandbox.boundary" in notice for notice in policy(untrusted).notices)

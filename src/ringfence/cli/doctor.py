@@ -24,7 +24,7 @@ _SCHEMA = 1
 _GIVES = {
     "A": "own namespaces, Landlock, seccomp, all TCP and DNS captured",
     "B": "Landlock and seccomp without namespaces; a supervisor changes files and joins sockets",
-    "C": "nothing of its own; this version cannot run in it",
+    "C": "nothing of its own; only where a policy declares what holds the session",
     "none": "this system is not supported",
 }
 

@@ -78,6 +78,8 @@ class _Printing:
             for number, names in enumerate(lists, 1):
                 self.line(f"{key} {' '.join(names)}", policy.origin_of(f"approvals.{key}.{number}"))
         self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
+        if policy.boundary:
+            self.line(f"boundary of tier C: {visible(policy.boundary)}", policy.origin_of("sandbox.boundary"))
 
     def sections(self, policy: Policy) -> None:
         """What is only shown where somebody wrote it."""

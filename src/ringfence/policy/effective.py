@@ -249,6 +249,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """`A`, `B` or `C`: below it nothing runs."""
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    boundary: str = ""
+    """What holds a session of tier C, as somebody declared it; nothing where nobody did."""
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
     limits: Limits = Limits()

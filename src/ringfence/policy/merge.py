@@ -119,7 +119,7 @@ class _Merging:
 
     def policy(self) -> Policy:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
-        tiers = [(document, document.min_tier) for document in self.documents]
+        tiers = [(document, document.sandbox.min_tier) for document in self.documents]
         tier, _ = self._scalar("sandbox.min_tier", tiers, _TIERS.index, "A")
         return Policy(
             preset=preset.file.removesuffix(".toml"),
@@ -134,6 +134,7 @@ class _Merging:
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
+            boundary=self._boundary(),
             # Those of presets and bundles are about what was shipped, not about what people made of it.
             tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
             layers=tuple(
@@ -350,6 +351,20 @@ class _Merging:
             value, _ = self._scalar(f"limits.{key}", written, lambda most: -most, _UNLIMITED)
             found[key] = None if value == _UNLIMITED else value
         return Limits(**found)
+
+    def _boundary(self) -> str:
+        """What holds a session of tier C. Only who may loosen can declare it."""
+        found = ""
+        for document in self.documents:
+            if document.sandbox.boundary is None:
+                continue
+            text, at = document.sandbox.boundary
+            if document.trusted:
+                found = text
+                self.origins["sandbox.boundary"] = at
+            else:
+                self.skip(at, "`sandbox.boundary`", distrust(document))
+        return found
 
     def _telemetry(self) -> TelemetryPolicy:
         order = list(ToolArguments)

@@ -42,6 +42,10 @@ def main() -> None:
             from ringfence.sandbox.backends import unshared
 
             unshared.build(control, layout, progress)
+        if layout.get("tier") == "C":
+            from ringfence.sandbox.backends import declared
+
+            declared.build(control, layout, progress)
         _build(control, layout, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
         number = error.errno if isinstance(error, OSError) else 0

@@ -26,8 +26,9 @@ from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import fix_for
 from ringfence.sandbox.processes import Table
 from ringfence.sandbox.survey import survey
-from ringfence.sandbox.survey_unshared import survey_unshared
+from ringfence.sandbox.survey_unshared import survey_declared, survey_unshared
 
+_SURVEYS = {"A": survey, "B": survey_unshared, "C": survey_declared}
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _ENOENT, _EACCES = 2, 13
@@ -119,8 +120,7 @@ class Sandbox:
         sandbox = cls(launcher.pid, control, on_lost)
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
-            look = survey if tier == "A" else survey_unshared
-            surveyed = look(plan, str(launcher.pid))
+            surveyed = _SURVEYS[tier](plan, str(launcher.pid))
             sandbox._release = surveyed.release
             sandbox.variables = surveyed.variables
             await sandbox._limit(plan, tier)

@@ -72,6 +72,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     limit_origins: tuple[tuple[str, Origin], ...] = ()
     """Who set each limit."""
+    boundary: str = ""
+    """What holds a session of tier C, as the policy declares it."""
     notices: tuple[str, ...] = ()
 
 
@@ -116,6 +118,7 @@ def build_plan(
         denied=tuple(found.denied),
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
+        boundary=policy.boundary,
         limits=policy.limits,
         limit_origins=tuple((key, policy.origin_of(f"limits.{key}")) for key in set_limits(policy.limits)),
         notices=tuple(found.notices),

@@ -63,17 +63,17 @@ def probe() -> TierReport:
     return TierReport(tier=_tier({fact.name for fact in facts if fact.ok}), facts=facts)
 
 
-def require(min_tier: str) -> tuple[str, ...]:
+def require(min_tier: str, boundary: str = "") -> tuple[str, ...]:
     """The tiers that a session may try, strongest first, or `SandboxUnavailable` when the machine is known to give
-    none that is strong enough.
+    none that is strong enough. `boundary` is what the policy declares to hold a session of tier C.
 
     Cheap: it reads what the kernel says of itself. What only a trial shows, the start of the sandbox shows, and
     refuses.
     """
     if min_tier not in TIERS:
         raise SandboxUnavailable(f"there is no tier `{min_tier}`", remedy="the tiers are `A`, `B` and `C`")
-    obstacles = {"A": _obstacle(), "B": _obstacle_to_b()}
-    allowed = tuple(tier for tier in ("A", "B") if tier <= min_tier)
+    obstacles = {"A": _obstacle(), "B": _obstacle_to_b(), "C": ("", "") if boundary else _UNDECLARED}
+    allowed = tuple(tier for tier in TIERS if tier <= min_tier)
     possible = tuple(tier for tier in allowed if not obstacles[tier][0])
     if not possible:
         reason, fix = obstacles[allowed[-1]]
@@ -87,6 +87,10 @@ def require(min_tier: str) -> tuple[str, ...]:
     return possible
 
 
+_UNDECLARED = (
+    "tier C is no sandbox, and the policy does not declare what holds the session instead",
+    'where a container or a machine of its own does, say so in your policy, under `[sandbox]`: `boundary = "..."`',
+)
 ALLOW_B = (
     "this machine may give a sandbox of tier B, without namespaces: allow it with `--min-tier B`, "
     'or with `min_tier = "B"` under `[sandbox]` in your policy'

@@ -81,8 +81,8 @@ class Supervisor:
         self,
         control: socket,
         lifeline: int,
-        rules: landlock.Ruleset,
-        program: seccomp.Filter,
+        rules: landlock.Ruleset | None,
+        program: seccomp.Filter | None,
         usage: Usage | None = None,
     ) -> None:
         self._control = control
@@ -250,6 +250,7 @@ class Supervisor:
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread, and the command that it is about to start."""
+        assert self._rules is not None and self._program is not None, "a supervisor without rules says how it confines"
         self._rules.restrict(streams)
         self._program.install()
 

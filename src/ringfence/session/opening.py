@@ -117,7 +117,7 @@ async def _start(
     asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
-    tiers = require(asked.options.min_tier or policy.min_tier)
+    tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     plan = asked.plan(policy, setup)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start")

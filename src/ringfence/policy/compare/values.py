@@ -34,6 +34,7 @@ def _limit(text: str) -> int:
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "approvals.timeout_seconds": lambda text: -int(text),
     "min_tier": "CBA".index,
+    "boundary": lambda text: 0 if text == _NOT_SET else -1,
     **{f"limits.{name}": _limit for name in Limits.__struct_fields__},
 }
 

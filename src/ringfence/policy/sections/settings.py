@@ -76,6 +76,16 @@ class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
     disk_mb: tuple[int, Origin] | None = None
 
 
+class SandboxSection(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document says about the sandbox."""
+
+    min_tier: tuple[str, Origin] | None = None
+    boundary: tuple[str, Origin] | None = None
+
+
+_BOUNDARY = 200
+
+
 class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True):
     """What one document says about the record."""
 
@@ -206,11 +216,23 @@ def telemetry(table: Table) -> TelemetrySection:
     return TelemetrySection(tool_arguments=_written(table, "tool_arguments", arguments), redact=tuple(redact))
 
 
-def min_tier(table: Table) -> tuple[str, Origin] | None:
+def sandbox(table: Table) -> SandboxSection:
     """Read `[sandbox]`."""
     tier = table.take_choice("min_tier", Tier, about="In a sandbox weaker than this nothing runs.")
+    about = (
+        "For tier C: what holds the session instead of a sandbox, in your words (`the CI job's own VM`). Without it "
+        "nothing runs in that tier."
+    )
+    boundary = table.take_text("boundary", about=about)
+    if boundary is not None and (not boundary.strip() or not boundary.isprintable() or len(boundary) > _BOUNDARY):
+        text = f"`boundary` is one line of at most {_BOUNDARY} characters that says what holds the session"
+        table.fault("boundary", text)
+        boundary = None
     table.finish()
-    return None if tier is None else (tier.value, table.faults.origin(table.at("min_tier")))
+    return SandboxSection(
+        min_tier=None if tier is None else (tier.value, table.faults.origin(table.at("min_tier"))),
+        boundary=_written(table, "boundary", boundary),
+    )
 
 
 def allowed_presets(top: Table, layer: Layer) -> tuple[tuple[str, ...], Origin] | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ringfence.sandbox import seccomp
 
-_PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER = 36
 _ENOSYS, _EACCES, _EINVAL = 38, 13, 22
 _OWN_ADDRESS_BYTES = 3
 _TICK_MILLISECONDS = 20
@@ -50,17 +50,17 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
         raise OSError(_ENOSYS, "tier B needs Landlock's sixth generation (Linux 6.12), which keeps signals inside")
     progress.append("privileges")
     namespaces.give_up_privileges()
-    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("process 1")
     reader, writer = os.pipe()
     child = os.fork()
     if child:
-        _stand_by(control, child, reader)
+        stand_by(control, child, reader)
     os.close(writer)
-    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("limits")
     limits = layout["limits"]
-    _limit(limits)
+    limit(limits)
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
     supervisor = Unshared(control, reader, rules, calls_filter.prepare(pinned=bool(limits["processors"])), abi)
@@ -77,7 +77,8 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     raise AssertionError("the supervisor serves until it ends")
 
 
-def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
+def stand_by(control: socket, child: int, reader: int) -> NoReturn:
+    """Wait for the supervisor, and end what it leaves."""
     # As in the other tier, the pipe tells the supervisor when this process dies; and when the supervisor dies, what it
     # started becomes this one's to end.
     control.close()
@@ -88,7 +89,8 @@ def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _limit(limits: wire.Request) -> None:
+def limit(limits: wire.Request) -> None:
+    """What this process and every command have at most."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The account's other processes count too, where there is no namespace of ours; and root's do not. What the policy
     # allows is therefore the watch's to hold.
