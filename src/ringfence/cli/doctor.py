@@ -100,8 +100,8 @@ def _mark(word: str, *, good: bool, colours: bool) -> str:
 def _summary(report: TierReport, outcomes: tuple[Outcome, ...], error: str) -> str:
     if report.tier == "C":
         return (
-            "Sessions are refused on this machine. Follow the fix lines above and run `ringfence doctor` again; or, where\n"
-            "something around the session holds it, declare that in your policy (`min_tier` and `boundary` in `[sandbox]`)."
+            "Sessions are refused on this machine. Follow the fix lines above and run `ringfence doctor` again. Where\n"
+            "something around the session holds it, declare that: `min_tier` and `boundary` in `[sandbox]`."
         )
     if report.tier not in ("A", "B"):
         return "Sessions are refused on this machine. Follow the fix lines above and run `ringfence doctor` again."
