@@ -94,6 +94,16 @@ EVENTS: dict[str, events.Body] = {
         received_bytes=2000,
         duration_ms=50,
     ),
+    "limit": events.LimitReached(
+        limit="memory_mb",
+        allowed=512,
+        seen=530,
+        outcome="killed",
+        keeper="watch",
+        program="python3 hog.py",
+        layer="managed",
+        source="/etc/ringfence/policy.toml:9",
+    ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
 }
 

@@ -172,6 +172,24 @@ class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     """Files created or changed that a tool of yours may run later."""
 
 
+class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="limit"):
+    """A session reached one of its limits."""
+
+    limit: str
+    """The key under `[limits]`: `memory_mb`, `processes`, `open_files`, `file_mb`, `disk_mb`, `wall_seconds`."""
+    allowed: int
+    seen: int
+    outcome: str
+    """`killed`: a program was ended; `refused`: it was given no more; `ended`: the session was."""
+    keeper: str
+    """Who held it: `cgroup`, `rlimit`, `namespace`, `watch`, `clock`."""
+    program: str
+    """What reached it; empty where that is not known."""
+    layer: str
+    """Who set it."""
+    source: str
+
+
 Body: TypeAlias = (
     SessionStarted
     | SessionEnded
@@ -187,6 +205,7 @@ Body: TypeAlias = (
     | CommandEnded
     | ConnectionClosed
     | WorkspaceChanged
+    | LimitReached
 )
 
 

@@ -264,6 +264,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
     open_files: int | None = None
     file_mb: int | None = None
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    disk_mb: int | None = None
 
 
 class Remember(StrEnum):
@@ -345,6 +348,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     workspace_mode: WorkspaceMode = WorkspaceMode.DIRECT
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    boundary: str = ""
+    """What holds a session of tier C, as somebody declared it; nothing where nobody did."""
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()

@@ -13,6 +13,7 @@ from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
+from ringfence.sandbox.limits import set_limits
 
 SYSTEM_ROOTS = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu", "/home/linuxbrew",
@@ -70,6 +71,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     control_files: ControlFilePolicy = ControlFilePolicy()
     """What the policy adds to the table of control files, and what it takes out."""
     limits: Limits = Limits()
+    limit_origins: tuple[tuple[str, Origin], ...] = ()
+    """Who set each limit."""
+    boundary: str = ""
+    """What holds a session of tier C, as the policy declares it."""
     notices: tuple[str, ...] = ()
 
 
@@ -109,7 +114,9 @@ def build_plan(
         denied=tuple(found.denied),
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
+        boundary=policy.boundary,
         limits=policy.limits,
+        limit_origins=tuple((key, policy.origin_of(f"limits.{key}")) for key in set_limits(policy.limits)),
         notices=tuple(found.notices),
     )
 

@@ -39,6 +39,33 @@ class Refused(Exception):
         self.text = text
 
 
+class Usage:
+    """What this process and those that it waited for have used up, and the places that only it sees. The files are
+    opened before anything is restricted."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        self._places = [os.open(each, os.O_PATH | os.O_CLOEXEC) for each in places]
+        self._io = os.open("/proc/self/io", flags)
+        self._segments = os.open("/proc/sysvipc/shm", flags) if places and os.path.exists("/proc/sysvipc/shm") else -1
+
+    def text(self) -> str:
+        """Bytes written to disks, in the private folders, and in shared memory segments."""
+        lines = os.pread(self._io, 4096, 0).decode().splitlines()
+        written = next((line.split()[1] for line in lines if line.startswith("write_bytes:")), "0")
+        found = [os.fstatvfs(each) for each in self._places]
+        places = sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found)
+        return f"{written} {places} {self._shared()}"
+
+    def _shared(self) -> int:
+        if self._segments < 0:
+            return 0
+        os.lseek(self._segments, 0, os.SEEK_SET)
+        text = b"".join(iter(lambda: os.read(self._segments, 65_536), b"")).decode()
+        # The column before the last is what lies in memory.
+        return sum(int(line.split()[-2]) for line in text.splitlines()[1:])
+
+
 class Supervisor:
     """The resident process: one loop over the session's requests and the ends of children. What another tier does
     otherwise, its own supervisor overrides."""
@@ -50,12 +77,20 @@ class Supervisor:
     multiplexer = "/dev/pts/ptmx"
     """Where terminals come from."""
 
-    def __init__(self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter) -> None:
+    def __init__(
+        self,
+        control: socket,
+        lifeline: int,
+        rules: landlock.Ruleset | None,
+        program: seccomp.Filter | None,
+        usage: Usage | None = None,
+    ) -> None:
         self._control = control
         self._lifeline = lifeline
         self._rules = rules
         self._program = program
         self.events = select.poll()
+        self._usage = usage or Usage(())
         self._commands: dict[int, int] = {}
         self._pids: dict[int, int] = {}
 
@@ -121,6 +156,12 @@ class Supervisor:
                     master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
                     self.send(f"pty {number} {name}", (master,))
                     os.close(master)
+                case "usage":
+                    self.send(f"usage {number} {self._usage.text()}")
+                case "handle":
+                    handle = os.pidfd_open(request["pid"])
+                    self.send(f"handle {number} {request['pid']}", (handle,))
+                    os.close(handle)
                 case "signal":
                     self._signal(request["command"], request["signal"])
                 case _:
@@ -209,6 +250,7 @@ class Supervisor:
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread, and the command that it is about to start."""
+        assert self._rules is not None and self._program is not None, "a supervisor without rules says how it confines"
         self._rules.restrict(streams)
         self._program.install()
 

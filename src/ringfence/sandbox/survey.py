@@ -65,11 +65,6 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "gid": gid,
         "hostname": facts.hostname,
         "host_ports": list(plan.host_ports),
-        "limits": {
-            "processes": plan.limits.processes,
-            "open_files": plan.limits.open_files,
-            "file_mb": plan.limits.file_mb,
-        },
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
         "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in bound],

@@ -71,7 +71,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     read, listed = _readable(binds, hidden)
     base = _private_place(name)
     try:
-        _furnish(base, plan, home, shown, private_files(plan, workspace))
+        _furnish(base, plan, home, shown, private_files(plan, workspace), "B")
         listener = _hook(base)
     except BaseException:
         _remove(base)
@@ -96,6 +96,51 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
         variables=variables,
         listeners={"hook": listener},
     )
+
+
+def survey_declared(plan: Plan, name: str) -> Surveyed:
+    """Lay out a session that something around it holds: folders of its own, the hooks' socket, and the gateway on the
+    loopback. Nothing of the policy's files is kept here, and a notice says so."""
+    links = Links()
+    workspace, home = real_workspace(plan, links), real_home(plan, links)
+    asked, about_own = opened(plan.binds, links)
+    asked, about_asked = reached(plan, workspace, asked)
+    base = _private_place(name)
+    try:
+        shown = [canonical(bind, links) for bind in asked]
+        _furnish(base, plan, home, shown, private_files(plan, workspace), "C")
+        listeners = {"hook": _hook(base), "proxy": _proxy()}
+    except BaseException:
+        _remove(base)
+        raise
+    temporary = f"{base}/tmp"  # noqa: S108 - in a folder of our own
+    port = listeners["proxy"].getsockname()[1]
+    variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
+    variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
+    variables |= dict.fromkeys(PROXIED, f"http://127.0.0.1:{port}")
+    said = (
+        f"THIS SESSION HAS NO SANDBOX (tier C): the policy declares that it is held by {plan.boundary}. Files, control "
+        "files and secrets are not protected, and only programs that obey proxy variables go through the "
+        "gateway; commands, approvals, limits and the record work"
+    )
+    return Surveyed(
+        layout={"tier": "C", "boundary": plan.boundary},
+        notices=(said, *plan.notices, *about_own, *about_asked),
+        release=lambda: _remove(base),
+        variables=variables,
+        listeners=listeners,
+    )
+
+
+PROXIED = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""The variables that tell programs of a proxy."""
+
+
+def _proxy() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    made.bind(("127.0.0.1", 0))
+    made.listen(_BACKLOG)
+    return made
 
 
 _SAID = (
@@ -172,7 +217,7 @@ def _private_place(name: str) -> str:
     return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{name}-", dir=folder)
 
 
-def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile]) -> None:
+def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile], tier: str) -> None:
     """The private folders, with a link in HOME for everything there that is opened."""
     for name in ("home", "tmp", "hook"):
         os.mkdir(f"{base}/{name}", 0o700)
@@ -180,7 +225,7 @@ def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[Pl
         place = _in_home(bind.target, home, plan.facts.home)
         if place is None and bind.target != bind.source:
             raise SandboxUnavailable(
-                f"tier B cannot show `{bind.source}` at `{bind.target}`: that takes mounts",
+                f"tier {tier} cannot show `{bind.source}` at `{bind.target}`: that takes mounts",
                 remedy="run where tier A is possible; `ringfence doctor` says what is missing",
             )
         if place and not covers(plan.workspace, bind.target):
@@ -192,7 +237,7 @@ def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[Pl
         place = _in_home(file.path, home, plan.facts.home)
         if not place:
             raise SandboxUnavailable(
-                f"tier B cannot put a private file at `{file.path}`: that takes mounts",
+                f"tier {tier} cannot put a private file at `{file.path}`: that takes mounts",
                 remedy="run where tier A is possible; `ringfence doctor` says what is missing",
             )
         _write(f"{base}/home/{place}", file.content, file.mode)

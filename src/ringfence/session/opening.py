@@ -37,6 +37,7 @@ from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
+from ringfence.session.limiting import Limiting
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.redacting import Redacting
@@ -85,7 +86,9 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(stack, governed, agent, ledger)
+        await _connect(
+            stack, governed, agent, ledger, _unless_full_screen(announce, governed) if whole_agent else announce
+        )
         try:
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
@@ -116,7 +119,7 @@ async def _start(
     asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
-    tiers = require(asked.options.min_tier or policy.min_tier)
+    tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     plan = asked.plan(policy, setup)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
@@ -213,7 +216,17 @@ def _gate(
     )
 
 
-async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger) -> None:
+def _unless_full_screen(announce: Say, governed: Governed) -> Say:
+    """Say nothing while an agent owns the screen: the summary and the record do."""
+
+    def said(text: str) -> None:
+        if governed.stage.relay is None:
+            announce(text)
+
+    return said
+
+
+async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, announce: Say) -> None:
     """The ways out of the sandbox: network and hooks, each to the gate."""
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
@@ -229,8 +242,9 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
     background.start(_end_with(ledger, governed.lost))
-    if governed.policy.limits.wall_seconds is not None:
-        background.start(_end_after(governed.policy, governed.lost))
+    limiting = Limiting(governed.policy, tally, announce, governed.lost)
+    background.start(limiting.watch(governed.sandbox))
+    background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
     background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
 
@@ -251,16 +265,6 @@ def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:
 async def _end_with(ledger: Ledger, lost: asyncio.Future[RingfenceError]) -> None:
     """No record, no session: whatever cannot be put on record must not happen."""
     _lose(lost, await ledger.lost())
-
-
-async def _end_after(policy: Policy, lost: asyncio.Future[RingfenceError]) -> None:
-    """A session has only so much time."""
-    seconds = policy.limits.wall_seconds
-    assert seconds is not None
-    await asyncio.sleep(seconds)
-    origin = policy.origin_of("limits.wall_seconds")
-    text = f"the session ended after {seconds} s (limits.wall_seconds, {origin.layer}, {origin.source})"
-    _lose(lost, SandboxLost(text, remedy="start another one, or ask whoever set this limit"))
 
 
 async def _end_everything(governed: Governed, network: ExitStack) -> None:

@@ -82,8 +82,20 @@ def _row(body: events.Body) -> Row:
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
+        case events.LimitReached():
+            return _limit(body)
         case _:
             assert_never(body)
+
+
+_LIMIT_ENDS = {"killed": "killed", "refused": "given no more", "ended": "the session was ended"}
+
+
+def _limit(reached: events.LimitReached) -> Row:
+    program = f"{_text(reached.program)} " if reached.program else ""
+    what = f"{program}{_LIMIT_ENDS.get(reached.outcome, visible(reached.outcome))}"
+    why = f"limits.{visible(reached.limit)} {reached.allowed}, {reached.seen} used; {visible(reached.source)}"
+    return Row(symbol="▲", label="limit", what=what, why=why, tone=Tone.STOPPED)
 
 
 _RESOLVED = {

@@ -96,14 +96,15 @@ DENIED: Denied = (
 )
 
 
-def program(machine: str, uid: int, gid: int) -> tuple[Instruction, ...]:
-    """The filter for a machine type and a user."""
-    return seccomp.program(machine, checked=_checked(uid, gid), denied=DENIED, more=NUMBERS[machine])
+def program(machine: str, uid: int, gid: int, *, pinned: bool = False) -> tuple[Instruction, ...]:
+    """The filter for a machine type and a user. `pinned`: programs stay on the processors they were started on."""
+    first: Checked = ((seccomp.AFFINITY, [refuse(EPERM)]),) if pinned else ()
+    return seccomp.program(machine, checked=(*first, *_checked(uid, gid)), denied=DENIED, more=NUMBERS[machine])
 
 
-def prepare() -> seccomp.Filter:
+def prepare(*, pinned: bool = False) -> seccomp.Filter:
     """The filter of this machine and user, ready to be installed any number of times."""
-    return seccomp.Filter(program(os.uname().machine, os.geteuid(), os.getegid()))
+    return seccomp.Filter(program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned))
 
 
 def served(machine: str) -> dict[int, str]:

@@ -21,6 +21,7 @@ from ringfence.sandbox.backends.descendants import end_all
 from ringfence.sandbox.backends.files import Files
 from ringfence.sandbox.backends.guard import Guard
 from ringfence.sandbox.backends.sockets import Sockets
+from ringfence.sandbox.rlimits import bound, pin
 from ringfence.sandbox.supervisor import Refused, Supervisor
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from ringfence.sandbox import seccomp
 
-_PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER = 36
 _ENOSYS, _EACCES, _EINVAL = 38, 13, 22
 _OWN_ADDRESS_BYTES = 3
 _TICK_MILLISECONDS = 20
@@ -49,33 +50,35 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
         raise OSError(_ENOSYS, "tier B needs Landlock's sixth generation (Linux 6.12), which keeps signals inside")
     progress.append("privileges")
     namespaces.give_up_privileges()
-    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("process 1")
     reader, writer = os.pipe()
     child = os.fork()
     if child:
-        _stand_by(control, child, reader)
+        stand_by(control, child, reader)
     os.close(writer)
-    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("limits")
-    _limit()
+    limits = layout["limits"]
+    limit(limits)
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
-    supervisor = Unshared(control, reader, rules, calls_filter.prepare(), abi)
+    supervisor = Unshared(control, reader, rules, calls_filter.prepare(pinned=bool(limits["processors"])), abi)
     progress.append("calls")
     supervisor.prepare(layout)
     namespaces.hide_memory()
     facts = [("tier", "B"), ("landlock", f"{abi}, files, scopes, tcp"), ("seccomp", "filter and supervisor")]
     facts += [("capture", "tcp by the supervisor, udp none but dns"), ("namespaces", "none")]
     lines = [""] + [f"fact {name} {value}" for name, value in facts]
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not limits["processes"]:
         lines.append("notice the number of processes is not limited: for root that takes a process namespace")
     wire.send(control, ("ready " + "\n".join(lines)).encode())
     supervisor.serve()
     raise AssertionError("the supervisor serves until it ends")
 
 
-def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
+def stand_by(control: socket, child: int, reader: int) -> NoReturn:
+    """Wait for the supervisor, and end what it leaves."""
     # As in the other tier, the pipe tells the supervisor when this process dies; and when the supervisor dies, what it
     # started becomes this one's to end.
     control.close()
@@ -86,15 +89,18 @@ def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _limit() -> None:
+def limit(limits: wire.Request) -> None:
+    """What this process and every command have at most."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The account's other processes count too, where there is no namespace of ours; and root's do not.
-    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
-    processes = _PROCESSES if most == resource.RLIM_INFINITY else min(most, _PROCESSES)
-    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    # The account's other processes count too, where there is no namespace of ours; and root's do not. What the policy
+    # allows is therefore the watch's to hold.
+    bound(resource.RLIMIT_NPROC, _PROCESSES)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Ours are the listeners and the sockets that wait; a command gets what the user has.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if most < _DESCRIPTORS else min(_DESCRIPTORS, most), most))
+    bound(resource.RLIMIT_NOFILE, limits["open_files"])
+    bound(resource.RLIMIT_FSIZE, limits["file_mb"] and limits["file_mb"] * 1024 * 1024)
+    pin(limits["processors"])
 
 
 def _rules(abi: int, layout: wire.Request) -> list[tuple[str, int]]:
