@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -35,6 +36,8 @@ from ringfence.sandbox.survey import (
 )
 
 _PREFIX = "ringfence-"
+_SETTINGS = re.compile("/etc/[^/]+(?=/)")
+"""Folders that the sandbox has to itself where a file of one is placed: the settings that bind an agent."""
 _SPLIT_LIMIT = 10_000
 """How many single names are opened where a folder holds something that stays hidden."""
 _BACKLOG = 128
@@ -66,7 +69,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     read, listed = _readable(binds, hidden)
     base = _private_place(name)
     try:
-        _furnish(base, plan, home, shown, private_files(plan, workspace))
+        places = _furnish(base, plan, home, shown, private_files(plan, workspace))
         listener = _hook(base)
     except BaseException:
         _remove(base)
@@ -75,10 +78,11 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     layout: dict[str, object] = {
         "tier": "B",
         "host_ports": list(plan.host_ports),
-        "read": [*read, "/proc", *_names(), f"{base}/hook"],
+        "read": [*read, "/proc", *_names(), f"{base}/hook", f"{base}/shown"],
         "listed": listed,
         "private": [f"{base}/home", temporary],
         "hook": f"{base}/hook/hook.sock",
+        "shown": places,
         **_changes(binds, found, ours),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *found.notices, *ours.notices, _SAID)
@@ -167,9 +171,10 @@ def _private_place(name: str) -> str:
     return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{name}-", dir=folder)
 
 
-def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile]) -> None:
-    """The private folders, with a link in HOME for everything there that is opened."""
-    for name in ("home", "tmp", "hook"):
+def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile]) -> dict[str, str]:
+    """The private folders, with a link in HOME for everything there that is opened; and which of them are to be found
+    at other paths."""
+    for name in ("home", "tmp", "hook", "shown"):
         os.mkdir(f"{base}/{name}", 0o700)
     for bind in shown:
         place = _in_home(bind.target, home, plan.facts.home)
@@ -180,17 +185,24 @@ def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[Pl
             )
         if place and not covers(plan.workspace, bind.target):
             _link(f"{base}/home/{place}", bind.source)
+    places: dict[str, str] = {}
     for file in files:
-        if os.path.dirname(file.path) == os.path.dirname(HOOK_PATH):
-            _write(f"{base}/hook/{os.path.basename(file.path)}", file.content, file.mode)
-            continue
         place = _in_home(file.path, home, plan.facts.home)
-        if not place:
+        settings = _SETTINGS.match(file.path)
+        if place:
+            _write(f"{base}/home/{place}", file.content, file.mode)
+        elif os.path.dirname(file.path) == os.path.dirname(HOOK_PATH):
+            _write(f"{base}/hook/{os.path.basename(file.path)}", file.content, file.mode)
+        elif settings is not None:
+            _write(f"{base}/shown{file.path}", file.content, file.mode & 0o555 | 0o400)
+            places[settings[0]] = f"{base}/shown{settings[0]}"
+        else:
             raise SandboxUnavailable(
                 f"tier B cannot put a private file at `{file.path}`: that takes mounts",
                 remedy="run where tier A is possible; `ringfence doctor` says what is missing",
             )
-        _write(f"{base}/home/{place}", file.content, file.mode)
+    # Hooks are part of the settings, and name their program by this path.
+    return {os.path.dirname(HOOK_PATH): f"{base}/hook", **places} if places else {}
 
 
 def _in_home(path: str, *homes: str) -> str | None:

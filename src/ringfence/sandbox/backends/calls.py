@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 _RECEIVE, _SEND, _IS_VALID, _ADD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
+_SET_FLAGS, _SYNC_WAKE_UP = 0x40082104, 1
 _CONTINUE = 1
 _AT_NUMBER, _AND_SEND = 1, 2
 _NOTICE = 80
 _PATH_LIMIT = 4096
 AT_CWD = -100
 ENOENT, EINTR, ESRCH = 2, 4, 3
+
+
+def take_turns(listener: int) -> None:
+    """Have the kernel wake whoever answers where the caller runs, who waits meanwhile. Older kernels do not know of
+    it, and do without."""
+    try:
+        fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError:
+        return
 
 
 class Descriptor:

@@ -16,10 +16,11 @@ from _socket import socket
 
 from ringfence.sandbox import landlock, namespaces, syscalls, wire
 from ringfence.sandbox.backends import filter as calls_filter
-from ringfence.sandbox.backends.calls import Call
+from ringfence.sandbox.backends.calls import Call, take_turns
 from ringfence.sandbox.backends.descendants import end_all
 from ringfence.sandbox.backends.files import Files
 from ringfence.sandbox.backends.guard import Guard
+from ringfence.sandbox.backends.shown import Shown
 from ringfence.sandbox.backends.sockets import Sockets
 from ringfence.sandbox.supervisor import Refused, Supervisor
 
@@ -61,7 +62,7 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     _limit()
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
-    supervisor = Unshared(control, reader, rules, calls_filter.prepare(), abi)
+    supervisor = Unshared(control, reader, rules, calls_filter.prepare(shows=bool(layout["shown"])), abi)
     progress.append("calls")
     supervisor.prepare(layout)
     namespaces.hide_memory()
@@ -136,6 +137,8 @@ class Unshared(Supervisor):
         own = "127." + ".".join(str(1 + each % 254) for each in os.urandom(_OWN_ADDRESS_BYTES))
         self._sockets = Sockets(files, own, layout["hook"], layout["host_ports"], self._deliver)
         self._handlers = {**files.handlers, **self._sockets.handlers}
+        if layout["shown"]:
+            self._handlers |= Shown(layout["shown"], files.handlers).handlers
         self.events.register(self._sockets.gate.fileno(), select.POLLIN)
         ready = _thread.allocate_lock()
         ready.acquire()
@@ -187,6 +190,7 @@ class Unshared(Supervisor):
         for each in opened:
             os.close(each)
         listener = self._filter.install_with_listener()
+        take_turns(listener)
         self._listeners.add(listener)
         self.events.register(listener, select.POLLIN)
 
