@@ -113,7 +113,7 @@ class Files:
         raise OSError(_EACCES, "not a place for a socket")
 
     def _resolve(self, call: Call, number: int, path: bytes, *, follow: bool) -> Place | None:
-        base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else call.open_folder(number)
+        base, path = call.start(number, path)
         try:
             for _ in range(_LINKS):
                 above, _, name = path.rstrip(b"/").rpartition(b"/")
@@ -128,10 +128,12 @@ class Files:
                 if target is None:
                     call.check()
                     return _placed(folder, os.fsdecode(name))
+                before, base = base, folder
+                os.close(before)
                 path = target
-                os.close(base)
-                base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else os.dup(folder)
-                os.close(folder)
+                if target.startswith(b"/"):
+                    base, path = call.start(AT_CWD, target)
+                    os.close(folder)
         except OSError:
             # What cannot be found is the kernel's to say, in its own words.
             return None
@@ -406,7 +408,7 @@ class Files:
         if again is not None:
             held = call.open_descriptor(_STREAMS[again[1]] if again[1] else int(again[2]))
         else:
-            base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else call.open_folder(number)
+            base, path = call.start(number, path)
             try:
                 held = syscalls.open_as_seen(base, path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
             finally:

@@ -113,10 +113,11 @@ def prepare(*, shows: bool = False) -> seccomp.Filter:
     return seccomp.Filter(program(os.uname().machine, os.geteuid(), os.getegid(), shows=shows))
 
 
-def served(machine: str) -> dict[int, str]:
+def served(machine: str, *, shows: bool = False) -> dict[int, str]:
     """The name of each call that is put to the supervisor, by its number."""
     numbers = {**seccomp.NUMBERS[machine], **NUMBERS[machine]}
-    return {numbers[name]: name for name in (*SERVED, *LOOKS) if name in numbers}
+    names = (*SERVED, *LOOKS) if shows else SERVED
+    return {numbers[name]: name for name in names if name in numbers}
 
 
 def _checked(uid: int, gid: int) -> Checked:

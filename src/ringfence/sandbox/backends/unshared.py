@@ -121,7 +121,7 @@ class Unshared(Supervisor):
         super().__init__(control, lifeline, rules, program)
         self._filter = program
         self._file_rules = rules
-        self._names = calls_filter.served(os.uname().machine)
+        self._names: dict[int, str] = {}
         self._handlers: dict[str, Callable[[Call], object]] = {}
         self._listeners: set[int] = set()
         self._polled: set[int] = set()
@@ -132,6 +132,7 @@ class Unshared(Supervisor):
 
     def prepare(self, layout: wire.Request) -> None:
         """Make what calls are answered with."""
+        self._names = calls_filter.served(os.uname().machine, shows=bool(layout["shown"]))
         guard = Guard(layout["roots"], layout["private"], layout["closed"], layout["pinned"])
         files = Files(guard, layout["closed"])
         own = "127." + ".".join(str(1 + each % 254) for each in os.urandom(_OWN_ADDRESS_BYTES))
