@@ -287,6 +287,16 @@ def test_a_range_is_declared_and_denied_for_the_port_that_the_rule_names() -> No
     assert len(declared_networks(allowed, port=5432, named=True)) == len(denied_networks(denied, port=5432)) == 1
 
 
+def test_a_project_that_is_not_trusted_says_of_no_name_that_it_leads_to_the_own_network() -> None:
+    rules = "[[network.rule]]\nhosts = ['pkgs.corp.test']\nverdict = 'allow'\nprivate = true\n"
+    action = ConnectAction(host="pkgs.corp.test", port=443)
+    trusted = document(rules, Layer.PROJECT)
+    other = msgspec.structs.replace(trusted, trusted=False)
+
+    assert judge(policy(trusted, base=EMPTY)).may_be_private(action)
+    assert not judge(policy(other, base=EMPTY)).may_be_private(action)
+
+
 def test_a_project_that_is_not_trusted_declares_no_address() -> None:
     rules = "[[network.rule]]\nhosts = ['169.254.169.254']\nverdict = 'ask'\n"
     project = msgspec.structs.replace(document(rules, Layer.PROJECT), trusted=False)

@@ -37,6 +37,7 @@ id = "n"
 hosts = ["x.test"]
 methods = ["GET"]
 paths = ["/a/**"]
+private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"

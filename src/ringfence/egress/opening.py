@@ -22,7 +22,7 @@ from ringfence.egress.refusal import Refusal
 from ringfence.egress.resolver import Resolution
 from ringfence.egress.tunnel import Tunnel
 from ringfence.model.action import ConnectAction
-from ringfence.model.addresses import AddressKind, Row, canonical, classify, within
+from ringfence.model.addresses import OWN_NETWORK, AddressKind, Row, canonical, classify, within
 from ringfence.model.decision import Verdict
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import HOST_LOOPBACK, Destination
@@ -163,12 +163,16 @@ class Opening:
         row = classify(address)
         if row.kind is AddressKind.GLOBAL or within(address, authorization.declared):
             return ""
+        if authorization.private and row.kind in OWN_NETWORK and self._wanted.destination.host.address is None:
+            return ""
         return f"`{address}` is {row.why}, and no rule declares it"
 
     def _refuse_address(self, reason: str, row: Row | None) -> None:
         self._authorization = None
         rule = f"address.{row.kind.value}" if row else "address.unknown"
         step = "name the address or its range in a rule of `[[network.rule]]` if it is meant"
+        if row is not None and row.kind in OWN_NETWORK and self._wanted.destination.host.address is None:
+            step = "if it is meant, write `private = true` in the `[[network.rule]]` that allows this host"
         if row is not None and row.kind is AddressKind.LOOPBACK:
             step = f"the host's own loopback is `{HOST_LOOPBACK}`; the sandbox's own is reached without the proxy"
         self._refuse(self._core.refuse(refusal.built_in(self._action, rule, reason, step)))

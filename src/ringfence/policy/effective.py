@@ -9,6 +9,7 @@ import msgspec
 
 from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
+from ringfence.model.shown import PlacedFile
 from ringfence.policy.control_files import ControlFile
 from ringfence.policy.layers import Enforcement
 
@@ -73,6 +74,8 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     """Globs; empty means any."""
     verdict: Verdict
+    private: bool = False
+    """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
     reason: str = ""
     origin: Origin
     opens: bool = True
@@ -166,6 +169,8 @@ class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     set: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
     """Names, or prefixes that end in `*`, which are not let in whoever keeps or sets them."""
+    files: tuple[PlacedFile, ...] = ()
+    """Settings that exist inside only, one for each path."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
+from ringfence.model.shown import PlacedFile
 from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
 from ringfence.policy.conditions import Situation, applies
 from ringfence.policy.documents import Document, label
@@ -281,10 +282,18 @@ class _Merging:
             for gone in [one for one in values if one == name or (name[-1] == "*" and one.startswith(name[:-1]))]:
                 self.skip(values.pop(gone)[2], f"setting `{gone}`", f"{origin.source} removes it", origin)
                 self.origins.pop(f"environment.set.{gone}", None)
+        files: dict[str, PlacedFile] = {}
+        for document in self.documents:
+            for file, origin in document.environment.files:
+                if document.trusted:
+                    files.setdefault(file.path, file)
+                else:
+                    self.skip(origin, f"the settings `{file.path}`", distrust(document))
         return EnvironmentPolicy(
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _, _) in values.items())),
             remove=tuple(sorted({name for name, _ in removed})),
+            files=tuple(files.values()),
         )
 
     def _control_files(self) -> ControlFilePolicy:

@@ -100,7 +100,7 @@ class Asked:
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=setup.files,
+            files=(*policy.environment.files, *setup.files),
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
         )

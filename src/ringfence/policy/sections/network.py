@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from ringfence.model.decision import Verdict
-from ringfence.model.host_pattern import HostPattern
+from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import HostRule, Origin
 from ringfence.policy.globs import Glob
 from ringfence.policy.layers import Layer
@@ -60,6 +60,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
     hosts = _hosts(table)
     methods = _methods(table)
     paths = _paths(table)
+    private = _private(table, hosts, verdict)
     reason = table.take_text("reason", "", about="Why, for the person who is asked or denied.")
     rule_id = take_id(table, ids, default=_named(hosts, verdict))
     enforcement = take_enforcement(table)
@@ -75,6 +76,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
         methods=methods,
         paths=paths,
         verdict=verdict,
+        private=private,
         reason=reason or "",
         origin=table.faults.origin(table.path),
         enforcement=enforcement,
@@ -93,6 +95,19 @@ def _hosts(table: Table) -> tuple[str, ...]:
     if table.is_empty("hosts"):
         table.fault("hosts", "`hosts` is empty; name at least one host")
     return tuple(found)
+
+
+def _private(table: Table, hosts: tuple[str, ...], verdict: Verdict | None) -> bool:
+    about = "Whether these names may lead to addresses of your own network, such as 10.0.0.0/8."
+    private = table.take_flag("private", about=about)
+    if not private:
+        return False
+    if verdict not in (None, Verdict.ALLOW):
+        table.fault("private", "`private` says where an allowed name may lead; a rule that allows can have it")
+    if any(HostPattern.parse(text).kind is PatternKind.ANY for text in hosts):
+        # SECURITY: anybody can own a name that leads to the person's router.
+        table.fault("private", "`*` is everybody's names; name the hosts of your own network")
+    return True
 
 
 def _methods(table: Table) -> tuple[str, ...]:
