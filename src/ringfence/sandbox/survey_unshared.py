@@ -9,6 +9,9 @@ import re
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterable
+
+import msgspec
 
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
@@ -18,6 +21,7 @@ from ringfence.sandbox.listeners import HOOK_PATH
 from ringfence.sandbox.opened import opened
 from ringfence.sandbox.own_places import OwnPlaces, own_places
 from ringfence.sandbox.plan import Plan, covers
+from ringfence.sandbox.stores import Store
 from ringfence.sandbox.survey import (
     Surveyed,
     canonical,
@@ -66,32 +70,38 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
             shared=repository, nested=nested, personal=personal, home=plan.facts.home
         )
         found = protection.protection(workspace, frozenset(), repositories)
-    read, listed = _readable(binds, hidden)
+    opened_up = _readable(binds, hidden)
     base = _private_place(name)
+    stores: dict[str, Store] = {}
     try:
+        for root, levels in opened_up.levels.items():
+            stores[root] = _store(root, levels, hidden)
         places = _furnish(base, plan, home, shown, private_files(plan, workspace))
         listener = _hook(base)
     except BaseException:
-        _remove(base)
+        _release(base, stores)
         raise
     temporary = f"{base}/tmp"  # noqa: S108 - in a folder of our own
     layout: dict[str, object] = {
         "tier": "B",
         "host_ports": list(plan.host_ports),
-        "read": [*read, "/proc", *_names(), f"{base}/hook", f"{base}/shown"],
-        "listed": listed,
+        "read": [*opened_up.read, "/proc", *_names(), f"{base}/hook", f"{base}/shown"],
+        "listed": opened_up.listed,
+        "levels": [level for levels in opened_up.levels.values() for level in levels],
+        "stores": {root: store.path for root, store in stores.items()},
         "private": [f"{base}/home", temporary],
         "hook": f"{base}/hook/hook.sock",
         "shown": places,
-        **_changes(binds, found, ours),
+        **_changes(binds, found, ours, [*_within(stores, hidden), *(store.path for store in stores.values())]),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *found.notices, *ours.notices, _SAID)
+    notices += tuple(_about_levels(root, levels) for root, levels in opened_up.levels.items())
     variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
     variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
     return Surveyed(
         layout=layout,
         notices=notices,
-        release=lambda: _remove(base),
+        release=lambda: _release(base, stores),
         variables=variables,
         listeners={"hook": listener},
     )
@@ -104,34 +114,66 @@ _SAID = (
 )
 
 
-def _readable(binds: list[Bind], hidden: list[str]) -> tuple[list[str], list[str]]:
+class _Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What Landlock is to open for reading."""
+
+    read: list[str]
+    """With all that is below."""
+    listed: list[str]
+    """The names alone, here and below."""
+    levels: dict[str, list[str]]
+    """For folders that can be written and hold something hidden: the folders in them that are opened name by name."""
+
+
+def _readable(binds: list[Bind], hidden: list[str]) -> _Opened:
     """What may be read as a whole, and the folders of which only the names may be."""
-    read, listed = list[str](), list[str]()
+    read, listed, levels = list[str](), list[str](), dict[str, list[str]]()
     for bind in binds:
         inside = [path for path in hidden if covers(bind.source, path) and os.path.lexists(path)]
         if not inside:
             read.append(bind.source)
-        elif bind.writable:
-            # SECURITY: Landlock opens folders with all that is in them, now and later; where something stays hidden,
-            # what is made beside it could not be opened, so nothing could be made there.
-            shown = ", ".join(f"`{path}`" for path in inside[:3])
-            raise SandboxUnavailable(
-                f"tier B cannot hide {shown} in `{bind.source}`, which can be written",
-                remedy=f"move it out of the folder, open it with `--read {inside[0]}`, give only reading "
-                "(`--policy read-only`), or run where tier A is possible",
-            )
-        else:
-            _split(bind.source, frozenset(inside), read, listed)
-    return list(dict.fromkeys(read)), list(dict.fromkeys(listed))
+            continue
+        named = _split(bind.source, frozenset(inside), read, listed)
+        if bind.writable:
+            # Names can be seen as a whole only, those in hidden folders among them; else nothing could be listed.
+            listed.append(bind.source)
+            levels[bind.source] = named
+    return _Opened(read=list(dict.fromkeys(read)), listed=list(dict.fromkeys(listed)), levels=levels)
 
 
-def _split(folder: str, hidden: frozenset[str], read: list[str], listed: list[str]) -> None:
-    """Open a folder name by name, but for what is hidden."""
+def _store(root: str, levels: list[str], hidden: list[str]) -> Store:
+    try:
+        return Store(root, levels)
+    except OSError as error:
+        # SECURITY: Landlock opens folders with all that is in them, now and later; where something stays hidden, what
+        # is made beside it could not be opened.
+        shown = ", ".join(f"`{path}`" for path in _within((root,), hidden)[:3])
+        raise SandboxUnavailable(
+            f"tier B cannot hide {shown} in `{root}`, which can be written: no files can be kept in store there "
+            f"({error.strerror})",
+            remedy="move it out of the folder, open it with `--read FILE`, give only reading (`--policy read-only`), "
+            "or run where tier A is possible",
+        ) from error
+
+
+def _within(folders: Iterable[str], paths: list[str]) -> list[str]:
+    return [path for path in paths if any(covers(folder, path) for folder in folders)]
+
+
+def _about_levels(root: str, levels: list[str]) -> str:
+    return (
+        f"something is hidden in `{root}`: in {len(levels)} of its folders, what somebody outside makes during the "
+        "session cannot be read inside, and the names in hidden folders can be seen"
+    )
+
+
+def _split(folder: str, hidden: frozenset[str], read: list[str], listed: list[str]) -> list[str]:
+    """Open a folder name by name, but for what is hidden; which folders that was done in."""
     if folder in hidden:
-        return
+        return []
     if not any(covers(folder, path) for path in hidden):
         read.append(folder)
-        return
+        return []
     if len(read) > _SPLIT_LIMIT:
         raise SandboxUnavailable(
             f"tier B would have to open more than {_SPLIT_LIMIT} names one by one, for what is hidden beside them",
@@ -139,9 +181,11 @@ def _split(folder: str, hidden: frozenset[str], read: list[str], listed: list[st
         )
     if not any(os.path.isdir(path) for path in hidden if covers(folder, path)):
         listed.append(folder)
+    split = [folder]
     with os.scandir(folder) as entries:
         for entry in entries:
-            _split(entry.path, hidden, read, listed)
+            split += _split(entry.path, hidden, read, listed)
+    return split
 
 
 def _names() -> list[str]:
@@ -149,11 +193,11 @@ def _names() -> list[str]:
     return [os.path.realpath(path) for path in etc.SYNTHESISED if os.path.exists(path)]
 
 
-def _changes(binds: list[Bind], found: protection.Protection, ours: OwnPlaces) -> dict[str, object]:
+def _changes(binds: list[Bind], found: protection.Protection, ours: OwnPlaces, hidden: list[str]) -> dict[str, object]:
     wanted = [f"{stub.workspace}/{stub.name}" for stub in found.wanted]
     return {
         "roots": [bind.source for bind in binds if bind.writable],
-        "closed": [*found.read_only, *wanted, *ours.read_only, *ours.masked],
+        "closed": [*found.read_only, *wanted, *ours.read_only, *ours.masked, *hidden],
         "pinned": [*found.pinned, *ours.pinned],
     }
 
@@ -229,6 +273,13 @@ def _hook(base: str) -> socket.socket:
     made.bind(f"{base}/hook/hook.sock")
     made.listen(_BACKLOG)
     return made
+
+
+def _release(base: str, stores: dict[str, Store]) -> None:
+    for store in stores.values():
+        store.remove()
+    stores.clear()
+    _remove(base)
 
 
 def _remove(path: str) -> None:

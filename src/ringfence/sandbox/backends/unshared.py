@@ -18,10 +18,11 @@ from ringfence.sandbox import landlock, namespaces, syscalls, wire
 from ringfence.sandbox.backends import filter as calls_filter
 from ringfence.sandbox.backends.calls import Call, take_turns
 from ringfence.sandbox.backends.descendants import end_all
-from ringfence.sandbox.backends.files import Files
+from ringfence.sandbox.backends.files import RENAMEAT2, Files
 from ringfence.sandbox.backends.guard import Guard
 from ringfence.sandbox.backends.shown import Shown
 from ringfence.sandbox.backends.sockets import Sockets
+from ringfence.sandbox.backends.spares import Spares
 from ringfence.sandbox.supervisor import Refused, Supervisor
 
 TYPE_CHECKING = False
@@ -103,6 +104,8 @@ def _rules(abi: int, layout: wire.Request) -> list[tuple[str, int]]:
     device = landlock.READ_FILE | landlock.WRITE_FILE | landlock.TRUNCATE | landlock.IOCTL_DEV
     rules = [(path, landlock.READ) for path in layout["read"]]
     rules += [(path, landlock.READ_DIR) for path in layout["listed"]]
+    for store in layout["stores"].values():
+        rules += [(f"{store}/{name}", landlock.READ) for name in os.listdir(store)]
     rules += [(path, everything) for path in layout["private"]]
     rules += [(f"/dev/{name}", device) for name in _DEVICES]
     return [(path, rights) for path, rights in rules if os.path.lexists(path)]
@@ -134,7 +137,9 @@ class Unshared(Supervisor):
         """Make what calls are answered with."""
         self._names = calls_filter.served(os.uname().machine, shows=bool(layout["shown"]))
         guard = Guard(layout["roots"], layout["private"], layout["closed"], layout["pinned"])
-        files = Files(guard, layout["closed"])
+        stores, levels = layout["stores"], layout["levels"]
+        spares = Spares(stores, levels, layout["read"], RENAMEAT2[os.uname().machine]) if stores else None
+        files = Files(guard, [path for path in layout["closed"] if path not in stores.values()], spares)
         own = "127." + ".".join(str(1 + each % 254) for each in os.urandom(_OWN_ADDRESS_BYTES))
         self._sockets = Sockets(files, own, layout["hook"], layout["host_ports"], self._deliver)
         self._handlers = {**files.handlers, **self._sockets.handlers}
