@@ -236,9 +236,12 @@ class Supervisor:
                 0, f"the working directory `{cwd}` cannot be entered in the sandbox: {error.strerror}"
             ) from error
         os.umask(request["umask"])
-        self.confine(request, streams)
         argv, environment = request["argv"], request["env"]
-        return _execute(argv, environment, actions)
+        # INVARIANT: looked for before the thread is bound: in tier B it could not even look, because whoever would have
+        # to answer waits for it.
+        candidates = _candidates(argv[0], environment.get("PATH", "/usr/bin:/bin"))
+        self.confine(request, streams)
+        return _execute(candidates, argv, environment, actions)
 
     def part(self) -> None:
         """Give the calling thread a working directory of its own."""
@@ -270,9 +273,11 @@ class Supervisor:
         return actions
 
 
-def _execute(argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]) -> int:
+def _execute(
+    candidates: list[tuple[str, bool]], argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]
+) -> int:
     refused = _ENOENT
-    for path in _candidates(argv[0], environment.get("PATH", "/usr/bin:/bin")):
+    for path, exists in candidates:
         try:
             return _posix_spawn(path, argv, environment, actions)
         except OSError as error:
@@ -280,9 +285,9 @@ def _execute(argv: list[str], environment: dict[str, str], actions: list[tuple[i
                 return _posix_spawn("/bin/sh", ["sh", path, *argv[1:]], environment, actions)
             if error.errno not in (_ENOENT, _EACCES, _ENOTDIR):
                 raise Refused(error.errno or 0, f"`{path}` cannot be started: {error.strerror}") from error
-            if error.errno == _ENOENT and os.path.exists(path):
+            if error.errno == _ENOENT and exists:
                 raise Refused(_ENOENT, f"the interpreter that `{path}` names is not in the sandbox") from error
-            if error.errno == _EACCES and os.path.exists(path):
+            if error.errno == _EACCES and exists:
                 refused = _EACCES
     why = "cannot be executed" if refused == _EACCES else "is not in the sandbox"
     raise Refused(refused, f"the program `{argv[0]}` {why}")
@@ -300,12 +305,13 @@ def _posix_spawn(path: str, argv: list[str], environment: dict[str, str], action
     )
 
 
-def _candidates(program: str, path: str) -> list[str]:
+def _candidates(program: str, path: str) -> list[tuple[str, bool]]:
+    """Where a program may lie, and whether there is something, a link that leads nowhere apart."""
     if "/" in program:
-        return [program]
+        return [(program, os.path.exists(program))]
     named = [os.path.join(folder or ".", program) for folder in path.split(":")]
     # Looking costs a thousandth of trying: each folder of PATH without the program would cost a process.
-    return [each for each in named if os.path.lexists(each)]
+    return [(each, os.path.exists(each)) for each in named if os.path.lexists(each)]
 
 
 def _stream_rule(descriptor: int) -> list[tuple[int, int]]:

@@ -34,7 +34,7 @@ from _socket import (
 )
 
 from ringfence.sandbox import listeners, syscalls
-from ringfence.sandbox.backends.calls import Descriptor, Kernels, Later
+from ringfence.sandbox.backends.calls import AT_CWD, Descriptor, Kernels, Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Sockets:
         path = name.partition(b"\0")[0]
         if path == os.fsencode(listeners.HOOK_PATH):
             return self._connect_to(call, made, number, self._hook, None)
-        base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else call.open_folder(-100)
+        base, path = call.start(AT_CWD, path)
         try:
             held = syscalls.open_as_seen(base, path)
         finally:

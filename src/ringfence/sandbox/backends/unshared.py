@@ -16,11 +16,13 @@ from _socket import socket
 
 from ringfence.sandbox import landlock, namespaces, syscalls, wire
 from ringfence.sandbox.backends import filter as calls_filter
-from ringfence.sandbox.backends.calls import Call
+from ringfence.sandbox.backends.calls import Call, take_turns
 from ringfence.sandbox.backends.descendants import end_all
-from ringfence.sandbox.backends.files import Files
+from ringfence.sandbox.backends.files import RENAMEAT2, Files
 from ringfence.sandbox.backends.guard import Guard
+from ringfence.sandbox.backends.shown import Shown
 from ringfence.sandbox.backends.sockets import Sockets
+from ringfence.sandbox.backends.spares import Spares
 from ringfence.sandbox.rlimits import bound, pin
 from ringfence.sandbox.supervisor import Refused, Supervisor
 
@@ -63,7 +65,8 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     limit(limits)
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
-    supervisor = Unshared(control, reader, rules, calls_filter.prepare(pinned=bool(limits["processors"])), abi)
+    prepared = calls_filter.prepare(pinned=bool(limits["processors"]), shows=bool(layout["shown"]))
+    supervisor = Unshared(control, reader, rules, prepared, abi)
     progress.append("calls")
     supervisor.prepare(layout)
     namespaces.hide_memory()
@@ -108,6 +111,8 @@ def _rules(abi: int, layout: wire.Request) -> list[tuple[str, int]]:
     device = landlock.READ_FILE | landlock.WRITE_FILE | landlock.TRUNCATE | landlock.IOCTL_DEV
     rules = [(path, landlock.READ) for path in layout["read"]]
     rules += [(path, landlock.READ_DIR) for path in layout["listed"]]
+    for store in layout["stores"].values():
+        rules += [(f"{store}/{name}", landlock.READ) for name in os.listdir(store)]
     rules += [(path, everything) for path in layout["private"]]
     rules += [(f"/dev/{name}", device) for name in _DEVICES]
     return [(path, rights) for path, rights in rules if os.path.lexists(path)]
@@ -126,7 +131,7 @@ class Unshared(Supervisor):
         super().__init__(control, lifeline, rules, program)
         self._filter = program
         self._file_rules = rules
-        self._names = calls_filter.served(os.uname().machine)
+        self._names: dict[int, str] = {}
         self._handlers: dict[str, Callable[[Call], object]] = {}
         self._listeners: set[int] = set()
         self._polled: set[int] = set()
@@ -137,11 +142,16 @@ class Unshared(Supervisor):
 
     def prepare(self, layout: wire.Request) -> None:
         """Make what calls are answered with."""
+        self._names = calls_filter.served(os.uname().machine, shows=bool(layout["shown"]))
         guard = Guard(layout["roots"], layout["private"], layout["closed"], layout["pinned"])
-        files = Files(guard, layout["closed"])
+        stores, levels = layout["stores"], layout["levels"]
+        spares = Spares(stores, levels, layout["read"], RENAMEAT2[os.uname().machine]) if stores else None
+        files = Files(guard, [path for path in layout["closed"] if path not in stores.values()], spares)
         own = "127." + ".".join(str(1 + each % 254) for each in os.urandom(_OWN_ADDRESS_BYTES))
         self._sockets = Sockets(files, own, layout["hook"], layout["host_ports"], self._deliver)
         self._handlers = {**files.handlers, **self._sockets.handlers}
+        if layout["shown"]:
+            self._handlers |= Shown(layout["shown"], files.handlers).handlers
         self.events.register(self._sockets.gate.fileno(), select.POLLIN)
         ready = _thread.allocate_lock()
         ready.acquire()
@@ -193,6 +203,7 @@ class Unshared(Supervisor):
         for each in opened:
             os.close(each)
         listener = self._filter.install_with_listener()
+        take_turns(listener)
         self._listeners.add(listener)
         self.events.register(listener, select.POLLIN)
 
