@@ -93,6 +93,7 @@ EVENTS: dict[str, events.Body] = {
         sent_bytes=100,
         received_bytes=2000,
         duration_ms=50,
+        inspection="inspected",
     ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
 }

@@ -24,6 +24,8 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     """Ranges that rules name: addresses in them may be dialled although they are not public."""
     refused: tuple[Network, ...] = ()
     """Ranges that rules deny: addresses in them are not dialled, whatever name led there."""
+    sight: str = ""
+    """How much of the connection is seen, for the record: `inspected`, `passed through` or `not inspected`."""
     needs_request: bool = False
     """The rules for this host look at methods or paths, so this decision, whatever it is, is not the last word: the
     gateway reads the request and asks again with it. Where it cannot read it, because it is encrypted, it refuses.

@@ -28,6 +28,7 @@ from ringfence.policy.effective import (
     EnvironmentPolicy,
     HostRule,
     Inactive,
+    Inspect,
     Limits,
     McpPolicy,
     McpRule,
@@ -219,7 +220,21 @@ class _Merging:
             host_ports=tuple(ports),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
+            inspect=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
+            ),
+            pass_through=self._pass_through(),
         )
+
+    def _pass_through(self) -> tuple[Inspect, ...]:
+        found: list[Inspect] = []
+        for document in self.documents:
+            for hosts, origin in document.network.pass_through:
+                if document.trusted:
+                    found.append(Inspect(hosts=hosts, origin=origin))
+                else:
+                    self.skip(origin, f"passing `{hosts}` through", distrust(document))
+        return tuple(found)
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:
         replaced = {

@@ -31,6 +31,10 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     host_ports: tuple[tuple[int, Origin], ...] = ()
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
+    inspect: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose TLS ends in the gateway, so that it sees every request."""
+    pass_through: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose TLS is left alone, whatever rules there are."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
@@ -46,12 +50,22 @@ def section(table: Table, layer: Layer) -> NetworkSection:
     rules = [_rule(entry, ids, layer) for entry in table.take_tables("rule", most=MAX_RULES, about=about)]
     ports = _ports(table)
     registries = _registries(table)
+    if layer is Layer.REQUIREMENTS and table.has("pass_through"):
+        text = "`pass_through` leaves hosts uninspected, and requirements only tighten; write it in `policy.toml`"
+        table.fault("pass_through", text)
+    inspect = _patterns(
+        table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
+    )
+    about = "Destinations whose TLS is never ended: pinned or mutually authenticated ones. They are not inspected."
+    pass_through = _patterns(table, "pass_through", about=about)
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
         rules=tuple(rule for rule in rules if rule is not None),
         host_ports=ports,
         registries=registries,
+        inspect=inspect,
+        pass_through=pass_through,
     )
 
 
@@ -141,6 +155,16 @@ def _registries(table: Table) -> tuple[tuple[str, Origin], ...]:
         else:
             listed = ", ".join(f"`{one}`" for one in REGISTRIES)
             table.faults.add(path, f"`{escaped(name)}` is not a package manager that is known here; known are {listed}")
+    return tuple(found)
+
+
+def _patterns(table: Table, key: str, *, about: str) -> tuple[tuple[str, Origin], ...]:
+    found = []
+    for path, text in table.take_texts(key, about=about):
+        try:
+            found.append((str(HostPattern.parse(text)), table.faults.origin(path)))
+        except ValueError as error:
+            table.faults.add(path, str(error))
     return tuple(found)
 
 
