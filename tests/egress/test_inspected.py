@@ -25,9 +25,7 @@ async def test_a_request_is_judged_re_issued_and_answered() -> None:
     async with server(echo) as port, inspecting(asked) as gateway, asyncio.timeout(5):
         reader, writer = await tunnel(gateway.port, port)
         for number in (1, 2):
-            writer.write(
-                b"GET /%d?q HTTP/1.1\r\nHost: a.test:%d\r\nX-One: 1\r\nProxy-A: 2\r\n\r\n" % (number, port)
-            )
+            writer.write(b"GET /%d?q HTTP/1.1\r\nHost: a.test:%d\r\nX-One: 1\r\nProxy-A: 2\r\n\r\n" % (number, port))
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 OK\r\n")
             seen = await reader.readuntil(b"\r\n\r\n")

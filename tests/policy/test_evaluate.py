@@ -25,7 +25,7 @@ from ringfence.model.action import (
 from ringfence.model.decision import Verdict, to_contract
 from ringfence.model.host import parse_host
 from ringfence.policy.effective import HostRule, Origin
-from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks, evaluate
+from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks, evaluate
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.layers import Layer
 
@@ -253,6 +253,48 @@ def test_whether_a_request_has_to_be_seen_is_known_beforehand() -> None:
     assert not evaluator.needs_request("not a host", 443)
 
 
+@pytest.mark.parametrize(
+    ("documents", "host", "sight"),
+    [
+        ([("", Layer.USER)], "a.test", Sight.UNSEEN),
+        ([("inspect = ['*.test']", Layer.USER)], "a.test", Sight.INSPECTED),
+        ([("inspect = ['*.test']", Layer.PROJECT)], "a.test", Sight.INSPECTED),
+        ([("inspect = ['*.test:8443']", Layer.USER)], "a.test", Sight.UNSEEN),
+        ([("inspect = ['*.test']\npass_through = ['a.test']", Layer.USER)], "a.test", Sight.PASSED_THROUGH),
+        ([("inspect = ['*.test']\npass_through = ['a.test']", Layer.USER)], "b.test", Sight.INSPECTED),
+        (
+            [("inspect = ['*.test']", Layer.REQUIREMENTS), ("pass_through = ['a.test']", Layer.USER)],
+            "a.test",
+            Sight.INSPECTED,
+        ),
+        ([(NETWORK, Layer.USER)], "api.forge.test", Sight.INSPECTED),
+        ([(NETWORK, Layer.USER)], "a.files.test", Sight.UNSEEN),
+        (
+            [(NETWORK, Layer.MANAGED), ("pass_through = ['**.forge.test']", Layer.USER)],
+            "x.forge.test",
+            Sight.PASSED_THROUGH,
+        ),
+    ],
+)
+def test_how_much_is_seen_of_a_connection_follows_from_the_policy(
+    documents: list[tuple[str, Layer]], host: str, sight: Sight
+) -> None:
+    whole = [document(text if "[network" in text else f"[network]\n{text}\n", layer) for text, layer in documents]
+
+    assert judge(policy(*whole, base=EMPTY)).sight(host, 443) is sight
+
+
+def test_a_connection_that_is_passed_through_says_so_and_is_judged_without_its_requests() -> None:
+    rules = NETWORK.replace("[network]", "[network]\npass_through = ['api.forge.test']")
+
+    decision = connect(policy(document(rules), base=EMPTY), "api.forge.test")
+
+    assert [(reason.rule, reason.verdict) for reason in decision.reasons] == [
+        ("no-admin", Verdict.DENY),
+        ("network.pass_through", Verdict.ALLOW),
+    ]
+
+
 def test_ranges_and_addresses_in_rules_declare_that_they_are_meant() -> None:
     rules = NETWORK + "[[network.rule]]\nhosts = ['192.168.0.1']\nverdict = 'deny'\n"
 
@@ -285,6 +327,16 @@ def test_a_range_is_declared_and_denied_for_the_port_that_the_rule_names() -> No
 
     assert declared_networks(allowed, port=22, named=True) == denied_networks(denied, port=22) == ()
     assert len(declared_networks(allowed, port=5432, named=True)) == len(denied_networks(denied, port=5432)) == 1
+
+
+def test_a_project_that_is_not_trusted_says_of_no_name_that_it_leads_to_the_own_network() -> None:
+    rules = "[[network.rule]]\nhosts = ['pkgs.corp.test']\nverdict = 'allow'\nprivate = true\n"
+    action = ConnectAction(host="pkgs.corp.test", port=443)
+    trusted = document(rules, Layer.PROJECT)
+    other = msgspec.structs.replace(trusted, trusted=False)
+
+    assert judge(policy(trusted, base=EMPTY)).may_be_private(action)
+    assert not judge(policy(other, base=EMPTY)).may_be_private(action)
 
 
 def test_a_project_that_is_not_trusted_declares_no_address() -> None:
@@ -441,3 +493,41 @@ def test_no_command_takes_long_to_judge(text: str) -> None:
 
 def test_more_options_than_anybody_writes_are_a_question_and_no_way_around() -> None:
     assert shell(WORKSPACE_PRESET, "git " + "-x " * 5000 + "push").verdict is Verdict.ASK
+
+
+UNDOABLE = [
+    "git reset --hard",
+    "cd sub && git checkout -- .",
+    "sh -c 'git stash drop'",
+    "git clean -fd; git branch -D topic",
+]
+LOST = [
+    "git clean -fdx",
+    "git -C ../other reset --hard",
+    "git --git-dir=/x reset --hard",
+    "GIT_DIR=/x git reset --hard",
+    "export GIT_WORK_TREE=/x; git reset --hard",
+    "cd .. && git checkout -- .",
+    'cd "$X" && git reset --hard',
+    "git checkout -- ../other/file",
+    'git checkout -- "$F"',
+    "git reset --hard && git push",
+    "git reset --hard; dropdb live",
+    "eval $X; git reset --hard",
+    "git gc --prune=now",
+    "./git reset --hard",
+    "rm -rf .git",
+]
+
+
+def test_a_snapshot_stands_in_for_a_question_only_where_it_brings_back_all_that_is_asked_about() -> None:
+    found = {text: shell(policy(), text) for text in (*UNDOABLE, *LOST)}
+
+    assert {one.verdict for one in found.values()} == {Verdict.ASK}
+    assert [text for text, one in found.items() if one.undoable] == UNDOABLE
+
+
+def test_whoever_writes_a_rule_of_their_own_is_asked_and_gets_no_snapshot_instead() -> None:
+    own = document("[[commands.rule]]\nid = 'mine'\neffects = ['destroy']\nverdict = 'ask'\n")
+
+    assert not shell(policy(own), "git reset --hard").undoable

@@ -16,9 +16,9 @@ from ringfence.egress.core import Core, Stage
 from ringfence.egress.engine import BROKEN, WRITABLE
 from ringfence.egress.resolver import Resolution
 from ringfence.model.action import ConnectAction
-from ringfence.model.addresses import AddressKind, Row, canonical, classify, within
+from ringfence.model.addresses import OWN_NETWORK, AddressKind, Row, canonical, classify, within
 from ringfence.model.decision import Decision
-from ringfence.model.host import HOST_LOOPBACK, Destination
+from ringfence.model.host import HOST_LOOPBACK, Destination, parse_host
 
 _DIAL = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -137,6 +137,8 @@ class Dialling:
         row = classify(address)
         if row.kind is AddressKind.GLOBAL or within(address, self._authorization.declared):
             return ""
+        if self._authorization.private and row.kind in OWN_NETWORK and self._destination.host.address is None:
+            return ""
         return f"`{address}` is {row.why}, and no rule declares it"
 
     def _dial(self, addresses: list[str]) -> None:
@@ -196,6 +198,8 @@ class Dialling:
 def _refusal(action: ConnectAction, reason: str, row: Row | None) -> Decision:
     rule = f"address.{row.kind.value}" if row else "address.unknown"
     step = "name the address or its range in a rule of `[[network.rule]]` if it is meant"
+    if row is not None and row.kind in OWN_NETWORK and parse_host(action.host).address is None:
+        step = "if it is meant, write `private = true` in the `[[network.rule]]` that allows this host"
     if row is not None and row.kind is AddressKind.LOOPBACK:
         step = f"the host's own loopback is `{HOST_LOOPBACK}`; the sandbox's own is reached without the proxy"
     return refusal.built_in(action, rule, reason, step)

@@ -35,7 +35,10 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            done(Authorization(decision=decision, declared=declared, refused=refused, sight=sight.value))
+            private = self._evaluator.may_be_private(action)
+            done(
+                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+            )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 

@@ -10,7 +10,7 @@ from ringfence.model.action import ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
+from ringfence.policy.effective import HostRule, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
@@ -39,8 +39,16 @@ class ConnectJudge:
     def __init__(self, policy: Policy) -> None:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
-        self._inspect = _compiled(policy.network.inspect)
-        self._pass_through = _compiled(policy.network.pass_through)
+        # Credentials are put into requests, or kept out of them, only where those are seen.
+        credentials = policy.credentials
+        wanted = [(one.hosts, one.origin) for one in policy.network.inspect]
+        wanted += [(hosts, rule.origin) for rule in credentials.rules for hosts in rule.hosts]
+        wanted += [(hosts, none.origin) for none in credentials.forbidden for hosts in none.hosts]
+        self._inspect = tuple((HostPattern.parse(hosts), origin) for hosts, origin in wanted)
+        self._pass_through = tuple(
+            (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
+            for hosts in policy.network.pass_through
+        )
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
 
     def sight(self, name: str, port: int) -> Sight:
@@ -67,6 +75,13 @@ class ConnectJudge:
 
     def _passed(self, host: Host, port: int) -> Origin | None:
         return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
+
+    def may_be_private(self, action: ConnectAction) -> bool:
+        """Whether a rule that allows it says that the name may lead to an address of one's own network."""
+        return any(
+            rule.private and rule.opens and rule.verdict is Verdict.ALLOW and self._applies(rule, action) is True
+            for rule in self._table.rules(parse_host(action.host), action.port)
+        )
 
     def judge(self, action: ConnectAction) -> Finding:
         """The finding about a connection or request."""
@@ -146,10 +161,6 @@ class ConnectJudge:
         if floor is None or origin is None or allowed:
             return ()
         return (reason("network.default", origin, floor, f"no rule of the administrator allows host `{host}`"),)
-
-
-def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
-    return tuple((HostPattern.parse(one.hosts), one.origin) for one in listed)
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:
