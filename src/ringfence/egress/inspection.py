@@ -6,6 +6,7 @@ nothing of sockets: values in, values out. The first one that holds decides, and
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -15,7 +16,7 @@ from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
-from ringfence.model.host import Destination
+from ringfence.model.host import Destination, Host
 
 Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, the names in lower case."""
@@ -111,6 +112,25 @@ class Amendment(Protocol):
     def __call__(self, request: Request) -> Steps | None:
         """The steps for this request; None where it is of no concern."""
         ...
+
+
+class Certifies(Protocol):
+    """Answers for the hosts whose TLS ends in the gateway."""
+
+    def context(self, host: Host) -> ssl.SSLContext:
+        """What a client that asks for `host` is answered with."""
+        ...
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session looks into requests with."""
+
+    authority: Certifies | None = None
+    """Signs for the hosts whose TLS ends here; None where only plain requests are looked into."""
+    amendments: tuple[Amendment, ...] = ()
+    """In the order in which they see a request, behind the policy."""
+    confirm: Confirm | None = None
+    """Where nobody can be asked, `ask` is a deny."""
 
 
 Value = TypeVar("Value", RequestHead, ResponseHead, bytes)

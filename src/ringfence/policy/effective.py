@@ -124,6 +124,14 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """How strictly it is meant; as its document is, where it says nothing."""
 
 
+class Inspect(msgspec.Struct, frozen=True, kw_only=True):
+    """Destinations whose TLS the gateway ends."""
+
+    hosts: str
+    """A pattern, normalised like those of a host rule."""
+    origin: Origin
+
+
 class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where data can go."""
 
@@ -138,6 +146,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor: Verdict | None = None
     """What requirements say at least about destinations that no rule of the administrator allows."""
     floor_origin: Origin | None = None
+    inspect: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, beside those whose rules look at requests."""
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):

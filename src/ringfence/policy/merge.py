@@ -32,6 +32,7 @@ from ringfence.policy.effective import (
     EnvironmentPolicy,
     HostRule,
     Inactive,
+    Inspect,
     Limits,
     McpPolicy,
     McpRule,
@@ -231,6 +232,9 @@ class _Merging:
             pass_through=self._passed_through(),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
+            inspect=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
+            ),
         )
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:

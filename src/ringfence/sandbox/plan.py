@@ -59,6 +59,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The folder that keeps what the session writes to a staged workspace; None where it writes to the real one."""
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
+    overlays: tuple[PlacedFile, ...] = ()
+    """Files of ours over those of the system, where mounts are possible and the system's are visible."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Variables that name files beside the hook's socket; where that is elsewhere, they name that place."""
     programs: tuple[str, ...] = ()
     """Programs that have to be found inside, beside those on PATH: names or absolute paths."""
     host_ports: tuple[int, ...] = ()
@@ -86,6 +90,8 @@ def build_plan(
     staging: str | None = None,
     binds: Iterable[Bind] = (),
     files: Iterable[PlacedFile] = (),
+    overlays: Iterable[PlacedFile] = (),
+    variables: Iterable[tuple[str, str]] = (),
     programs: Iterable[str] = (),
     host_ports: Iterable[int] = (),
     extra_read: Iterable[str] = (),
@@ -108,6 +114,8 @@ def build_plan(
         staging=staging if found.workspace_writable else None,
         binds=found.binds(binds),
         files=tuple(files),
+        overlays=tuple(overlays),
+        variables=tuple(variables),
         programs=tuple(programs),
         host_ports=ports,
         rules=rules,

@@ -60,6 +60,11 @@ def survey(plan: Plan, name: str) -> Surveyed:
     ordered = unique([*binds, own, *shared])
     staged = _staged(plan, workspace, repository)
     bound = ordered if staged is None else [bind for bind in ordered if bind != own]
+    files += [
+        (file.path, file.content, file.mode)
+        for file in plan.overlays
+        if any(covers(bind.target, file.path) for bind in ordered)
+    ]
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -93,7 +98,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
-    return Surveyed(layout=layout, notices=notices, release=release)
+    return Surveyed(layout=layout, notices=notices, release=release, variables=dict(plan.variables))
 
 
 def _staged(plan: Plan, workspace: str, repository: Linked | None) -> overlay.Overlay | None:

@@ -103,6 +103,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     notices += tuple(_about_levels(root, levels) for root, levels in opened_up.levels.items())
     variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
     variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
+    variables |= {name: f"{base}/hook/{os.path.basename(path)}" for name, path in plan.variables}
     return Surveyed(
         layout=layout,
         notices=notices,
