@@ -133,6 +133,7 @@ def survey_declared(plan: Plan, name: str) -> Surveyed:
     variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
     variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
     variables |= dict.fromkeys(PROXIED, f"http://127.0.0.1:{port}")
+    variables |= {name: f"{base}/hook/{os.path.basename(path)}" for name, path in plan.variables}
     said = (
         f"THIS SESSION HAS NO SANDBOX (tier C): the policy declares that it is held by {plan.boundary}. Files, control "
         "files and secrets are not protected, and only programs that obey proxy variables go through the "
