@@ -41,9 +41,10 @@ async def test_a_socket_outside_that_has_the_number_of_a_removed_one_is_not_take
     made = await bare.python(
         "import os, socket\n"
         "names = [f's{number}' for number in range(40)]\n"
-        "for name in names: socket.socket(1).bind(name)\n"
+        "made = [socket.socket(1) for name in names]\n"
+        "for each, name in zip(made, names): each.bind(name); each.listen()\n"
         "print(*(os.stat(name).st_ino for name in names))\n"
-        "for name in names: os.unlink(name)\n"
+        "for each, name in zip(made, names): each.close(); os.unlink(name)\n"
     )
     numbers = {int(number) for number in made.out.split()}
     outside = [socket.socket(socket.AF_UNIX) for _ in range(80)]
