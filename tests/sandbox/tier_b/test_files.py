@@ -188,3 +188,17 @@ async def test_what_takes_mounts_is_refused(place: Place) -> None:
 
     with pytest.raises(SandboxUnavailable, match="that takes mounts"):
         await Sandbox.start(plan, tier="B")
+
+
+async def test_a_program_can_be_run_as_soon_as_it_has_been_written(bare: Box) -> None:
+    script = """
+import os, subprocess
+code = open("/bin/true", "rb").read()
+for number in range(100):
+    file = os.open(f"p{number}", os.O_CREAT | os.O_WRONLY, 0o755); os.write(file, code); os.close(file)
+    os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(f"./p{number}", ["p"], {}), 0)[1])
+"""
+
+    done = await bare.python(script)
+
+    assert (done.code, done.err) == (0, "")

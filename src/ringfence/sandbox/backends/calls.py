@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RECEIVE, _SEND, _IS_VALID, _ADD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 _SET_FLAGS, _SYNC_WAKE_UP = 0x40082104, 1
 _CONTINUE = 1
-_AT_NUMBER, _AND_SEND = 1, 2
+_AT_NUMBER = 1
 _NOTICE = 80
 _PATH_LIMIT = 4096
 _OWN_FOLDER = re.compile(
@@ -184,11 +184,16 @@ class Call:
     def _give(self, answer: Descriptor) -> None:
         flags = os.O_CLOEXEC if answer.close_on_exec else 0
         try:
-            fcntl.ioctl(self.listener, _ADD, pack("=QIIII", self.id, _AND_SEND, answer.number, 0, flags))
+            # A buffer that can be changed, or the result would be the buffer.
+            asked = bytearray(pack("=QIIII", self.id, 0, answer.number, 0, flags))
+            number = fcntl.ioctl(self.listener, _ADD, asked)
         except OSError as error:
             if error.errno == ENOENT:
                 return
             # No number is free for it, most likely.
-            self.answer(-(error.errno or 24))
+            number = -(error.errno or 24)
         finally:
+            # INVARIANT: closed before the caller goes on. A program that it has written and closed could not be run as
+            # long as we have it open for writing, and a pipe or connection would not end.
             os.close(answer.number)
+        self.answer(number)

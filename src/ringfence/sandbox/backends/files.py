@@ -211,7 +211,8 @@ class Files:
             path = _real(held)
             if path is None or not self._guard.may_change(path) or os.fstat(held).st_mode & _TYPE != _REGULAR:
                 return Kernels()
-            opened = os.open(f"/proc/self/fd/{held}", (flags & ~os.O_TRUNC) | os.O_CLOEXEC)
+            # Without waiting: somebody may have a lease on it.
+            opened = os.open(f"/proc/self/fd/{held}", (flags & ~os.O_TRUNC) | os.O_NONBLOCK | os.O_CLOEXEC)
             return self._given(opened, flags)
         finally:
             os.close(held)
@@ -296,6 +297,9 @@ class Files:
             if os.path.dirname(found.path) == _SHARED_MEMORY:
                 if not self._is_own(found):
                     return -_EACCES
+                status = os.lstat(found.name, dir_fd=found.folder)
+                if status.st_nlink == 1:
+                    self._own.discard((status.st_dev, status.st_ino))
             elif not self._guard.is_served(found.path):
                 return Kernels()
             elif found.kind() is None:

@@ -80,8 +80,16 @@ _WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | MAKES_A_FILE
 _MSG_FASTOPEN = 0x20000000
 _PR_SET_DUMPABLE = 4
 _EMPTY_PATH = 0x1000
-_CHANGES_INODES = (0x40086602, 0x401C5820)
-"""FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR, which ask for no more than a descriptor of the owner's file."""
+_SEQUENCED = 5
+_OF_FILES = (0x6600, 0x5800, 0x7600, 0x9400, 0xF500, 0xBC00, 0x9700, 0x6E00, 0x6F00)
+"""The letters of file systems' own controls: most change a file's flags, labels, verity or snapshots, and ask for no
+more than a descriptor of the owner's file, for reading."""
+_HARMLESS = {
+    "FS_IOC_GETFLAGS": 0x80086601, "FS_IOC_FIEMAP": 0xC020660B, "FS_IOC_FSGETXATTR": 0x801C581F,
+    "FS_IOC_GETVERSION": 0x80087601, "FICLONE": 0x40049409, "FICLONERANGE": 0x4020940D, "FIDEDUPERANGE": 0xC0189436,
+    "FS_IOC_GETFSLABEL": 0x81009431,
+}  # fmt: skip
+"""Those of them that look, or that write only where a descriptor says so."""
 
 # SECURITY: source routing and extension headers send what is addressed to one machine by way of another; memberships
 # announce themselves on the network; a filter or a bound device could keep the supervisor waiting.
@@ -199,12 +207,14 @@ def _open_block(index: int, reads: int = ALLOW) -> list[Instruction]:
 
 
 def _unix_block(verdict: int) -> list[Instruction]:
-    # SECURITY: a datagram socket takes an address with each message, behind a pointer; a stream has none to take.
+    # SECURITY: a datagram socket takes an address with each message, behind a pointer; a stream has none to take. And
+    # a raw socket of this family is a datagram socket by another name.
     kinds = [
         load(argument(1)),
         (seccomp.AND, 0, 0, seccomp.TYPE_MASK),
-        *when(EQUAL, seccomp.DATAGRAM, ERRNO | EPROTONOSUPPORT),
-        answer(verdict),
+        *when(EQUAL, seccomp.STREAM, verdict),
+        *when(EQUAL, _SEQUENCED, verdict),
+        refuse(EPROTONOSUPPORT),
     ]
     return [(EQUAL, 0, len(kinds), seccomp.UNIX), *kinds]
 
@@ -245,6 +255,9 @@ def _owner_block(index: int, uid: int, gid: int) -> list[Instruction]:
 
 def _ioctl_block() -> list[Instruction]:
     code = [load(argument(1))]
-    for number in _CHANGES_INODES:
-        code += when(EQUAL, number, ERRNO | _EOPNOTSUPP)
+    for number in _HARMLESS.values():
+        code += when(EQUAL, number, ALLOW)
+    code.append((seccomp.AND, 0, 0, 0xFF00))
+    for letter in _OF_FILES:
+        code += when(EQUAL, letter, ERRNO | _EOPNOTSUPP)
     return [*code, *seccomp.ioctl_block()]
