@@ -6,6 +6,7 @@ the host's files disappear. A step that fails ends everything, with the step's n
 
 from __future__ import annotations
 
+import encodings.ascii  # noqa: F401 - needed when its file is not there any more: an image need not have Python
 import gc
 import os
 import resource

@@ -138,6 +138,8 @@ class Sandbox:
             raise
         sandbox.notices = (*surveyed.notices, *sandbox.notices)
         sandbox.listeners = {**sandbox.listeners, **surveyed.listeners}
+        if plan.image is not None:
+            sandbox.enforcement += (("image", f"{plan.image.name} {plan.image.digest}"),)
         return sandbox
 
     async def watch(self, on_limit: Callable[[Reached], None]) -> None:

@@ -42,6 +42,7 @@ _BACKLOG = 128
 
 def survey_unshared(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay out a sandbox without namespaces. `name` tells this sandbox from others."""
+    _without_image(plan, "B")
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
@@ -96,6 +97,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
 def survey_declared(plan: Plan, name: str) -> Surveyed:
     """Lay out a session that something around it holds: folders of its own, the hooks' socket, and the gateway on the
     loopback. Nothing of the policy's files is kept here, and a notice says so."""
+    _without_image(plan, "C")
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
@@ -143,6 +145,14 @@ _SAID = (
     "lines of other processes can be seen inside; HOME and TMPDIR are private folders at paths of their own, and the "
     "shared `/tmp` is closed"
 )
+
+
+def _without_image(plan: Plan, tier: str) -> None:
+    if plan.image is not None:
+        raise SandboxUnavailable(
+            f"tier {tier} cannot take programs from the image `{plan.image.name}`: that takes mounts",
+            remedy="run where tier A is possible, or inside a container of that image",
+        )
 
 
 def _readable(binds: list[Bind], hidden: list[str]) -> tuple[list[str], list[str]]:
