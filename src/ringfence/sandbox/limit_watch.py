@@ -132,7 +132,10 @@ class Watch:
     async def _disk(self, found: Mapping[int, Process], usage: Usage) -> int:
         if self._limits.disk_mb is None:
             return _RATE
-        now = {pid: value for pid in found if (value := await asyncio.to_thread(self._table.written, pid)) is not None}
+        now, hidden = await asyncio.to_thread(self._writers, found)
+        for process in hidden:
+            # SECURITY: what cannot be counted cannot be limited.
+            await self._kill(process, "disk_mb", self._limits.disk_mb)
         used = self._total({**now, 0: usage.written}, {pid: each.parent for pid, each in found.items()})
         most = self._limits.disk_mb * MIB
         if used > most:
@@ -143,6 +146,19 @@ class Watch:
                 reached = await self._last_words(found[writer], reached, lambda: True) or reached
             self._inside.tell(reached)
         return most - used
+
+    def _writers(self, found: Mapping[int, Process]) -> tuple[dict[int, int], list[Process]]:
+        """What each process has written, and those that hide it."""
+        now, hidden = dict[int, int](), list[Process]()
+        for pid, process in found.items():
+            try:
+                value = self._table.written(pid)
+            except PermissionError:
+                hidden.append(process)
+                continue
+            if value is not None:
+                now[pid] = value
+        return now, hidden
 
     def _total(self, now: Mapping[int, int], parents: Mapping[int, int]) -> int:
         """Bytes written in all. A process that was waited for is counted by who waited; one that nobody waited for is
