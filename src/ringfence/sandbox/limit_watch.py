@@ -117,17 +117,17 @@ class Watch:
     def _used(self, found: Mapping[int, Process], usage: Usage, most: int) -> int:
         if self._group is not None and (known := self._group.memory()) is not None:
             return known
-        places = usage.places + usage.shared
-        # SECURITY: memory that no process has mapped, in files without a name, is in nobody's share (T7).
-        unseen = _shared_memory() - self._shared_before - places
-        files = self._table.memory_files(found.values()) if unseen > most // 4 else 0
+        places, grown = usage.places + usage.shared, _shared_memory() - self._shared_before
+        # SECURITY: memory that no process has mapped, in files without a name, is in nobody's share (T24).
+        files = self._table.memory_files(found.values()) if grown - places > most // 4 else 0
         bound = sum(each.resident for each in found.values()) + places + files
         if bound <= most:
             return bound
         # What processes share was counted with each of them; now each has its share of it.
         shares = [self._table.proportional(each) for each in found.values()]
-        mapped = sum(shared for _, shared in shares)
-        return sum(own for own, _ in shares) + max(mapped, files + usage.shared) + usage.places
+        return sum(own for own, _ in shares) + shared_memory(
+            mapped=sum(shared for _, shared in shares), named=places + files, grown=grown
+        )
 
     async def _disk(self, found: Mapping[int, Process], usage: Usage) -> int:
         if self._limits.disk_mb is None:
@@ -266,6 +266,12 @@ class Watch:
         if (reached.limit, reached.program) not in self._told:
             self._told.add((reached.limit, reached.program))
             self._inside.tell(reached)
+
+
+def shared_memory(*, mapped: int, named: int, grown: int) -> int:
+    """Bytes of shared memory: some is mapped, some lies in files, and nobody says how much is both. What the whole
+    machine has more of than before tells, within what is possible."""
+    return min(mapped + named, max(mapped, named, grown))
 
 
 def _family(found: Mapping[int, Process]) -> int:

@@ -197,7 +197,7 @@ def say(stream: int, text: str) -> bool:
     Only to pipes and sockets, which are what agents read their tools' output from.
     """
     # SECURITY: the stream is the victim's choice. It is the victim's own descriptor, so nothing can be written that it
-    # could not write itself; and nothing is written that could keep us waiting (T7).
+    # could not write itself; and nothing is written that could keep us waiting (T24).
     data = f"ringfence: {text}\n".encode(errors="replace")
     kind = os.fstat(stream).st_mode
     try:
