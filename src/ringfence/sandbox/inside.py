@@ -6,6 +6,7 @@ the host's files disappear. A step that fails ends everything, with the step's n
 
 from __future__ import annotations
 
+import encodings.ascii  # noqa: F401 - needed when its file is not there any more: an image need not have Python
 import gc
 import os
 import resource
@@ -90,7 +91,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
     landlock.stay_within(abi)
-    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev",)))
+    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev", "/dev/null")))
     facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
     lines = [" ".join(sockets_and_more)]
     lines += [f"fact {name} {value}" for name, value in facts]

@@ -57,7 +57,12 @@ class Command:
 
     async def wait(self) -> int:
         """The exit code; 128+N when signal N ended it. `SandboxLost` if the sandbox ended first."""
-        return await asyncio.shield(self._ended)
+        if not self._ended.done():
+            # Not a shield, which costs two more turns of the loop; whoever stops waiting must not end the command.
+            woken: asyncio.Future[None] = self._ended.get_loop().create_future()
+            self._ended.add_done_callback(lambda _: _mark(woken))
+            await woken
+        return self._ended.result()
 
     def signal(self, signum: int) -> None:
         """Send a signal to the command's process group; nothing happens when it has ended."""
@@ -138,6 +143,8 @@ class Sandbox:
             raise
         sandbox.notices = (*surveyed.notices, *sandbox.notices)
         sandbox.listeners = {**sandbox.listeners, **surveyed.listeners}
+        if plan.image is not None:
+            sandbox.enforcement += (("image", f"{plan.image.name} {plan.image.digest}"),)
         return sandbox
 
     async def watch(self, on_limit: Callable[[Reached], None]) -> None:

@@ -117,22 +117,25 @@ class Watch:
     def _used(self, found: Mapping[int, Process], usage: Usage, most: int) -> int:
         if self._group is not None and (known := self._group.memory()) is not None:
             return known
-        places = usage.places + usage.shared
-        # SECURITY: memory that no process has mapped, in files without a name, is in nobody's share (T7).
-        unseen = _shared_memory() - self._shared_before - places
-        files = self._table.memory_files(found.values()) if unseen > most // 4 else 0
+        places, grown = usage.places + usage.shared, _shared_memory() - self._shared_before
+        # SECURITY: memory that no process has mapped, in files without a name, is in nobody's share (T24).
+        files = self._table.memory_files(found.values()) if grown - places > most // 4 else 0
         bound = sum(each.resident for each in found.values()) + places + files
         if bound <= most:
             return bound
         # What processes share was counted with each of them; now each has its share of it.
         shares = [self._table.proportional(each) for each in found.values()]
-        mapped = sum(shared for _, shared in shares)
-        return sum(own for own, _ in shares) + max(mapped, files + usage.shared) + usage.places
+        return sum(own for own, _ in shares) + shared_memory(
+            mapped=sum(shared for _, shared in shares), named=places + files, grown=grown
+        )
 
     async def _disk(self, found: Mapping[int, Process], usage: Usage) -> int:
         if self._limits.disk_mb is None:
             return _RATE
-        now = {pid: value for pid in found if (value := await asyncio.to_thread(self._table.written, pid)) is not None}
+        now, hidden = await asyncio.to_thread(self._writers, found)
+        for process in hidden:
+            # SECURITY: what cannot be counted cannot be limited.
+            await self._kill(process, "disk_mb", self._limits.disk_mb)
         used = self._total({**now, 0: usage.written}, {pid: each.parent for pid, each in found.items()})
         most = self._limits.disk_mb * MIB
         if used > most:
@@ -143,6 +146,19 @@ class Watch:
                 reached = await self._last_words(found[writer], reached, lambda: True) or reached
             self._inside.tell(reached)
         return most - used
+
+    def _writers(self, found: Mapping[int, Process]) -> tuple[dict[int, int], list[Process]]:
+        """What each process has written, and those that hide it."""
+        now, hidden = dict[int, int](), list[Process]()
+        for pid, process in found.items():
+            try:
+                value = self._table.written(pid)
+            except PermissionError:
+                hidden.append(process)
+                continue
+            if value is not None:
+                now[pid] = value
+        return now, hidden
 
     def _total(self, now: Mapping[int, int], parents: Mapping[int, int]) -> int:
         """Bytes written in all. A process that was waited for is counted by who waited; one that nobody waited for is
@@ -250,6 +266,12 @@ class Watch:
         if (reached.limit, reached.program) not in self._told:
             self._told.add((reached.limit, reached.program))
             self._inside.tell(reached)
+
+
+def shared_memory(*, mapped: int, named: int, grown: int) -> int:
+    """Bytes of shared memory: some is mapped, some lies in files, and nobody says how much is both. What the whole
+    machine has more of than before tells, within what is possible."""
+    return min(mapped + named, max(mapped, named, grown))
 
 
 def _family(found: Mapping[int, Process]) -> int:

@@ -49,6 +49,18 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Files and folders that Ringfence itself runs from, which nothing inside may change."""
 
 
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """The root file system of a container image, unpacked, which takes the place of the host's programs."""
+
+    name: str
+    """As it was asked for."""
+    digest: str
+    root: str
+    """The folder that it lies in."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the image itself puts into the environment."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a sandbox is to be made of."""
 
@@ -77,6 +89,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     limit_origins: tuple[tuple[str, Origin], ...] = ()
     """Who set each limit."""
+    image: Image | None = None
+    """What programs come from; without one, the host."""
     boundary: str = ""
     """What holds a session of tier C, as the policy declares it."""
     notices: tuple[str, ...] = ()
@@ -96,6 +110,7 @@ def build_plan(
     host_ports: Iterable[int] = (),
     extra_read: Iterable[str] = (),
     extra_write: Iterable[str] = (),
+    image: Image | None = None,
 ) -> Plan:
     """The plan for a policy and a workspace. `binds` are the agent's own; a deny rule of the policy covers them too."""
     check_workspace(workspace, facts.home)
@@ -122,6 +137,7 @@ def build_plan(
         denied=tuple(found.denied),
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
+        image=image,
         boundary=policy.boundary,
         limits=policy.limits,
         limit_origins=tuple((key, policy.origin_of(f"limits.{key}")) for key in set_limits(policy.limits)),

@@ -6,6 +6,7 @@ is the machine's, and only descendants count. A process that is gone while we lo
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -54,11 +55,25 @@ class Table:
         return _below(found, self._ancestor)
 
     def written(self, pid: int) -> int | None:
-        """Bytes that a process has had written to disks, with its children that it waited for."""
-        for line in self._text(f"{pid}/io").splitlines():
-            if line.startswith("write_bytes:"):
-                return int(line.split()[1])
-        return None
+        """Bytes that a process has had written to disks, with its children that it waited for; None when it is gone.
+
+        `PermissionError` for one that hides it, which takes a program that nobody may read.
+        """
+        try:
+            file = os.open(f"{pid}/io", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+        except PermissionError:
+            raise
+        except OSError:
+            return None
+        try:
+            text = os.read(file, 4096).decode()
+        except PermissionError:
+            raise
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+        return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("write_bytes:")), None)
 
     def proportional(self, process: Process) -> tuple[int, int]:
         """Its share of memory that is nobody's file: its own, and that in shared memory."""
@@ -182,12 +197,17 @@ def say(stream: int, text: str) -> bool:
     Only to pipes and sockets, which are what agents read their tools' output from.
     """
     # SECURITY: the stream is the victim's choice. It is the victim's own descriptor, so nothing can be written that it
-    # could not write itself; and nothing is written that could keep us waiting (T7).
+    # could not write itself; and nothing is written that could keep us waiting (T24).
     data = f"ringfence: {text}\n".encode(errors="replace")
     kind = os.fstat(stream).st_mode
     try:
-        if stat.S_ISFIFO(kind):
-            return os.pwritev(stream, [data], -1, os.RWF_NOWAIT) == len(data)
+        if stat.S_ISFIFO(kind) and fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+            # Opened once more, so that what keeps us from waiting is not set for the others who have it.
+            own = os.open(f"/proc/self/fd/{stream}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                return os.write(own, data) == len(data)
+            finally:
+                os.close(own)
         if stat.S_ISSOCK(kind):
             with socket.socket(fileno=os.dup(stream)) as to:
                 return to.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(data)

@@ -54,6 +54,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
             "the workspace cannot be staged in tier B: that takes mounts",
             remedy="run with `--direct`, or where tier A is possible; `ringfence doctor` says what is missing",
         )
+    _without_image(plan, "B")
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
@@ -116,6 +117,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
 def survey_declared(plan: Plan, name: str) -> Surveyed:
     """Lay out a session that something around it holds: folders of its own, the hooks' socket, and the gateway on the
     loopback. Nothing of the policy's files is kept here, and a notice says so."""
+    _without_image(plan, "C")
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
@@ -164,6 +166,14 @@ _SAID = (
     "lines of other processes can be seen inside; HOME and TMPDIR are private folders at paths of their own, and the "
     "shared `/tmp` is closed"
 )
+
+
+def _without_image(plan: Plan, tier: str) -> None:
+    if plan.image is not None:
+        raise SandboxUnavailable(
+            f"tier {tier} cannot take programs from the image `{plan.image.name}`: that takes mounts",
+            remedy="run where tier A is possible, or inside a container of that image",
+        )
 
 
 class _Opened(msgspec.Struct, frozen=True, kw_only=True):

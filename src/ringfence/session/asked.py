@@ -13,10 +13,11 @@ from ringfence.approvals.permission import Permission
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
-from ringfence.model.situations import RunDenied
+from ringfence.model.situations import RunDenied, UsageInvalid
 from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
-from ringfence.sandbox.plan import HostFacts, Plan, build_plan
+from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
+from ringfence.session.images import image
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.snapshots import Snapshots
@@ -126,7 +127,20 @@ class Asked:
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
             staging=self.staging.folder if policy.workspace_mode is WorkspaceMode.STAGED else None,
+            image=self._image(setup),
         )
+
+    def _image(self, setup: AgentSetup) -> Image | None:
+        name = self.options.image
+        if name is None:
+            return None
+        if setup.name != "generic":
+            raise UsageInvalid(
+                f"`--image` is not available for {setup.name} yet: its hooks run with this machine's Python",
+                remedy="leave `--image` out, or run the session in a container of that image",
+            )
+        wanted = name if os.path.isabs(name) or not name.startswith((".", "~")) else self._path(name)
+        return image(os.path.expanduser(wanted), state=self.places.state, environ=self.environ)
 
     def without_effect(self, evaluator: Evaluator) -> tuple[str, ...]:
         """What the person opened for this session and stays shut, as notices."""

@@ -141,6 +141,25 @@ async def test_files_in_the_private_folders_count_as_memory(place: Place) -> Non
         assert result.code == 128 + 9
 
 
+MAPPED_FILE = """
+import mmap, time
+file = open('/dev/shm/buffer', 'w+b')
+file.truncate(120 << 20)
+area = mmap.mmap(file.fileno(), 120 << 20)
+for at in range(0, 120 << 20, 4096): area[at] = 1
+time.sleep(0.6)
+print('went on', flush=True)
+"""
+
+
+@pytest.mark.slow
+async def test_a_file_in_memory_that_is_mapped_too_counts_once(place: Place) -> None:
+    async with limited(place, "A", memory_mb=200) as bound:
+        assert (await bound.box.python(MAPPED_FILE)).out == "went on\n"
+
+        assert bound.told == []
+
+
 FORK_BOMB = """
 import os, time
 made = 0

@@ -46,6 +46,9 @@ class Declared(Supervisor):
     ends_with_launcher = False
     multiplexer = "/dev/ptmx"
 
+    def bind(self) -> None:
+        """Nothing, as for commands."""
+
     def part(self) -> None:
         """As in tier B: the loop waits meanwhile, and takes a path for granted at no time."""
 

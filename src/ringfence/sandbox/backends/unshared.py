@@ -135,7 +135,7 @@ class Unshared(Supervisor):
         self._handlers: dict[str, Callable[[Call], object]] = {}
         self._listeners: set[int] = set()
         self._polled: set[int] = set()
-        self._starting: list[Callable[[], None]] = []
+        self._starting: list[Callable[[BaseException | None], None]] = []
         self._wanted = _thread.allocate_lock()
         self._wanted.acquire()
         self._abi = abi
@@ -161,6 +161,9 @@ class Unshared(Supervisor):
         if failed:
             raise failed[0]
 
+    def bind(self) -> None:
+        """Nothing: this process does what its commands may not, and each of them has a listener of its own."""
+
     def patience(self) -> int | None:
         """Connections that somebody waits for are looked after in between."""
         return _TICK_MILLISECONDS if self._sockets.waiting else None
@@ -185,7 +188,10 @@ class Unshared(Supervisor):
         end_all()
         os._exit(0)
 
-    def in_thread(self, run: Callable[[], None]) -> None:
+    def make_ready(self) -> None:
+        """Nothing: threads come from the one that is in the domain all commands share."""
+
+    def in_thread(self, run: Callable[[BaseException | None], None]) -> None:
         """Commands are started from the one thread that is in the domain all of them share."""
         self._starting.append(run)
         self._wanted.release()
@@ -227,7 +233,7 @@ class Unshared(Supervisor):
             ready.release()
         while True:
             self._wanted.acquire()
-            _thread.start_new_thread(self._starting.pop(0), ())
+            _thread.start_new_thread(self._starting.pop(0), (None,))
 
     def _serve(self, listener: int) -> None:
         call = Call.receive(listener)
