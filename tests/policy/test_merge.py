@@ -337,7 +337,7 @@ def test_merging_needs_no_disk_and_no_order_of_documents() -> None:
 
 
 def test_requirements_can_make_every_workspace_staged() -> None:
-    staged, direct = ('[filesystem]\nworkspace = "%s"\n' % word for word in ("staged", "direct"))
+    staged, direct = (f'[filesystem]\nworkspace = "{word}"\n' for word in ("staged", "direct"))
     required, mine = document(staged, Layer.REQUIREMENTS), document(direct)
 
     bound = policy(mine, required)

@@ -18,6 +18,7 @@ import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
 from ringfence.sandbox import wire
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import fix_for
@@ -81,6 +82,10 @@ class Sandbox:
         self._reaped = False
         self._lost = False
         self._release: Callable[[], None] = lambda: None
+        self.private_git: PrivateGit | None = None
+        """What Git wrote in copies; there until the sandbox is closed."""
+        self.before_release: Callable[[PrivateGit], None] = lambda _: None
+        """Called when everything inside has ended and the copies are still there."""
         self._arrived: list[tuple[str, socket.socket]] = []
         self._on_arrival: Callable[[str, socket.socket], None] | None = None
         self.variables: Mapping[str, str] = {}
@@ -112,6 +117,7 @@ class Sandbox:
             look = survey if tier == "A" else survey_unshared
             surveyed = look(plan, str(launcher.pid))
             sandbox._release = surveyed.release
+            sandbox.private_git = surveyed.private_git
             sandbox.variables = surveyed.variables
             wire.send_request(control, surveyed.layout)
             async with asyncio.timeout(_START_SECONDS):
@@ -207,6 +213,8 @@ class Sandbox:
         self._reaped = True
         try:
             await _reap(self._launcher)
+            if self.private_git is not None:
+                self.before_release(self.private_git)
         finally:
             self._release()
 

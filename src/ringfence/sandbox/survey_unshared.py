@@ -154,7 +154,7 @@ def _changes(binds: list[Bind], found: protection.Protection, ours: OwnPlaces) -
     wanted = [f"{stub.workspace}/{stub.name}" for stub in found.wanted]
     return {
         "roots": [bind.source for bind in binds if bind.writable],
-        "closed": [*found.read_only, *wanted, *ours.read_only, *ours.masked],
+        "closed": [*found.read_only, *found.settings, *found.repositories, *wanted, *ours.read_only, *ours.masked],
         "pinned": [*found.pinned, *ours.pinned],
     }
 

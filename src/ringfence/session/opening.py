@@ -25,9 +25,10 @@ from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, Works
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
-from ringfence.policy.control_files import is_reported, rows_with
+from ringfence.policy.control_files import ControlFile, is_reported, rows_with
 from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
@@ -35,6 +36,7 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
+from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
@@ -161,6 +163,7 @@ async def _start(
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
+    sandbox.before_release = lambda private: _bring_back(governed, private, asked)
     stack.push_async_callback(_ended, governed, began_ns, asked)
     return governed
 
@@ -270,6 +273,20 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
     governed.sandbox.end()
 
 
+def _told(governed: Governed, rows: tuple[ControlFile, ...]) -> Callable[[str], bool]:
+    """Which changed paths are told at the end. What came back from a private copy was looked at already."""
+    copied = governed.sandbox.private_git is not None
+
+    def told(path: str) -> bool:
+        return is_reported(path, rows) and not (copied and is_brought_back(os.fsencode(path)))
+
+    return told
+
+
+def _bring_back(governed: Governed, private: PrivateGit, asked: Asked) -> None:
+    governed.kept_out = bring_back(private, asked.snapshots, asked.session)
+
+
 async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
@@ -279,10 +296,12 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
         changes, governed.unkept = await asyncio.to_thread(collected, asked.staging, rows, new_id)
     else:
         governed.unkept = await _snapshot(asked, "end")
-        changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
+        changes = changes_since(governed.workspace, began_ns, _told(governed, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
         return
+    for text in governed.kept_out:
+        await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
     duration = (time.time_ns() - began_ns) // 1_000_000
