@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import cache
 
@@ -46,6 +46,7 @@ from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
+from ringfence.session.turns import Turns
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -87,7 +88,7 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(stack, governed, agent, ledger)
+        await _connect(stack, governed, agent, ledger, asked)
         try:
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
@@ -215,7 +216,21 @@ def _gate(
     )
 
 
-async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger) -> None:
+def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
+    """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
+    turns = Turns(asked.snapshots, asked.session)
+
+    async def began() -> None:
+        if not governed.staged:
+            await turns.began()
+            if turns.problem is not None:
+                text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
+                await governed.tally.record(NoticeGiven(topic="session", text=text))
+
+    return began
+
+
+async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, asked: Asked) -> None:
     """The ways out of the sandbox: network and hooks, each to the gate."""
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
@@ -234,7 +249,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     if governed.policy.limits.wall_seconds is not None:
         background.start(_end_after(governed.policy, governed.lost))
     background.start(_end_everything(governed, network))
-    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
+    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
