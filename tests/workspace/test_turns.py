@@ -50,7 +50,7 @@ def test_a_turn_that_is_not_kept_is_said_with_those_that_are(scene: Scene) -> No
 def test_turns_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
     scene.take("before", "start")
     scene.take("session-1", "start")
-    for number in range(60):
+    for number in range(TURNS_KEPT + 3):
         scene.turn(number)
     scene.take("session-1", "end")
 
@@ -58,7 +58,7 @@ def test_turns_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
         moments = [one.moment for one in store.snapshots()]
     assert moments[0] == "end"
     assert moments[-2:] == ["start", "start"]
-    assert moments[1:-2] == [f"turn {number}" for number in range(59, 59 - TURNS_KEPT, -1)]
+    assert moments[1:-2] == [f"turn {number}" for number in range(TURNS_KEPT + 2, 2, -1)]
 
 
 async def test_turns_that_follow_fast_are_counted_and_not_kept(scene: Scene) -> None:
