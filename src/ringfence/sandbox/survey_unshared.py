@@ -228,9 +228,11 @@ def _remove(path: str) -> None:
     """Remove a folder of the sandbox's own, whatever was made of it."""
 
     def open_up(function: object, name: str, _: object) -> None:
-        # A program may have closed its folders to everybody, its user included.
+        # A program may have closed its folders to everybody, its user included. What is around the folder is not ours
+        # to open, also where the folder itself is gone already.
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
+            if name != path:
+                os.chmod(os.path.dirname(name), 0o700)
             if not os.path.islink(name):
                 os.chmod(name, 0o700)
             if os.path.isdir(name) and not os.path.islink(name):
