@@ -39,9 +39,13 @@ class Scene:
         act()
         self.take(name, "end")
 
-    def undo(self, session: str = "session-1", *paths: str, force: bool = False) -> Undone:
+    def turn(self, number: int, name: str = "session-1") -> None:
         self._now += 1_000_000_000
-        return self.snapshots.undo(session, paths, force=force, new_id=self._new, now_ns=self._now)
+        self.snapshots.turn(id=self._new(), session=name, number=number, now_ns=self._now)
+
+    def undo(self, session: str = "session-1", *paths: str, force: bool = False, turn: int | None = None) -> Undone:
+        self._now += 1_000_000_000
+        return self.snapshots.undo(session, paths, force=force, new_id=self._new, now_ns=self._now, turn=turn)
 
     def git(self, *words: str) -> str:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "GIT_CONFIG_NOSYSTEM": "1"}

@@ -13,6 +13,8 @@ from tests.workspace.scenes import Scene
 
 from ringfence.model.situations import RingfenceError, UsageInvalid
 from ringfence.policy.control_files import CONTROL_FILES
+from ringfence.sandbox import survey_unshared
+from ringfence.session import staging
 from ringfence.session.applying import Applied, Applying
 from ringfence.session.staging import Pending, Staging, find
 from ringfence.workspace.entries import MAX_DEPTH
@@ -290,3 +292,12 @@ def test_the_snapshots_of_a_staged_session_outlive_others(scene: Scene) -> None:
         scene.take(f"later-{at}", "start")
 
     assert stage.paths() == [b"a"]
+
+
+def test_removing_what_is_gone_already_leaves_the_folder_around_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "around").mkdir(mode=0o755)
+
+    for remove in (staging.remove, survey_unshared._remove):
+        remove(str(tmp_path / "around" / "gone"))
+
+    assert (tmp_path / "around").stat().st_mode & 0o777 == 0o755

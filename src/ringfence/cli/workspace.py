@@ -53,6 +53,10 @@ def main(words: Sequence[str]) -> int:
     _shared(undone)
     undone.add_argument("paths", nargs="*", metavar="PATH", help="only these paths, relative to the workspace")
     undone.add_argument("--force", action="store_true", help="also what was changed since the session ended")
+    for each in (shown, undone):
+        each.add_argument(
+            "--turn", type=int, metavar="N", help="from the Nth prompt of the session on, where its agent tells of them"
+        )
     undone.add_argument("--json", action="store_true", help="one JSON object")
     parsed = arguments.parse_args(words)
     where = places(os.environ)
@@ -80,11 +84,11 @@ def _shared(arguments: argparse.ArgumentParser) -> None:
 
 def _diff(snapshots: Snapshots, parsed: argparse.Namespace) -> int:
     staging = find(snapshots, parsed.session)
-    if staging is not None:
+    if staging is not None and parsed.turn is None:
         pending = staging.pending(id=new_id(), now_ns=time.time_ns())
         before, found, ended = pending.after, pending.changes, True
     else:
-        before, found, ended = snapshots.changes(parsed.session)
+        before, found, ended = snapshots.changes(parsed.session, parsed.turn)
     if parsed.json:
         for one in found:
             print(as_json(one))
@@ -122,7 +126,9 @@ def _undo(snapshots: Snapshots, parsed: argparse.Namespace) -> int:
     paths = tuple(parsed.paths)
     if any(path.startswith("/") or ".." in path.split("/") for path in paths):
         raise UsageInvalid("paths are relative to the workspace, without `..`")
-    done = snapshots.undo(parsed.session, paths, force=parsed.force, new_id=new_id, now_ns=time.time_ns())
+    done = snapshots.undo(
+        parsed.session, paths, force=parsed.force, new_id=new_id, now_ns=time.time_ns(), turn=parsed.turn
+    )
     if parsed.json:
         _print_json(done)
     else:

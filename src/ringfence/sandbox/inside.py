@@ -184,6 +184,8 @@ def _protect(root: mounts.Root, layout: wire.Request) -> None:
         root.rebind(name, 0)
     for name in layout["read_only"]:
         root.rebind(name, syscalls.RDONLY)
+    for path, leads_to in layout.get("settings", ()):
+        root.stand_in(path, leads_to)
     for name, with_what in layout["stubs"]:
         root.cover(name, with_what)
     for path in layout["masked"]:

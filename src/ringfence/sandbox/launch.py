@@ -18,6 +18,7 @@ import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
 from ringfence.sandbox import limit_keepers, wire
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.limit_groups import PREFIX, Group, place
 from ringfence.sandbox.limit_watch import Inside, Usage, Watch
@@ -92,6 +93,10 @@ class Sandbox:
         self._reaped = False
         self._lost = False
         self._release: Callable[[], None] = lambda: None
+        self.private_git: PrivateGit | None = None
+        """What Git wrote in copies; there until the sandbox is closed."""
+        self.before_release: Callable[[PrivateGit], None] = lambda _: None
+        """Called when everything inside has ended and the copies are still there."""
         self._arrived: list[tuple[str, socket.socket]] = []
         self._on_arrival: Callable[[str, socket.socket], None] | None = None
         self._plan: Plan | None = None
@@ -127,6 +132,7 @@ class Sandbox:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
             surveyed = _SURVEYS[tier](plan, str(launcher.pid))
             sandbox._release = surveyed.release
+            sandbox.private_git = surveyed.private_git
             sandbox.variables = surveyed.variables
             await sandbox._limit(plan, tier)
             limits = limit_keepers.layout(plan.limits, sandbox._keepers)
@@ -274,6 +280,8 @@ class Sandbox:
         self._reaped = True
         try:
             await _reap(self._launcher)
+            if self.private_git is not None:
+                self.before_release(self.private_git)
         finally:
             if self._procfs >= 0:
                 os.close(self._procfs)

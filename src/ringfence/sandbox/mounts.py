@@ -93,6 +93,17 @@ class Root:
         os.close(tree)
         os.close(point)
 
+    def stand_in(self, path: str, target: str) -> None:
+        """Mount a link in a file's place: what replaces the file by renaming is led to where the link leads."""
+        stored = f"{STORE}/link%{target.strip('/').replace('/', '%')}"
+        os.symlink(target, stored[1:], dir_fd=self._descriptor)
+        source = self.open(stored, os.O_PATH | os.O_NOFOLLOW)
+        point = self.open(path, os.O_PATH | os.O_NOFOLLOW)
+        tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"put a link on `{path}`")
+        attach(tree, point, f"put a link on `{path}`")
+        for each in (tree, source, point):
+            os.close(each)
+
     def cover(self, target: str, folder_with: str = "folder") -> None:
         """Cover a path by something empty; a folder of mode 000, a file of mode 000, or an empty readable folder."""
         point = self.open(target)

@@ -13,7 +13,8 @@ from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
-from ringfence.sandbox import etc, git_settings, overlay, protection, scan, stubs
+from ringfence.sandbox import etc, git_private, git_settings, overlay, protection, scan, stubs
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
@@ -37,6 +38,8 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     """What commands have to find in their environment."""
     listeners: Mapping[str, socket.socket] = {}
     """What was made outside to be listened at."""
+    private_git: PrivateGit | None = None
+    """What Git writes in copies, for the session to bring back before the release."""
 
 
 def survey(plan: Plan, name: str) -> Surveyed:
@@ -73,7 +76,6 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "host_ports": list(plan.host_ports),
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
-        "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in bound],
         "overlays": [(workspace, (workspace, staged.holders, staged.upper, staged.work))] if staged else [],
         "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
         "files": files,
@@ -81,14 +83,20 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
+    layout_binds = [(bind.source, bind.target, bind.writable, bind.required) for bind in bound]
     ours = own_places(facts.own, facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)
     hidden = hidden_paths(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
+    inner = git_private.modules(f"{workspace}/.git", protection.NESTED_LIMIT)
+    nested = (*nested, *(os.path.relpath(each, workspace) for each in inner))
     found, mounted, release = _protected(plan, workspace, repository, nested, name, staged)
+    copies = _private_git(plan, found, inner, name, release)
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
     covered = Covered(ordered, [place[0] for place in private])
     layout |= {
+        "binds": [*layout_binds, *(copies.binds() if copies else ())],
+        "settings": copies.links() if copies else [],
         "pinned": [*covered.without(ours.pinned), *found.pinned],
         "read_only": [
             *found.read_only,
@@ -100,7 +108,26 @@ def survey(plan: Plan, name: str) -> Surveyed:
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
     variables = {**dict(plan.image.variables if plan.image else ()), **dict(plan.variables)}
-    return Surveyed(layout=layout, notices=notices, release=release, variables=variables)
+
+    def release_all() -> None:
+        if copies is not None:
+            copies.remove()
+        release()
+
+    return Surveyed(layout=layout, notices=notices, release=release_all, private_git=copies, variables=variables)
+
+
+def _private_git(
+    plan: Plan, found: protection.Protection, inner: tuple[str, ...], name: str, release: Callable[[], None]
+) -> PrivateGit | None:
+    if not found.settings and not found.repositories:
+        return None
+    folder = os.path.join(plan.facts.state or stubs.usual_state(plan.facts.home), "git", f"{os.getpid()}-{name}")
+    try:
+        return git_private.prepare(folder, found, inner)
+    except BaseException:
+        release()
+        raise
 
 
 def _staged(plan: Plan, workspace: str, repository: Linked | None) -> overlay.Overlay | None:
@@ -124,7 +151,7 @@ def _protected(
 ) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
-    state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
+    state = plan.facts.state or stubs.usual_state(plan.facts.home)
     looked: list[protection.Protection] = []
     home = plan.facts.home
     personal = plan.facts.git_settings or git_settings.personal(home)
@@ -140,7 +167,10 @@ def _protected(
         made, release = overlay.place_holders(staged, look(stubs.standing(state))), lambda: None
     else:
         made, release = stubs.claim(state, look, name)
-    return looked[0], [protection.stub_mount(stub) for stub in made], release
+    # What has a private copy is covered by that.
+    copied = {*looked[0].settings, *looked[0].repositories}
+    mounted = [protection.stub_mount(stub) for stub in made]
+    return looked[0], [each for each in mounted if each[0] not in copied], release
 
 
 def own_repository(plan: Plan, workspace: str) -> Linked | None:

@@ -259,7 +259,10 @@ def _changes(binds: list[Bind], found: protection.Protection, ours: OwnPlaces, h
     wanted = [f"{stub.workspace}/{stub.name}" for stub in found.wanted]
     return {
         "roots": [bind.source for bind in binds if bind.writable],
-        "closed": [*found.read_only, *wanted, *ours.read_only, *ours.masked, *hidden],
+        "closed": [
+            *(*found.read_only, *found.settings, *found.repositories),
+            *(*wanted, *ours.read_only, *ours.masked, *hidden),
+        ],
         "pinned": [*found.pinned, *ours.pinned],
     }
 
@@ -348,9 +351,11 @@ def _remove(path: str) -> None:
     """Remove a folder of the sandbox's own, whatever was made of it."""
 
     def open_up(function: object, name: str, _: object) -> None:
-        # A program may have closed its folders to everybody, its user included.
+        # A program may have closed its folders to everybody, its user included. What is around the folder is not ours
+        # to open, also where the folder itself is gone already.
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
+            if name != path:
+                os.chmod(os.path.dirname(name), 0o700)
             if not os.path.islink(name):
                 os.chmod(name, 0o700)
             if os.path.isdir(name) and not os.path.islink(name):

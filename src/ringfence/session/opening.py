@@ -10,7 +10,7 @@ import asyncio
 import datetime
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import cache
 
@@ -26,9 +26,10 @@ from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, Works
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
-from ringfence.policy.control_files import is_reported, rows_with
+from ringfence.policy.control_files import ControlFile, is_reported, rows_with
 from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
@@ -36,6 +37,7 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
+from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.limiting import Limiting
@@ -47,6 +49,7 @@ from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import trusting
+from ringfence.session.turns import Turns
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -88,9 +91,8 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(
-            stack, governed, agent, ledger, _unless_full_screen(announce, governed) if whole_agent else announce
-        )
+        say = _unless_full_screen(announce, governed) if whole_agent else announce
+        await _connect(stack, governed, agent, ledger, asked, say)
         try:
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
@@ -169,6 +171,7 @@ async def _start(
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
+    sandbox.before_release = lambda private: _bring_back(governed, private, asked)
     stack.push_async_callback(_ended, governed, began_ns, asked)
     return governed
 
@@ -230,7 +233,23 @@ def _unless_full_screen(announce: Say, governed: Governed) -> Say:
     return said
 
 
-async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, announce: Say) -> None:
+def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
+    """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
+    turns = Turns(asked.snapshots, asked.session)
+
+    async def began() -> None:
+        if not governed.staged:
+            await turns.began()
+            if turns.problem is not None:
+                text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
+                await governed.tally.record(NoticeGiven(topic="session", text=text))
+
+    return began
+
+
+async def _connect(
+    stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, asked: Asked, announce: Say
+) -> None:
     """The ways out of the sandbox: network and hooks, each to the gate."""
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
@@ -251,7 +270,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     background.start(limiting.watch(governed.sandbox))
     background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
-    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
+    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
@@ -280,6 +299,20 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
     governed.sandbox.end()
 
 
+def _told(governed: Governed, rows: tuple[ControlFile, ...]) -> Callable[[str], bool]:
+    """Which changed paths are told at the end. What came back from a private copy was looked at already."""
+    copied = governed.sandbox.private_git is not None
+
+    def told(path: str) -> bool:
+        return is_reported(path, rows) and not (copied and is_brought_back(os.fsencode(path)))
+
+    return told
+
+
+def _bring_back(governed: Governed, private: PrivateGit, asked: Asked) -> None:
+    governed.kept_out = bring_back(private, asked.snapshots, asked.session)
+
+
 async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
@@ -289,10 +322,12 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
         changes, governed.unkept = await asyncio.to_thread(collected, asked.staging, rows, new_id)
     else:
         governed.unkept = await _snapshot(asked, "end")
-        changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
+        changes = changes_since(governed.workspace, began_ns, _told(governed, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
         return
+    for text in governed.kept_out:
+        await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
     duration = (time.time_ns() - began_ns) // 1_000_000

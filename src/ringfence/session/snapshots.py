@@ -25,6 +25,9 @@ from ringfence.workspace.restoring import Now, as_it_stands, restore
 from ringfence.workspace.store import Snapshot, SnapshotsBroken, Store, pack
 from ringfence.workspace.taking import Naming, take
 
+TURN = "turn "
+"""How the moment of a turn's beginning is written, before its number."""
+TURNS_KEPT = 20
 _GIT = re.compile(rb"\.git/(?:objects|hooks|info/(?:attributes|exclude|grafts))(?:/.*)?|\.git/.*\.lock", re.DOTALL)
 """What is kept another way (objects), cannot be changed in a session (hooks), or is only a moment's."""
 _MODULES = re.compile(rb"\.git/modules/.*/(?:objects|hooks|info/attributes)(?:/.*)?", re.DOTALL)
@@ -66,10 +69,20 @@ class Snapshots:
             notices.append(f"what Git stored is not kept for undo: {problem}")
         return snapshot, tuple(notices)
 
-    def changes(self, session: str) -> tuple[Snapshot, tuple[Difference, ...], bool]:
-        """What a session changed; the last tells whether its end was seen, or the folder as it is now stands for it."""
+    def turn(self, *, id: str, session: str, number: int, now_ns: int) -> None:  # noqa: A002
+        """Keep the workspace as it is when a turn begins; of each session the newest of them stay."""
+        self.take(id=id, session=session, moment=f"{TURN}{number}", now_ns=now_ns)
+        with self.store() as store, store.transaction():
+            mine = [one for one in store.snapshots(session) if one.session == session and one.moment.startswith(TURN)]
+            for one in mine[TURNS_KEPT:]:
+                store.forget(one.id)
+
+    def changes(self, session: str, turn: int | None = None) -> tuple[Snapshot, tuple[Difference, ...], bool]:
+        """What a session changed, or what it changed since a turn began; the last tells whether its end was seen, or
+        the folder as it is now stands for it."""
         with self.store() as store:
             before, after = self._ends(store, session)
+            before = before if turn is None else self._turn(store, before, turn)
             if after is not None:
                 return before, differences(store.entries(before), store.entries(after)), True
         # The session has not ended, or was killed: what lies there now is its end.
@@ -91,10 +104,17 @@ class Snapshots:
             return bytes(body)
 
     def undo(
-        self, session: str, paths: tuple[str, ...], *, force: bool, new_id: Callable[[], str], now_ns: int
+        self,
+        session: str,
+        paths: tuple[str, ...],
+        *,
+        force: bool,
+        new_id: Callable[[], str],
+        now_ns: int,
+        turn: int | None = None,
     ) -> Undone:
-        """Put what a session changed back to how it was before, after keeping how it is now."""
-        before, found, ended = self.changes(session)
+        """Put what a session changed back to how it was before it, or before a turn, after keeping how it is now."""
+        before, found, ended = self.changes(session, turn)
         wanted = tuple(one for one in found if _named(one.path, paths))
         if paths and not wanted:
             raise UsageInvalid(
@@ -154,6 +174,20 @@ class Snapshots:
     def start_of(self, store: Store, session: str) -> Snapshot:
         """The snapshot before a session."""
         return self._starts(store, session)[0]
+
+    def _turn(self, store: Store, start: Snapshot, number: int) -> Snapshot:
+        mine = [one for one in store.snapshots(start.session) if one.session == start.session]
+        turns = {one.moment: one for one in mine if one.moment.startswith(TURN)}
+        found = turns.get(f"{TURN}{number}")
+        if found is None:
+            kept = ", ".join(sorted((name.removeprefix(TURN) for name in turns), key=int))
+            raise UsageInvalid(
+                f"turn {number} of the session is not kept",
+                remedy=f"the turns that are kept: {kept}"
+                if kept
+                else "turns are kept where the agent's hooks tell of them",
+            )
+        return found
 
     def _staged(self) -> frozenset[str]:
         try:

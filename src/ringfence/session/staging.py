@@ -190,8 +190,10 @@ def remove(folder: str) -> None:
     """Remove a folder of ours, also where what is in it was closed to everybody."""
 
     def open_up(function: object, name: str, _: object) -> None:
+        # What is around the folder is not ours to open, also where the folder itself is gone already.
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
+            if name != folder:
+                os.chmod(os.path.dirname(name), 0o700)
             if os.path.islink(name) or not os.path.isdir(name):
                 os.unlink(name)
             else:

@@ -35,7 +35,7 @@ _OBJECT = re.compile(
 _DERIVED = re.compile(
     rb"objects/(?:info/(?:packs|commit-graph|commit-graphs(?:/.*)?)|pack/(?:multi-pack-index.*|pack-.*\.bitmap|tmp_.*)"
     rb"|[0-9a-f]{2}/tmp_obj_.*|tmp_obj.*|incoming-.*)"
-    rb"|hooks/[^/]+\.sample|info/refs|gc\.pid|gc\.log|fsmonitor--daemon.*|.*\.lock|branches|description"
+    rb"|hooks(?:/[^/]+\.sample)?|info/refs|gc\.pid|gc\.log|fsmonitor--daemon.*|.*\.lock|branches|description"
 )
 _STATE = re.compile(
     rb"[A-Z][A-Z_]*_HEAD|HEAD|AUTO_MERGE|(?:COMMIT_EDIT|MERGE_|TAG_EDIT|SQUASH_|EDIT_DESCRIPTION)MSG?|EDIT_DESCRIPTION"
@@ -45,7 +45,7 @@ _STATE = re.compile(
 )
 _SETTINGS = re.compile(rb"config|config\.worktree")
 _PLACE = re.compile(
-    rb"objects(?:/(?:info|pack|[0-9a-f]{2}))?|refs|logs|hooks|info|rr-cache(?:/[0-9a-f]+)?|rebase-merge|rebase-apply"
+    rb"objects(?:/(?:info|pack|[0-9a-f]{2}))?|refs|logs|info|rr-cache(?:/[0-9a-f]+)?|rebase-merge|rebase-apply"
     rb"|sequencer|modules|worktrees|worktrees/[^/]+|branches"
 )
 _POINTERS = re.compile(rb"worktrees/[^/]+/(?:gitdir|commondir)")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from ringfence.workspace.entries import PIECE, Entry, Found, Kind, open_file, open_folder, stamp, walk
-from ringfence.workspace.store import REAL, Snapshot, Store, pack
+from ringfence.workspace.store import STAGED, Snapshot, Store, pack
 
 MAX_ENTRIES = 400_000
 MAX_FILE = 512 * 1024 * 1024
@@ -115,7 +115,7 @@ def take(
     """Keep the workspace as it is now. `skip`: relative paths that are not looked at. `needed`: sessions whose
     snapshots stay, however old."""
     with store.transaction():
-        last = [one for one in store.snapshots() if one.moment in REAL][:1]
+        last = [one for one in store.snapshots() if one.moment not in STAGED][:1]
         known = {entry.path: entry for one in last for entry in store.entries(one)}
         taking = Taking(store, known, last[0].taken_ns - _TICK_NS if last else 0, skip)
         top = open_folder(workspace)

@@ -39,6 +39,9 @@ def _control_file(number: str, path: str, title: str, *setup: Setup) -> Attack:
     )
 
 
+_COPIED = ("config", "config.worktree", "nested", "elsewhere", "worktree-settings")
+
+
 def _git_runs(number: str, how: str, title: str, *setup: Setup, still: str = "") -> Attack:
     return Attack(
         id=number,
@@ -49,7 +52,8 @@ def _git_runs(number: str, how: str, title: str, *setup: Setup, still: str = "")
         setup=(*(setup or (setups.repository,)), setups.canary),
         oracle=oracles.status_runs_it,
         open=still,
-        ends=(*_READ_ONLY, "EISDIR", "EBUSY", "ENOENT", "ENOTDIR", "EEXIST"),
+        # Settings can be written where they are a private copy: what counts is that nobody outside obeys them.
+        ends=(*_READ_ONLY, "EISDIR", "EBUSY", "ENOENT", "ENOTDIR", "EEXIST", *(("done",) if how in _COPIED else ())),
     )
 
 
