@@ -94,6 +94,9 @@ EVENTS: dict[str, events.Body] = {
         received_bytes=2000,
         duration_ms=50,
     ),
+    "credential.used": events.CredentialUsed(
+        credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
+    ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
 }
 

@@ -164,6 +164,18 @@ class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     error: str = ""
 
 
+class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="credential.used"):
+    """The gateway puts a credential into a request. Its name is here; its value is nowhere."""
+
+    credential: str
+    """As the policy calls it."""
+    host: str
+    port: int
+    method: str
+    path: str
+    """Without query."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
@@ -186,6 +198,7 @@ Body: TypeAlias = (
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | CredentialUsed
     | WorkspaceChanged
 )
 
