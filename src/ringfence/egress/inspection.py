@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from ringfence.egress.authority import Authority
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.action import ConnectAction
@@ -111,6 +112,17 @@ class Amendment(Protocol):
     def __call__(self, request: Request) -> Steps | None:
         """The steps for this request; None where it is of no concern."""
         ...
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session looks into requests with."""
+
+    authority: Authority | None = None
+    """Signs for the hosts whose TLS ends here; None where only plain requests are looked into."""
+    amendments: tuple[Amendment, ...] = ()
+    """In the order in which they see a request, behind the policy."""
+    confirm: Confirm | None = None
+    """Where nobody can be asked, `ask` is a deny."""
 
 
 Value = TypeVar("Value", RequestHead, ResponseHead, bytes)
