@@ -23,7 +23,7 @@ from tests.egress.gatewaying import LOOPBACK, Names, Running, allow, allow_loopb
 from tests.egress.hellos import made_hello, server_name
 
 from ringfence.egress import Authorization, Cancel, Limits, Resolution
-from ringfence.egress.opening import Opening
+from ringfence.egress.dialling import Dialling
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ConnectionClosed
@@ -424,7 +424,7 @@ async def test_a_name_of_the_own_network_leads_there_and_not_to_this_machine_or_
     address: str, dialled: bool, dials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No packet of a test leaves the machine: what would be dialled is told instead.
-    monkeypatch.setattr(Opening, "_dial", lambda opening, addresses: opening._unreachable(f"dialled {addresses}"))
+    monkeypatch.setattr(Dialling, "_dial", lambda dialling, addresses: dialling._unreachable(f"dialled {addresses}"))
 
     def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         done(answer(action, private=True, refused=(ip_network("10.0.0.0/8"), ip_network("100.64.0.0/10"))))
