@@ -18,13 +18,12 @@ from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.egress.credentials.secret import Secret, usable
-from ringfence.model.action import FileAction, FileOperation
-from ringfence.model.decision import Verdict
 from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.compare.values import bound_text
 from ringfence.policy.effective import CredentialRule
 from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.session.credentials.governing import outside_of
 from ringfence.session.credentials.loading import load_one
 from ringfence.session.credentials.sources import Outside, Unavailable
 from ringfence.session.credentials.store import Keeper, Store, machine_keyring
@@ -164,11 +163,7 @@ def _policy(parsed: argparse.Namespace) -> tuple[tuple[CredentialRule, ...], Out
     policy = load_policy(where, workspace, choice=parsed.policy, situation=situation(workspace))
     evaluator = Evaluator(policy, Context(home=where.home, workspace=workspace))
 
-    def can_read(path: str) -> bool:
-        return evaluator.evaluate(FileAction(operation=FileOperation.READ, path=path)).verdict is not Verdict.DENY
-
-    outside = Outside(environ=os.environ, home=where.home, workspace=workspace, store=_store(), can_read=can_read)
-    return policy.credentials.rules, outside
+    return policy.credentials.rules, outside_of(where, os.environ, workspace, evaluator)
 
 
 def _store() -> Store:

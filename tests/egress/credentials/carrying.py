@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from ringfence.egress.credentials.secret import AwsKeys, Credential, Secret
@@ -51,7 +53,9 @@ def carrying(text: str, values: dict[str, tuple[str, str]] | None = None) -> Car
     used: list[CredentialUsed] = []
     refused: list[Decision] = []
     table = CredentialTable(CredentialPolicy(rules=said.rules, forbidden=said.forbidden))
-    return Carried(wallet=Wallet.of(table, tuple(found), used.append, refused.append), used=used, refused=refused)
+    return Carried(
+        wallet=Wallet.of(table, tuple(found), used.append, refused.append, os.urandom), used=used, refused=refused
+    )
 
 
 def request(text: str, *, host: str = "api.test", port: int = 443, secure: bool = True) -> Request:

@@ -78,9 +78,9 @@ def choose(
         return _refused("credentials.ambiguous", text, "show one of them", here[0])
     bound = {rule.id for rule in table.of_request(to.host, to.port, head.method, head.path)}
     if not ours:
-        return _attached(head, to, [one for one in known if one.name in bound], secure=secure)
+        return _attached(head, to, [one for one in known if one.name in bound and not one.minted], secure=secure)
     credential, shown = next(iter(ours.values()))
-    if credential.name not in bound:
+    if credential.name not in bound and not credential.for_anybody:
         return _not_bound(credential, head, to)
     return _fit(head, to, credential, secure=secure) or Chosen(credential=credential, shown=shown)
 

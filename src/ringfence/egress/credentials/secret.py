@@ -73,6 +73,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     aws: AwsKeys | None = None
     standing: AwsKeys | None = None
     """For AWS: what programs inside sign with."""
+    minted: bool = False
+    """Whether a server made it in answer to another one: then it is only for who shows it."""
+    for_anybody: bool = False
+    """Whether a server gives it to everybody who asks: then no binding holds it, only its host does."""
 
     @property
     def name(self) -> str:

@@ -14,9 +14,10 @@ import msgspec
 from ringfence.egress import refusal
 from ringfence.egress.credentials.choosing import Chosen, Refused, choose
 from ringfence.egress.credentials.echo import Echo, EchoStream, Packed
+from ringfence.egress.credentials.minted import MOST_BYTES, Minted
 from ringfence.egress.credentials.placing import Misplaced, place
 from ringfence.egress.credentials.presented import Presented, in_form, in_object
-from ringfence.egress.credentials.secret import Credential
+from ringfence.egress.credentials.secret import Credential, Token
 from ringfence.egress.credentials.sigv4 import SignatureInvalid, Signed, needs_body, read_signed, sign_again
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
@@ -24,6 +25,7 @@ from ringfence.egress.inspection import Fields, Held, Request, Steps
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import CredentialUsed
 from ringfence.policy.credentials import CredentialTable
+from ringfence.policy.effective import CredentialForm, CredentialRule
 
 MOST_SIGNED = 16 * 1024 * 1024
 """The longest body that is held until its hash is known."""
@@ -42,6 +44,8 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     """Puts a use on record, before the request goes."""
     refused: Callable[[Decision], None]
     """Puts on record what was taken out of an answer."""
+    minted: Minted
+    """What servers made for them."""
 
     @staticmethod
     def of(
@@ -49,9 +53,21 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
         credentials: tuple[Credential, ...],
         used: Callable[[CredentialUsed], None],
         refused: Callable[[Decision], None],
+        token: Token,
     ) -> Wallet:
         """A wallet with its echo."""
-        return Wallet(table=table, credentials=credentials, echo=Echo(credentials), used=used, refused=refused)
+        return Wallet(
+            table=table,
+            credentials=credentials,
+            echo=Echo(credentials),
+            used=used,
+            refused=refused,
+            minted=Minted(token),
+        )
+
+    def known(self) -> tuple[Credential, ...]:
+        """Every credential that may be shown, those included that servers made."""
+        return (*self.credentials, *self.minted.credentials())
 
     def __call__(self, request: Request) -> Steps | None:
         """The steps for a request; see `Amendment`."""
@@ -71,7 +87,7 @@ class Elsewhere(Steps):
     def request(self, head: RequestHead) -> RequestHead | Held:
         """The head as it is, or why a placeholder may not go there."""
         wallet, request = self._wallet, self._request
-        found = choose(head, request.destination, wallet.table, wallet.credentials, secure=request.secure)
+        found = choose(head, request.destination, wallet.table, wallet.known(), secure=request.secure)
         return Held(decision=_denied(request, found)) if isinstance(found, Refused) else head
 
 
@@ -85,6 +101,12 @@ class Pinned(Steps):
         self._stream = EchoStream(wallet.echo)
         self._packed: Packed | None = None
         self._coding = ""
+        self._shows_one = False
+        self._registry = next(
+            (one for one in wallet.table.of_host(request.destination.host, request.destination.port) if _mints(one)),
+            None,
+        )
+        self._whole_answer: bytes | None = None
         kind = _kind(request.head.fields)
         if kind == _FORM or kind.endswith(b"json"):
             self.whole = MOST_FORM
@@ -103,9 +125,7 @@ class Pinned(Steps):
         shown = self._in_body(head)
         if isinstance(shown, Refused):
             return self._hold(shown)
-        found = choose(
-            head, request.destination, wallet.table, wallet.credentials, secure=request.secure, in_body=shown
-        )
+        found = choose(head, request.destination, wallet.table, wallet.known(), secure=request.secure, in_body=shown)
         if isinstance(found, Refused):
             return self._hold(found)
         head = msgspec.structs.replace(head, fields=_readable(head.fields))
@@ -119,6 +139,9 @@ class Pinned(Steps):
         except SignatureInvalid as wrong:
             text = f"the request cannot be signed with credential `{found.credential.name}`: {wrong}"
             return self._hold(_because(found.credential, "credentials.signature", text, ""))
+        self._shows_one = not found.credential.for_anybody
+        if found.credential.for_anybody:
+            return amended
         wallet.used(
             CredentialUsed(
                 credential=found.credential.name,
@@ -135,6 +158,8 @@ class Pinned(Steps):
         self._coding = _value(head.fields, b"content-encoding").decode("latin-1").strip().lower()
         if self._coding not in ("", "identity") and Packed.knows(self._coding):
             self._packed = Packed(self._coding, self._wallet.echo)
+        if self._registry is not None and _kind(head.fields).endswith(b"json") and head.status == 200:
+            self._whole_answer = b""
         fields = []
         for name, value in head.fields:
             if name in (b"set-cookie", b"set-cookie2"):
@@ -148,7 +173,7 @@ class Pinned(Steps):
             before = self._stream.found
             passed = self._stream.take(data)
             self._tell(self._stream.found - before)
-            return passed
+            return self._collected(passed) if self._whole_answer is not None else passed
         if self._packed is None:
             return self._stop(f"the answer is packed as `{_plain(self._coding)}`, which cannot be looked into")
         try:
@@ -160,7 +185,14 @@ class Pinned(Steps):
 
     def all_received(self) -> bytes | Held:
         """What was kept back."""
-        return self._stream.finish()
+        rest = self._stream.finish()
+        if self._whole_answer is None or self._registry is None:
+            return rest
+        whole = self._whole_answer + rest
+        try:
+            return self._wallet.minted.replaced(whole, self._registry, for_anybody=not self._shows_one)
+        except ValueError as error:
+            return self._stop(f"the answer has a token that would come inside as it is: {error}")
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""
@@ -178,6 +210,14 @@ class Pinned(Steps):
     def message_received(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message without values."""
         return self._clean(data)
+
+    def _collected(self, data: bytes) -> bytes:
+        """Keeps an answer until it is whole, because there may be a token in it. A longer one goes on as it is: a token
+        in it would be one that no host takes."""
+        assert self._whole_answer is not None
+        whole = self._whole_answer + data
+        self._whole_answer = whole if len(whole) <= MOST_BYTES else None
+        return b"" if self._whole_answer is not None else whole
 
     def _amended(self, head: RequestHead, found: Chosen) -> RequestHead:
         credential = found.credential
@@ -217,6 +257,10 @@ class Pinned(Steps):
 
     def _hold(self, refused: Refused) -> Held:
         return Held(decision=_denied(self._request, refused))
+
+
+def _mints(rule: CredentialRule) -> bool:
+    return rule.form is CredentialForm.DOCKER
 
 
 def _ours(head: RequestHead, credential: Credential) -> Signed:
