@@ -53,6 +53,7 @@ not_match = ["git log"]
 id = "e"
 effects = ["publish", "destroy"]
 objects = ["remote*"]
+undoable = ["remote notes"]
 verdict = "ask"
 [mcp]
 default = "ask"

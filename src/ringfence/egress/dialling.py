@@ -18,7 +18,7 @@ from ringfence.egress.resolver import Resolution
 from ringfence.model.action import ConnectAction
 from ringfence.model.addresses import OWN_NETWORK, AddressKind, Row, canonical, classify, within
 from ringfence.model.decision import Decision
-from ringfence.model.host import HOST_LOOPBACK, Destination
+from ringfence.model.host import HOST_LOOPBACK, Destination, parse_host
 
 _DIAL = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -128,9 +128,7 @@ class Dialling:
             return self._dial(good)
         self._over = True
         row = _row(resolution.addresses[0])
-        return self._dialler.forbidden(
-            _refusal(self._action, reasons[0], row, named=self._destination.host.address is None)
-        )
+        return self._dialler.forbidden(_refusal(self._action, reasons[0], row))
 
     def _forbidden(self, address: str) -> str:
         """Why this address must not be dialled; empty where it may."""
@@ -197,10 +195,10 @@ class Dialling:
             self._core.engine.discard(server)
 
 
-def _refusal(action: ConnectAction, reason: str, row: Row | None, *, named: bool) -> Decision:
+def _refusal(action: ConnectAction, reason: str, row: Row | None) -> Decision:
     rule = f"address.{row.kind.value}" if row else "address.unknown"
     step = "name the address or its range in a rule of `[[network.rule]]` if it is meant"
-    if row is not None and row.kind in OWN_NETWORK and named:
+    if row is not None and row.kind in OWN_NETWORK and parse_host(action.host).address is None:
         step = "if it is meant, write `private = true` in the `[[network.rule]]` that allows this host"
     if row is not None and row.kind is AddressKind.LOOPBACK:
         step = f"the host's own loopback is `{HOST_LOOPBACK}`; the sandbox's own is reached without the proxy"

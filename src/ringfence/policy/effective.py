@@ -115,6 +115,8 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
     """Argument vectors, exactly as written, that the rule does not speak about. One that ends with `...` may have
     further operands, but no options."""
+    undoable: tuple[str, ...] = ()
+    """Globs over objects of the effects: where nothing else is at stake, a snapshot can stand in for the question."""
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin

@@ -108,6 +108,7 @@ class Evaluator:
             effects=tuple(dict.fromkeys(finding.effects)),
             opaque=finding.opaque,
             override=override,
+            undoable=finding.undoable and verdict is Verdict.ASK and not override,
             message=message(action, verdict, reasons),
             next_steps=_OVERRIDE if override else next_steps(action, verdict, reasons),
         )
