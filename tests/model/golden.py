@@ -93,6 +93,7 @@ EVENTS: dict[str, events.Body] = {
         sent_bytes=100,
         received_bytes=2000,
         duration_ms=50,
+        inspection="inspected",
     ),
     "credential.used": events.CredentialUsed(
         credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"

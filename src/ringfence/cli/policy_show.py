@@ -58,8 +58,10 @@ class _Printing:
             self.line(f"{rule.verdict.value:<6} {_host_rule(rule)}", rule.origin)
         for port in network.host_ports:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
-        for pattern in network.pass_through:
-            self.line(f"not looked into {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
+        for one in network.inspect:
+            self.line(f"inspect {one.hosts}", one.origin)
+        for one in network.pass_through:
+            self.line(f"pass through, not inspected {one.hosts}", one.origin)
 
     def commands(self, policy: Policy) -> None:
         self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")

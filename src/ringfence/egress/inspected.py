@@ -609,6 +609,7 @@ class Inspected:
                 received_bytes=self._client.moved_out,
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
+                inspection="inspected",
             )
         )
 

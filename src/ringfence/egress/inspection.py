@@ -6,17 +6,17 @@ nothing of sockets: values in, values out. The first one that holds decides, and
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from ringfence.egress.authority import Authority
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
-from ringfence.model.host import Destination
+from ringfence.model.host import Destination, Host
 
 Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, the names in lower case."""
@@ -114,10 +114,18 @@ class Amendment(Protocol):
         ...
 
 
+class Certifies(Protocol):
+    """Answers for the hosts whose TLS ends in the gateway."""
+
+    def context(self, host: Host) -> ssl.SSLContext:
+        """What a client that asks for `host` is answered with."""
+        ...
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What a session looks into requests with."""
 
-    authority: Authority | None = None
+    authority: Certifies | None = None
     """Signs for the hosts whose TLS ends here; None where only plain requests are looked into."""
     amendments: tuple[Amendment, ...] = ()
     """In the order in which they see a request, behind the policy."""

@@ -124,6 +124,14 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """How strictly it is meant; as its document is, where it says nothing."""
 
 
+class Inspect(msgspec.Struct, frozen=True, kw_only=True):
+    """Destinations whose TLS the gateway ends, or never ends."""
+
+    hosts: str
+    """A pattern, normalised like those of a host rule."""
+    origin: Origin
+
+
 class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where data can go."""
 
@@ -133,11 +141,13 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback that appear on the sandbox's own loopback."""
-    pass_through: tuple[str, ...] = ()
-    """Patterns of hosts whose connections are never looked into."""
     floor: Verdict | None = None
     """What requirements say at least about destinations that no rule of the administrator allows."""
     floor_origin: Origin | None = None
+    inspect: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, beside those whose rules look at requests."""
+    pass_through: tuple[Inspect, ...] = ()
+    """Destinations that are never inspected, unless requirements say otherwise."""
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):

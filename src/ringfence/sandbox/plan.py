@@ -57,6 +57,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workspace_mode: str = "direct"
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
+    overlays: tuple[PlacedFile, ...] = ()
+    """Files of ours over those of the system, where mounts are possible and the system's are visible."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Variables that name files beside the hook's socket; where that is elsewhere, they name that place."""
     programs: tuple[str, ...] = ()
     """Programs that have to be found inside, beside those on PATH: names or absolute paths."""
     host_ports: tuple[int, ...] = ()
@@ -80,6 +84,8 @@ def build_plan(
     workspace_mode: str = "direct",
     binds: Iterable[Bind] = (),
     files: Iterable[PlacedFile] = (),
+    overlays: Iterable[PlacedFile] = (),
+    variables: Iterable[tuple[str, str]] = (),
     programs: Iterable[str] = (),
     host_ports: Iterable[int] = (),
     extra_read: Iterable[str] = (),
@@ -107,6 +113,8 @@ def build_plan(
         workspace_mode=workspace_mode,
         binds=found.binds(binds),
         files=tuple(files),
+        overlays=tuple(overlays),
+        variables=tuple(variables),
         programs=tuple(programs),
         host_ports=ports,
         rules=rules,

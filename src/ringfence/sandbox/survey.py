@@ -58,6 +58,11 @@ def survey(plan: Plan, name: str) -> Surveyed:
     repository = own_repository(plan, workspace)
     shared = shared_repository(plan, repository)
     ordered = unique([*binds, own, *shared])
+    files += [
+        (file.path, file.content, file.mode)
+        for file in plan.overlays
+        if any(covers(bind.target, file.path) for bind in ordered)
+    ]
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -95,7 +100,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
-    return Surveyed(layout=layout, notices=notices, release=release)
+    return Surveyed(layout=layout, notices=notices, release=release, variables=dict(plan.variables))
 
 
 def _protected(

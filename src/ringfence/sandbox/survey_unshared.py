@@ -84,6 +84,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *found.notices, *ours.notices, _SAID)
     variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
     variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
+    variables |= {name: f"{base}/hook/{os.path.basename(path)}" for name, path in plan.variables}
     return Surveyed(
         layout=layout,
         notices=notices,

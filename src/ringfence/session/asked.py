@@ -20,6 +20,7 @@ from ringfence.sandbox.plan import HostFacts, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.sources import Places, User, git_settings, is_member, own_program, places, situation, user
+from ringfence.session.trusting import Trusting
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -108,14 +109,16 @@ class Asked:
             is_member=is_member,
         )
 
-    def plan(self, policy: Policy, setup: AgentSetup) -> Plan:
-        """The sandbox that the policy and the profile make together."""
+    def plan(self, policy: Policy, setup: AgentSetup, trust: Trusting | None = None) -> Plan:
+        """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside."""
         return build_plan(
             policy,
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=(*policy.environment.files, *setup.files),
+            files=(*policy.environment.files, *setup.files, *(trust.files if trust else ())),
+            overlays=trust.overlays if trust else (),
+            variables=trust.variables if trust else (),
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
         )

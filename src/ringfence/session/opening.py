@@ -7,6 +7,7 @@ later ends the session.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +20,7 @@ from ringfence.agents.generic import Generic
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.stores.sqlite import SqliteStore
-from ringfence.egress import Gateway
+from ringfence.egress import Gateway, Inspection
 from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
@@ -43,6 +44,7 @@ from ringfence.session.redacting import Redacting
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
+from ringfence.session.trusting import trusting
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -116,7 +118,8 @@ async def _start(
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier)
-    plan = asked.plan(policy, setup)
+    trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
+    plan = asked.plan(policy, setup, trust)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start")
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
@@ -155,6 +158,7 @@ async def _start(
         )
         | dict(sandbox.variables),
         lost=lost,
+        inspection=Inspection(authority=None if trust is None else trust.authority),
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
@@ -213,6 +217,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
         GatewayJudge(governed.gate, governed.evaluator),
         on_closed=tally.record_soon,
         on_refused=lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        inspection=governed.inspection,
     )
     network = ExitStack()
     network.callback(gateway.close)

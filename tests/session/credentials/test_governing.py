@@ -69,5 +69,5 @@ hosts = ["api.test"]
 """
 
     assert list(unseen(policy(document(text), base=EMPTY))) == [
-        "credential `key` (user.toml:4) does not go to `**.test`, which is passed through"
+        "credential `key` (user.toml:4) is not put into what is not looked into: user.toml:3 passes `**.test` through"
     ]

@@ -28,6 +28,7 @@ from ringfence.policy.effective import (
     Policy,
     SourceKind,
 )
+from ringfence.policy.layers import Layer
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +53,13 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
     """Patterns of hosts to which no credential goes, neither a bound one nor one of the agent's."""
     passed_through: tuple[str, ...] = ()
     """Patterns of hosts whose connections are not looked into."""
+    seen: tuple[str, ...] = ()
+    """Patterns of hosts whose connections are looked into all the same."""
 
     def named(self) -> tuple[Named, ...]:
         """Every host, method and path that tells connections apart."""
         bound = (Named(hosts=one.hosts, methods=one.methods, paths=one.paths) for one in self.bindings)
-        return (*bound, Named(hosts=self.forbidden), Named(hosts=self.passed_through))
+        return (*bound, Named(hosts=self.forbidden), Named(hosts=(*self.passed_through, *self.seen)))
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +86,8 @@ def handling_of(policy: Policy) -> Handling:
             for rule in said.rules
         ),
         forbidden=tuple(host for one in said.forbidden for host in one.hosts),
-        passed_through=policy.network.pass_through,
+        passed_through=tuple(one.hosts for one in policy.network.pass_through),
+        seen=tuple(one.hosts for one in policy.network.inspect if one.origin.layer == Layer.REQUIREMENTS),
     )
 
 
@@ -150,7 +154,9 @@ class _Side:
         self._table = CredentialTable(CredentialPolicy(rules=rules, forbidden=forbidden))
 
     def is_passed(self, action: ConnectAction) -> bool:
-        return host_means(self._handling.passed_through, parse_host(action.host), action.port)
+        """Whether nothing of it is looked into."""
+        host, said = parse_host(action.host), self._handling
+        return host_means(said.passed_through, host, action.port) and not host_means(said.seen, host, action.port)
 
     def pins(self, action: ConnectAction) -> bool:
         """Whether other credentials are refused there; in what is not looked into they cannot be."""

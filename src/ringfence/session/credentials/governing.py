@@ -48,11 +48,10 @@ def load_for(policy: Policy, outside: Outside) -> Loaded:
 def unseen(policy: Policy) -> Iterator[str]:
     """A notice for each credential that goes nowhere because its host is not looked into."""
     for rule in policy.credentials.rules:
-        for pattern in policy.network.pass_through:
-            if any(overlap(host, pattern) for host in rule.hosts):
-                yield (
-                    f"credential `{rule.id}` ({rule.origin.source}) does not go to `{pattern}`, which is passed through"
-                )
+        for passed in policy.network.pass_through:
+            if any(overlap(host, passed.hosts) for host in rule.hosts):
+                where = f"{passed.origin.source} passes `{passed.hosts}` through"
+                yield f"credential `{rule.id}` ({rule.origin.source}) is not put into what is not looked into: {where}"
 
 
 def inside(environment: Mapping[str, str], loaded: Loaded) -> dict[str, str]:
