@@ -75,7 +75,7 @@ def _add(parsed: argparse.Namespace) -> int:
     value = _value(name)
     if why := usable(value.reveal()) if "\n" not in value.reveal() else "":
         raise UsageInvalid(f"the value of `{name}` cannot be used: {why}", remedy="give the value alone")
-    Store(where, keyring or machine_keyring()).add(name, value, keeper)
+    Store(where, machine_keyring).add(name, value, keeper)
     if keeper is Keeper.KEYRING:
         print(f"kept: {name}, in the keyring")
     else:
@@ -167,7 +167,7 @@ def _policy(parsed: argparse.Namespace) -> tuple[tuple[CredentialRule, ...], Out
 
 
 def _store() -> Store:
-    return Store(places(os.environ).credentials, machine_keyring())
+    return Store(places(os.environ).credentials, machine_keyring)
 
 
 def _plain(rule: CredentialRule) -> dict[str, object]:

@@ -40,13 +40,17 @@ class Ring:
         del self.values[service, username]
 
 
+def _always(ring: Ring) -> Callable[[], Ring]:
+    return lambda: ring
+
+
 def _outside(folder: Path, environ: dict[str, str] | None = None) -> Outside:
     (folder / "work").mkdir(exist_ok=True)
     return Outside(
         environ={"PATH": os.environ["PATH"], **(environ or {})},
         home=str(folder),
         workspace=str(folder / "work"),
-        store=Store(str(folder / "credentials.json"), Ring()),
+        store=Store(str(folder / "credentials.json"), _always(Ring())),
         can_read=lambda path: path.startswith(str(folder / "work")),
     )
 
@@ -185,7 +189,7 @@ def test_nothing_that_is_printed_or_written_as_json_has_a_value(tmp_path: Path) 
 
 def test_a_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     path, ring = tmp_path / "state" / "credentials.json", Ring()
-    store = Store(str(path), ring)
+    store = Store(str(path), _always(ring))
     store.add("a", Secret("value-of-a"), Keeper.FILE)
     store.add("b", Secret("value-of-b"), Keeper.KEYRING)
 
@@ -193,7 +197,7 @@ def test_a_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "value-of-b" not in path.read_text()
     with pytest.raises(StoreBroken, match="there is none that can be used here"):
-        Store(str(path), None).get("b")
+        Store(str(path), lambda: None).get("b")
 
     assert (store.remove("b"), store.remove("b"), ring.values) == (True, False, {})
     path.chmod(0o644)

@@ -56,7 +56,8 @@ def choose(
     forbidding = table.forbidding(to.host, to.port)
     if forbidding is not None:
         return _forbidden(shows, to, forbidding.reason, forbidding.origin)
-    here = table.of_host(to.host, to.port)
+    here = table.pinning(to.host, to.port)
+    bound_here = {rule.id for rule in table.of_host(to.host, to.port)}
     if not here:
         return _elsewhere(head, to, known)
     ours: dict[str, tuple[Credential, Presented]] = {}
@@ -64,7 +65,7 @@ def choose(
         credential = _owner(one, known)
         if credential is None:
             return _foreign(one, to, here)
-        if credential.rule.id not in {rule.id for rule in here}:
+        if credential.name not in bound_here:
             return _not_here(credential, to)
         if credential.name in ours and not _is_signature(credential):
             text = f"the request shows the placeholder of `{credential.name}` twice"

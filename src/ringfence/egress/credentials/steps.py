@@ -197,7 +197,7 @@ class Pinned(Steps):
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""
         shown = _in_json(data) if text else ()
-        here = self._wallet.table.of_host(self._request.destination.host, self._request.destination.port)
+        here = self._wallet.table.pinning(self._request.destination.host, self._request.destination.port)
         for one in shown:
             said = f"the message shows a credential {one.where}, and `{self._request.destination.host}` takes only ours"
             origin = here[0].origin if here else None
@@ -234,7 +234,7 @@ class Pinned(Steps):
         if kind != _FORM:
             return ()
         if self._body is None:
-            rules = self._wallet.table.of_host(self._request.destination.host, self._request.destination.port)
+            rules = self._wallet.table.pinning(self._request.destination.host, self._request.destination.port)
             forbidding = self._wallet.table.forbidding(self._request.destination.host, self._request.destination.port)
             origin = rules[0].origin if rules else forbidding.origin if forbidding is not None else None
             assert origin is not None

@@ -13,10 +13,11 @@ import msgspec
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
 from ringfence.model.host import parse_host
+from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.compare.destinations import Named
 from ringfence.policy.compare.environment import is_credential, variable_kinds
 from ringfence.policy.compare.network import Judged
-from ringfence.policy.credentials import CredentialTable, host_means
+from ringfence.policy.credentials import WEB_PORTS, CredentialTable, host_means
 from ringfence.policy.effective import (
     BUILT_IN,
     CredentialForm,
@@ -58,8 +59,14 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
 
     def named(self) -> tuple[Named, ...]:
         """Every host, method and path that tells connections apart."""
-        bound = (Named(hosts=one.hosts, methods=one.methods, paths=one.paths) for one in self.bindings)
-        return (*bound, Named(hosts=self.forbidden), Named(hosts=(*self.passed_through, *self.seen)))
+        bound = [Named(hosts=one.hosts, methods=one.methods, paths=one.paths) for one in self.bindings]
+        pinned = [str(_on(host, port)) for one in self.bindings for host in one.hosts for port in WEB_PORTS]
+        return (
+            *bound,
+            Named(hosts=tuple(pinned)),
+            Named(hosts=self.forbidden),
+            Named(hosts=(*self.passed_through, *self.seen)),
+        )
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +184,10 @@ class _Side:
     def _named(self, rules: Iterable[CredentialRule]) -> dict[str, str]:
         bindings = [self._handling.bindings[int(rule.id)] for rule in rules]
         return {one.source or f"the name {one.credential}": one.credential for one in bindings}
+
+
+def _on(host: str, port: int) -> HostPattern:
+    return msgspec.structs.replace(HostPattern.parse(host), port=port)
 
 
 def _rule(number: int, one: Binding) -> CredentialRule:

@@ -10,6 +10,7 @@ from ringfence.model.action import ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
+from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
@@ -41,18 +42,19 @@ class ConnectJudge:
         self._table = HostTable(policy.network.rules)
         self._inspect = _compiled(policy.network.inspect)
         self._pass_through = _compiled(policy.network.pass_through)
+        self._credentials = CredentialTable(policy.credentials)
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
 
     def sight(self, name: str, port: int) -> Sight:
         """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
-        where a policy says so, or a rule about it looks at requests."""
+        where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
         host = parse_host(name)
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._passed(host, port) is not None:
             return Sight.PASSED_THROUGH
-        if wanted or self.needs_request(name, port):
+        if wanted or self.needs_request(name, port) or self._credentials.pins(host, port):
             return Sight.INSPECTED
         return Sight.UNSEEN
 
@@ -63,7 +65,8 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        return bool(self._inspect) or any(rule.methods or rule.paths for rule in self._network.rules)
+        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        return asked_for or any(rule.methods or rule.paths for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
         return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from ringfence.egress.credentials.secret import Credential
 from ringfence.egress.credentials.steps import Wallet
+from ringfence.egress.inspection import Amendment
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade
@@ -32,7 +33,7 @@ def outside_of(places: Places, environ: Mapping[str, str], workspace: str, evalu
         environ=environ,
         home=places.home,
         workspace=workspace,
-        store=Store(places.credentials, machine_keyring()),
+        store=Store(places.credentials, machine_keyring),
         can_read=can_read,
     )
 
@@ -73,14 +74,19 @@ def git_variables(loaded: Loaded) -> dict[str, str]:
     return found
 
 
-def wallet(policy: CredentialPolicy, loaded: Loaded, tally: Tally) -> Wallet:
-    """The gateway's step."""
-    return Wallet.of(
-        CredentialTable(policy),
-        loaded.credentials,
-        tally.record_soon,
-        lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
-        os.urandom,
+def amendments(policy: CredentialPolicy, loaded: Loaded, tally: Tally) -> tuple[Amendment, ...]:
+    """The gateway's step; none where no host is treated otherwise than without it."""
+    table = CredentialTable(policy)
+    if table.is_empty:
+        return ()
+    return (
+        Wallet.of(
+            table,
+            loaded.credentials,
+            tally.record_soon,
+            lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+            os.urandom,
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Protocol
 
@@ -62,9 +62,10 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Store:
     """The stored credentials of one user."""
 
-    def __init__(self, path: str, keyring: Keyring | None) -> None:
+    def __init__(self, path: str, keyring: Callable[[], Keyring | None]) -> None:
         self._path = path
         self._keyring = keyring
+        """Called only where it is needed: to open one takes time, and may ask the person to unlock it."""
 
     def names(self) -> dict[str, Keeper]:
         """Every name, and where its value is kept."""
@@ -106,12 +107,13 @@ class Store:
         return True
 
     def _ring(self, name: str) -> Keyring:
-        if self._keyring is None:
+        found = self._keyring()
+        if found is None:
             text = f"`{name}` is kept in the keyring, and there is none that can be used here"
             raise StoreBroken(
                 text, remedy="install `ringfence[keyring]` and unlock the keyring, or add it with `--file`"
             )
-        return self._keyring
+        return found
 
     def _forget(self, name: str) -> None:
         self._ring(name).delete_password(SERVICE, name)
