@@ -213,8 +213,8 @@ def test_hosts_with_a_credential_for_everybody_are_always_looked_into() -> None:
     own = policy(document(passing + _bind()), base=EMPTY)
     bound = policy(document(_bind(), Layer.MANAGED), document(passing), base=EMPTY)
 
-    assert [one.hosts for one in own.network.pass_through] == ["**.api.test", "pinned.test"]
-    assert [one.hosts for one in bound.network.pass_through] == ["pinned.test"]
+    assert own.network.pass_through == ("**.api.test", "pinned.test")
+    assert bound.network.pass_through == ("pinned.test",)
     assert _faults(passing, Layer.REQUIREMENTS) == [
-        "`pass_through` leaves hosts uninspected, and requirements only tighten; write it in `policy.toml`"
+        "`pass_through` closes our eyes, and requirements only tighten; write it in `policy.toml`"
     ]

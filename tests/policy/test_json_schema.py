@@ -31,6 +31,7 @@ exempt = [".vscode"]
 [network]
 default = "ask"
 host_ports = [5432]
+inspect = ["seen.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]
 [[network.rule]]

@@ -60,8 +60,8 @@ class _Printing:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
         for one in network.inspect:
             self.line(f"inspect {one.hosts}", one.origin)
-        for one in network.pass_through:
-            self.line(f"pass through, not inspected {one.hosts}", one.origin)
+        for pattern in network.pass_through:
+            self.line(f"not inspected {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
 
     def commands(self, policy: Policy) -> None:
         self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")

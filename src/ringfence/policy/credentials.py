@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ringfence.model.host import Host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.effective import CredentialPolicy, CredentialRule, NoCredentials
+from ringfence.policy.effective import CredentialPolicy, CredentialRule, NoCredentials, Origin
 from ringfence.policy.globs import Glob, components
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
@@ -57,6 +57,11 @@ class CredentialTable:
     def pins(self, host: Host, port: int) -> bool:
         """Whether requests to a host may carry no credential but those of the policy, so that each has to be seen."""
         return self.forbidding(host, port) is not None or bool(self.pinning(host, port))
+
+    def saying(self, host: Host, port: int) -> list[Origin]:
+        """Where it is written that requests to a host have to be seen because of credentials."""
+        forbidding = self.forbidding(host, port)
+        return [rule.origin for rule in self.pinning(host, port)] + ([forbidding.origin] if forbidding else [])
 
     @property
     def is_empty(self) -> bool:

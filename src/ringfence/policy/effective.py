@@ -125,7 +125,7 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspect(msgspec.Struct, frozen=True, kw_only=True):
-    """Destinations whose TLS the gateway ends, or never ends."""
+    """Destinations whose TLS the gateway ends."""
 
     hosts: str
     """A pattern, normalised like those of a host rule."""
@@ -141,13 +141,13 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback that appear on the sandbox's own loopback."""
+    pass_through: tuple[str, ...] = ()
+    """Patterns of hosts whose connections are never looked into."""
     floor: Verdict | None = None
     """What requirements say at least about destinations that no rule of the administrator allows."""
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
-    pass_through: tuple[Inspect, ...] = ()
-    """Destinations that are never inspected, unless requirements say otherwise."""
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -223,12 +223,12 @@ class _Merging:
                 *(_port_rule(port, at) for port, at in ports.items()),
             ),
             host_ports=tuple(ports),
+            pass_through=self._passed_through(),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
             ),
-            pass_through=self._pass_through(),
         )
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:
@@ -252,12 +252,12 @@ class _Merging:
                 kept.append(rule)
         return tuple(kept)
 
-    def _pass_through(self) -> tuple[Inspect, ...]:
+    def _passed_through(self) -> tuple[str, ...]:
         """Hosts that are not looked into; those to which a credential is bound for everybody always are."""
         binding = [document.credentials for document in self.documents if document.layer.binds]
         bound = [(host, rule.origin) for one in binding for rule in one.rules for host in rule.hosts]
         bound += [(host, rule.origin) for one in binding for rule in one.forbidden for host in rule.hosts]
-        kept: list[Inspect] = []
+        kept: list[str] = []
         for document in self.documents:
             for pattern, origin in document.network.pass_through:
                 what = f"passing `{pattern}` through"
@@ -268,8 +268,9 @@ class _Merging:
                     why = f"{at.source} speaks about credentials there, so that it has to be looked into"
                     self.skip(origin, what, why, at)
                 else:
-                    kept.append(Inspect(hosts=pattern, origin=origin))
-        return tuple(kept)
+                    kept.append(pattern)
+                    self.origins.setdefault(f"network.pass_through.{pattern}", origin)
+        return tuple(dict.fromkeys(kept))
 
     def _host_ports(self) -> dict[int, Origin]:
         ports: dict[int, Origin] = {}

@@ -187,9 +187,9 @@ def lose_rest(policy: Policy, losses: Losses) -> None:
         more = written_fields(rule, _PATH_FIELDS)
         if more:
             losses.tighten(rule.origin.source, path_item(rule), f"agents do not know {_listed(more)}")
-    for one in policy.network.pass_through:
-        reason = "agents look into no connection"
-        losses.lose(one.origin.source, f"network.pass_through {one.hosts}", reason, restricts=False)
+    for pattern in policy.network.pass_through:
+        origin = policy.origin_of(f"network.pass_through.{pattern}")
+        losses.lose(origin.source, f"network.pass_through {pattern}", "agents look into no connection", restricts=False)
     for port in policy.network.host_ports:
         reason = "agents have no setting for single ports of the host's loopback"
         losses.lose(POLICY, f"network.host_ports {port}", reason, restricts=False)

@@ -93,9 +93,22 @@ def handling_of(policy: Policy) -> Handling:
             for rule in said.rules
         ),
         forbidden=tuple(host for one in said.forbidden for host in one.hosts),
-        passed_through=tuple(one.hosts for one in policy.network.pass_through),
-        seen=tuple(one.hosts for one in policy.network.inspect if one.origin.layer == Layer.REQUIREMENTS),
+        passed_through=policy.network.pass_through,
+        seen=tuple(_required(policy)),
     )
+
+
+def _required(policy: Policy) -> Iterator[str]:
+    """What requirements want to be looked into, so that it is whoever passes it through."""
+    said = policy.credentials
+    yield from (one.hosts for one in policy.network.inspect if one.origin.layer == Layer.REQUIREMENTS)
+    for none in said.forbidden:
+        if none.origin.layer == Layer.REQUIREMENTS:
+            yield from none.hosts
+    for rule in said.rules:
+        if rule.origin.layer == Layer.REQUIREMENTS:
+            yield from rule.hosts
+            yield from (str(_on(host, port)) for host in rule.hosts for port in WEB_PORTS)
 
 
 def newly_uninspected(cases: Iterable[Judged], before: Handling, after: Handling) -> Iterator[Carried]:

@@ -11,7 +11,7 @@ from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.credentials import CredentialTable
-from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
+from ringfence.policy.effective import HostRule, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
@@ -40,9 +40,12 @@ class ConnectJudge:
     def __init__(self, policy: Policy) -> None:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
-        self._inspect = _compiled(policy.network.inspect)
-        self._pass_through = _compiled(policy.network.pass_through)
         self._credentials = CredentialTable(policy.credentials)
+        self._inspect = tuple((HostPattern.parse(one.hosts), one.origin) for one in policy.network.inspect)
+        self._pass_through = tuple(
+            (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
+            for hosts in policy.network.pass_through
+        )
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
 
     def sight(self, name: str, port: int) -> Sight:
@@ -50,11 +53,13 @@ class ConnectJudge:
         where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
         host = parse_host(name)
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
+        # Credentials are put into requests, or kept out of them, only where those are seen.
+        wanted += self._credentials.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._passed(host, port) is not None:
             return Sight.PASSED_THROUGH
-        if wanted or self.needs_request(name, port) or self._credentials.pins(host, port):
+        if wanted or self.needs_request(name, port):
             return Sight.INSPECTED
         return Sight.UNSEEN
 
@@ -156,10 +161,6 @@ class ConnectJudge:
         if floor is None or origin is None or allowed:
             return ()
         return (reason("network.default", origin, floor, f"no rule of the administrator allows host `{host}`"),)
-
-
-def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
-    return tuple((HostPattern.parse(one.hosts), one.origin) for one in listed)
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:

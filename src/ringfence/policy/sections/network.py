@@ -29,12 +29,12 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     default: tuple[Verdict, Origin] | None = None
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[tuple[int, Origin], ...] = ()
+    pass_through: tuple[tuple[str, Origin], ...] = ()
+    """Hosts whose connections are never looked into."""
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
     inspect: tuple[tuple[str, Origin], ...] = ()
     """Destinations whose TLS ends in the gateway, so that it sees every request."""
-    pass_through: tuple[tuple[str, Origin], ...] = ()
-    """Destinations whose TLS is left alone, whatever rules there are."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
@@ -45,27 +45,26 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         table.fault("host_ports", "`host_ports` opens a port, and requirements only tighten; write it in `policy.toml`")
     if layer is Layer.REQUIREMENTS and table.has("registries"):
         table.fault("registries", "`registries` opens hosts, and requirements only tighten; write it in `policy.toml`")
+    if layer is Layer.REQUIREMENTS and table.has("pass_through"):
+        text = "`pass_through` closes our eyes, and requirements only tighten; write it in `policy.toml`"
+        table.fault("pass_through", text)
     ids: dict[str, str] = {}
     about = "One rule about destinations."
     rules = [_rule(entry, ids, layer) for entry in table.take_tables("rule", most=MAX_RULES, about=about)]
     ports = _ports(table)
+    passed = _passed_through(table)
     registries = _registries(table)
-    if layer is Layer.REQUIREMENTS and table.has("pass_through"):
-        text = "`pass_through` leaves hosts uninspected, and requirements only tighten; write it in `policy.toml`"
-        table.fault("pass_through", text)
     inspect = _patterns(
         table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
     )
-    about = "Destinations whose TLS is never ended: pinned or mutually authenticated ones. They are not inspected."
-    pass_through = _patterns(table, "pass_through", about=about)
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
         rules=tuple(rule for rule in rules if rule is not None),
         host_ports=ports,
+        pass_through=passed,
         registries=registries,
         inspect=inspect,
-        pass_through=pass_through,
     )
 
 
@@ -158,6 +157,17 @@ def _ports(table: Table) -> tuple[tuple[int, Origin], ...]:
             found.append((value, table.faults.origin(path)))
         else:
             table.faults.add(path, "`host_ports` holds port numbers from 1 to 65535")
+    return tuple(found)
+
+
+def _passed_through(table: Table) -> tuple[tuple[str, Origin], ...]:
+    found = []
+    about = "Destinations, as in `hosts`, whose connections are never looked into: pinned or mutually authenticated."
+    for path, text in table.take_texts("pass_through", about=about):
+        try:
+            found.append((str(HostPattern.parse(text)), table.faults.origin(path)))
+        except ValueError as error:
+            table.faults.add(path, str(error))
     return tuple(found)
 
 

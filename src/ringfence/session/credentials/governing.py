@@ -49,9 +49,10 @@ def load_for(policy: Policy, outside: Outside) -> Loaded:
 def unseen(policy: Policy) -> Iterator[str]:
     """A notice for each credential that goes nowhere because its host is not looked into."""
     for rule in policy.credentials.rules:
-        for passed in policy.network.pass_through:
-            if any(overlap(host, passed.hosts) for host in rule.hosts):
-                where = f"{passed.origin.source} passes `{passed.hosts}` through"
+        for pattern in policy.network.pass_through:
+            if any(overlap(host, pattern) for host in rule.hosts):
+                source = policy.origin_of(f"network.pass_through.{pattern}").source
+                where = f"{source} passes `{pattern}` through"
                 yield f"credential `{rule.id}` ({rule.origin.source}) is not put into what is not looked into: {where}"
 
 
