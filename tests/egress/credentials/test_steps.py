@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.egress.credentials.carrying import (
     SHOWN,
@@ -259,6 +259,7 @@ def _body(parts: list[bytes | Held]) -> bytes:
     return b"".join(part for part in parts if isinstance(part, bytes))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 200), max_size=8), st.sampled_from([b"", b"ghp_", b"ghp_Real", b"x" * 50]))
 def test_a_value_that_comes_back_is_taken_out_wherever_the_answer_is_cut(cuts: list[int], between: bytes) -> None:
     whole = b'{"a": "' + VALUE.encode() + b'"' + between + VALUE.encode() + between
@@ -272,6 +273,7 @@ def test_a_value_that_comes_back_is_taken_out_wherever_the_answer_is_cut(cuts: l
     assert {one.reasons[0].rule for one in carried.refused} == {"credentials.echo"}
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=30), max_size=12))
 def test_every_other_answer_comes_as_it_is(pieces: list[bytes]) -> None:
     _, parts = answered(carrying(GITHUB), {}, *pieces)
@@ -279,6 +281,7 @@ def test_every_other_answer_comes_as_it_is(pieces: list[bytes]) -> None:
     assert _body(parts) == b"".join(pieces)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5), st.binary(max_size=5))
 def test_a_value_in_base64_is_taken_out_whatever_stands_around_it(before: bytes, behind: bytes) -> None:
     _, parts = answered(carrying(GITHUB), {}, b64encode(before + VALUE.encode() + behind))
