@@ -16,6 +16,7 @@ from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_
 from ringfence.egress.inspection import Chain, Held, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.upstreams import Upstream
+from ringfence.model.decision import Decision
 
 _ENOUGH = 262_144
 """Bytes that may wait for a sink before its source is left alone."""
@@ -71,6 +72,8 @@ class Exchange:
         "_head",
         "_held",
         "_interims",
+        "_last_down",
+        "_last_up",
         "_owner",
         "_rest",
         "_said",
@@ -96,6 +99,7 @@ class Exchange:
         chunked: bool,
         closing: bool,
         upgrade: bool,
+        fault: Decision,
     ) -> None:
         self.unread = unread
         """What the client sent and nobody has taken yet."""
@@ -106,7 +110,7 @@ class Exchange:
         self._client = client
         self._upstream = upstream
         self._head = head
-        self._up, self._down = Chain(steps), Chain(steps)
+        self._up, self._down = Chain(steps, fault), Chain(steps, fault)
         self._body = body
         self._answer: FramedBody | None = None
         self._answer_done = False
@@ -118,6 +122,7 @@ class Exchange:
         self._held: dict[Side, str] = {}
         """What is held in each direction: `piece`, `end` or `head`."""
         self._sink_broken = False
+        self._last_up = self._last_down = b""
         self._interims = 0
         self._said = False
 
@@ -196,9 +201,12 @@ class Exchange:
         self._owner.again()
 
     def _send(self, payload: bytes, *, last: bool) -> None:
-        if payload:
-            self._deliver(self._up.run(payload, _sent))
-        if last and Side.UP not in self._held:
+        passed = self._up.run(payload, _sent) if payload else b""
+        if not last or isinstance(passed, Held):
+            self._deliver(passed)
+        else:
+            # What may be the end of something that must not go out is not sent before its end was looked at.
+            self._last_up = passed
             self._deliver_last(self._up.finish(_sent, _all_sent))
 
     def _deliver(self, passed: bytes | Held) -> None:
@@ -211,6 +219,7 @@ class Exchange:
         if isinstance(passed, Held):
             self._hold(Side.UP, "end", passed)
         else:
+            passed, self._last_up = self._last_up + passed, b""
             self._to_server(as_chunk(passed) + LAST_CHUNK if self._chunked_up else passed)
 
     def _to_server(self, data: bytes) -> None:
@@ -323,9 +332,11 @@ class Exchange:
 
     def _receive_more(self, payload: bytes) -> None:
         assert self._answer is not None
-        if payload:
-            self._receive(self._down.run(payload, _received))
-        if self._answer.finished and Side.DOWN not in self._held:
+        passed = self._down.run(payload, _received) if payload else b""
+        if not self._answer.finished or isinstance(passed, Held):
+            self._receive(passed)
+        else:
+            self._last_down = passed
             self._receive_last(self._down.finish(_received, _all_received))
 
     def _receive(self, passed: bytes | Held) -> None:
@@ -337,6 +348,7 @@ class Exchange:
     def _receive_last(self, passed: bytes | Held) -> None:
         if isinstance(passed, Held):
             return self._hold(Side.DOWN, "end", passed)
+        passed, self._last_down = self._last_down + passed, b""
         self._client.write(as_chunk(passed) + LAST_CHUNK if self._chunked_down else passed)
         self._answer_done = True
         return self._complete()

@@ -135,9 +135,7 @@ class Inspected:
             case State.WHOLE:
                 self._collect()
             case State.JUDGED | State.HELD | State.SERVER:
-                # What the client sends now stays in its socket; when it goes, so do we.
-                if self._hangup:
-                    self.close("the client went away")
+                self._look_after_client()
             case State.EXCHANGE:
                 assert self._exchange is not None
                 self._exchange.move()
@@ -149,6 +147,16 @@ class Inspected:
                     self._end(self._error, reset=False)
             case State.OVER:
                 pass
+
+    def _look_after_client(self) -> None:
+        """While somebody else has to do something: when the client goes, so do we. Over TLS it says so within."""
+        while self._client.ready and len(self._unread) <= self._core.limits.head:
+            data = self._client.read()
+            if not data:
+                break
+            self._unread += data
+        if self._client.ended or self._hangup:
+            self.close("the client went away")
 
     def _server_ready(self, events: int) -> None:
         if self._upstream is not None:
@@ -330,7 +338,7 @@ class Inspected:
         except Exception:
             logger.exception("a step failed")
             return self._deny(self._fault())
-        return self._go_through(prepare(self._steps, self._head, whole), None)
+        return self._go_through(prepare(self._steps, self._head, whole, self._fault()), None)
 
     def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
         try:
@@ -338,9 +346,6 @@ class Inspected:
         except StopIteration as stop:
             self._prepared = stop.value
             return self._connect()
-        except Exception:
-            logger.exception("a step failed")
-            return self._deny(self._fault())
         return self._hold(held, lambda one: self._go_through(preparation, one))
 
     # answers from people
@@ -423,6 +428,7 @@ class Inspected:
             chunked=length is None,
             closing=self._head.minor == 0 or b"close" in connection_tokens(self._head.fields),
             upgrade=upgrade,
+            fault=self._fault(),
         )
         self._unread = b""
         first = reissued(head, self._destination, length=length, keep=True, secure=self._secure, upgrade=upgrade)
@@ -489,7 +495,10 @@ class Inspected:
         upstream, exchange = self._upstream, self._exchange
         assert upstream is not None and exchange is not None
         self._state = State.WEBSOCKET
-        self._websocket = WebSocket(self, self._client, upstream.leg, self._steps, unread=exchange.unread, rest=rest)
+        fault = self._fault()
+        self._websocket = WebSocket(
+            self, self._client, upstream.leg, self._steps, unread=exchange.unread, rest=rest, fault=fault
+        )
         self._exchange = None
         self._websocket.move()
 

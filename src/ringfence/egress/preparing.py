@@ -12,6 +12,7 @@ import msgspec
 
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Chain, Held, Steps
+from ringfence.model.decision import Decision
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -25,9 +26,9 @@ class Prepared(msgspec.Struct, frozen=True):
 Preparation: TypeAlias = Generator[Held, Held, Prepared]
 
 
-def prepare(steps: tuple[Steps, ...], head: RequestHead, whole: bytes | None) -> Preparation:
-    """The request behind all its steps."""
-    chain = Chain(steps)
+def prepare(steps: tuple[Steps, ...], head: RequestHead, whole: bytes | None, fault: Decision) -> Preparation:
+    """The request behind all its steps. `fault` is what a fault in one of them comes to."""
+    chain = Chain(steps, fault)
     passed = chain.run(head, _request)
     while isinstance(passed, Held):
         held = yield passed

@@ -261,6 +261,8 @@ def machine_trust() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # What the machine's owner put into its trust store is taken as other programs take it.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # SECURITY: an answer that ends with its connection must not be cut short by whoever can break connections.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -11,6 +11,7 @@ from ringfence.egress.exchange import Side
 from ringfence.egress.inspection import Chain, Held, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.websocket_frames import Control, FrameInvalid, FrameReader, Item, Message, Opcode, frame
+from ringfence.model.decision import Decision
 
 POLICY_VIOLATION = 1008
 _ENOUGH = 262_144
@@ -38,11 +39,19 @@ class WebSocket:
     """Both directions of one."""
 
     def __init__(
-        self, owner: Owner, client: Leg, server: Leg, steps: tuple[Steps, ...], *, unread: bytes, rest: bytes
+        self,
+        owner: Owner,
+        client: Leg,
+        server: Leg,
+        steps: tuple[Steps, ...],
+        *,
+        unread: bytes,
+        rest: bytes,
+        fault: Decision,
     ) -> None:
         self._owner = owner
         self._legs = {Side.UP: (client, server), Side.DOWN: (server, client)}
-        self._chains = {Side.UP: Chain(steps), Side.DOWN: Chain(steps)}
+        self._chains = {Side.UP: Chain(steps, fault), Side.DOWN: Chain(steps, fault)}
         self._readers = {Side.UP: FrameReader(masked=True), Side.DOWN: FrameReader(masked=False)}
         self._readers[Side.UP].feed(unread)
         self._readers[Side.DOWN].feed(rest)
