@@ -97,3 +97,48 @@ async def test_each_request_of_a_connection_is_held_to_its_binding() -> None:
 
     assert [head.split(b" ")[1] for head in repeating.got] == [b"/ours/a"]
     assert b"credential `key` is bound on `a.test` to /ours/**, not to GET /gists" in got
+
+
+async def test_an_answer_before_the_answer_repeats_nothing() -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nX-Saw: " + _line(head, b"authorization") + b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+
+    async with server(early) as port:
+        carried = carrying(_policy(port))
+        async with inspecting(amendments=(carried.wallet,)) as gateway:
+            reader, writer = await tunnel(gateway.port, port)
+            writer.write(_get("/ours/a", SHOWN).replace("a.test", f"a.test:{port}").encode())
+            got = await reader.readuntil(b"ok")
+            await leave(writer)
+
+    assert got.startswith(b"HTTP/1.1 103 ")
+    assert VALUE.encode() not in got
+
+
+async def test_the_answer_to_a_websockets_upgrade_repeats_nothing() -> None:
+    async def upgraded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        writer.write(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+        writer.write(b"X-Saw: " + _line(head, b"authorization") + b"\r\n\r\n")
+        await writer.drain()
+        await reader.read(1)
+
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    async with server(upgraded) as port:
+        carried = carrying(_policy(port))
+        async with inspecting(amendments=(carried.wallet,)) as gateway:
+            reader, writer = await tunnel(gateway.port, port)
+            asked = _get("/ours/a", SHOWN).replace("a.test", f"a.test:{port}")
+            writer.write(
+                asked.replace("\r\n\r\n", f"\r\n{upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
+            )
+            got = await reader.readuntil(b"\r\n\r\n")
+            await leave(writer)
+
+    assert got.startswith(b"HTTP/1.1 101 ")
+    assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in got
+    assert VALUE.encode() not in got
