@@ -105,6 +105,9 @@ EVENTS: dict[str, events.Body] = {
         layer="managed",
         source="/etc/ringfence/policy.toml:9",
     ),
+    "credential.used": events.CredentialUsed(
+        credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
+    ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
 }
 

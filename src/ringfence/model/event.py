@@ -166,6 +166,18 @@ class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     """`inspected`, `passed through` (a policy leaves its TLS alone) or `not inspected` (nothing asks for it)."""
 
 
+class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="credential.used"):
+    """The gateway puts a credential into a request. Its name is here; its value is nowhere."""
+
+    credential: str
+    """As the policy calls it."""
+    host: str
+    port: int
+    method: str
+    path: str
+    """Without query."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
@@ -206,6 +218,7 @@ Body: TypeAlias = (
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | CredentialUsed
     | WorkspaceChanged
     | LimitReached
 )

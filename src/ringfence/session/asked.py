@@ -17,6 +17,8 @@ from ringfence.model.situations import RunDenied, UsageInvalid
 from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
+from ringfence.session.credentials.governing import outside_of
+from ringfence.session.credentials.sources import Outside
 from ringfence.session.images import image
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
@@ -88,20 +90,9 @@ class Asked:
                     remedy=f"only {listed} may run; `generic` stands for every program without a profile",
                 )
 
-    def check_credentials(self, policy: Policy) -> None:
-        """`RunDenied` where the policy binds credentials: this version cannot put them into requests yet."""
-        for rule in policy.credentials.rules:
-            raise RunDenied(
-                f"denied: credential `{rule.id}` ({rule.origin.layer}, {rule.origin.source}) cannot be put into"
-                " requests by this version",
-                remedy="leave `[[credentials]]` out of the policy of this session",
-            )
-        for none in policy.credentials.forbidden:
-            raise RunDenied(
-                f"denied: that no credential goes to `{none.hosts[0]}` ({none.origin.layer}, {none.origin.source})"
-                " cannot be enforced by this version",
-                remedy="leave `[[credentials]]` out of the policy of this session",
-            )
+    def outside(self, evaluator: Evaluator) -> Outside:
+        """The world that the values of credentials come from."""
+        return outside_of(self.places, self.environ, self.workspace, evaluator)
 
     def permission(self, policy: Policy) -> Permission:
         """What the policy lets answers do."""

@@ -37,6 +37,8 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
+from ringfence.session.credentials import governing as credentials
+from ringfence.session.credentials.loading import missing_variables
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
@@ -120,8 +122,10 @@ async def _start(
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
     asked.check_agent(policy, setup)
-    asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
+    outside = asked.outside(evaluator)
+    # Before anything of the agent's runs, and beside the loop: a command may take its time.
+    loaded = await asyncio.to_thread(credentials.load_for, policy, outside)
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
@@ -142,7 +146,8 @@ async def _start(
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
+    unseen = (*loaded.notices, *credentials.unseen(policy))
+    notices = (*unmet, *unseen, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
     stage = Stage()
     governed = Governed(
         session=asked.session,
@@ -157,17 +162,23 @@ async def _start(
         tally=tally,
         stage=stage,
         notices=tuple(dict.fromkeys(notices)),
-        environment=environment.inside(
-            asked.environ,
-            keep=(*policy.environment.keep, *setup.keep),
-            fixed=(*policy.environment.set, *setup.set),
-            session=asked.session,
-            user=asked.user.name,
-            remove=policy.environment.remove,
-        )
-        | dict(sandbox.variables),
+        environment=credentials.inside(
+            environment.inside(
+                asked.environ,
+                keep=(*policy.environment.keep, *setup.keep),
+                fixed=(*policy.environment.set, *setup.set),
+                session=asked.session,
+                user=asked.user.name,
+                remove=(*policy.environment.remove, *missing_variables(policy.credentials, loaded)),
+            )
+            | dict(sandbox.variables),
+            loaded,
+        ),
         lost=lost,
-        inspection=Inspection(authority=None if trust is None else trust.authority),
+        inspection=Inspection(
+            authority=None if trust is None else trust.authority,
+            amendments=credentials.amendments(policy.credentials, loaded, tally),
+        ),
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))

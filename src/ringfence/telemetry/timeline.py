@@ -78,6 +78,9 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="$", label="ended", what=what, tone=Tone.QUIET)
         case events.ConnectionClosed():
             return _connection(body)
+        case events.CredentialUsed():
+            what = f"{visible(body.credential)} for {visible(body.method)} {visible(body.host)}:{body.port}"
+            return Row(symbol="⚿", label="used", what=f"{what}{_text(body.path)}", tone=Tone.QUIET)
         case events.WorkspaceChanged():
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
