@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.escape.battery.arena import Arena
-from tests.escape.battery.people import people
-from tests.escape.battery.stage import Person
+from tests.escape.people import people
+
+from ringfence.verify.arena import Arena
+from ringfence.verify.stage import Person
 
 
 @pytest.fixture(scope="session", params=people(), ids=lambda person: person.name)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Self
 
-from tests.escape.battery.stage import Person
+from ringfence.verify.stage import Person
 
 WEB4, WEB6 = "1.1.1.1", "2606:4700:4700::1111"
 METADATA4, METADATA6 = "169.254.169.254", "fd00:ec2::254"

@@ -6,10 +6,10 @@ import os
 import select
 import stat
 import subprocess
+from collections.abc import Callable
 
-from tests.escape.battery.attack import Oracle
-from tests.escape.battery.run import account
-from tests.escape.battery.stage import Ran, Stage
+from ringfence.verify.run import account
+from ringfence.verify.stage import Ran, Stage
 
 
 def secret_shown(stage: Stage, ran: Ran) -> str | None:
@@ -23,29 +23,21 @@ def said_success(stage: Stage, ran: Ran) -> str | None:
     return lines[0] if lines else None
 
 
-def file_has(path: str, text: str) -> Oracle:
+def file_has(stage: Stage, ran: Ran, path: str, text: str) -> str | None:
     """A file of the host holds the attacker's text."""
-
-    def look(stage: Stage, ran: Ran) -> str | None:
-        name, content = stage.fill((path, text))
-        try:
-            with open(name, encoding="utf-8", errors="replace") as stream:
-                return f"`{name}` was written" if content in stream.read() else None
-        except OSError:
-            return None
-
-    return look
+    name, content = stage.fill((path, text))
+    try:
+        with open(name, encoding="utf-8", errors="replace") as stream:
+            return f"`{name}` was written" if content in stream.read() else None
+    except OSError:
+        return None
 
 
-def appeared(folder: str, expected: tuple[str, ...] = ("notes", "input")) -> Oracle:
+def appeared(stage: Stage, ran: Ran, folder: str) -> str | None:
     """Something new lies in a folder outside the workspace."""
-
-    def look(stage: Stage, ran: Ran) -> str | None:
-        (name,) = stage.fill((folder,))
-        new = sorted(set(os.listdir(name)) - set(expected))
-        return f"`{name}` has {new}" if new else None
-
-    return look
+    (name,) = stage.fill((folder,))
+    new = sorted(set(os.listdir(name)) - {"notes", "input"})
+    return f"`{name}` has {new}" if new else None
 
 
 def status_runs_it(stage: Stage, ran: Ran) -> str | None:
@@ -60,9 +52,16 @@ def status_runs_it(stage: Stage, ran: Ran) -> str | None:
     return "`git status` ran the attacker's command" if os.path.exists(stage.words["canary"]) else None
 
 
-def exists(path: str) -> str | None:
+def exists(stage: Stage, ran: Ran, path: str) -> str | None:
     """A name is there that was not."""
-    return f"`{path}` was made" if os.path.lexists(path) else None
+    (name,) = stage.fill((path,))
+    return f"`{name}` was made" if os.path.lexists(name) else None
+
+
+def printed(stage: Stage, ran: Ran, text: str) -> str | None:
+    """The attack printed this."""
+    (wanted,) = stage.fill((text,))
+    return f"it printed `{wanted}`" if wanted in ran.output else None
 
 
 def mode_changed(stage: Stage, ran: Ran) -> str | None:
@@ -107,38 +106,26 @@ def typed(stage: Stage, ran: Ran) -> str | None:
     return "the terminal was typed into" if f"typed: {stage.secret}" in ran.output else None
 
 
-def heard(*names: str) -> Oracle:
+def heard(stage: Stage, ran: Ran, *names: str) -> str | None:
     """One of the listeners got a connection or bytes."""
-
-    def look(stage: Stage, ran: Ran) -> str | None:
-        assert stage.ear
-        hits = [(entry.name, entry.data[:80]) for entry in stage.ear.heard if entry.name in names]
-        return f"listeners got {hits}" if hits else None
-
-    return look
+    assert stage.ear
+    hits = [(entry.name, entry.data[:80]) for entry in stage.ear.heard if entry.name in names]
+    return f"listeners got {hits}" if hits else None
 
 
-def heard_text(text: str) -> Oracle:
+def heard_text(stage: Stage, ran: Ran, text: str) -> str | None:
     """Some listener got bytes that hold a text."""
-
-    def look(stage: Stage, ran: Ran) -> str | None:
-        assert stage.ear
-        (wanted,) = stage.fill((text,))
-        hits = [(entry.name, entry.data[:200]) for entry in stage.ear.heard if wanted.encode() in entry.data]
-        return f"listeners got {hits}" if hits else None
-
-    return look
+    assert stage.ear
+    (wanted,) = stage.fill((text,))
+    hits = [(entry.name, entry.data[:200]) for entry in stage.ear.heard if wanted.encode() in entry.data]
+    return f"listeners got {hits}" if hits else None
 
 
-def gives_rights(path: str) -> Oracle:
+def gives_rights(stage: Stage, ran: Ran, path: str) -> str | None:
     """A file of the host gives whoever runs it the rights of its owner."""
-
-    def look(stage: Stage, ran: Ran) -> str | None:
-        (name,) = stage.fill((path,))
-        mode = os.lstat(name).st_mode if os.path.lexists(name) else 0
-        return f"mode {stat.S_IMODE(mode):o}" if mode & 0o6000 else None
-
-    return look
+    (name,) = stage.fill((path,))
+    mode = os.lstat(name).st_mode if os.path.lexists(name) else 0
+    return f"mode {stat.S_IMODE(mode):o}" if mode & 0o6000 else None
 
 
 def hung(stage: Stage, ran: Ran) -> str | None:
@@ -155,3 +142,25 @@ def _gone(process: int, patience: float) -> bool:
         return bool(select.select((handle,), (), (), patience)[0])
     finally:
         os.close(handle)
+
+
+_ALL = (
+    secret_shown,
+    said_success,
+    file_has,
+    appeared,
+    status_runs_it,
+    exists,
+    printed,
+    mode_changed,
+    victim_ended,
+    outlived,
+    helper_saw,
+    typed,
+    heard,
+    heard_text,
+    gives_rights,
+    hung,
+)
+ORACLES: dict[str, Callable[..., str | None]] = {each.__name__: each for each in _ALL}
+"""What a row can name in `works`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import sys
 from functools import cache
 from importlib.abc import Traversable
 from importlib.resources import files
 
-INTERPRETER = "/usr/bin/python3"
-"""The system's interpreter: there on every machine that this runs on, and visible in every sandbox."""
+_SYSTEM = "/usr/bin/python3"
 
 _LOADER = """\
 import sys, types
@@ -20,6 +21,16 @@ exec(compile({program!r}, {name!r}, "exec"), {{"__name__": "__main__"}})
 """
 
 
+def interpreter() -> str:
+    """The system's interpreter, which is visible in every sandbox; else the one that ours is made of."""
+    return _SYSTEM if os.access(_SYSTEM, os.X_OK) else os.path.realpath(sys.executable)
+
+
+def library() -> str:
+    """What has to be readable for the interpreter beside what is on PATH; empty for the system's."""
+    return "" if interpreter() == _SYSTEM else sys.base_prefix
+
+
 def command(name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """The argv that carries out the program `name`."""
     if _program(f"{name}.sh").is_file():
@@ -27,7 +38,7 @@ def command(name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     # SECURITY: an attacker hides what it is about to do. Else the rules for commands would stop some of these attacks
     # by their words, and the layer that has to stop them would not be tried.
     hidden = base64.b64encode(json.dumps(arguments).encode()).decode()
-    return (INTERPRETER, "-I", "-c", source(name), hidden)
+    return (interpreter(), "-I", "-c", source(name), hidden)
 
 
 @cache

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
+
 import msgspec
-from tests.escape.battery import source
-from tests.escape.battery.arena import Arena
-from tests.escape.battery.attack import Attack
-from tests.escape.battery.ear import Ear
-from tests.escape.battery.run import Streams, Wrap, start
-from tests.escape.battery.stage import Person, Ran, Stage
+
+from ringfence.verify import source
+from ringfence.verify.arena import Arena
+from ringfence.verify.attack import Attack, Words
+from ringfence.verify.ear import Ear
+from ringfence.verify.oracles import ORACLES
+from ringfence.verify.run import Streams, Wrap, start
+from ringfence.verify.setups import SETUPS
+from ringfence.verify.stage import Person, Ran, Stage
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,26 +31,28 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def carry_out(
-    attack: Attack, wrap: Wrap, *, person: Person, secret: str, arena: Arena | None, timeout: float
-) -> Result:
+def carry_out(attack: Attack, wrap: Wrap, *, person: Person, arena: Arena | None, timeout: float) -> Result:
     """Build a stage, run the attack in it, look at the outcome, and clear everything away."""
-    with Stage(person, secret) as stage:
-        stage.file(f"{stage.outside}/notes", f"{secret}\n", mode=0o600)
+    with Stage(person, secrets.token_hex(16)) as stage:
+        stage.file(f"{stage.outside}/notes", f"{stage.secret}\n", mode=0o600)
         stage.file(f"{stage.outside}/input", "question\n", mode=0o400)
-        for step in attack.setup:
-            step(stage)
+        for name, *words in attack.setup:
+            SETUPS[name](stage, *words)
         if attack.arena and arena:
             stage.arena_prefix = arena.prefix(person)
             stage.ear = Ear(arena.listeners())
         if attack.first:
-            earlier = source.command(attack.first, stage.fill(attack.first_arguments))
-            start(stage, wrap(stage, earlier), Streams(timeout=timeout))
-        argv = source.command(attack.program, stage.fill(attack.arguments))
+            start(stage, wrap(stage, source.command(*_filled(stage, attack.first))), Streams(timeout=timeout))
+        argv = source.command(*_filled(stage, attack.attack))
         ran = start(stage, wrap(stage, argv), _streams(attack, timeout))
         if stage.ear:
             stage.ear.close()
-        return Result(ran=ran, evidence=attack.oracle(stage, ran))
+        name, *words = attack.works
+        return Result(ran=ran, evidence=ORACLES[name](stage, ran, *words))
+
+
+def _filled(stage: Stage, words: Words) -> tuple[str, tuple[str, ...]]:
+    return words[0], stage.fill(words[1:])
 
 
 def _streams(attack: Attack, timeout: float) -> Streams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from tests.escape.battery.stage import Person
+from ringfence.verify.stage import Person
 
 
 def people() -> list[Person]:

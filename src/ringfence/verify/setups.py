@@ -9,14 +9,14 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
-from tests.escape.battery import source
-from tests.escape.battery.attack import Setup
-from tests.escape.battery.ear import Ear
-from tests.escape.battery.oracles import marked
-from tests.escape.battery.run import account
-from tests.escape.battery.stage import Stage
+from ringfence.verify import source
+from ringfence.verify.ear import Ear
+from ringfence.verify.oracles import marked
+from ringfence.verify.run import account
+from ringfence.verify.stage import Stage
 
 
 def repository(stage: Stage) -> None:
@@ -41,45 +41,29 @@ def canary(stage: Stage) -> None:
     stage.words["canary"] = f"{stage.folder(f'{stage.base}/canary')}/ran"
 
 
-def file(path: str, content: str = "{secret}\n", mode: int = 0o600) -> Setup:
+def file(stage: Stage, path: str, content: str = "{secret}\n", mode: str = "600") -> None:
     """A file with a content of its own."""
-
-    def place(stage: Stage) -> None:
-        name, text = stage.fill((path, content))
-        stage.file(name, text, mode)
-
-    return place
+    name, text = stage.fill((path, content))
+    stage.file(name, text, int(mode, 8))
 
 
-def folder(path: str) -> Setup:
+def folder(stage: Stage, path: str) -> None:
     """A folder."""
-
-    def place(stage: Stage) -> None:
-        stage.folder(*stage.fill((path,)))
-
-    return place
+    stage.folder(*stage.fill((path,)))
 
 
-def link(target: str, name: str) -> Setup:
+def link(stage: Stage, target: str, name: str) -> None:
     """A symbolic link that an earlier session planted."""
-
-    def place(stage: Stage) -> None:
-        leads_to, place = stage.fill((target, name))
-        os.symlink(leads_to, place)
-        stage.own(place)
-
-    return place
+    leads_to, place = stage.fill((target, name))
+    os.symlink(leads_to, place)
+    stage.own(place)
 
 
-def fifo(path: str) -> Setup:
+def fifo(stage: Stage, path: str) -> None:
     """A named pipe that an earlier session planted."""
-
-    def place(stage: Stage) -> None:
-        (name,) = stage.fill((path,))
-        os.mkfifo(name)
-        os.chmod(name, 0o666)
-
-    return place
+    (name,) = stage.fill((path,))
+    os.mkfifo(name)
+    os.chmod(name, 0o666)
 
 
 def setuid_program(stage: Stage) -> None:
@@ -110,7 +94,7 @@ def victim(stage: Stage) -> None:
         "opened = tempfile.TemporaryFile(); opened.write(held.encode()); opened.flush()\n"
         "print('ready', flush=True); sys.stdin.read()"
     )
-    _helper(stage, (source.INTERPRETER, "-I", "-c", program, f"--battery-password={stage.secret}"), stage.secret)
+    _helper(stage, (source.interpreter(), "-I", "-c", program, f"--battery-password={stage.secret}"), stage.secret)
 
 
 def key(stage: Stage) -> None:
@@ -125,7 +109,7 @@ def key(stage: Stage) -> None:
         "libc.syscall(control, 5, number, 0x3f3f0000)\n"
         "print('ready', flush=True); sys.stdin.read(); libc.syscall(control, 9, number, -4)"
     )
-    _helper(stage, (source.INTERPRETER, "-I", "-c", program, stage.words["key"]), stage.secret)
+    _helper(stage, (source.interpreter(), "-I", "-c", program, stage.words["key"]), stage.secret)
 
 
 def segment(stage: Stage) -> None:
@@ -139,7 +123,7 @@ def segment(stage: Stage) -> None:
         "ctypes.memmove(libc.shmat(number, None, 0), value, len(value))\n"
         "print('ready', flush=True); sys.stdin.read(); libc.shmctl(number, 0, None)"
     )
-    _helper(stage, (source.INTERPRETER, "-I", "-c", program, stage.words["key"]), stage.secret)
+    _helper(stage, (source.interpreter(), "-I", "-c", program, stage.words["key"]), stage.secret)
 
 
 def shared_file(stage: Stage) -> None:
@@ -221,7 +205,7 @@ def somebody_calls(stage: Stage) -> None:
     )
 
     def call(outermost: int) -> None:
-        caller = (*stage.arena_prefix, source.INTERPRETER, "-I", "-c", program, str(outermost), stage.words["port"])
+        caller = (*stage.arena_prefix, source.interpreter(), "-I", "-c", program, str(outermost), stage.words["port"])
         answer = subprocess.run(caller, capture_output=True, text=True, timeout=20)
         stage.evidence.extend(line for line in answer.stdout.splitlines() if stage.secret in line)
 
@@ -293,11 +277,12 @@ def nested_repository(stage: Stage) -> None:
     _repository(stage, f"{stage.workspace}/library")
 
 
-def allowed(*hosts: str) -> Setup:
+def allowed(stage: Stage, *hosts: str) -> None:
     """The person's policy lets these hosts through."""
-    rule = '[[network.rule]]\nhosts = [{hosts}]\nverdict = "allow"\nreason = "needed"\n'
     names = ", ".join(f'"{host}"' for host in hosts)
-    return file("{home}/.config/ringfence/policy.toml", rule.replace("{hosts}", names), 0o644)
+    rule = f'[[network.rule]]\nhosts = [{names}]\nverdict = "allow"\nreason = "needed"\n'
+    stage.allowed = hosts
+    stage.file(f"{stage.home}/.config/ringfence/policy.toml", rule)
 
 
 def unreadable_name(stage: Stage) -> None:
@@ -352,3 +337,37 @@ def _git(stage: Stage, path: str, *words: str) -> None:
         check=True,
         **account(stage),
     )
+
+
+_PLAIN = (
+    repository,
+    worktree,
+    worktree_settings,
+    canary,
+    setuid_program,
+    handle,
+    victim,
+    key,
+    segment,
+    shared_file,
+    temporary_name,
+    local_sockets,
+    workspace_socket,
+    root_descriptor,
+    mark,
+    supervisor_dies,
+    somebody_calls,
+    launcher_dies,
+    hooks_elsewhere,
+    hooks_everywhere,
+    settings_elsewhere,
+    settings_on_condition,
+    settings_twice_elsewhere,
+    linked_repository,
+    separate_repository,
+    nested_repository,
+    unreadable_name,
+)
+_WITH_WORDS = (file, folder, link, fifo, allowed)
+SETUPS: dict[str, Callable[..., None]] = {each.__name__: each for each in (*_PLAIN, *_WITH_WORDS)}
+"""What a row can name in `setup`."""

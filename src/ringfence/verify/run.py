@@ -15,8 +15,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import msgspec
-from tests.escape.battery import source
-from tests.escape.battery.stage import SECRET_NAME, Ran, Stage
+
+from ringfence.verify import source
+from ringfence.verify.stage import SECRET_NAME, Ran, Stage
 
 Wrap = Callable[[Stage, tuple[str, ...]], tuple[str, ...]]
 """Turns the argv of an attack into the argv that runs it: unchanged, or inside a sandbox."""
@@ -101,7 +102,7 @@ def _stdin(stage: Stage, streams: Streams, held: ExitStack) -> tuple[int, tuple[
             os.fchown(slave, stage.person.uid, -1)
         for descriptor in (master, slave):
             held.callback(os.close, descriptor)
-        return slave, ("setsid", "--ctty", "--wait", source.INTERPRETER, "-I", "-c", _LEADER)
+        return slave, ("setsid", "--ctty", "--wait", source.interpreter(), "-I", "-c", _LEADER)
     path = {"null": "/dev/null", "file": os.path.join(stage.outside, "input")}[streams.stdin]
     return _opened(path, held), ()
 
