@@ -89,7 +89,7 @@ ADDRESSES = {b"\x06public": "1.1.1.1", b"\x08loopback": "127.0.0.1", b"\x08metad
 
 def answer(question: bytes) -> bytes:
     """A reply of a name server: the address for the first label, else that there is none."""
-    label = question[12 : 13 + question[12]] if len(question) > 12 else b""
+    label = question[12 : 13 + question[12]].lower() if len(question) > 12 else b""
     end = question.find(b"\0", 12) + 5
     found = ADDRESSES.get(label) if question[end - 4 : end - 2] == b"\0\x01" else None
     head = question[:2] + b"\x81\x80\0\x01" + (b"\0\x01" if found else b"\0\0") + b"\0\0\0\0"

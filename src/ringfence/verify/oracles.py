@@ -8,6 +8,8 @@ import stat
 import subprocess
 from collections.abc import Callable
 
+from ringfence.model.event import WorkspaceChanged
+from ringfence.telemetry.reader import LedgerReader, Wanted
 from ringfence.verify.run import account
 from ringfence.verify.stage import Ran, Stage
 
@@ -43,13 +45,28 @@ def appeared(stage: Stage, ran: Ran, folder: str) -> str | None:
 def status_runs_it(stage: Stage, ran: Ran) -> str | None:
     """The person's own `git status`, outside, runs the attacker's command."""
     for folder in (stage.workspace, f"{stage.workspace}/library"):
-        subprocess.run(
-            ("git", "-C", folder, "status"),
-            env={"PATH": os.environ["PATH"], "HOME": stage.home},
-            capture_output=True,
-            **account(stage),
-        )
+        _git(stage, folder, "status")
     return "`git status` ran the attacker's command" if os.path.exists(stage.words["canary"]) else None
+
+
+def status_runs_it_unreported(stage: Stage, ran: Ran, name: str) -> str | None:
+    """The person's own `git status` runs the attacker's command, and nothing named the file that makes it do so."""
+    return status_runs_it(stage, ran) if name not in _reported(stage) else None
+
+
+def checkout_writes_unreported(stage: Stage, ran: Ran, folder: str) -> str | None:
+    """The person's own `git checkout` writes outside of the workspace, and nothing named the index that leads there."""
+    if ".git/index" in _reported(stage):
+        return None
+    _git(stage, stage.workspace, "checkout", ".")
+    return appeared(stage, ran, folder)
+
+
+def unreported(stage: Stage, ran: Ran, text: str, *names: str) -> str | None:
+    """Files of the workspace hold the attacker's text, and nothing told the person to look at them."""
+    known = _reported(stage)
+    left = [name for name in names if name not in known and file_has(stage, ran, f"{stage.workspace}/{name}", text)]
+    return f"written, and reported nowhere: {', '.join(left)}" if left else None
 
 
 def exists(stage: Stage, ran: Ran, path: str) -> str | None:
@@ -133,6 +150,24 @@ def hung(stage: Stage, ran: Ran) -> str | None:
     return "the launch hangs" if ran.status == 124 else None
 
 
+def _git(stage: Stage, folder: str, *words: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": stage.home}
+    subprocess.run(("git", "-C", folder, *words), env=environment, capture_output=True, **account(stage))
+
+
+def _reported(stage: Stage) -> set[str]:
+    """What the record of the stage says that the person should look at."""
+    path = f"{stage.home}/.local/state/ringfence/ledger.db"
+    if not os.path.exists(path):
+        return set()
+    reader = LedgerReader(path)
+    try:
+        bodies = [found.body for found in reader.events(Wanted())]
+    finally:
+        reader.close()
+    return {name for body in bodies if isinstance(body, WorkspaceChanged) for name in body.control_files}
+
+
 def _gone(process: int, patience: float) -> bool:
     try:
         handle = os.pidfd_open(process)
@@ -150,6 +185,9 @@ _ALL = (
     file_has,
     appeared,
     status_runs_it,
+    status_runs_it_unreported,
+    checkout_writes_unreported,
+    unreported,
     exists,
     printed,
     mode_changed,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import pwd
 import secrets
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,11 +48,6 @@ def file(stage: Stage, path: str, content: str = "{secret}\n", mode: str = "600"
     """A file with a content of its own."""
     name, text = stage.fill((path, content))
     stage.file(name, text, int(mode, 8))
-
-
-def folder(stage: Stage, path: str) -> None:
-    """A folder."""
-    stage.folder(*stage.fill((path,)))
 
 
 def link(stage: Stage, target: str, name: str) -> None:
@@ -296,6 +294,61 @@ def unreadable_name(stage: Stage) -> None:
     stage.words["odd"] = os.fsdecode(os.path.join(folder, b".env"))
 
 
+def python(stage: Stage) -> None:
+    """The interpreter that Ringfence itself runs with."""
+    stage.words["python"] = sys.executable
+
+
+def real_account(stage: Stage) -> None:
+    """Where the daemons of this account are, in difference to those of the stage."""
+    stage.words |= {"uid": str(os.getuid()), "real_home": pwd.getpwuid(os.getuid()).pw_dir}
+
+
+def message_queue(stage: Stage) -> None:
+    """A POSIX message queue of the same person, with the secret in it."""
+    stage.words["queue"] = f"battery-{secrets.token_hex(4)}"
+    program = (
+        "import ctypes, os, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "make, unlink, send = {'x86_64': (240, 241, 242), 'aarch64': (180, 181, 182)}[os.uname().machine]\n"
+        "name, value = sys.argv[1].encode(), sys.stdin.readline().strip().encode()\n"
+        "queue = libc.syscall(make, name, os.O_RDWR | os.O_CREAT, 0o600, None)\n"
+        "libc.syscall(send, queue, value, len(value), 0, None)\n"
+        "print('ready', flush=True); sys.stdin.read(); libc.syscall(unlink, name)"
+    )
+    _helper(stage, (source.interpreter(), "-I", "-c", program, stage.words["queue"]), stage.secret)
+
+
+def editor(stage: Stage) -> None:
+    """The sandbox is started from a terminal of an editor, which takes commands by a socket."""
+    stage.words["stream"] = f"{stage.outside}/editor.sock"
+    stage.environment |= {"VSCODE_IPC_HOOK_CLI": stage.words["stream"], "NVIM": stage.words["stream"]}
+
+
+def accomplice(stage: Stage) -> None:
+    """A program outside that hands the private folder to whoever connects to its socket in the workspace."""
+    stage.words["stream"] = f"{stage.workspace}/daemon.sock"
+    listener = _listener(socket.SOCK_STREAM, stage.words["stream"])
+    handed = os.open(stage.outside, os.O_RDONLY | os.O_DIRECTORY)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    socket.send_fds(connection, [b"x"], [handed])
+
+    def end() -> None:
+        listener.shutdown(socket.SHUT_RDWR)
+        helper.join()
+        listener.close()
+        os.close(handed)
+
+    helper = threading.Thread(target=serve, daemon=True)
+    helper.start()
+    stage.undo.callback(end)
+
+
 def _helper(stage: Stage, argv: tuple[str, ...], line: str) -> None:
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", env={}, **account(stage)
@@ -367,7 +420,12 @@ _PLAIN = (
     separate_repository,
     nested_repository,
     unreadable_name,
+    python,
+    real_account,
+    message_queue,
+    editor,
+    accomplice,
 )
-_WITH_WORDS = (file, folder, link, fifo, allowed)
+_WITH_WORDS = (file, link, fifo, allowed)
 SETUPS: dict[str, Callable[..., None]] = {each.__name__: each for each in (*_PLAIN, *_WITH_WORDS)}
 """What a row can name in `setup`."""

@@ -29,6 +29,15 @@ elif how == "config.worktree":
     write(os.path.join(git, "config.worktree"), evil)
 elif how == "nested":
     write(os.path.join(workspace, "library", ".git", "config"), evil)
+elif how == "embedded":
+    # A folder that holds what a repository holds is one, without any `.git`.
+    for name in ("objects", "refs"):
+        os.makedirs(os.path.join(workspace, "library", name))
+    write(os.path.join(workspace, "library", "HEAD"), "ref: refs/heads/main\n")
+    write(
+        os.path.join(workspace, "library", "config"),
+        evil + "\tworktree = .\n",
+    )
 elif how == "included":
     write(os.path.join(workspace, "shared.gitconfig"), evil)
 elif how == "included-by-rename":

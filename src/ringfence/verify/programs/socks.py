@@ -10,7 +10,8 @@ from prelude import arguments, ended
 host, port, text = arguments
 proxy = os.environ.get("ALL_PROXY") or os.environ.get("HTTPS_PROXY")
 place = urlsplit(proxy) if proxy else None
-with socket.create_connection((place.hostname, place.port) if place else (host, int(port)), 3) as client:
+# Without a proxy it goes where a library of C would read the name to lead: up to the first zero byte.
+with socket.create_connection((place.hostname, place.port) if place else (host.split("\0")[0], int(port)), 3) as client:
     client.settimeout(3)
     if place:
         client.send(b"\x05\x01\x00")

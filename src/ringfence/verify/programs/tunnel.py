@@ -2,7 +2,7 @@
 
 import os
 import socket
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from prelude import arguments, ended
 
@@ -12,6 +12,8 @@ host, _, port = target.rpartition(":")
 place = urlsplit(proxy) if proxy else None
 if not place and host.endswith(".internal"):
     host = "127.0.0.1"  # the name that the sandbox has for the host itself
+if not place:
+    host = unquote(host.rpartition("@")[2])  # as a reader that means well would take it
 with socket.create_connection((place.hostname, place.port) if place else (host.strip("[]"), int(port)), 3) as client:
     client.settimeout(3)
     if place:
