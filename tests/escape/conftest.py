@@ -9,6 +9,7 @@ from tests.escape.people import people
 
 from ringfence.verify.arena import Arena
 from ringfence.verify.stage import Person
+from ringfence.verify.warm import Warm
 
 
 @pytest.fixture(scope="session", params=people(), ids=lambda person: person.name)
@@ -26,3 +27,10 @@ def arena() -> Iterator[Arena | None]:
             yield made
     except OSError:
         yield None
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that has our command line loaded."""
+    with Warm() as made:
+        yield made

@@ -13,9 +13,9 @@ from ringfence.verify.attack import Attack
 from ringfence.verify.battery import attacks
 from ringfence.verify.outcomes import Outcome, judge
 from ringfence.verify.prove import Result, carry_out
-from ringfence.verify.run import Wrap
 from ringfence.verify.sandboxes import TIERS, plainly, possible_tiers
 from ringfence.verify.stage import Person
+from ringfence.verify.warm import Warm
 
 pytestmark = [pytest.mark.escape, pytest.mark.slow]
 
@@ -24,26 +24,26 @@ _POSSIBLE: dict[tuple[str, str], Result] = {}
 
 
 @pytest.mark.parametrize("attack", [row for row in attacks() if "A" in row.tiers], ids=lambda attack: attack.id)
-def test_attack_works_plainly_and_fails_inside(attack: Attack, person: Person, arena: Arena | None) -> None:
-    _try("A", attack, person, arena)
+def test_attack_works_plainly_and_fails_inside(attack: Attack, person: Person, arena: Arena | None, warm: Warm) -> None:
+    _try("A", attack, person, arena, warm)
 
 
 @pytest.mark.skipif(
     "B" not in possible_tiers(), reason="tier B needs a kernel with Landlock's sixth generation, from 6.12 on"
 )
 @pytest.mark.parametrize("attack", [row for row in attacks() if "B" in row.tiers], ids=lambda attack: attack.id)
-def test_attack_fails_in_tier_b(attack: Attack, person: Person, arena: Arena | None) -> None:
-    _try("B", attack, person, arena)
+def test_attack_fails_in_tier_b(attack: Attack, person: Person, arena: Arena | None, warm: Warm) -> None:
+    _try("B", attack, person, arena, warm)
 
 
-def _try(tier: str, attack: Attack, person: Person, arena: Arena | None) -> None:
+def _try(tier: str, attack: Attack, person: Person, arena: Arena | None, warm: Warm) -> None:
     if attack.arena and arena is None:
         pytest.skip("this machine gives nobody a network namespace for the battery's own internet")
 
     plain = _plain(attack, person, arena)
     if plain.evidence is None and attack.may_lack:
         pytest.skip(f"{attack.id} is impossible here by itself: {attack.may_lack} (it ended with {plain.ran.ended})")
-    inside = _carried_out(attack, TIERS[tier], person, arena, attack.timeout)
+    inside = carry_out(attack, TIERS[tier], person=person, arena=arena, timeout=attack.timeout, warm=warm)
     row = judge(attack, tier, plain, inside)
 
     assert plain.evidence, f"{attack.id} proves nothing, it fails without a sandbox:\n{plain.told()}"
@@ -57,9 +57,5 @@ def _plain(attack: Attack, person: Person, arena: Arena | None) -> Result:
     """The attack without a sandbox, carried out once."""
     key = attack.id, person.name
     if key not in _POSSIBLE:
-        _POSSIBLE[key] = _carried_out(attack, plainly(attack), person, arena, attack.plain_timeout)
+        _POSSIBLE[key] = carry_out(attack, plainly(attack), person=person, arena=arena, timeout=attack.plain_timeout)
     return _POSSIBLE[key]
-
-
-def _carried_out(attack: Attack, wrap: Wrap, person: Person, arena: Arena | None, timeout: float) -> Result:
-    return carry_out(attack, wrap, person=person, arena=arena, timeout=timeout)

@@ -78,6 +78,11 @@ class Arena:
         for listener in self.sockets.values():
             listener.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that holds the namespace."""
+        return self._holder.pid
+
     def listeners(self) -> dict[str, socket.socket]:
         """The listeners once more, for one run."""
         return {name: listener.dup() for name, listener in self.sockets.items()}

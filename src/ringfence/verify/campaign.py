@@ -21,6 +21,7 @@ from ringfence.verify.prove import Result, carry_out
 from ringfence.verify.run import Wrap
 from ringfence.verify.sandboxes import TIERS, plainly
 from ringfence.verify.stage import Person
+from ringfence.verify.warm import Warm
 
 _MOST_WORKERS = 6
 _NO_ARENA = "this machine gives nobody a network namespace for the battery's own internet"
@@ -36,14 +37,14 @@ def campaign(
     person = whoever()
     workers = min(_MOST_WORKERS, 2 * (os.cpu_count() or 1), len(attacks))
     rows: dict[str, tuple[Row, ...]] = {}
-    with arenas(workers) as free:
+    with Warm() as warm, arenas(workers) as free:
 
         def one(attack: Attack) -> tuple[Row, ...]:
             if unwanted and unwanted.is_set():
                 return ()
             arena = free.get()
             try:
-                return _tried(attack, tiers, person, arena)
+                return _tried(attack, tiers, person, arena, warm)
             finally:
                 free.put(arena)
 
@@ -75,13 +76,13 @@ def arenas(number: int) -> Iterator[queue.SimpleQueue[Arena | None]]:
         yield free
 
 
-def _tried(attack: Attack, tiers: Sequence[str], person: Person, arena: Arena | None) -> tuple[Row, ...]:
+def _tried(attack: Attack, tiers: Sequence[str], person: Person, arena: Arena | None, warm: Warm) -> tuple[Row, ...]:
     wanted = [tier for tier in tiers if tier in attack.tiers]
     if attack.arena and arena is None:
         return tuple(lacking(attack, tier, _NO_ARENA) for tier in wanted)
 
     def tried(wrap: Wrap, timeout: float) -> Result:
-        return carry_out(attack, wrap, person=person, arena=arena, timeout=timeout)
+        return carry_out(attack, wrap, person=person, arena=arena, timeout=timeout, warm=warm)
 
     plain = tried(plainly(attack), attack.plain_timeout)
     if plain.evidence is None:

@@ -14,6 +14,7 @@ from ringfence.verify.oracles import ORACLES
 from ringfence.verify.run import Streams, Wrap, start
 from ringfence.verify.setups import SETUPS
 from ringfence.verify.stage import Person, Ran, Stage
+from ringfence.verify.warm import Warm
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def carry_out(attack: Attack, wrap: Wrap, *, person: Person, arena: Arena | None, timeout: float) -> Result:
+def carry_out(
+    attack: Attack, wrap: Wrap, *, person: Person, arena: Arena | None, timeout: float, warm: Warm | None = None
+) -> Result:
     """Build a stage, run the attack in it, look at the outcome, and clear everything away."""
     with Stage(person, secrets.token_hex(16)) as stage:
         stage.file(f"{stage.outside}/notes", f"{stage.secret}\n", mode=0o600)
@@ -39,12 +42,12 @@ def carry_out(attack: Attack, wrap: Wrap, *, person: Person, arena: Arena | None
         for name, *words in attack.setup:
             SETUPS[name](stage, *words)
         if attack.arena and arena:
-            stage.arena_prefix = arena.prefix(person)
+            stage.arena_prefix, stage.network = arena.prefix(person), arena.pid
             stage.ear = Ear(arena.listeners())
         if attack.first:
-            start(stage, wrap(stage, source.command(*_filled(stage, attack.first))), Streams(timeout=timeout))
+            start(stage, wrap(stage, source.command(*_filled(stage, attack.first))), Streams(timeout=timeout), warm)
         argv = source.command(*_filled(stage, attack.attack))
-        ran = start(stage, wrap(stage, argv), _streams(attack, timeout))
+        ran = start(stage, wrap(stage, argv), _streams(attack, timeout), warm)
         if stage.ear:
             stage.ear.close()
         name, *words = attack.works

@@ -18,6 +18,7 @@ import msgspec
 
 from ringfence.verify import source
 from ringfence.verify.stage import SECRET_NAME, Ran, Stage
+from ringfence.verify.warm import Start, Warm, words_of
 
 Wrap = Callable[[Stage, tuple[str, ...]], tuple[str, ...]]
 """Turns the argv of an attack into the argv that runs it: unchanged, or inside a sandbox."""
@@ -45,34 +46,67 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 20.0
 
 
-def start(stage: Stage, argv: tuple[str, ...], streams: Streams) -> Ran:
+def start(stage: Stage, argv: tuple[str, ...], streams: Streams, warm: Warm | None = None) -> Ran:
     """Run to the end, with the secret in the environment of the outermost process."""
     with ExitStack() as held, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         stdin, prefix = _stdin(stage, streams, held)
-        process = subprocess.Popen(
-            (*stage.arena_prefix, *prefix, *argv),
-            stdin=stdin,
-            stdout=output,
-            stderr=_opened(stage.outside, held) if streams.stderr == "folder" else errors,
-            cwd=stage.workspace,
-            env=environment(stage),
-            pass_fds=stage.inherited,
-            start_new_session=not streams.terminal,
-            **account(stage),
-        )
-        for helper in stage.during:
-            helper(process.pid)
-        try:
-            status = process.wait(streams.timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            status = 124
+        stderr = _opened(stage.outside, held) if streams.stderr == "folder" else errors.fileno()
+        ours = words_of(argv) if warm and _is_plain(stage, streams) else None
+        if warm and ours:
+            status = _warmly(warm, stage, *ours, (stdin, output.fileno(), stderr), streams.timeout)
+        else:
+            status = _anew(stage, (*prefix, *argv), (stdin, output.fileno(), stderr), streams)
         return Ran(
             status=status if status >= 0 else 128 - status,
             output=_read(output.fileno()),
             errors=_read(errors.fileno()),
         )
+
+
+def _is_plain(stage: Stage, streams: Streams) -> bool:
+    """Whether a run needs nothing that only a program has that was started anew."""
+    return not (streams.terminal or stage.during or stage.inherited)
+
+
+def _warmly(
+    warm: Warm, stage: Stage, words: tuple[str, ...], namespaces: bool, streams: tuple[int, int, int], seconds: float
+) -> int:
+    start = Start(
+        words=words,
+        environment=environment(stage),
+        cwd=stage.workspace,
+        uid=stage.person.uid,
+        gid=stage.person.gid,
+        namespaces=namespaces,
+        network=stage.network,
+    )
+    try:
+        return warm.start(start, streams).wait(seconds)
+    except TimeoutError:
+        return 124
+
+
+def _anew(stage: Stage, argv: tuple[str, ...], descriptors: tuple[int, int, int], streams: Streams) -> int:
+    stdin, output, errors = descriptors
+    process = subprocess.Popen(
+        (*stage.arena_prefix, *argv),
+        stdin=stdin,
+        stdout=output,
+        stderr=errors,
+        cwd=stage.workspace,
+        env=environment(stage),
+        pass_fds=stage.inherited,
+        start_new_session=not streams.terminal,
+        **account(stage),
+    )
+    for helper in stage.during:
+        helper(process.pid)
+    try:
+        return process.wait(streams.timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return 124
 
 
 def environment(stage: Stage) -> dict[str, str]:

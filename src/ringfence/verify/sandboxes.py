@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 
 from ringfence.sandbox.probe import require
 from ringfence.verify import source
 from ringfence.verify.attack import Attack
 from ringfence.verify.run import Wrap
 from ringfence.verify.stage import Stage
-
-_RINGFENCE = (sys.executable, "-c", "import sys; from ringfence.cli.entry import main; sys.exit(main())")
-_NO_NAMESPACES = os.path.join(os.path.dirname(__file__), "no_namespaces.py")
+from ringfence.verify.warm import COLD, WITHOUT_NAMESPACES
 
 
 def possible_tiers() -> tuple[str, ...]:
@@ -33,7 +29,7 @@ def in_tier_a(stage: Stage, argv: tuple[str, ...]) -> tuple[str, ...]:
 
 def in_tier_b(stage: Stage, argv: tuple[str, ...]) -> tuple[str, ...]:
     """The same, where namespaces are forbidden and the person accepts the tier without them."""
-    return (sys.executable, _NO_NAMESPACES, *_governed(stage, argv, "--min-tier", "B"))
+    return (*WITHOUT_NAMESPACES, *_governed(stage, argv, "--min-tier", "B"))
 
 
 TIERS: dict[str, Wrap] = {"A": in_tier_a, "B": in_tier_b}
@@ -59,4 +55,4 @@ def from_a_file(stage: Stage, argv: tuple[str, ...]) -> tuple[tuple[str, ...], s
 def _governed(stage: Stage, argv: tuple[str, ...], *options: str) -> tuple[str, ...]:
     command, file = from_a_file(stage, argv)
     seen = tuple(word for place in (file, source.library()) if place for word in ("--read", place))
-    return (*_RINGFENCE, "exec", *options, *seen, "--workspace", stage.workspace, "--", *command)
+    return (*COLD, "exec", *options, *seen, "--workspace", stage.workspace, "--", *command)

@@ -80,6 +80,9 @@ class Stage:
         """What helpers saw."""
         self.ear: Ear | None = None
         self.arena_prefix: tuple[str, ...] = ()
+        """The argv prefix that starts a command in the arena."""
+        self.network = 0
+        """The process whose network is the arena; 0: none."""
         os.chmod(self.base, 0o755)
         for folder in (self.home, self.workspace, self.outside):
             self.folder(folder)

@@ -21,7 +21,7 @@ else:
     harmless, harmful = os.path.join(folder, "harmless").encode() + b"\0", words[0].encode() + b"\0"
 size = max(len(harmless), len(harmful))
 place = ctypes.create_string_buffer(harmless.ljust(size, b"\0"), size)
-until = time.monotonic() + 4
+until = time.monotonic() + 1.5
 
 
 def swap():
