@@ -225,7 +225,9 @@ def _remove(path: str) -> None:
     def open_up(function: object, name: str, _: object) -> None:
         # A program may have closed its folders to everybody, its user included.
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
+            # SECURITY: never what the folder lies in, such as /tmp, however removing it failed.
+            if name != path:
+                os.chmod(os.path.dirname(name), 0o700)
             if not os.path.islink(name):
                 os.chmod(name, 0o700)
             if os.path.isdir(name) and not os.path.islink(name):

@@ -10,8 +10,10 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Self
 
+from ringfence.verify.arena_holder import listen
 from ringfence.verify.stage import Person
 
 WEB4, WEB6 = "1.1.1.1", "2606:4700:4700::1111"
@@ -40,6 +42,9 @@ LISTENERS: dict[str, tuple[str, str, int]] = {
 """Name, protocol, address and port of each listener. One that the kernel cannot open is left out."""
 
 
+_OWN = ("127.0.0.1", "127.0.0.9", "::1")
+
+
 class Arena:
     """The namespace, kept open by one process, and its listeners."""
 
@@ -51,7 +56,9 @@ class Arena:
         )
         holder = os.path.join(os.path.dirname(__file__), "arena_holder.py")
         self._holder = subprocess.Popen(
-            (*enter, sys.executable, "-I", holder, str(theirs.fileno()), spec), pass_fds=(theirs.fileno(),)
+            (*enter, sys.executable, "-I", holder, str(theirs.fileno()), spec),
+            pass_fds=(theirs.fileno(),),
+            stderr=subprocess.DEVNULL,
         )
         theirs.close()
         self.sockets: dict[str, socket.socket] = {}
@@ -93,6 +100,34 @@ class Arena:
         if os.getuid() == 0:
             return (*target, "-S", str(person.uid), "-G", str(person.gid), "--")
         return (*target, "-U", "--preserve-credentials", "--")
+
+
+class Loopback:
+    """What there is without a namespace: the listeners that lie on the machine's own loopback. One at a time."""
+
+    pid = 0
+
+    def __init__(self) -> None:
+        self.sockets: dict[str, socket.socket] = {}
+        for name, (protocol, address, port) in LISTENERS.items():
+            if address in _OWN:
+                with suppress(OSError):
+                    self.sockets[name] = listen(protocol, address, port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for listener in self.sockets.values():
+            listener.close()
+
+    def listeners(self) -> dict[str, socket.socket]:
+        """The listeners once more, for one run."""
+        return {name: listener.dup() for name, listener in self.sockets.items()}
+
+    def prefix(self, person: Person) -> tuple[str, ...]:
+        """Nothing has to be entered."""
+        return ()
 
 
 def resolvers() -> tuple[str, ...]:

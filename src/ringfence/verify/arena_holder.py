@@ -42,4 +42,5 @@ def listen(protocol: str, address: str, port: int) -> socket.socket:
     return listener
 
 
-main(int(sys.argv[1]), json.loads(sys.argv[2]))
+if __name__ == "__main__":
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from ringfence.verify.arena import Arena
+from ringfence.verify.arena import Arena, Loopback
 from ringfence.verify.attack import Attack
 from ringfence.verify.outcomes import Outcome, Row, judge, lacking
 from ringfence.verify.prove import Result, carry_out
@@ -24,6 +24,8 @@ from ringfence.verify.stage import Person
 from ringfence.verify.warm import Warm
 
 _MOST_WORKERS = 6
+_ALONE = threading.Lock()
+"""Held by whoever listens on the machine's own loopback."""
 _NO_ARENA = "this machine gives nobody a network namespace for the battery's own internet"
 
 
@@ -78,13 +80,21 @@ def arenas(number: int) -> Iterator[queue.SimpleQueue[Arena | None]]:
 
 def _tried(attack: Attack, tiers: Sequence[str], person: Person, arena: Arena | None, warm: Warm) -> tuple[Row, ...]:
     wanted = [tier for tier in tiers if tier in attack.tiers]
-    if attack.arena and arena is None:
-        return tuple(lacking(attack, tier, _NO_ARENA) for tier in wanted)
+    if not attack.arena or arena:
+        return _in_tiers(attack, wanted, person, arena, warm)
+    with _ALONE, Loopback() as loopback:
+        if attack.works[0].startswith("heard") and not loopback.sockets.keys() & set(attack.works[1:]):
+            return tuple(lacking(attack, tier, _NO_ARENA) for tier in wanted)
+        return _in_tiers(attack, wanted, person, loopback, warm)
 
+
+def _in_tiers(
+    attack: Attack, tiers: Sequence[str], person: Person, arena: Arena | Loopback | None, warm: Warm
+) -> tuple[Row, ...]:
     def tried(wrap: Wrap, timeout: float) -> Result:
         return carry_out(attack, wrap, person=person, arena=arena, timeout=timeout, warm=warm)
 
     plain = tried(plainly(attack), attack.plain_timeout)
     if plain.evidence is None:
-        return tuple(judge(attack, tier, plain, None) for tier in wanted)
-    return tuple(judge(attack, tier, plain, tried(TIERS[tier], attack.timeout)) for tier in wanted)
+        return tuple(judge(attack, tier, plain, None) for tier in tiers)
+    return tuple(judge(attack, tier, plain, tried(TIERS[tier], attack.timeout)) for tier in tiers)

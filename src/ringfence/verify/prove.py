@@ -7,7 +7,7 @@ import secrets
 import msgspec
 
 from ringfence.verify import source
-from ringfence.verify.arena import Arena
+from ringfence.verify.arena import Arena, Loopback
 from ringfence.verify.attack import Attack, Words
 from ringfence.verify.ear import Ear
 from ringfence.verify.oracles import ORACLES
@@ -33,7 +33,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def carry_out(
-    attack: Attack, wrap: Wrap, *, person: Person, arena: Arena | None, timeout: float, warm: Warm | None = None
+    attack: Attack,
+    wrap: Wrap,
+    *,
+    person: Person,
+    arena: Arena | Loopback | None,
+    timeout: float,
+    warm: Warm | None = None,
 ) -> Result:
     """Build a stage, run the attack in it, look at the outcome, and clear everything away."""
     with Stage(person, secrets.token_hex(16)) as stage:

@@ -48,7 +48,8 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
 
 def start(stage: Stage, argv: tuple[str, ...], streams: Streams, warm: Warm | None = None) -> Ran:
     """Run to the end, with the secret in the environment of the outermost process."""
-    with ExitStack() as held, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+    with ExitStack() as held:
+        output, errors = (held.enter_context(tempfile.TemporaryFile(dir=stage.base)) for _ in range(2))
         stdin, prefix = _stdin(stage, streams, held)
         stderr = _opened(stage.outside, held) if streams.stderr == "folder" else errors.fileno()
         ours = words_of(argv) if warm and _is_plain(stage, streams) else None

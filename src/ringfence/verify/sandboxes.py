@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ringfence.sandbox.probe import require
+from ringfence.sandbox.probe import REQUIRED_B, probe
 from ringfence.verify import source
 from ringfence.verify.attack import Attack
 from ringfence.verify.run import Wrap
@@ -14,7 +14,10 @@ from ringfence.verify.warm import COLD, WITHOUT_NAMESPACES
 
 def possible_tiers() -> tuple[str, ...]:
     """The tiers that this machine's kernel can give and that the battery knows."""
-    return tuple(tier for tier in require("C") if tier in TIERS)
+    report = probe()
+    gives = {fact.name for fact in report.facts if fact.ok}
+    without = ("B",) if gives.issuperset(REQUIRED_B) else ()
+    return ("A", *without) if report.tier == "A" else without
 
 
 def plainly(attack: Attack) -> Wrap:
