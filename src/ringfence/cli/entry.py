@@ -23,6 +23,7 @@ COMMANDS = {
     "stats": ("ringfence.cli.stats", "say how often people were asked, and by which rules"),
     "log": ("ringfence.cli.log", "show what happened, and verify the record"),
     "workspace": ("ringfence.cli.workspace", "show what a session changed in the files, and undo it"),
+    "verify": ("ringfence.cli.verify", "try the escape battery on this machine, and sign the result"),
     "doctor": ("ringfence.cli.doctor", "show what this machine can enforce, by trying it"),
 }
 """Each command, the module whose `main(arguments)` runs it, and its line in the help."""

@@ -204,6 +204,24 @@ class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     source: str
 
 
+class BatteryRun(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="battery"):
+    """The escape battery was run against a tier of the sandbox on this machine (`ringfence verify`)."""
+
+    battery: str
+    """The digest of the attacks: rows and programs."""
+    version: str
+    """The version of Ringfence."""
+    kernel: str
+    tier: str
+    holds: bool
+    """No attack got out that was not known to, and none ended in a way that was not foreseen."""
+    whole: bool
+    """Every attack of the battery was tried, not a choice of them."""
+    results: tuple[tuple[str, str], ...]
+    """Each attack and its outcome: `stopped`, `known`, `escaped`, `unclear`, `impossible`."""
+    duration_ms: int
+
+
 Body: TypeAlias = (
     SessionStarted
     | SessionEnded
@@ -221,6 +239,7 @@ Body: TypeAlias = (
     | CredentialUsed
     | WorkspaceChanged
     | LimitReached
+    | BatteryRun
 )
 
 

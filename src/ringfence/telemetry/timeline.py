@@ -5,6 +5,7 @@ Every text that came from outside is escaped here, so that a line of the timelin
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import assert_never
 
@@ -87,6 +88,8 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
         case events.LimitReached():
             return _limit(body)
+        case events.BatteryRun():
+            return _battery(body)
         case _:
             assert_never(body)
 
@@ -162,6 +165,14 @@ def _connection(body: events.ConnectionClosed) -> Row:
     size = f"{_bytes(body.sent_bytes)} out, {_bytes(body.received_bytes)} in, {_duration(body.duration_ms)}"
     why = _text(body.error) if body.error else ""
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
+
+
+def _battery(body: events.BatteryRun) -> Row:
+    numbers = Counter(outcome for _, outcome in body.results)
+    what = f"tier {visible(body.tier)}: " + ", ".join(f"{number} {visible(name)}" for name, number in numbers.items())
+    why = f"kernel {visible(body.kernel)}" + ("" if body.whole else "; not the whole battery")
+    tone = Tone.GOOD if body.holds else Tone.STOPPED
+    return Row(symbol="✓" if body.holds else "✗", label="battery", what=_text(what), why=why, tone=tone)
 
 
 def _argv(argv: tuple[str, ...]) -> str:
