@@ -161,7 +161,7 @@ def _run(start: Start, streams: list[int]) -> int:
     main = import_module("ringfence.cli.entry").main
     sys.argv = ["ringfence", *start.words]
     try:
-        code = main(start.words)
+        code: int = main(start.words)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
