@@ -7,8 +7,10 @@ judgement.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import os
+import signal
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -142,14 +144,25 @@ async def _run(argv: tuple[str, ...], environment: Mapping[str, str], text: byte
         code = await process.wait()
     finally:
         if process.returncode is None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            await _drop(process)
     if code != 0:
         raise _Passing(f"`{argv[0]}` ended with exit code {code}")
     try:
         return found.decode()
     except UnicodeDecodeError as error:
         raise AnswerInvalid("the answer is not text") from error
+
+
+async def _drop(process: asyncio.subprocess.Process) -> None:
+    """Read away what is left of an answer that nobody wants, which closes its pipe."""
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while await process.stdout.read(1024 * 1024):
+                pass
 
 
 async def _talk(process: asyncio.subprocess.Process, text: bytes) -> bytes:
