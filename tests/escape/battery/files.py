@@ -386,7 +386,7 @@ FILES = (
         setup=(setups.file("{workspace}/service/.env"),),
         oracle=oracles.secret_shown,
         ends=("EACCES", "EBUSY", "EPERM", "EXDEV"),
-        tier_b_ends=("refused",),
+        tier_b_ends=("EROFS",),
     ),
     Attack(
         id="A5h",
