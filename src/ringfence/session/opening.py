@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
@@ -158,7 +158,11 @@ async def _start(
         )
         | dict(sandbox.variables),
         lost=lost,
-        inspection=Inspection(authority=None if trust is None else trust.authority),
+        inspection=Inspection(
+            authority=None if trust is None else trust.authority,
+            judge=lambda call, done: governed.gate.decide_soon(call, done, asked_by="gateway"),
+            wants=lru_cache(evaluator.wants),
+        ),
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
