@@ -21,6 +21,7 @@ _OTHER_METHOD = frozenset(
     (b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method", b"x-rewrite-method")
 )
 _OTHER_PATH = frozenset((b"x-original-url", b"x-rewrite-url", b"x-forwarded-uri", b"x-forwarded-prefix"))
+_OTHER_HOST = frozenset((b"x-forwarded-host", b"x-host", b"x-original-host", b"forwarded"))
 _METHOD_KEYS = frozenset(("_method", "_httpmethod", "x-http-method-override", "$method", "%24method"))
 
 
@@ -104,8 +105,13 @@ def _fit(head: RequestHead, to: Destination, credential: Credential, *, secure: 
         return _refused("credentials.clear", text, "use https", rule)
     fields = {name for name, _ in head.fields}
     keys = {part.partition("=")[0].lower() for part in head.query.removeprefix("?").split("&")}
-    if (rule.methods and (fields & _OTHER_METHOD or keys & _METHOD_KEYS)) or (rule.paths and fields & _OTHER_PATH):
-        named = next((name.decode() for name in sorted(fields & (_OTHER_METHOD | _OTHER_PATH))), "_method")
+    others = fields & _OTHER_HOST
+    if rule.methods:
+        others |= fields & _OTHER_METHOD
+    if rule.paths:
+        others |= fields & _OTHER_PATH
+    if others or (rule.methods and keys & _METHOD_KEYS):
+        named = sorted(others)[0].decode() if others else "_method"
         text = f"`{named}` makes another request of this one than credential `{rule.id}` is bound to"
         return _refused("credentials.unbound", text, "leave it out", rule)
     return None
