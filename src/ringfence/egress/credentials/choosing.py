@@ -62,7 +62,10 @@ def choose(
     if not here:
         return _elsewhere(head, to, known)
     ours: dict[str, tuple[Credential, Presented]] = {}
+    presigned = any(_names_key(one) and _owner(one, known) is not None for one in shows)
     for one in shows:
+        if presigned and _signed_beside(one):
+            continue
         credential = _owner(one, known)
         if credential is None:
             return _foreign(one, to, here)
@@ -125,7 +128,7 @@ def _shows(one: Presented, credential: Credential) -> bool:
     if credential.standing is not None:
         session = credential.standing.session
         named = one.value == (session.reveal() if session is not None else None)
-        return named or _signs_as(one, credential.placeholder) or _signed_beside(one)
+        return named or _signs_as(one, credential.placeholder)
     return one.value == credential.placeholder or (
         one.user == credential.placeholder and one.value in ("x-oauth-basic", "")
     )
@@ -135,7 +138,11 @@ def _signs_as(one: Presented, key: str) -> bool:
     """Whether a signature names a key of ours: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`."""
     if one.place is Place.AUTHORIZATION:
         return one.scheme == "aws4-hmac-sha256" and f"Credential={key}/" in one.value
-    return one.place is Place.QUERY and one.name.lower() == "x-amz-credential" and one.value.startswith(f"{key}/")
+    return _names_key(one) and one.value.startswith(f"{key}/")
+
+
+def _names_key(one: Presented) -> bool:
+    return one.place is Place.QUERY and one.name.lower() == "x-amz-credential"
 
 
 def _signed_beside(one: Presented) -> bool:

@@ -103,7 +103,7 @@ class Pinned(Steps):
         self._packed: Packed | None = None
         self._coding = ""
         self._shows_one = False
-        self._registry = next(
+        self._minting = next(
             (one for one in wallet.table.of_host(request.destination.host, request.destination.port) if _mints(one)),
             None,
         )
@@ -170,7 +170,8 @@ class Pinned(Steps):
         self._coding = _value(head.fields, b"content-encoding").decode("latin-1").strip().lower()
         if self._coding not in ("", "identity") and Packed.knows(self._coding):
             self._packed = Packed(self._coding, self._wallet.echo)
-        if self._registry is not None and _kind(head.fields).endswith(b"json") and head.status == 200:
+        kind = _kind(head.fields)
+        if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
             self._whole_answer = b""
         fields = []
         for name, value in head.fields:
@@ -198,13 +199,17 @@ class Pinned(Steps):
     def all_received(self) -> bytes | Held:
         """What was kept back."""
         rest = self._stream.finish()
-        if self._whole_answer is None or self._registry is None:
+        if self._whole_answer is None or self._minting is None:
             return rest
         whole = self._whole_answer + rest
+        minted = self._wallet.minted
+        before = minted.taken_out
         try:
-            return self._wallet.minted.replaced(whole, self._registry, for_anybody=not self._shows_one)
+            answer = minted.replaced(whole, self._minting, for_anybody=not self._shows_one)
         except ValueError as error:
             return self._stop(f"the answer has a token that would come inside as it is: {error}")
+        self._tell(minted.taken_out - before)
+        return answer
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""
@@ -263,7 +268,7 @@ class Pinned(Steps):
 
     def _tell(self, found: int) -> None:
         if found:
-            text = "the answer repeats a credential; it was taken out before it came inside"
+            text = "the answer has a credential; it was taken out before it came inside"
             self._wallet.refused(refusal.built_in(self._request.action, "credentials.echo", text))
 
     def _stop(self, text: str) -> Held:
@@ -274,7 +279,7 @@ class Pinned(Steps):
 
 
 def _mints(rule: CredentialRule) -> bool:
-    return rule.form is CredentialForm.DOCKER
+    return rule.form in {CredentialForm.DOCKER, CredentialForm.AWS}
 
 
 def _ours(head: RequestHead, credential: Credential) -> Signed:
