@@ -39,6 +39,9 @@ id = "n"
 hosts = ["x.test"]
 methods = ["GET"]
 paths = ["/a/**"]
+operations = ["read"]
+query = { key = "*" }
+headers = { x-team = "*" }
 private = true
 verdict = "allow"
 reason = "r"

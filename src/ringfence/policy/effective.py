@@ -73,6 +73,12 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     """Upper case; empty means any."""
     paths: tuple[str, ...] = ()
     """Globs; empty means any."""
+    operations: tuple[str, ...] = ()
+    """What requests do, as the gateway reads it; empty means anything."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Keys of the query, each with a glob that its value has to match."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Header fields in lower case, each with a glob that its value has to match."""
     verdict: Verdict
     private: bool = False
     """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
@@ -82,6 +88,11 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     """False where its layer only tightens: then it never stands in for a stricter default."""
     enforcement: Enforcement | None = None
     """How strictly it is meant; as its document is, where it says nothing."""
+
+    @property
+    def looks_at_requests(self) -> bool:
+        """Whether more than the destination has to be known to say whether it speaks."""
+        return bool(self.methods or self.paths or self.operations or self.query or self.headers)
 
 
 class McpRule(msgspec.Struct, frozen=True, kw_only=True):

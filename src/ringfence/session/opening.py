@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
@@ -173,6 +173,8 @@ async def _start(
         inspection=Inspection(
             authority=None if trust is None else trust.authority,
             amendments=credentials.amendments(tally),
+            judge=lambda call, done: governed.gate.decide_soon(call, done, asked_by="gateway"),
+            wants=lru_cache(evaluator.wants),
         ),
     )
     for text in governed.notices:
