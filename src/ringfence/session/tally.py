@@ -25,6 +25,8 @@ class Tally:
         self.tool_calls = 0
         self.hosts: dict[str, int] = {}
         """Bytes sent and received, by destination that was reached."""
+        self.passed_through: set[str] = set()
+        """Those of them that a policy leaves uninspected."""
         self.observed = 0
         """Decisions that rules which only observe would have changed."""
         self.denials: list[Decision] = []
@@ -64,6 +66,8 @@ class Tally:
                 self.tool_calls += 1
             case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
                 name = f"{host}:{port}"
+                if body.inspection == "passed through":
+                    self.passed_through.add(name)
                 self.hosts[name] = self.hosts.get(name, 0) + sent + received
             case _:
                 pass

@@ -149,6 +149,8 @@ def _approval(body: events.ApprovalRequested | events.ApprovalTransition | event
 def _connection(body: events.ConnectionClosed) -> Row:
     size = f"{_bytes(body.sent_bytes)} out, {_bytes(body.received_bytes)} in, {_duration(body.duration_ms)}"
     why = _text(body.error) if body.error else ""
+    if body.inspection == "passed through":
+        why = "; ".join(filter(None, (why, "not inspected: `network.pass_through`")))
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
 
 
