@@ -17,8 +17,6 @@ from ringfence.model.situations import RunDenied, UsageInvalid
 from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
-from ringfence.session.credentials.governing import outside_of
-from ringfence.session.credentials.sources import Outside
 from ringfence.session.images import image
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
@@ -89,10 +87,6 @@ class Asked:
                     f"denied: agent `{setup.name}` may not run here (agents.allowed, {origin.layer}, {origin.source})",
                     remedy=f"only {listed} may run; `generic` stands for every program without a profile",
                 )
-
-    def outside(self, evaluator: Evaluator) -> Outside:
-        """The world that the values of credentials come from."""
-        return outside_of(self.places, self.environ, self.workspace, evaluator)
 
     def permission(self, policy: Policy) -> Permission:
         """What the policy lets answers do."""

@@ -37,8 +37,7 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
-from ringfence.session.credentials import governing as credentials
-from ringfence.session.credentials.loading import missing_variables
+from ringfence.session.credentials.holding import held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
@@ -123,9 +122,7 @@ async def _start(
     policy = asked.policy(setup)
     asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
-    outside = asked.outside(evaluator)
-    # Before anything of the agent's runs, and beside the loop: a command may take its time.
-    loaded = await asyncio.to_thread(credentials.load_for, policy, outside)
+    credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
@@ -146,8 +143,16 @@ async def _start(
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    unseen = (*loaded.notices, *credentials.unseen(policy))
-    notices = (*unmet, *unseen, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
+    notices = (
+        *unmet,
+        *credentials.notices,
+        *policy.notices,
+        *setup.notices,
+        *plan.notices,
+        *sandbox.notices,
+        *shortened,
+        *unkept,
+    )
     stage = Stage()
     governed = Governed(
         session=asked.session,
@@ -169,15 +174,14 @@ async def _start(
                 fixed=(*policy.environment.set, *setup.set),
                 session=asked.session,
                 user=asked.user.name,
-                remove=(*policy.environment.remove, *missing_variables(policy.credentials, loaded)),
+                remove=(*policy.environment.remove, *credentials.removed),
             )
-            | dict(sandbox.variables),
-            loaded,
+            | dict(sandbox.variables)
         ),
         lost=lost,
         inspection=Inspection(
             authority=None if trust is None else trust.authority,
-            amendments=credentials.amendments(policy.credentials, loaded, tally),
+            amendments=credentials.amendments(tally),
             judge=lambda call, done: governed.gate.decide_soon(call, done, asked_by="gateway"),
             wants=lru_cache(evaluator.wants),
         ),
