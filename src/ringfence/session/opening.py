@@ -16,9 +16,9 @@ from functools import cache
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
-from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
-from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.glass import Glass
+from ringfence.approvals.stores.opening import open_store
 from ringfence.egress import Gateway
 from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
@@ -32,6 +32,7 @@ from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
+from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
@@ -43,6 +44,7 @@ from ringfence.session.redacting import Redacting
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
+from ringfence.session.witnessing import witness
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -185,11 +187,12 @@ def _gate(
     seconds: int,
     announce: Say,
 ) -> Gate:
-    store = SqliteStore(asked.places.approvals)
+    store = open_store(asked.places.approvals)
     stack.callback(store.close)
+    path = asked.environ.get("PATH")
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
-        desk=Desk(store, time.time_ns, new_id),
+        desk=desk_of(store, asked.places),
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
@@ -198,8 +201,14 @@ def _gate(
             workspace=asked.workspace,
             policy=policy.digest,
             permission=asked.permission(policy),
+            host=asked.user.host,
             timeout_seconds=seconds,
         ),
+        glass=Glass(store, time.time_ns, new_id),
+        limits=breaker_limits(policy.approvals),
+        turn=lambda: stage.entered,
+        witness=lambda decision: witness(decision, path=path),
+        tell=announce,
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from ringfence.policy.effective import Origin, Remember, ToolArguments
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
+from ringfence.policy.sections.answering import AnsweringSection, answering
 from ringfence.policy.sections.names import take_people
 
 PRESETS = ("read-only", "workspace", "full-access")
@@ -62,6 +63,7 @@ class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):
     remember_days: tuple[int, Origin] | None = None
     approvers: tuple[tuple[str, ...], Origin] | None = None
     overriders: tuple[tuple[str, ...], Origin] | None = None
+    answering: AnsweringSection = AnsweringSection()
 
 
 class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +133,7 @@ def approvals(table: Table) -> ApprovalSection:
     days = table.take_integer("remember_days", least=1, most=30, about=about)
     approvers = take_people(table, "approvers", "Users, and groups as `@GROUP`, of this machine who may approve.")
     overriders = take_people(table, "overriders", "Likewise, who may override a rule that is enforced softly.")
+    answers = answering(table)
     table.finish()
     return ApprovalSection(
         timeout_seconds=_written(table, "timeout_seconds", timeout),
@@ -138,6 +141,7 @@ def approvals(table: Table) -> ApprovalSection:
         remember_days=_written(table, "remember_days", days),
         approvers=approvers,
         overriders=overriders,
+        answering=answers,
     )
 
 
