@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from tests.approvals.postgresql import Server, programs
+from tests.approvals.postgresql import MEMORY, Server, programs
 
 from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.stores.sql import SqlStore
@@ -26,16 +27,17 @@ def postgresql() -> Iterator[Server]:
 
 
 @pytest.fixture(params=KINDS)
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty store of each kind."""
-    match request.param:
-        case "file":
-            return str(tmp_path / "approvals.db")
-        case "file-through-sqlalchemy":
-            return f"sqlite:///{tmp_path / 'approvals.db'}"
-        case _:
-            server: Server = request.getfixturevalue("postgresql")
-            return server.database()
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty store of each kind. No test here cuts the power, so none needs a disk."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        match request.param:
+            case "file":
+                yield os.path.join(folder, "approvals.db")
+            case "file-through-sqlalchemy":
+                yield f"sqlite:///{folder}/approvals.db"
+            case _:
+                server: Server = request.getfixturevalue("postgresql")
+                yield server.database()
 
 
 def opened_at(address: str) -> Store:

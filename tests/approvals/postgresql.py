@@ -17,6 +17,8 @@ from itertools import count
 import psycopg
 
 _NUMBERS = count(1)
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where files cost no wait for a disk; None where there is no such place."""
 
 
 def programs() -> str | None:
@@ -34,7 +36,7 @@ class Server:
         assert folder is not None
         self._programs = folder
         self._user = "nobody" if os.getuid() == 0 else None
-        self.folder = tempfile.mkdtemp(prefix="rf-postgres-", dir="/tmp")
+        self.folder = tempfile.mkdtemp(prefix="rf-postgres-", dir=MEMORY or "/tmp")
         if self._user:
             os.chown(self.folder, pwd.getpwnam(self._user).pw_uid, -1)
         self._data = os.path.join(self.folder, "data")

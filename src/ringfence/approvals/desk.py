@@ -278,7 +278,8 @@ class Desk:
             fitting = [
                 grant
                 for grant in self._store.grants(matchers.remembered(decision.action))
-                if _answers(grant, decision, session, workspace)
+                if grant.state(self._now_ns()) == "active"
+                and _answers(grant, decision, session, workspace)
                 and permitted.covers(grant, self._now_ns(), self._store.votes(grant.request), decision.risk)
             ]
         for grant in fitting:
