@@ -131,6 +131,7 @@ def test_a_revoked_grant_is_not_used_and_is_revoked_once(connect: Connect) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("address", ["file", "postgresql"], indirect=True)
 def test_invariant_4_of_two_hundred_voters_and_consumers_one_goes_ahead(connect: Connect, address: str) -> None:
     time = Time()
     request = opened(desk_on(connect(), time), PUSH)
