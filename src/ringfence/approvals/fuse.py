@@ -21,22 +21,22 @@ class Fuse:
         self._seen = turn()
         self._noted: set[str] = set()
 
-    async def blown(self) -> str:
+    def blown(self) -> str:
         """Why nothing is asked at the moment; empty where questions pass."""
         if self._turn() != self._seen:
             self._seen = self._turn()
             was = self._breaker.state(self._clock.monotonic())
             self._breaker.reset()
             if was is not BreakerState.CLOSED:
-                await self._record("the person spoke to the agent")
+                self._record("the person spoke to the agent")
         before = self._breaker.state(self._clock.monotonic())
         if self._breaker.passes(self._clock.monotonic()):
             if before is BreakerState.HALF_OPEN:
-                await self._record("one question is tried", state=before)
+                self._record("one question is tried", state=before)
             return ""
         return f"{self._breaker.why()}, so nothing more is asked in this turn of the agent"
 
-    async def note(self, settled: Settled) -> None:
+    def note(self, settled: Settled) -> None:
         """Take the end of a question into account, once, however many waited for it."""
         if settled.request is None or settled.request.id in self._noted:
             return
@@ -49,11 +49,11 @@ class Fuse:
         self._breaker.note(denied=settled.grant is None, now=now)
         if self._breaker.state(now) is not before:
             why = "a question was approved" if settled.grant is not None else self._breaker.why()
-            await self._record(why)
+            self._record(why)
 
-    async def _record(self, reason: str, *, state: BreakerState | None = None) -> None:
+    def _record(self, reason: str, *, state: BreakerState | None = None) -> None:
         now = state or self._breaker.state(self._clock.monotonic())
-        await self._recorder.record(
+        self._recorder.record_soon(
             BreakerChanged(
                 state=now.value, in_a_row=self._breaker.in_a_row, of_recent=self._breaker.of_recent, reason=reason
             )

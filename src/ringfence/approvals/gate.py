@@ -72,7 +72,7 @@ class Gate:
     async def __aenter__(self) -> Gate:
         await self._tasks.__aenter__()
         self._open = True
-        await self._sweep()
+        self._sweep()
         return self
 
     async def __aexit__(
@@ -83,14 +83,14 @@ class Gate:
             question.withdraw("the session is ending")
         await self._tasks.__aexit__(kind, value, trace)
 
-    async def _sweep(self) -> None:
+    def _sweep(self) -> None:
         """Put on record what ended while nobody looked: every deadline that passed, of sessions that are gone too."""
         with suppress(ApprovalsBroken):
             # A store that cannot be swept is told by the first question, which it denies.
             self._swept = self._desk.sweep()
         for moved in self._swept:
             why = "nobody answered in time" if moved.after is State.EXPIRED else "it was not used in time"
-            await self._moved(moved.request, moved.after, why, before=moved.request.state)
+            self._moved(moved.request, moved.after, why, before=moved.request.state)
 
     async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
         """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
@@ -169,7 +169,7 @@ class Gate:
             permission=self._site.permission,
         )
         if grant is not None:
-            await self._recorder.record(granted(grant, "used"))
+            self._recorder.record_soon(granted(grant, "used"))
             self._named.note(decision, grant, self._clock.time_ns())
             return allowed(decision, by=f"grant:{grant.id}", who=grant.approver)
         named = self._named.answer(decision, self._clock.time_ns())
@@ -178,10 +178,10 @@ class Gate:
         if self._broken_glass() is None:
             if self._channel.refusal or not self._open:
                 return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
-            if why := await self._fuse.blown():
+            if why := self._fuse.blown():
                 return denied(decision, by="breaker", why=why)
         settled = await self._question(decision).wait()
-        await self._fuse.note(settled)
+        self._fuse.note(settled)
         if settled.grant is None:
             return denied(decision, by=settled.by, why=settled.why)
         return await self._use(settled, decision)
@@ -224,21 +224,21 @@ class Gate:
             self._desk.move(request.id, Trigger.CHANGE)
             self._desk.withdraw(request.id)
             changed = "the policy" if same_files else "a file that would run"
-            await self._moved(request, State.INVALIDATED, f"{changed} changed meanwhile")
+            self._moved(request, State.INVALIDATED, f"{changed} changed meanwhile")
             return None
         grant = self._desk.use(request.id)
         if grant is None:
             return None
-        await self._recorder.record(granted(grant, "used"))
+        self._recorder.record_soon(granted(grant, "used"))
         if grant.uses == 1:
-            await self._moved(request, State.CONSUMED, "")
+            self._moved(request, State.CONSUMED, "")
         self._named.note(decision, grant, self._clock.time_ns())
         return allowed(decision, by=settled.by, who=grant.approver)
 
-    async def _moved(self, request: Request, after: State, reason: str, *, before: State = State.APPROVED) -> None:
+    def _moved(self, request: Request, after: State, reason: str, *, before: State = State.APPROVED) -> None:
         actor = "timeout" if after in {State.EXPIRED, State.LAPSED} else "session"
         now, channel = self._clock.time_ns(), self._channel.name
-        await self._recorder.record(
+        self._recorder.record_soon(
             transition(request, after, before=before, now_ns=now, actor=actor, channel=channel, reason=reason)
         )
 

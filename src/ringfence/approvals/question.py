@@ -143,14 +143,14 @@ class Question:
 
     async def _answer(self, request: Request) -> Settled:
         # Before anybody is asked: the question may have been answered meanwhile, or nobody need be asked.
-        if (settled := await self._given(request)) is not None:
+        if (settled := self._given(request)) is not None:
             return settled
         patience = (request.expires_ns - self._clock.time_ns()) / NANOSECONDS
         try:
             async with asyncio.timeout(max(0.0, patience)):
                 return await self._first(request)
         except TimeoutError:
-            return await self._given(request) or self._end(
+            return self._given(request) or self._end(
                 request, Trigger.EXPIRE, "timeout", "timeout", "nobody answered in time"
             )
 
@@ -186,16 +186,16 @@ class Question:
             return self._end(request, Trigger.CHANGE, "session", "nobody", "the request is gone from the list")
         if cast.problem:
             refused = VoteTaken(vote=cast.vote or self._vote(request, outcome), refused=cast.problem)
-            await self._recorder.record(refused)
+            self._recorder.record_soon(refused)
             if self._terms.others_may and cast.request.state is State.PENDING:
                 self._tell(f"ringfence: the answer does not count: {cast.problem}; {self._where(request)}")
                 return None
             why = f"the answer does not count: {cast.problem}"
-            return await self._given(request) or self._end(request, Trigger.CHANGE, "session", "nobody", why)
+            return self._given(request) or self._end(request, Trigger.CHANGE, "session", "nobody", why)
         if cast.waits:
             self._tell(f"ringfence: the answer counts, and others have to approve as well; {self._where(request)}")
         # What the votes make of it is read where everybody reads it.
-        return await self._given(request)
+        return self._given(request)
 
     def _unanswered(self, request: Request, outcome: Unanswered) -> Settled | None:
         # INVARIANT: that somebody cannot be asked says nothing about the action; those who can be asked still are.
@@ -206,56 +206,59 @@ class Question:
 
     async def _watch(self, request: Request) -> Settled:
         while True:
-            settled = await self._given(request)
+            settled = self._given(request)
             if settled is not None:
                 return settled
             await asyncio.sleep(self._desk.look_seconds)
 
-    async def _given(self, request: Request) -> Settled | None:
-        """How it ended by the votes that were cast, whoever cast them; each goes on record once."""
+    def _given(self, request: Request) -> Settled | None:
+        """How it ended by the votes that were cast, whoever cast them; each goes on record once.
+
+        Nothing here waits for the record: the decision does, and it is recorded after all of this.
+        """
         now = self._desk.request(request.id)
         if now is None:
             return Settled(by="nobody", why="the request is gone from the list", request=request)
         votes = self._desk.votes(request.id)
         for vote in votes:
             if self._is_first(vote.id):
-                await self._recorder.record(VoteTaken(vote=vote))
-                if now.state is State.PENDING:
-                    await self._note(now, State.PENDING, vote)
+                self._recorder.record_soon(VoteTaken(vote=vote))
+                if now.state is State.PENDING or vote is not votes[-1]:
+                    self._note(now, State.PENDING, vote)
         match now.state:
             case State.PENDING:
-                await self._climb(now)
-                return await self._through_glass(now)
+                self._climb(now)
+                return self._through_glass(now)
             case State.APPROVED:
-                return await self._approved(now, votes)
+                return self._approved(now, votes)
             case State.DENIED:
-                return await self._denied(now, votes)
+                return self._denied(now, votes)
             case _:
                 return None
 
-    async def _climb(self, request: Request) -> None:
+    def _climb(self, request: Request) -> None:
         """Put on record that the next people of the ladder are asked."""
         reached = self._desk.step_of(request)
         for number in range(self._step + 1, reached + 1):
             asked = voting.listed(request.terms.steps[number].who)
-            await self._recorder.record(
+            self._recorder.record_soon(
                 self._transition(request, State.PENDING, "timeout", f"now asked as well: {asked}")
             )
             self._tell(f"ringfence: nobody has answered yet; now asked as well: {asked}")
         self._step = max(self._step, reached)
 
-    async def _through_glass(self, request: Request) -> Settled | None:
+    def _through_glass(self, request: Request) -> Settled | None:
         """Go ahead, because somebody who may has broken the glass; None where nobody has."""
         glass = self._broken_glass()
         grant = None if glass is None else self._desk.through_glass(request.id, glass)
         if glass is None or grant is None or not self._is_first(State.APPROVED):
             return None
         now = self._clock.time_ns()
-        await self._recorder.record(
+        self._recorder.record_soon(
             transition(request, State.APPROVED, now_ns=now, actor=glass.who, channel="break-glass", reason=glass.reason)
         )
-        await self._recorder.record(granted(grant, "created"))
-        await self._recorder.record(
+        self._recorder.record_soon(granted(grant, "created"))
+        self._recorder.record_soon(
             BreakGlassChanged(
                 glass=glass.id, change="used", actor=glass.who, reason=glass.reason, workspace=request.workspace
             )
@@ -264,7 +267,7 @@ class Question:
         self._tell(f"ringfence: allowed, because {who} broke the glass ({glass.id}): {request.prompt[0]}")
         return Settled(by="break-glass", why=glass.who, request=request, grant=grant)
 
-    async def _approved(self, request: Request, votes: tuple[Vote, ...]) -> Settled:
+    def _approved(self, request: Request, votes: tuple[Vote, ...]) -> Settled:
         grant = self._desk.grant_of(request.id)
         counted = voting.standing(self._terms, request.risk, votes, self._site.permission.is_member)
         if grant is None or counted is not voting.Standing.APPROVED:
@@ -274,16 +277,16 @@ class Question:
             return self._end(request, Trigger.CHANGE, "session", "nobody", f"the answer does not count: {why}")
         last = next(vote for vote in reversed(votes) if vote.approve)
         if self._is_first(State.APPROVED):
-            await self._note(request, State.APPROVED, last, actor=grant.approver)
-            await self._recorder.record(granted(grant, "created"))
+            self._note(request, State.APPROVED, last, actor=grant.approver)
+            self._recorder.record_soon(granted(grant, "created"))
         return Settled(by="person", why=grant.approver, request=request, grant=grant)
 
-    async def _denied(self, request: Request, votes: tuple[Vote, ...]) -> Settled:
+    def _denied(self, request: Request, votes: tuple[Vote, ...]) -> Settled:
         last = next((vote for vote in reversed(votes) if not vote.approve), None)
         if last is None:
             return Settled(by="nobody", why="the request is denied, and nobody's vote says why", request=request)
         if self._is_first(State.DENIED):
-            await self._note(request, State.DENIED, last)
+            self._note(request, State.DENIED, last)
         who = last.approver.removeprefix(PERSON)
         why = f"{who} denied it" + (f": {last.reason}" if last.reason else "")
         return Settled(by="person", why=why, request=request)
@@ -332,8 +335,8 @@ class Question:
         self._on_record.add(what)
         return True
 
-    async def _note(self, request: Request, after: State, vote: Vote, *, actor: str = "") -> None:
-        await self._recorder.record(
+    def _note(self, request: Request, after: State, vote: Vote, *, actor: str = "") -> None:
+        self._recorder.record_soon(
             transition(
                 request,
                 after,

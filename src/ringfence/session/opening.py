@@ -20,7 +20,10 @@ from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.stores.opening import open_store
 from ringfence.egress import Gateway
+from ringfence.model.action import FileAction, FileOperation
+from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
+from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
@@ -190,6 +193,11 @@ def _gate(
     store = open_store(asked.places.approvals)
     stack.callback(store.close)
     path = asked.environ.get("PATH")
+
+    def may_write(place: str) -> bool:
+        written = FileAction(operation=FileOperation.WRITE, path=text_from_os(place))
+        return evaluator.evaluate(written).verdict is not Verdict.DENY
+
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk_of(store, asked.places),
@@ -207,7 +215,7 @@ def _gate(
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
         turn=lambda: stage.entered,
-        witness=lambda decision: witness(decision, path=path),
+        witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
     )
 

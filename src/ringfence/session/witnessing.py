@@ -11,20 +11,21 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 
 from ringfence.model.action import CommandAction, EffectKind
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Decision
 
-_LARGEST = 32 << 20
-"""Bytes that are read; a larger file is known by its inode, size and times."""
+_LARGEST = 256 << 20
+"""Bytes that are read; a larger file is known by its inode, size and times, like one that nothing inside can change."""
 _FILES = 64
 
 
-def witness(decision: Decision, *, path: str | None) -> str:
+def witness(decision: Decision, *, path: str | None, may_write: Callable[[str], bool]) -> str:
     """The digest of the files that the action of a decision would run; empty where it names none that can be read.
 
-    `path`: where names without a slash are looked up.
+    `path`: where names without a slash are looked up. `may_write`: whether anything inside can write to a file.
     """
     action = decision.action
     if not isinstance(action, CommandAction):
@@ -36,11 +37,11 @@ def witness(decision: Decision, *, path: str | None) -> str:
     for name in sorted(set(named))[:_FILES]:
         place = os.path.join(action.cwd, name) if "/" in name else shutil.which(name, path=path)
         if place is not None:
-            found[place] = _state(place)
+            found[place] = _state(place, read=may_write(os.path.realpath(place)))
     return digest(found) if found else ""
 
 
-def _state(place: str) -> str:
+def _state(place: str, *, read: bool) -> str:
     """The content of a regular file, or what tells that there is none that can be read."""
     try:
         # SECURITY: a pipe that an agent left under the name of its script must not make us wait.
@@ -51,7 +52,8 @@ def _state(place: str) -> str:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return f"no file: {stat.S_IFMT(status.st_mode)}"
-        if status.st_size > _LARGEST:
+        # SECURITY: times are no proof where somebody may write: a mapped page is changed long after its time was set.
+        if not read or status.st_size > _LARGEST:
             return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
         content = hashlib.sha256()
         while piece := os.read(descriptor, 1 << 20):
