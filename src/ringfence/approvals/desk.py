@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from ringfence.approvals import matchers, voting
+from ringfence.approvals import amendments, matchers, voting
 from ringfence.approvals.objects import (
     CLOCK_SLACK_NS,
     NANOSECONDS,
@@ -102,7 +102,7 @@ class Desk:
     ) -> tuple[Request, bool]:
         """The request for this question, and whether it is new: the same question joins the one that is open."""
         now = self._now_ns()
-        action = decision.action
+        action, offered = decision.action, amendments.offer(decision)
         fresh = Request(
             id=self._new_id(),
             session=session,
@@ -121,6 +121,9 @@ class Desk:
             widest=Scope.ONCE if decision.override else widest,
             override=decision.override,
             risk=decision.risk,
+            effects=decision.effects,
+            begins=offered.words,
+            why_exact=offered.why_not,
             terms=terms or Terms(),
             witness=witness,
             host=host,
@@ -163,6 +166,9 @@ class Desk:
             if found is None:
                 return None
             request = self._refreshed(found)
+            if request.state is not found.state:
+                # SECURITY: written down, because a clock that is set right again must not make a late vote count.
+                self._store.set_state(request.id, request.state)
             known = self._store.vote(vote.id)
             if known is not None:
                 problem = "" if same_answer(known, vote) else "this vote was cast before, and said something else"
@@ -275,9 +281,10 @@ class Desk:
         permitted = permission or Permission()
         with self._errors():
             # Looked up first without a lock: most actions have no grant, and must not wait for a writer.
+            known = self._remembered(decision)
             fitting = [
                 grant
-                for grant in self._store.grants(matchers.remembered(decision.action))
+                for grant in known
                 if grant.state(self._now_ns()) == "active"
                 and _answers(grant, decision, session, workspace)
                 and permitted.covers(grant, self._now_ns(), self._store.votes(grant.request), decision.risk)
@@ -287,6 +294,16 @@ class Desk:
                 if self._store.consume(grant.id, self._now_ns()):
                     return msgspec.structs.replace(grant, uses=grant.uses + 1)
         return None
+
+    def _remembered(self, decision: Decision) -> list[Grant]:
+        """Grants for exactly this, then those for commands that begin like it and do no more."""
+        found = list(self._store.grants(matchers.remembered(decision.action)))
+        for key in amendments.keys(decision):
+            for grant in self._store.grants(key):
+                answered = self._store.request(grant.request)
+                if answered is not None and amendments.covers(answered, decision):
+                    found.append(grant)
+        return found
 
     def grants(self, prefix: str = "") -> tuple[Grant, ...]:
         """All grants, newest first."""
@@ -371,7 +388,7 @@ class Desk:
         return Grant(
             id=self._new_id(),
             request=request.id,
-            matcher=f"exact:{request.digest}" if once else request.matcher,
+            matcher=f"exact:{request.digest}" if once else _matcher(request, votes),
             scope=scope,
             session=request.session,
             workspace=request.workspace,
@@ -414,9 +431,21 @@ def _beyond(request: Request, vote: Vote) -> str:
         return ""
     if wider(vote.scope, request.widest):
         return f"the policy permits an answer for `{request.widest}` at most"
+    if vote.words is not None:
+        if vote.scope is Scope.ONCE:
+            return "an answer for once is for exactly this command; remember it with `--scope`"
+        if problem := amendments.refusal(request, vote.words):
+            return problem
     if request.override and not vote.reason.strip():
         return "it overrides a rule that denies, so it needs a reason: `--reason`"
     return ""
+
+
+def _matcher(request: Request, votes: Sequence[Vote]) -> str:
+    """What an answer is remembered for: as many words as the most careful of them wanted, or exactly this."""
+    words = [vote.words for vote in votes]
+    counted = [one for one in words if one is not None]
+    return amendments.key(request.begins[: max(counted)]) if len(counted) == len(words) else request.matcher
 
 
 def _answers(grant: Grant, decision: Decision, session: str, workspace: str) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 
 from ringfence.approvals.transitions import State
 from ringfence.approvals.voting import Terms
-from ringfence.model.action import Action
+from ringfence.model.action import Action, Effect
 from ringfence.model.decision import Placement, Risk
 from ringfence.model.vote import Scope, Vote, binding
 
@@ -67,6 +67,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Whose answers count, and how many."""
     witness: str = ""
     """The digest of the files that would run, where they can be read: they are looked at again before they run."""
+    effects: tuple[Effect, ...] = ()
+    """What it does, as far as it is known."""
+    begins: tuple[str, ...] = ()
+    """The words of the command, where an answer can be remembered for the first few of them."""
+    why_exact: str = ""
+    """Why it cannot."""
     host: str = ""
     """The machine that it was asked on."""
     step: int = 0

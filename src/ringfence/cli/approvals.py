@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.approvals import voting
+from ringfence.approvals import amendments, voting
 from ringfence.approvals.desk import Cast, Desk, Moved
 from ringfence.approvals.objects import Grant, Request, Scope, Vote
 from ringfence.approvals.records import granted, transition
 from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.transitions import State, Trigger
-from ringfence.cli import approvals_glass, codes
+from ringfence.cli import approvals_examples, approvals_glass, codes
 from ringfence.cli.approvals_record import put_on_record
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import elapsed, local, span
@@ -64,6 +64,8 @@ def _arguments() -> Arguments:
     approve = part("approve", "approve a request")
     approve.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.ONCE.value)
     approve.add_argument("--for", dest="span", metavar="SPAN", help="how long it holds: `8h`, `30d`")
+    about = "remember it for every command that begins with the first N words of this one, and does no more"
+    approve.add_argument("--words", type=int, metavar="N", help=about)
     approve.add_argument("--reason", default="", help="why, for the record")
     part("deny", "deny a request").add_argument("--reason", default="", help="why, for the record")
     part("grants", "list grants that hold", named=False).add_argument(
@@ -102,7 +104,14 @@ class _Command:
         plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._asked(request)}
         lines = [f"request {request.id}, {request.state}", "", *request.prompt]
         lines += ["", *map(_vote_line, votes)] if votes else []
-        lines += ["", f"  asked    {self._asked(request)}"] if request.state is State.PENDING else []
+        if request.state is State.PENDING:
+            lines += ["", f"  asked    {self._asked(request)}"]
+            few = request.begins[: amendments.FEWEST]
+            if few:
+                lines += self._examples(request, len(few))
+                lines += [f"           with `approve {request.id} --scope repo --words {len(few)}`"]
+            elif request.why_exact:
+                lines += [f"  remember exactly this only: {visible(request.why_exact)}"]
         self._print(plain, "\n".join(lines))
         return codes.OK
 
@@ -144,16 +153,20 @@ class _Command:
 
     def _approve(self, words: dict[str, object]) -> int:
         seconds = span(str(words["span"])) if words["span"] else None
-        return self._vote(words, approve=True, scope=Scope(str(words["scope"])), seconds=seconds)
+        number = words["words"]
+        count = number if isinstance(number, int) else None
+        return self._vote(words, approve=True, scope=Scope(str(words["scope"])), seconds=seconds, count=count)
 
     def _deny(self, words: dict[str, object]) -> int:
         return self._vote(words, approve=False, scope=Scope.ONCE, seconds=None)
 
-    def _vote(self, words: dict[str, object], *, approve: bool, scope: Scope, seconds: int | None) -> int:
+    def _vote(
+        self, words: dict[str, object], *, approve: bool, scope: Scope, seconds: int | None, count: int | None = None
+    ) -> int:
         request = self._one_request(words)
         if not self._json:
             # What is approved is what was seen: it is printed, and the vote carries the digest of what was printed.
-            print("\n".join([*request.prompt, ""]))
+            print("\n".join([*request.prompt, *self._examples(request, count), ""]))
         vote = Vote(
             id=ids.new_id(),
             request=request.id,
@@ -163,6 +176,7 @@ class _Command:
             scope=scope,
             reason=str(words["reason"]),
             seconds=seconds,
+            words=count,
             channel="command",
         )
         cast = self._desk.cast(vote)
@@ -171,6 +185,12 @@ class _Command:
             # What counts is put on record by the session that waits for it; nobody waits for what does not.
             self._record(request.session, VoteTaken(vote=cast.vote or vote, refused=cast.problem))
         return self._told(cast)
+
+    def _examples(self, request: Request, count: int | None) -> list[str]:
+        """What an answer for the first words of a command would mean, tried out."""
+        if count is None or amendments.refusal(request, count):
+            return []
+        return approvals_examples.lines(request, count, approvals_examples.examples(request, count, self._places))
 
     def _told(self, cast: Cast) -> int:
         plain = {**_plain(cast.request), "counted": cast.counted, "grant": cast.grant.id if cast.grant else None}

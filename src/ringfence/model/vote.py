@@ -52,6 +52,9 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     seconds: int | None = None
     """How long it is remembered, where the person said so."""
+    words: int | None = None
+    """For a remembered answer: that it is for every command that begins with so many of its words. None for exactly
+    what was shown."""
     channel: str = ""
     """Which way the answer came."""
     authentication: Authentication = Authentication.ACCOUNT
@@ -99,4 +102,14 @@ def same_answer(one: Vote, other: Vote) -> bool:
 
 
 def _answer(vote: Vote) -> tuple[object, ...]:
-    return (vote.id, vote.request, vote.approver, vote.approve, vote.seen, vote.scope, vote.reason, vote.seconds)
+    return (
+        vote.id,
+        vote.request,
+        vote.approver,
+        vote.approve,
+        vote.seen,
+        vote.scope,
+        vote.reason,
+        vote.seconds,
+        vote.words,
+    )

@@ -14,8 +14,19 @@ from ringfence.policy.conditions import Condition
 from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
 from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
-from ringfence.policy.sections import commands, control_files, filesystem, mcp, network, settings, tests, when
+from ringfence.policy.sections import (
+    commands,
+    control_files,
+    credentials,
+    filesystem,
+    mcp,
+    network,
+    settings,
+    tests,
+    when,
+)
 from ringfence.policy.sections.control_files import ControlFileSection
+from ringfence.policy.sections.credentials import CredentialSection
 from ringfence.policy.sections.mcp import McpSection
 from ringfence.policy.sections.names import take_enforcement
 from ringfence.policy.sections.network import NetworkSection
@@ -49,6 +60,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     command_rules: tuple[CommandRule, ...] = ()
     control_files: ControlFileSection = ControlFileSection()
     mcp: McpSection = McpSection()
+    credentials: CredentialSection = CredentialSection()
     environment: EnvironmentSection = EnvironmentSection()
     approvals: ApprovalSection = ApprovalSection()
     limits: LimitSection = LimitSection()
@@ -174,6 +186,7 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         network=network.section(top.take_table("network", about="Where data can go."), layer),
         command_rules=commands.rules(top.take_table("commands", about="Which commands stop, or never run."), layer),
         mcp=mcp.section(top.take_table("mcp", about="What may be asked of MCP servers."), layer),
+        credentials=credentials.section(top, layer),
         environment=settings.environment(
             top.take_table("environment", about="Which variables reach the sandbox."), layer
         ),

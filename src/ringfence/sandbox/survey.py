@@ -157,7 +157,7 @@ def private_files(plan: Plan, workspace: str) -> list[PlacedFile]:
     return [
         file
         for file in plan.files
-        if not _is_denied(table, os.path.realpath(file.path)) and not strays(file.path, (workspace,))
+        if (file.made or not _is_denied(table, os.path.realpath(file.path))) and not strays(file.path, (workspace,))
     ]
 
 

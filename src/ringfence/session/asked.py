@@ -83,6 +83,21 @@ class Asked:
                     remedy=f"only {listed} may run; `generic` stands for every program without a profile",
                 )
 
+    def check_credentials(self, policy: Policy) -> None:
+        """`RunDenied` where the policy binds credentials: this version cannot put them into requests yet."""
+        for rule in policy.credentials.rules:
+            raise RunDenied(
+                f"denied: credential `{rule.id}` ({rule.origin.layer}, {rule.origin.source}) cannot be put into"
+                " requests by this version",
+                remedy="leave `[[credentials]]` out of the policy of this session",
+            )
+        for none in policy.credentials.forbidden:
+            raise RunDenied(
+                f"denied: that no credential goes to `{none.hosts[0]}` ({none.origin.layer}, {none.origin.source})"
+                " cannot be enforced by this version",
+                remedy="leave `[[credentials]]` out of the policy of this session",
+            )
+
     def permission(self, policy: Policy) -> Permission:
         """What the policy lets answers do."""
         return permission_of(policy.approvals, owner=f"{PERSON}{self.user.name}")
@@ -94,7 +109,7 @@ class Asked:
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=setup.files,
+            files=(*policy.environment.files, *setup.files),
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
         )
