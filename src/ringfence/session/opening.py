@@ -17,11 +17,14 @@ from functools import cache, lru_cache
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
-from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
-from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.glass import Glass
+from ringfence.approvals.stores.opening import open_store
 from ringfence.egress import Gateway, Inspection
+from ringfence.model.action import FileAction, FileOperation
+from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
+from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
@@ -34,6 +37,7 @@ from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
+from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
@@ -51,6 +55,7 @@ from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import trusting
 from ringfence.session.turns import Turns
+from ringfence.session.witnessing import witness
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -222,11 +227,17 @@ def _gate(
     seconds: int,
     announce: Say,
 ) -> Gate:
-    store = SqliteStore(asked.places.approvals)
+    store = open_store(asked.places.approvals)
     stack.callback(store.close)
+    path = asked.environ.get("PATH")
+
+    def may_write(place: str) -> bool:
+        written = FileAction(operation=FileOperation.WRITE, path=text_from_os(place))
+        return evaluator.evaluate(written).verdict is not Verdict.DENY
+
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
-        desk=Desk(store, time.time_ns, new_id),
+        desk=desk_of(store, asked.places),
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
@@ -235,8 +246,14 @@ def _gate(
             workspace=asked.workspace,
             policy=policy.digest,
             permission=asked.permission(policy),
+            host=asked.user.host,
             timeout_seconds=seconds,
         ),
+        glass=Glass(store, time.time_ns, new_id),
+        limits=breaker_limits(policy.approvals),
+        turn=lambda: stage.entered,
+        witness=lambda decision: witness(decision, path=path, may_write=may_write),
+        tell=announce,
     )
 
 

@@ -72,6 +72,8 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="»", label="prompt", what=what)
         case events.ApprovalRequested() | events.ApprovalTransition() | events.GrantChanged():
             return _approval(body)
+        case events.VoteTaken() | events.BreakGlassChanged() | events.BreakerChanged():
+            return _answering(body)
         case events.CommandStarted():
             return Row(symbol="$", label="ran", what=_argv(body.argv), tone=Tone.QUIET)
         case events.CommandEnded():
@@ -110,6 +112,8 @@ _RESOLVED = {
     "nobody": "; nobody could be asked",
     "timeout": "; nobody answered in time",
     "person": "; a person answered",
+    "break-glass": "; the glass was broken",
+    "breaker": "; too many questions were denied",
 }
 _MARKS = {
     Verdict.ALLOW: ("✓", Tone.GOOD),
@@ -157,6 +161,23 @@ def _approval(body: events.ApprovalRequested | events.ApprovalTransition | event
         case events.GrantChanged():
             what = f"grant {body.grant} {visible(body.change)} ({visible(body.scope)})"
             return Row(symbol="+", label="grant", what=what, tone=Tone.QUIET)
+        case _:
+            assert_never(body)
+
+
+def _answering(body: events.VoteTaken | events.BreakGlassChanged | events.BreakerChanged) -> Row:
+    match body:
+        case events.VoteTaken(vote=vote):
+            said = "approves" if vote.approve else "denies"
+            what = f"{visible(vote.approver)} {said} request {visible(vote.request)}"
+            why = f"does not count: {_text(body.refused)}" if body.refused else _text(vote.reason)
+            return Row(symbol="?", label="vote", what=what, why=why, tone=Tone.QUIET)
+        case events.BreakGlassChanged():
+            what = f"{visible(body.actor)}: {visible(body.change)} {visible(body.outcome)}".rstrip()
+            return Row(symbol="!", label="glass", what=what, why=_text(body.reason), tone=Tone.ATTENTION)
+        case events.BreakerChanged():
+            what = f"questions to people: the breaker is {visible(body.state)}"
+            return Row(symbol="!", label="breaker", what=what, why=_text(body.reason), tone=Tone.ATTENTION)
         case _:
             assert_never(body)
 
