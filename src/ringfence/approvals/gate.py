@@ -7,11 +7,11 @@ the policy, the desk, the channel or the ledger, is a deny that says so. It know
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 
-from ringfence.approvals.answers import allowed, denied, unrecorded
+from ringfence.approvals.answers import allowed, denied, kept, unrecorded
 from ringfence.approvals.breaker import Limits
 from ringfence.approvals.channels.channel import Channel
 from ringfence.approvals.desk import Desk, Moved
@@ -50,15 +50,18 @@ class Gate:
         turn: Callable[[], int] = lambda: 0,
         witness: Callable[[Decision], str] = lambda _: "",
         tell: Callable[[str], None] = lambda _: None,
+        keep: Callable[[Decision], Awaitable[str]] | None = None,
     ) -> None:
         """`turn`: a number that changes when the person speaks to the agent. `witness`: the digest of the files that
-        an action would run. `tell`: says something to the person at the session's terminal."""
+        an action would run. `tell`: says something to the person at the session's terminal. `keep`: takes a snapshot
+        that brings back what an action loses, and gives the command for that; nothing where it cannot."""
         self._evaluate = evaluate
         self._desk = desk
         self._glass = glass
         self._fuse = Fuse(limits or Limits(), clock, recorder, turn)
         self._witness = witness
         self._tell = tell
+        self._keep = keep
         self._channel = channel
         self._recorder = recorder
         self._clock = clock
@@ -162,6 +165,9 @@ class Gate:
 
     async def _ask(self, decision: Decision) -> Decision | None:
         """The final decision, or None where an approval cannot be used any more and the question starts again."""
+        way_back = await self._keep(decision) if decision.undoable and self._keep is not None else ""
+        if way_back:
+            return kept(decision, way_back=way_back)
         grant = self._desk.use_remembered(
             decision,
             session=self._site.session,

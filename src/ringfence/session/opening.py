@@ -30,7 +30,7 @@ from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
 from ringfence.policy.control_files import ControlFile, is_reported, rows_with
-from ringfence.policy.effective import Policy, TelemetryPolicy
+from ringfence.policy.effective import Policy, TelemetryPolicy, WorkspaceMode
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
@@ -45,6 +45,7 @@ from ringfence.session.credentials.holding import held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
+from ringfence.session.keeping import Keeping
 from ringfence.session.limiting import Limiting
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
@@ -254,6 +255,7 @@ def _gate(
         turn=lambda: stage.entered,
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
+        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
     )
 
 
