@@ -281,7 +281,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as failure:
-        raise broken(_why(failure), remedy="see whether the database of approvals runs and can be reached") from failure
+        raise broken(
+            _why(failure), remedy="see whether the database that `RINGFENCE_APPROVALS` names runs and can be reached"
+        ) from failure
 
 
 def _why(failure: Exception) -> str:
