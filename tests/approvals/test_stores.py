@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
-from tests.approvals.conftest import opened_at, patiently
+from tests.approvals.conftest import patiently
 from tests.approvals.made import Time, command, counting, decision, opened, vote
 from tests.approvals.postgresql import Server
 
