@@ -124,6 +124,10 @@ class SqlStore:
         """Let go of the database."""
         self._engine.dispose()
 
+    def others_wrote(self) -> int | None:
+        """Only reading can tell."""
+        return None
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Nobody else writes until it ends; an exception inside undoes everything."""
