@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from types import TracebackType
 
 from ringfence.approvals.answers import allowed, denied, kept, unrecorded
 from ringfence.approvals.breaker import Limits
 from ringfence.approvals.channels.channel import Channel
-from ringfence.approvals.desk import Desk, Moved
+from ringfence.approvals.desk import Desk
 from ringfence.approvals.fuse import Fuse
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.named_hosts import NamedHosts
@@ -31,6 +30,9 @@ from ringfence.model.ports import Clock, Recorder
 from ringfence.model.situations import LedgerBroken
 
 __all__ = ["Gate", "Site"]
+
+SWEEP_SECONDS = 30
+"""How often deadlines that have passed are written down, besides whenever somebody looks."""
 
 
 class Gate:
@@ -70,12 +72,13 @@ class Gate:
         self._open = False
         self._questions: dict[tuple[str, str], Question] = {}
         self._named = NamedHosts()
-        self._swept: tuple[Moved, ...] = ()
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Gate:
         await self._tasks.__aenter__()
         self._open = True
         self._sweep()
+        self._sweeping = self._tasks.create_task(self._keep_sweeping())
         return self
 
     async def __aexit__(
@@ -84,16 +87,25 @@ class Gate:
         self._open = False
         for question in tuple(self._questions.values()):
             question.withdraw("the session is ending")
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         await self._tasks.__aexit__(kind, value, trace)
 
     def _sweep(self) -> None:
         """Put on record what ended while nobody looked: every deadline that passed, of sessions that are gone too."""
-        with suppress(ApprovalsBroken):
+        try:
+            swept = self._desk.sweep()
+        except ApprovalsBroken:
             # A store that cannot be swept is told by the first question, which it denies.
-            self._swept = self._desk.sweep()
-        for moved in self._swept:
+            return
+        for moved in swept:
             why = "nobody answered in time" if moved.after is State.EXPIRED else "it was not used in time"
             self._moved(moved.request, moved.after, why, before=moved.request.state)
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._sweep()
 
     async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
         """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
