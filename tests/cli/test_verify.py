@@ -82,6 +82,19 @@ def test_where_namespaces_are_forbidden_tier_b_is_tried_with_the_machines_own_lo
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("A" not in possible_tiers(), reason="tier A needs unprivileged user namespaces")
+def test_without_git_what_needs_it_is_impossible_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    (row,) = campaign([row for row in battery.attacks() if row.id == "A1"], ("A",))
+
+    assert (row.outcome, row.detail) == (
+        Outcome.IMPOSSIBLE,
+        "it cannot be set up here: [Errno 2] No such file or directory: 'git'",
+    )
+
+
+@pytest.mark.slow
 def test_a_run_that_nobody_waits_for_any_more_begins_no_attack() -> None:
     class Unwanted:
         def is_set(self) -> bool:
