@@ -41,6 +41,7 @@ _DIRECT = {
 }
 _STAGED = {
     Staged.REFUSE: "never applied to the real tree",
+    Staged.PARTS: "what of it cannot run code is applied, key by key and file by file; the rest never",
     Staged.REVIEW: "applied when a person has seen it",
 }
 
@@ -168,7 +169,7 @@ def _control_files() -> str:
         "from inside: [sandbox](../sandbox.md#control-files). The first row that matches a path speaks for it.",
         "",
         *_words("In a direct workspace", _DIRECT),
-        *_words("In a staged workspace, which this version does not have yet", _STAGED),
+        *_words("At the commit gate of a staged workspace, in which it is protected all the same", _STAGED),
         "| path in the workspace | why | direct | staged | place holder where it is missing |",
         "|---|---|---|---|---|",
     ]
@@ -300,7 +301,7 @@ def _facts(document: Document) -> list[str]:
         ("ports of the host's loopback", ports),
         ("variables that are passed on", keep or "none"),
         ("a question waits for", f"{waits[0] if waits else 300} seconds"),
-        ("weakest sandbox", f"tier {document.min_tier[0] if document.min_tier else 'A'}"),
+        ("weakest sandbox", f"tier {document.sandbox.min_tier[0] if document.sandbox.min_tier else 'A'}"),
     ]
     rules = [f"{rule.verdict.value} {' '.join(rule.hosts)}" for rule in document.network.rules]
     facts += [("host rules", _listed(tuple(rules)))] if rules else []

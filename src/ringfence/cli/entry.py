@@ -17,6 +17,7 @@ COMMANDS = {
     "exec": ("ringfence.cli.exec", "run one governed command"),
     "policy": ("ringfence.cli.policy", "check, show and explain the policy"),
     "trust": ("ringfence.cli.trust", "trust a project's own policy"),
+    "credentials": ("ringfence.cli.credentials", "keep credentials outside the sandbox, and try those that are bound"),
     "approvals": ("ringfence.cli.approvals", "list and answer approval requests, and the grants they made"),
     "sessions": ("ringfence.cli.sessions", "list recorded sessions, newest first"),
     "stats": ("ringfence.cli.stats", "say how often people were asked, and by which rules"),

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import Self
 
 import msgspec
@@ -156,11 +157,11 @@ def _run(start: Start, streams: list[int]) -> int:
     os.chdir(start.cwd)
     if not start.namespaces:
         no_namespaces.forbid()
-    from ringfence.cli.entry import main  # as late as the command line itself
-
+    # By name and as late as the command line itself: what is attacked lies above this package.
+    main = import_module("ringfence.cli.entry").main
     sys.argv = ["ringfence", *start.words]
     try:
-        code = main(start.words)
+        code: int = main(start.words)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ringfence.workspace.git_index import misleads
+from ringfence.workspace.git_index_names import misleads
 
 LIMIT = 200_000
 """Entries that are looked at; beyond it the count says so."""

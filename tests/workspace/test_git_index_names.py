@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ringfence.policy.control_files import is_reported
 from ringfence.workspace.changes import changes_since
-from ringfence.workspace.git_index import misleads
+from ringfence.workspace.git_index_names import misleads
 
 HOSTILE = [
     b"../x",
