@@ -74,7 +74,14 @@ class Root:
     def overlay(self, target: str, layers: tuple[int, int, int, int]) -> None:
         """Show a folder, with every write to it kept in another. `layers`: lower, place holders, upper, work."""
         lower, holders, upper, work = (f"/proc/self/fd/{layer}" for layer in layers)
-        options = {"lowerdir": f"{lower}:{holders}", "upperdir": upper, "workdir": work, "userxattr": ""}
+        # Volatile: a layer that the machine went down under is looked at as it is, and never mounted again.
+        options = {
+            "lowerdir": f"{lower}:{holders}",
+            "upperdir": upper,
+            "workdir": work,
+            "userxattr": "",
+            "volatile": "",
+        }
         try:
             tree = self._filesystem("overlay", NOSUID | NODEV, options)
         except OSError as error:
