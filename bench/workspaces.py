@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 from bench.start import modules, ringfence
@@ -50,8 +51,6 @@ def main(rounds: int = 5) -> None:
 
 
 def _work(home: str, rounds: int) -> None:
-    import json
-
     project = Path(home, "project")
     _fill(project)
     environment = {"HOME": home, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"} | modules()
@@ -101,8 +100,6 @@ def _fill(project: Path) -> None:
 
 def _unignored(project: Path) -> None:
     """A wheel of 500 modules, made by hand: there is no network here."""
-    import zipfile
-
     (project / "wheel").mkdir(exist_ok=True)
     with zipfile.ZipFile(project / "wheel" / "many-1-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
         for number in range(500):
