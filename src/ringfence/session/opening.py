@@ -21,6 +21,7 @@ from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.egress import Gateway
 from ringfence.model.clock import SystemClock
+from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
@@ -217,6 +218,26 @@ def _gate(
     )
 
 
+def _watch_protection(governed: Governed) -> None:
+    """What is replaced outside while a session runs loses its protection inside for a moment; longer than that, and
+    the session ends."""
+
+    def said(what: str, path: str) -> None:
+        shown = shortened(visible(path), 120)
+        if what == "lost":
+            text = f"`{shown}` was replaced or removed outside, and cannot be protected inside any more"
+            _lose(governed.lost, SandboxLost(text, remedy="look at it before you use it; then start another session"))
+            return
+        if what == "none":
+            text = f"what is protected is not watched ({shown}): do not replace control files while the session runs"
+        else:
+            text = f"`{shown}` was replaced or removed outside while the session ran; it is protected again: look at it"
+        governed.replaced = (*governed.replaced, text)
+        governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
+
+    governed.sandbox.take_guard(said)
+
+
 def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
     """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
     turns = Turns(asked.snapshots, asked.session)
@@ -246,6 +267,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
+    _watch_protection(governed)
     background.start(_end_with(ledger, governed.lost))
     if governed.policy.limits.wall_seconds is not None:
         background.start(_end_after(governed.policy, governed.lost))
