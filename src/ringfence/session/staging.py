@@ -115,6 +115,11 @@ class Staging:
         """Remove the layer and what was kept of it. What was applied of it can still be undone."""
         with self.held():
             remove(self.folder)
+        if os.path.lexists(self.folder):
+            raise RingfenceError(
+                f"`{self.folder}` could not be removed whole",
+                remedy="look at what is left there, and remove it yourself",
+            )
         with self._snapshots.store() as store, store.transaction():
             start = self._snapshots.start_of(store, self.session)
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
