@@ -151,7 +151,10 @@ def test_every_single_value_has_an_origin() -> None:
         "filesystem.workspace": BUILT_IN,
         "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),
         "environment.set.A": Origin(layer="user", source="user.toml:5"),
+        "limits.cpu_percent": BUILT_IN,
+        "limits.disk_mb": BUILT_IN,
         "limits.file_mb": BUILT_IN,
+        "limits.memory_mb": BUILT_IN,
         "limits.open_files": BUILT_IN,
         "limits.processes": BUILT_IN,
         "limits.wall_seconds": BUILT_IN,
@@ -345,3 +348,12 @@ def test_requirements_can_make_every_workspace_staged() -> None:
     assert bound.workspace_mode is WorkspaceMode.STAGED
     assert bound.origin_of("filesystem.workspace").source == "requirements.toml:2"
     assert policy(mine).workspace_mode is WorkspaceMode.DIRECT
+
+
+def test_only_who_may_loosen_declares_a_boundary() -> None:
+    text = "[sandbox]\nboundary = 'the machine of the job'\n"
+    untrusted = msgspec.structs.replace(document(text, Layer.PROJECT), trusted=False)
+
+    assert policy(document(text)).boundary == "the machine of the job"
+    assert policy(untrusted).boundary == ""
+    assert any("sandbox.boundary" in notice for notice in policy(untrusted).notices)

@@ -31,6 +31,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("denied" if index == 0 else "", text))
     if len(tally.denials) > _SHOWN:
         lines.append(_line("", f"and {len(tally.denials) - _SHOWN} more"))
+    for index, ((limit, allowed, outcome), times) in enumerate(sorted(tally.limits.items())):
+        often = "once" if times == 1 else f"{times} times"
+        text = f"{palette.red(f'limits.{limit} = {allowed}')} was reached {often}: {outcome}"
+        lines.append(_line("limits" if index == 0 else "", text))
     if governed.changes is not None:
         more = "" if governed.changes.complete else " or more"
         where = "wait to be applied to" if governed.staged else "changed in"

@@ -136,6 +136,29 @@ CONTROL_FILES: tuple[ControlFile, ...] = (
     _row("**/conftest.py", "runs with the tests", Direct.REPORT),
     _row("**/sitecustomize.py", "runs with every Python", Direct.REPORT),
     _row("**/*.pth", "runs with every Python", Direct.REPORT),
+    _row("**/.venv/bin/**", "programs that you start from the project's environment", Direct.REPORT),
+    _row("**/venv/bin/**", "programs that you start from the project's environment", Direct.REPORT),
+    _row("**/node_modules/.bin/**", "programs that the project's scripts start", Direct.REPORT),
+    *(
+        _row(f"**/{name}", "says where the next installation takes its packages from", Direct.REPORT)
+        for name in (
+            "package-lock.json",
+            "npm-shrinkwrap.json",
+            "yarn.lock",
+            "pnpm-lock.yaml",
+            "bun.lock",
+            "uv.lock",
+            "poetry.lock",
+            "pdm.lock",
+            "Pipfile.lock",
+            "requirements*.txt",
+            "Cargo.lock",
+            "Gemfile.lock",
+            "composer.lock",
+            "go.sum",
+            "flake.lock",
+        )
+    ),
     _row("**/Makefile", "runs on `make`", Direct.REPORT),
     _row("**/justfile", "runs on `just`", Direct.REPORT),
 )

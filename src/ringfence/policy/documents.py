@@ -35,6 +35,7 @@ from ringfence.policy.sections.settings import (
     EnvironmentSection,
     Extension,
     LimitSection,
+    SandboxSection,
     TelemetrySection,
 )
 
@@ -67,7 +68,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSection = LimitSection()
     agents: tuple[tuple[str, ...], Origin] | None = None
     telemetry: TelemetrySection = TelemetrySection()
-    min_tier: tuple[str, Origin] | None = None
+    sandbox: SandboxSection = SandboxSection()
     allowed_presets: tuple[tuple[str, ...], Origin] | None = None
     tests: tuple[PolicyTest, ...] = ()
     condition: Condition | None = None
@@ -198,6 +199,6 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
-        min_tier=settings.min_tier(top.take_table("sandbox", about="How strong the sandbox has to be.")),
+        sandbox=settings.sandbox(top.take_table("sandbox", about="How strong the sandbox has to be.")),
         tests=tests.tests(top),
     )

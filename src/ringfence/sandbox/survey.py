@@ -19,7 +19,7 @@ from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
-from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Plan, check_workspace, covers
+from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Image, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
 from ringfence.sandbox.worktree import Linked, linked
 
@@ -49,11 +49,12 @@ def survey(plan: Plan, name: str) -> Surveyed:
     workspace = real_workspace(plan, links)
     home = real_home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
-    binds = [*system_roots(links), *visible_etc(links)]
+    binds = image_roots(plan.image, links) if plan.image else [*system_roots(links), *visible_etc(links)]
     asked, about_own = opened(plan.binds, links)
     asked, about_asked = reached(plan, workspace, asked)
     binds += [canonical(bind, links) for bind in asked]
-    binds += program_folders(plan, workspace, home, links)
+    if plan.image is None:
+        binds += program_folders(plan, workspace, home, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
@@ -63,16 +64,16 @@ def survey(plan: Plan, name: str) -> Surveyed:
     ordered = unique([*binds, own, *shared])
     staged = _staged(plan, workspace, repository)
     bound = ordered if staged is None else [bind for bind in ordered if bind != own]
+    files += [
+        (file.path, file.content, file.mode)
+        for file in plan.overlays
+        if any(covers(bind.target, file.path) for bind in ordered)
+    ]
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
         "hostname": facts.hostname,
         "host_ports": list(plan.host_ports),
-        "limits": {
-            "processes": plan.limits.processes,
-            "open_files": plan.limits.open_files,
-            "file_mb": plan.limits.file_mb,
-        },
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
         "overlays": [(workspace, (workspace, staged.holders, staged.upper, staged.work))] if staged else [],
@@ -106,13 +107,14 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
+    variables = {**dict(plan.image.variables if plan.image else ()), **dict(plan.variables)}
 
     def release_all() -> None:
         if copies is not None:
             copies.remove()
         release()
 
-    return Surveyed(layout=layout, notices=notices, release=release_all, private_git=copies)
+    return Surveyed(layout=layout, notices=notices, release=release_all, private_git=copies, variables=variables)
 
 
 def _private_git(
@@ -284,6 +286,36 @@ def system_roots(links: Links) -> list[Bind]:
             found.append(Bind(source=real, target=real))
     # A link into another root needs no mount of its own.
     return [bind for bind in found if not any(covers(o.target, bind.target) and o != bind for o in found)]
+
+
+def image_roots(image: Image, links: Links) -> list[Bind]:
+    """What an image holds, in the places it has there, but for what a sandbox has to itself."""
+    # SECURITY: an image's links are followed inside the image by the programs, and never by us on the host (T1).
+    found = []
+    for name in _entries(image.root):
+        if name not in _NOT_OF_AN_IMAGE:
+            found += _of_image(image.root, f"/{name}", links, deeper=name in ("etc", "var"))
+    return found
+
+
+_NOT_OF_AN_IMAGE = frozenset({"dev", "proc", "sys", "run", "tmp", "home", "mnt", "media"})
+_NOT_BELOW = frozenset({*etc.SYNTHESISED, "/etc/mtab", "/var/tmp", "/var/run", "/var/lock"})  # noqa: S108
+
+
+def _of_image(root: str, path: str, links: Links, *, deeper: bool) -> list[Bind]:
+    source = root + path
+    if path in _NOT_BELOW:
+        return []
+    if os.path.islink(source):
+        links.found[path] = os.readlink(source)
+        return []
+    if deeper and os.path.isdir(source):
+        return [bind for name in _entries(source) for bind in _of_image(root, f"{path}/{name}", links, deeper=False)]
+    return [Bind(source=source, target=path)]
+
+
+def _entries(folder: str) -> list[str]:
+    return sorted(os.listdir(folder))
 
 
 def visible_etc(links: Links) -> list[Bind]:

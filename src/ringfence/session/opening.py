@@ -7,6 +7,7 @@ later ends the session.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,7 +20,7 @@ from ringfence.agents.generic import Generic
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.stores.sqlite import SqliteStore
-from ringfence.egress import Gateway
+from ringfence.egress import Gateway, Inspection
 from ringfence.model.clock import SystemClock
 from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
@@ -37,9 +38,12 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
+from ringfence.session.credentials import governing as credentials
+from ringfence.session.credentials.loading import missing_variables
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
+from ringfence.session.limiting import Limiting
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.redacting import Redacting
@@ -47,6 +51,7 @@ from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
+from ringfence.session.trusting import trusting
 from ringfence.session.turns import Turns
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
@@ -89,7 +94,8 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(stack, governed, agent, ledger, asked)
+        say = _unless_full_screen(announce, governed) if whole_agent else announce
+        await _connect(stack, governed, agent, ledger, asked, say)
         try:
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
@@ -117,11 +123,14 @@ async def _start(
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
     asked.check_agent(policy, setup)
-    asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
+    outside = asked.outside(evaluator)
+    # Before anything of the agent's runs, and beside the loop: a command may take its time.
+    loaded = await asyncio.to_thread(credentials.load_for, policy, outside)
     unmet = asked.without_effect(evaluator)
-    tiers = require(asked.options.min_tier or policy.min_tier)
-    plan = asked.plan(policy, setup)
+    tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
+    trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
+    plan = asked.plan(policy, setup, trust)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
     if plan.staging is not None:
@@ -138,7 +147,8 @@ async def _start(
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
+    unseen = (*loaded.notices, *credentials.unseen(policy))
+    notices = (*unmet, *unseen, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
     stage = Stage()
     governed = Governed(
         session=asked.session,
@@ -153,16 +163,23 @@ async def _start(
         tally=tally,
         stage=stage,
         notices=tuple(dict.fromkeys(notices)),
-        environment=environment.inside(
-            asked.environ,
-            keep=(*policy.environment.keep, *setup.keep),
-            fixed=(*policy.environment.set, *setup.set),
-            session=asked.session,
-            user=asked.user.name,
-            remove=policy.environment.remove,
-        )
-        | dict(sandbox.variables),
+        environment=credentials.inside(
+            environment.inside(
+                asked.environ,
+                keep=(*policy.environment.keep, *setup.keep),
+                fixed=(*policy.environment.set, *setup.set),
+                session=asked.session,
+                user=asked.user.name,
+                remove=(*policy.environment.remove, *missing_variables(policy.credentials, loaded)),
+            )
+            | dict(sandbox.variables),
+            loaded,
+        ),
         lost=lost,
+        inspection=Inspection(
+            authority=None if trust is None else trust.authority,
+            amendments=credentials.amendments(policy.credentials, loaded, tally),
+        ),
     )
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
@@ -238,6 +255,16 @@ def _watch_protection(governed: Governed) -> None:
     governed.sandbox.take_guard(said)
 
 
+def _unless_full_screen(announce: Say, governed: Governed) -> Say:
+    """Say nothing while an agent owns the screen: the summary and the record do."""
+
+    def said(text: str) -> None:
+        if governed.stage.relay is None:
+            announce(text)
+
+    return said
+
+
 def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
     """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
     turns = Turns(asked.snapshots, asked.session)
@@ -252,7 +279,9 @@ def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
     return began
 
 
-async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, asked: Asked) -> None:
+async def _connect(
+    stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, asked: Asked, announce: Say
+) -> None:
     """The ways out of the sandbox: network and hooks, each to the gate."""
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
@@ -261,6 +290,7 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
         GatewayJudge(governed.gate, governed.evaluator),
         on_closed=tally.record_soon,
         on_refused=lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        inspection=governed.inspection,
     )
     network = ExitStack()
     network.callback(gateway.close)
@@ -269,8 +299,9 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     governed.sandbox.take_arrivals(gateway.arrive)
     _watch_protection(governed)
     background.start(_end_with(ledger, governed.lost))
-    if governed.policy.limits.wall_seconds is not None:
-        background.start(_end_after(governed.policy, governed.lost))
+    limiting = Limiting(governed.policy, tally, announce, governed.lost)
+    background.start(limiting.watch(governed.sandbox))
+    background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
     background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
 
@@ -291,16 +322,6 @@ def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:
 async def _end_with(ledger: Ledger, lost: asyncio.Future[RingfenceError]) -> None:
     """No record, no session: whatever cannot be put on record must not happen."""
     _lose(lost, await ledger.lost())
-
-
-async def _end_after(policy: Policy, lost: asyncio.Future[RingfenceError]) -> None:
-    """A session has only so much time."""
-    seconds = policy.limits.wall_seconds
-    assert seconds is not None
-    await asyncio.sleep(seconds)
-    origin = policy.origin_of("limits.wall_seconds")
-    text = f"the session ended after {seconds} s (limits.wall_seconds, {origin.layer}, {origin.source})"
-    _lose(lost, SandboxLost(text, remedy="start another one, or ask whoever set this limit"))
 
 
 async def _end_everything(governed: Governed, network: ExitStack) -> None:

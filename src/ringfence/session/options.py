@@ -25,6 +25,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None = None
     """The name of a preset or the path of a policy file; None means the user's own policy."""
     min_tier: str | None = None
+    image: str | None = None
+    """A container image, or the folder of an unpacked one, that programs come from instead of the host."""
     allow_hosts: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
