@@ -23,9 +23,16 @@ _FILES = ("mounts by descriptor", "private proc", "private devices", "private ro
 _NETWORK = ("loopback", "every address", "capture")
 REQUIRED = ("landlock", "seccomp", *_NAMESPACES, *_FILES, *_NETWORK)
 """What tier A needs."""
-REQUIRED_B = ("landlock", "seccomp", "landlock scopes", "user notification", "calls answered")
+REQUIRED_B = ("landlock", "seccomp", "landlock truncation", "user notification", "calls answered")
 """What tier B needs."""
-OPTIONAL = ("overlay", "cgroup delegation", "landlock scopes", "user notification", "calls answered")
+OPTIONAL = (
+    "overlay",
+    "cgroup delegation",
+    "landlock truncation",
+    "landlock scopes",
+    "user notification",
+    "calls answered",
+)
 """What later layers use where it is there."""
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
@@ -110,8 +117,10 @@ def fix_for(name: str) -> str:
         return "allow the mount calls: `--security-opt seccomp=unconfined --security-opt apparmor=unconfined` (Docker)"
     if name == "landlock":
         return "use a kernel from 5.13 on, with `landlock` in its `lsm=` boot parameter (see /sys/kernel/security/lsm)"
+    if name == "landlock truncation":
+        return "use a kernel from 6.2 on; tier B needs it, tier A does not"
     if name == "landlock scopes":
-        return "use a kernel from 6.12 on; tier B needs it, tier A does not"
+        return "use a kernel from 6.12 on, which keeps signals inside; before, tier B's supervisor does"
     if name == "capture":
         return "load the kernel modules `nf_tables`, `nft_redir` and `nf_nat` (`sudo modprobe nft_redir nf_nat`)"
     if name == "cgroup delegation":
@@ -143,11 +152,11 @@ def _obstacle_to_b() -> tuple[str, str]:
         generation = landlock.version()
     except OSError as error:
         return f"the kernel offers no Landlock: {error.strerror}", fix_for("landlock")
-    if generation < landlock.SCOPES_SINCE:
+    if generation < landlock.TRUNCATE_SINCE:
         return (
-            f"tier B needs Landlock's generation {landlock.SCOPES_SINCE}, which keeps signals inside, "
+            f"tier B needs Landlock's generation {landlock.TRUNCATE_SINCE}, which keeps files from being cut short, "
             f"and the kernel has {generation}",
-            "use a kernel from 6.12 on",
+            "use a kernel from 6.2 on",
         )
     return "", ""
 

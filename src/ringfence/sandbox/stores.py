@@ -42,6 +42,9 @@ class Store:
         os.close(self._held)
 
     def _fill(self, levels: list[str]) -> None:
+        # A linked working tree has no folder `.git`, and nobody is to add all this to a commit.
+        with open(f"{self.path}/.gitignore", "x", encoding="ascii") as file:
+            file.write("*\n")
         for number in range(_FILES):
             os.close(os.open(f"{self.path}/{FILE}new{number}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         for number in range(_FOLDERS):

@@ -45,6 +45,8 @@ _SETTINGS = re.compile("/etc/[^/]+(?=/)")
 _SPLIT_LIMIT = 10_000
 """How many single names are opened where a folder holds something that stays hidden."""
 _BACKLOG = 128
+NEWEST = 1_000
+"""The newest generation of Landlock to be used; tests do with what older kernels have."""
 
 
 def survey_unshared(plan: Plan, name: str) -> Surveyed:
@@ -90,6 +92,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     temporary = f"{base}/tmp"  # noqa: S108 - in a folder of our own
     layout: dict[str, object] = {
         "tier": "B",
+        "generation": NEWEST,
         "host_ports": list(plan.host_ports),
         "read": [*opened_up.read, "/proc", *_names(), f"{base}/hook", f"{base}/shown"],
         "listed": opened_up.listed,

@@ -27,7 +27,8 @@ def main() -> None:
     gid = 1000 if os.geteuid() == 0 else os.getegid()
     _try("landlock", lambda: f"generation {landlock.version()}")
     _try("seccomp", _seccomp)
-    _try("landlock scopes", _scopes)
+    _try("landlock truncation", lambda: _generation(landlock.TRUNCATE_SINCE, "files that are cut short"))
+    _try("landlock scopes", lambda: _generation(landlock.SCOPES_SINCE, "signals and abstract sockets"))
     _try("user notification", _user_notification)
     _try("calls answered", _calls_answered)
     if _try("namespaces", lambda: namespaces.enter_outer(uid, gid)):
@@ -80,10 +81,10 @@ def _seccomp() -> None:
         raise OSError(22, "the filter was not accepted")
 
 
-def _scopes() -> None:
+def _generation(needed: int, what: str) -> None:
     generation = landlock.version()
-    if generation < landlock.SCOPES_SINCE:
-        raise OSError(38, f"generation {generation} does not know of signals and abstract sockets")
+    if generation < needed:
+        raise OSError(38, f"generation {generation} does not know of {what}")
 
 
 def _calls_answered() -> None:

@@ -176,10 +176,14 @@ async def test_a_workspace_without_a_repository_has_its_store_in_it(place: Place
     (place.workspace / ".env").write_text("TOKEN\n")
     sandbox = await Sandbox.start(place.plan(), tier="B")
     done = await Box(sandbox, place).shell("echo x > y; cat y .env")
+    during = sorted(os.listdir(place.workspace))
+    place.git("init", "-q")
+    status = place.git("status", "--porcelain")
     await sandbox.close()
 
     assert (done.out, "Permission denied" in done.err) == ("x\n", True)
-    assert sorted(os.listdir(place.workspace)) == [".env", "y"]
+    assert [during[0], during[2], status] == [".env", "y", "?? .env\n?? y\n"]
+    assert sorted(os.listdir(place.workspace)) == [".env", ".git", "y"]
 
 
 async def test_a_workspace_where_nothing_can_be_kept_in_store_is_refused(

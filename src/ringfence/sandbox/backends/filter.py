@@ -44,6 +44,8 @@ NUMBERS: dict[str, dict[str, int]] = {
         "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220,
         "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241,
         "stat": 4, "lstat": 6, "access": 21, "newfstatat": 262, "faccessat": 269, "statx": 332, "faccessat2": 439,
+        "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
+        "pidfd_send_signal": 424, "fcntl": 72,
     },
     "aarch64": {
         "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38, "renameat2": 276, "truncate": 45,
@@ -57,6 +59,8 @@ NUMBERS: dict[str, dict[str, int]] = {
         "shmget": 194, "shmctl": 195, "shmat": 196, "semget": 190, "semctl": 191, "semtimedop": 192, "semop": 193,
         "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "mq_open": 180, "mq_unlink": 181,
         "faccessat": 48, "newfstatat": 79, "statx": 291, "faccessat2": 439,
+        "kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240,
+        "pidfd_send_signal": 424, "fcntl": 25,
     },
 }  # fmt: skip
 """The calls this filter speaks of beyond the other tier's."""
@@ -72,6 +76,9 @@ SERVED = (
 LOOKS = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2")
 """The calls that are put to it as well where private folders are shown at other paths, with all that open anything."""
 
+SIGNALS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
+"""The calls that are put to it as well where Landlock does not know of signals."""
+
 OWN_TERMINAL = os.O_RDWR | os.O_NOFOLLOW | os.O_SYNC
 """How the supervisor itself opens a command's terminal, which nobody else does. Landlock alone decides about it."""
 
@@ -80,6 +87,9 @@ _WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | MAKES_A_FILE
 _MSG_FASTOPEN = 0x20000000
 _PR_SET_DUMPABLE = 4
 _EMPTY_PATH = 0x1000
+_F_SETOWN, _F_SETOWN_EX = 8, 15
+_SETS_OWNER = (0x8901, 0x8902)
+"""FIOSETOWN and SIOCSPGRP, which do the same to a socket."""
 _SEQUENCED = 5
 _OF_FILES = (0x6600, 0x5800, 0x7600, 0x9400, 0xF500, 0xBC00, 0x9700, 0x6E00, 0x6F00)
 """The letters of file systems' own controls: most change a file's flags, labels, verity or snapshots, and ask for no
@@ -110,24 +120,27 @@ DENIED: Denied = (
 )
 
 
-def program(machine: str, uid: int, gid: int, *, pinned: bool = False, shows: bool = False) -> tuple[Instruction, ...]:
+def program(
+    machine: str, uid: int, gid: int, *, pinned: bool = False, shows: bool = False, signals: bool = False
+) -> tuple[Instruction, ...]:
     """The filter for a machine type and a user. `pinned`: programs stay on the processors they were started on.
-    `shows`: folders are shown at other paths."""
+    `shows`: folders are shown at other paths. `signals`: the supervisor has to keep signals inside."""
     first: Checked = ((seccomp.AFFINITY, [refuse(EPERM)]),) if pinned else ()
-    looked = _shown() if shows else ()
-    checked = (*first, *looked, *_checked(uid, gid))
+    checked = (*first, *(_shown() if shows else ()), *(_signals() if signals else ()), *_checked(uid, gid))
     return seccomp.program(machine, checked=checked, denied=DENIED, more=NUMBERS[machine])
 
 
-def prepare(*, pinned: bool = False, shows: bool = False) -> seccomp.Filter:
+def prepare(*, pinned: bool = False, shows: bool = False, signals: bool = False) -> seccomp.Filter:
     """The filter of this machine and user, ready to be installed any number of times."""
-    return seccomp.Filter(program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned, shows=shows))
+    return seccomp.Filter(
+        program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned, shows=shows, signals=signals)
+    )
 
 
-def served(machine: str, *, shows: bool = False) -> dict[int, str]:
+def served(machine: str, *, shows: bool = False, signals: bool = False) -> dict[int, str]:
     """The name of each call that is put to the supervisor, by its number."""
     numbers = {**seccomp.NUMBERS[machine], **NUMBERS[machine]}
-    names = (*SERVED, *LOOKS) if shows else SERVED
+    names = (*SERVED, *(LOOKS if shows else ()), *(SIGNALS if signals else ()))
     return {numbers[name]: name for name in names if name in numbers}
 
 
@@ -167,6 +180,17 @@ def _shown() -> Checked:
           for name, index in by_descriptor.items()),
         *((name, [answer(NOTIFY)]) for name in LOOKS if name not in by_descriptor),
     )  # fmt: skip
+
+
+def _signals() -> Checked:
+    # SECURITY: a descriptor's owner is sent a signal when there is something to read, whoever that is.
+    owners = [load(argument(1)), *when(EQUAL, _F_SETOWN, ERRNO | EPERM), *when(EQUAL, _F_SETOWN_EX, ERRNO | EPERM)]
+    sockets = [load(argument(1)), *(each for number in _SETS_OWNER for each in when(EQUAL, number, ERRNO | EPERM))]
+    return (
+        *((name, [answer(NOTIFY)]) for name in SIGNALS),
+        ("fcntl", [*owners, answer(ALLOW)]),
+        ("ioctl", [*sockets, *_ioctl_block()]),
+    )
 
 
 _WITH_BLOCK = (

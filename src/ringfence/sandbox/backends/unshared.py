@@ -21,6 +21,7 @@ from ringfence.sandbox.backends.descendants import end_all
 from ringfence.sandbox.backends.files import RENAMEAT2, Files
 from ringfence.sandbox.backends.guard import Guard
 from ringfence.sandbox.backends.shown import Shown
+from ringfence.sandbox.backends.signals import Signals
 from ringfence.sandbox.backends.sockets import Sockets
 from ringfence.sandbox.backends.spares import Spares
 from ringfence.sandbox.rlimits import bound, pin
@@ -47,9 +48,10 @@ _PROCESSES = 16_384
 def build(control: socket, layout: wire.Request, progress: list[str]) -> NoReturn:
     """Set the sandbox up and serve it until the session ends."""
     progress.append("landlock")
-    abi = landlock.version()
-    if abi < landlock.SCOPES_SINCE:
-        raise OSError(_ENOSYS, "tier B needs Landlock's sixth generation (Linux 6.12), which keeps signals inside")
+    abi = min(landlock.version(), layout["generation"])
+    if abi < landlock.TRUNCATE_SINCE:
+        raise OSError(_ENOSYS, "tier B needs Landlock's third generation (Linux 6.2), which keeps files from being cut")
+    signals = abi < landlock.SCOPES_SINCE
     progress.append("privileges")
     namespaces.give_up_privileges()
     syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
@@ -65,12 +67,13 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     limit(limits)
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
-    prepared = calls_filter.prepare(pinned=bool(limits["processors"]), shows=bool(layout["shown"]))
+    prepared = calls_filter.prepare(pinned=bool(limits["processors"]), shows=bool(layout["shown"]), signals=signals)
     supervisor = Unshared(control, reader, rules, prepared, abi)
     progress.append("calls")
     supervisor.prepare(layout)
     namespaces.hide_memory()
-    facts = [("tier", "B"), ("landlock", f"{abi}, files, scopes, tcp"), ("seccomp", "filter and supervisor")]
+    kept = "files" + (", tcp" if abi >= landlock.NETWORK_SINCE else "") + ("" if signals else ", scopes")
+    facts = [("tier", "B"), ("landlock", f"{abi}, {kept}"), ("seccomp", "filter and supervisor")]
     facts += [("capture", "tcp by the supervisor, udp none but dns"), ("namespaces", "none")]
     lines = [""] + [f"fact {name} {value}" for name, value in facts]
     if os.geteuid() == 0 and not limits["processes"]:
@@ -142,7 +145,8 @@ class Unshared(Supervisor):
 
     def prepare(self, layout: wire.Request) -> None:
         """Make what calls are answered with."""
-        self._names = calls_filter.served(os.uname().machine, shows=bool(layout["shown"]))
+        signals = self._abi < landlock.SCOPES_SINCE
+        self._names = calls_filter.served(os.uname().machine, shows=bool(layout["shown"]), signals=signals)
         guard = Guard(layout["roots"], layout["private"], layout["closed"], layout["pinned"])
         stores, levels = layout["stores"], layout["levels"]
         spares = Spares(stores, levels, layout["read"], RENAMEAT2[os.uname().machine]) if stores else None
@@ -152,6 +156,8 @@ class Unshared(Supervisor):
         self._handlers = {**files.handlers, **self._sockets.handlers}
         if layout["shown"]:
             self._handlers |= Shown(layout["shown"], files.handlers).handlers
+        if signals:
+            self._handlers |= Signals().handlers
         self.events.register(self._sockets.gate.fileno(), select.POLLIN)
         ready = _thread.allocate_lock()
         ready.acquire()
