@@ -58,6 +58,8 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
             lines.append(_line("apply", f"`ringfence workspace apply {short}`, or `discard`"))
         elif governed.changes.files:
             lines.append(_line("undo", f"`ringfence workspace undo {governed.session[:_PREFIX]}`"))
+    for notice in dict.fromkeys(governed.replaced):
+        lines.append(_line("look at", palette.yellow(notice)))
     for notice in governed.kept_out:
         lines.append(_line("git", palette.yellow(notice)))
     for notice in governed.unkept:

@@ -25,6 +25,7 @@ from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
 from ringfence.model.decision import Verdict
+from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
@@ -259,6 +260,26 @@ def _gate(
     )
 
 
+def _watch_protection(governed: Governed) -> None:
+    """What is replaced outside while a session runs loses its protection inside for a moment; longer than that, and
+    the session ends."""
+
+    def said(what: str, path: str) -> None:
+        shown = shortened(visible(path), 120)
+        if what == "lost":
+            text = f"`{shown}` was replaced or removed outside, and cannot be protected inside any more"
+            _lose(governed.lost, SandboxLost(text, remedy="look at it before you use it; then start another session"))
+            return
+        if what == "none":
+            text = f"what is protected is not watched ({shown}): do not replace control files while the session runs"
+        else:
+            text = f"`{shown}` was replaced or removed outside while the session ran; it is protected again: look at it"
+        governed.replaced = (*governed.replaced, text)
+        governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
+
+    governed.sandbox.take_guard(said)
+
+
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
     """Say nothing while an agent owns the screen: the summary and the record do."""
 
@@ -301,6 +322,7 @@ async def _connect(
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
+    _watch_protection(governed)
     background.start(_end_with(ledger, governed.lost))
     limiting = Limiting(governed.policy, tally, announce, governed.lost)
     background.start(limiting.watch(governed.sandbox))
