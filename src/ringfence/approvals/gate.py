@@ -14,6 +14,7 @@ from ringfence.approvals.answers import allowed, denied, unrecorded
 from ringfence.approvals.channels.channel import Channel
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.named_hosts import NamedHosts
+from ringfence.approvals.objects import Grant
 from ringfence.approvals.question import Question, Settled, granted
 from ringfence.approvals.site import Site
 from ringfence.approvals.transitions import State, Trigger
@@ -110,6 +111,10 @@ class Gate:
         finally:
             # Whatever ends this task, whoever holds a connection open gets an answer.
             done(final)
+
+    def grants(self) -> tuple[Grant, ...]:
+        """All grants there are, also those of other sessions."""
+        return self._desk.grants()
 
     def _judge(self, action: Action) -> Decision:
         try:

@@ -41,6 +41,7 @@ from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.redacting import Redacting
+from ringfence.session.revoking import close_revoked
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
@@ -228,6 +229,8 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
+    revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
+    background.start(revoked)
     background.start(_end_with(ledger, governed.lost))
     if governed.policy.limits.wall_seconds is not None:
         background.start(_end_after(governed.policy, governed.lost))
