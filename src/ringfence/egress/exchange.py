@@ -10,6 +10,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from ringfence.egress.http_forward import answered, connection_tokens
 from ringfence.egress.http_framing import LAST_CHUNK, FramedBody, as_chunk
 from ringfence.egress.http_head import END, RequestHead
@@ -24,6 +26,7 @@ _ENOUGH = 262_144
 _ROUNDS = 16
 _LONGEST_HEAD = 262_144
 _INTERIMS = 16
+_OF_AN_UPGRADE = frozenset((b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol"))
 
 
 class Side(Enum):
@@ -297,6 +300,8 @@ class Exchange:
         if self._interims > _INTERIMS:
             return self._fail("it sends interim answers without end")
         if self._head.minor:
+            # SECURITY: no step sees these heads, and a server may repeat there what it was sent.
+            head = msgspec.structs.replace(head, fields=()) if self._down.steps else head
             self._client.write(answered(head, length=None, chunked=False, keep=True, bodyless=True))
         return None
 
@@ -307,6 +312,8 @@ class Exchange:
         if head.field(b"sec-websocket-extensions") is not None:
             return self._fail("it uses a WebSocket extension that was not offered")
         self.answer = head
+        needed = tuple(field for field in head.fields if field[0] in _OF_AN_UPGRADE)
+        head = msgspec.structs.replace(head, fields=needed) if self._down.steps else head
         self._client.write(answered(head, length=None, chunked=False, keep=True, bodyless=True))
         self.over = True
         rest, self._rest = self._rest, b""

@@ -8,8 +8,9 @@ from enum import StrEnum
 import msgspec
 
 from ringfence.model.action import EffectKind
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Risk, Verdict
 from ringfence.model.shown import PlacedFile
+from ringfence.model.vote import Authentication
 from ringfence.policy.control_files import ControlFile
 from ringfence.policy.layers import Enforcement
 
@@ -285,6 +286,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
     open_files: int | None = None
     file_mb: int | None = None
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    disk_mb: int | None = None
 
 
 class Remember(StrEnum):
@@ -293,6 +297,28 @@ class Remember(StrEnum):
     ONCE = "once"
     SESSION = "session"
     REPO = "repo"
+
+
+class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of people of whom enough have to agree."""
+
+    who: tuple[str, ...]
+    approve: int = 1
+    deny: int = 1
+    assurance: Authentication = Authentication.ACCOUNT
+    risk: Risk = Risk.LOW
+    """The lowest risk that it is about."""
+    rules: tuple[str, ...] = ()
+    """The rules whose questions it is about; empty for all."""
+    origin: Origin
+
+
+class StepRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the ladder: who is asked as well, and when."""
+
+    who: tuple[str, ...]
+    after_seconds: int = 0
+    origin: Origin
 
 
 class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,6 +335,19 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     anybody who can answer at all."""
     overriders: tuple[tuple[str, ...], ...] = ()
     """Likewise for overriding a rule that is enforced softly."""
+    self_approval: bool = True
+    """Whether whoever runs a session may approve its questions."""
+    quorums: tuple[QuorumRule, ...] = ()
+    """Sets of people that all have to be met, by different people."""
+    steps: tuple[StepRule, ...] = ()
+    """The ladder; empty for everybody at once."""
+    break_glass: tuple[tuple[str, ...], ...] | None = None
+    """Lists of people; whoever is on every one may go ahead without approval. None for nobody."""
+    break_glass_minutes: int = 60
+    denials_in_a_row: int = 3
+    """After so many denied questions in a row, nothing is asked any more in this turn of the agent."""
+    denials_of_50: int = 10
+    """Likewise, of the last 50."""
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,6 +382,15 @@ class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class WorkspaceMode(StrEnum):
+    """Where a session's changes of the workspace go."""
+
+    DIRECT = "direct"
+    """To the real tree, at once."""
+    STAGED = "staged"
+    """To a layer over it, until somebody applies them."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, with the origin of each part."""
 
@@ -354,8 +402,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     approvals: ApprovalPolicy
     min_tier: str
     """`A`, `B` or `C`: below it nothing runs."""
+    workspace_mode: WorkspaceMode = WorkspaceMode.DIRECT
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    boundary: str = ""
+    """What holds a session of tier C, as somebody declared it; nothing where nobody did."""
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()

@@ -15,6 +15,10 @@ from ringfence.sandbox import syscalls
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER = 1, 2, 4, 8, 1 << 13
 TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 14, 1 << 15, 1 << 16
 _FIRST = (1 << 13) - 1
+TRUNCATE_SINCE = 3
+"""The generation that knows of files that are cut short."""
+NETWORK_SINCE = 4
+"""The generation that knows of TCP."""
 SCOPES_SINCE = 6
 """The generation that knows of signals and abstract sockets."""
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2
@@ -50,9 +54,14 @@ def stay_within(abi: int) -> None:
     # another.
     if not scopes(abi):
         return
-    attributes = pack("=QQQ", 0, 0, scopes(abi))
+    # A domain that does not name the right to move between folders denies it, whatever another one allows: `mv` would
+    # copy, and Git could not store what is pushed to it.
+    attributes = pack("=QQQ", REFER, 0, scopes(abi))
     what = "landlock: stay within"
     ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
+    everywhere = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    syscalls.call(syscalls.LANDLOCK_ADD_RULE, ruleset, _RULE_PATH, pack("=Qi", REFER, everywhere), 0, what=what)
+    os.close(everywhere)
     syscalls.call(syscalls.LANDLOCK_RESTRICT_SELF, ruleset, 0, what=what)
     os.close(ruleset)
 
@@ -70,7 +79,7 @@ class Ruleset:
 
     def __init__(self, abi: int, paths: list[tuple[str, int]], *, network: bool = False) -> None:
         self._rights = handled(abi)
-        self._network = _BIND_AND_CONNECT if network and abi >= 4 else 0
+        self._network = _BIND_AND_CONNECT if network and abi >= NETWORK_SINCE else 0
         self._anchors = [(os.open(path, os.O_PATH | os.O_CLOEXEC), rights) for path, rights in paths]
         self._prepared = self._build(())
 

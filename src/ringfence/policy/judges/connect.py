@@ -14,6 +14,7 @@ from ringfence.model.action import ConnectAction, Effect, EffectKind, RequestFac
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
+from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import HostRule, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
@@ -61,12 +62,8 @@ class ConnectJudge:
     def __init__(self, policy: Policy) -> None:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
-        # Credentials are put into requests, or kept out of them, only where those are seen.
-        credentials = policy.credentials
-        wanted = [(one.hosts, one.origin) for one in policy.network.inspect]
-        wanted += [(hosts, rule.origin) for rule in credentials.rules for hosts in rule.hosts]
-        wanted += [(hosts, none.origin) for none in credentials.forbidden for hosts in none.hosts]
-        self._inspect = tuple((HostPattern.parse(hosts), origin) for hosts, origin in wanted)
+        self._credentials = CredentialTable(policy.credentials)
+        self._inspect = tuple((HostPattern.parse(one.hosts), one.origin) for one in policy.network.inspect)
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -75,9 +72,11 @@ class ConnectJudge:
 
     def sight(self, name: str, port: int) -> Sight:
         """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
-        where a policy says so, or a rule about it looks at requests."""
+        where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
         host = parse_host(name)
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
+        # Credentials are put into requests, or kept out of them, only where those are seen.
+        wanted += self._credentials.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._passed(host, port) is not None:
@@ -93,7 +92,8 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        return bool(self._inspect) or any(rule.looks_at_requests for rule in self._network.rules)
+        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
         return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
