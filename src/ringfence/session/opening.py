@@ -51,6 +51,7 @@ from ringfence.session.limiting import Limiting
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.redacting import Redacting
+from ringfence.session.revoking import close_revoked
 from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
@@ -323,6 +324,8 @@ async def _connect(
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
     _watch_protection(governed)
+    revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
+    background.start(revoked)
     background.start(_end_with(ledger, governed.lost))
     limiting = Limiting(governed.policy, tally, announce, governed.lost)
     background.start(limiting.watch(governed.sandbox))
