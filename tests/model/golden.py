@@ -93,8 +93,32 @@ EVENTS: dict[str, events.Body] = {
         sent_bytes=100,
         received_bytes=2000,
         duration_ms=50,
+        inspection="inspected",
+    ),
+    "limit": events.LimitReached(
+        limit="memory_mb",
+        allowed=512,
+        seen=530,
+        outcome="killed",
+        keeper="watch",
+        program="python3 hog.py",
+        layer="managed",
+        source="/etc/ringfence/policy.toml:9",
+    ),
+    "credential.used": events.CredentialUsed(
+        credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
+    "battery": events.BatteryRun(
+        battery="sha256:" + "0" * 64,
+        version="0.1.0",
+        kernel="6.12.0",
+        tier="A",
+        holds=True,
+        whole=True,
+        results=(("A1", "stopped"), ("E68", "impossible")),
+        duration_ms=61234,
+    ),
 }
 
 CONNECTION = ConnectAction(host="api.github.com", port=443, method="GET", path="/repos")

@@ -24,6 +24,7 @@ enforcement = "soft"
 read = ["~/a"]
 write = ["~/b"]
 deny = ["**/c"]
+workspace = "staged"
 [control_files]
 protect = ["Makefile"]
 report = ["**/deploy.sh"]
@@ -31,6 +32,7 @@ exempt = [".vscode"]
 [network]
 default = "ask"
 host_ports = [5432]
+inspect = ["seen.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]
 [[network.rule]]
@@ -114,6 +116,9 @@ wall_seconds = 3600
 processes = 100
 open_files = 1024
 file_mb = 10
+memory_mb = 512
+cpu_percent = 150
+disk_mb = 100
 [agents]
 allowed = ["codex"]
 [telemetry]
@@ -122,6 +127,7 @@ require_record = true
 redact = ["customer-*"]
 [sandbox]
 min_tier = "A"
+boundary = "the machine of the job"
 [[when]]
 hosts = ["*"]
 [when.network]

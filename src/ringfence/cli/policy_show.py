@@ -10,7 +10,7 @@ import msgspec
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
 from ringfence.policy.compare.values import bound_text
-from ringfence.policy.effective import Access, CommandRule, CredentialPolicy, HostRule, McpRule, Origin, Policy
+from ringfence.policy.effective import Access, CommandRule, CredentialPolicy, HostRule, Limits, McpRule, Origin, Policy
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -58,8 +58,10 @@ class _Printing:
             self.line(f"{rule.verdict.value:<6} {_host_rule(rule)}", rule.origin)
         for port in network.host_ports:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
+        for one in network.inspect:
+            self.line(f"inspect {one.hosts}", one.origin)
         for pattern in network.pass_through:
-            self.line(f"not looked into {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
+            self.line(f"not inspected {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
 
     def commands(self, policy: Policy) -> None:
         self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")
@@ -93,6 +95,9 @@ class _Printing:
             for number, names in enumerate(lists, 1):
                 self.line(f"{key} {' '.join(names)}", policy.origin_of(f"approvals.{key}.{number}"))
         self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
+        self.line(f"workspace {policy.workspace_mode.value}", policy.origin_of("filesystem.workspace"))
+        if policy.boundary:
+            self.line(f"boundary of tier C: {visible(policy.boundary)}", policy.origin_of("sandbox.boundary"))
 
     def sections(self, policy: Policy) -> None:
         """What is only shown where somebody wrote it."""
@@ -105,7 +110,7 @@ class _Printing:
         self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
-        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+        for key in Limits.__struct_fields__:
             value = getattr(policy.limits, key)
             if value is not None:
                 self.line(f"{key} at most {value}", policy.origin_of(f"limits.{key}"))

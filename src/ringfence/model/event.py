@@ -162,6 +162,20 @@ class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     received_bytes: int
     duration_ms: int
     error: str = ""
+    inspection: str = ""
+    """`inspected`, `passed through` (a policy leaves its TLS alone) or `not inspected` (nothing asks for it)."""
+
+
+class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="credential.used"):
+    """The gateway puts a credential into a request. Its name is here; its value is nowhere."""
+
+    credential: str
+    """As the policy calls it."""
+    host: str
+    port: int
+    method: str
+    path: str
+    """Without query."""
 
 
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
@@ -170,6 +184,42 @@ class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     files: int
     control_files: tuple[str, ...]
     """Files created or changed that a tool of yours may run later."""
+
+
+class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="limit"):
+    """A session reached one of its limits."""
+
+    limit: str
+    """The key under `[limits]`: `memory_mb`, `processes`, `open_files`, `file_mb`, `disk_mb`, `wall_seconds`."""
+    allowed: int
+    seen: int
+    outcome: str
+    """`killed`: a program was ended; `refused`: it was given no more; `ended`: the session was."""
+    keeper: str
+    """Who held it: `cgroup`, `rlimit`, `namespace`, `watch`, `clock`."""
+    program: str
+    """What reached it; empty where that is not known."""
+    layer: str
+    """Who set it."""
+    source: str
+
+
+class BatteryRun(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="battery"):
+    """The escape battery was run against a tier of the sandbox on this machine (`ringfence verify`)."""
+
+    battery: str
+    """The digest of the attacks: rows and programs."""
+    version: str
+    """The version of Ringfence."""
+    kernel: str
+    tier: str
+    holds: bool
+    """No attack got out that was not known to, and none ended in a way that was not foreseen."""
+    whole: bool
+    """Every attack of the battery was tried, not a choice of them."""
+    results: tuple[tuple[str, str], ...]
+    """Each attack and its outcome: `stopped`, `known`, `escaped`, `unclear`, `impossible`."""
+    duration_ms: int
 
 
 Body: TypeAlias = (
@@ -186,7 +236,10 @@ Body: TypeAlias = (
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | CredentialUsed
     | WorkspaceChanged
+    | LimitReached
+    | BatteryRun
 )
 
 

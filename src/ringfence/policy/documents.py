@@ -11,7 +11,7 @@ import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
 from ringfence.policy.conditions import Condition
-from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
+from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest, WorkspaceMode
 from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import (
@@ -35,6 +35,7 @@ from ringfence.policy.sections.settings import (
     EnvironmentSection,
     Extension,
     LimitSection,
+    SandboxSection,
     TelemetrySection,
 )
 
@@ -56,6 +57,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """How strictly what is written here is meant, where a rule does not say otherwise."""
     extends: tuple[Extension, ...] = ()
     filesystem: tuple[PathRule, ...] = ()
+    workspace_mode: tuple[WorkspaceMode, Origin] | None = None
     network: NetworkSection = NetworkSection()
     command_rules: tuple[CommandRule, ...] = ()
     control_files: ControlFileSection = ControlFileSection()
@@ -66,7 +68,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSection = LimitSection()
     agents: tuple[tuple[str, ...], Origin] | None = None
     telemetry: TelemetrySection = TelemetrySection()
-    min_tier: tuple[str, Origin] | None = None
+    sandbox: SandboxSection = SandboxSection()
     allowed_presets: tuple[tuple[str, ...], Origin] | None = None
     tests: tuple[PolicyTest, ...] = ()
     condition: Condition | None = None
@@ -174,12 +176,15 @@ def _section(table: Table, layer: Layer, enforcement: Enforcement) -> Document:
 
 def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -> Document:
     enforcement = take_enforcement(top)
+    paths = top.take_table("filesystem", about="Which paths can be read or written, and where changes go.")
+    mode = filesystem.workspace_mode(paths)
     return Document(
         layer=layer,
         file=top.faults.file,
         enforcement=enforcement or otherwise,
         extends=settings.extends(top, layer),
-        filesystem=filesystem.rules(top.take_table("filesystem", about="Which paths can be read or written."), layer),
+        filesystem=filesystem.rules(paths, layer),
+        workspace_mode=mode,
         control_files=control_files.section(
             top.take_table("control_files", about="Files of the workspace that tools obey later."), layer
         ),
@@ -194,6 +199,6 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
-        min_tier=settings.min_tier(top.take_table("sandbox", about="How strong the sandbox has to be.")),
+        sandbox=settings.sandbox(top.take_table("sandbox", about="How strong the sandbox has to be.")),
         tests=tests.tests(top),
     )

@@ -124,6 +124,14 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """How strictly it is meant; as its document is, where it says nothing."""
 
 
+class Inspect(msgspec.Struct, frozen=True, kw_only=True):
+    """Destinations whose TLS the gateway ends."""
+
+    hosts: str
+    """A pattern, normalised like those of a host rule."""
+    origin: Origin
+
+
 class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where data can go."""
 
@@ -138,6 +146,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor: Verdict | None = None
     """What requirements say at least about destinations that no rule of the administrator allows."""
     floor_origin: Origin | None = None
+    inspect: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, beside those whose rules look at requests."""
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +274,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
     open_files: int | None = None
     file_mb: int | None = None
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    disk_mb: int | None = None
 
 
 class Remember(StrEnum):
@@ -322,6 +335,15 @@ class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class WorkspaceMode(StrEnum):
+    """Where a session's changes of the workspace go."""
+
+    DIRECT = "direct"
+    """To the real tree, at once."""
+    STAGED = "staged"
+    """To a layer over it, until somebody applies them."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, with the origin of each part."""
 
@@ -333,8 +355,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     approvals: ApprovalPolicy
     min_tier: str
     """`A`, `B` or `C`: below it nothing runs."""
+    workspace_mode: WorkspaceMode = WorkspaceMode.DIRECT
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    boundary: str = ""
+    """What holds a session of tier C, as somebody declared it; nothing where nobody did."""
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()

@@ -32,6 +32,7 @@ from ringfence.policy.effective import (
     EnvironmentPolicy,
     HostRule,
     Inactive,
+    Inspect,
     Limits,
     McpPolicy,
     McpRule,
@@ -42,6 +43,7 @@ from ringfence.policy.effective import (
     Remember,
     TelemetryPolicy,
     ToolArguments,
+    WorkspaceMode,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
@@ -51,6 +53,7 @@ _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
 
 _TIERS = ("C", "B", "A")
+_MODES = (WorkspaceMode.DIRECT, WorkspaceMode.STAGED)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +126,10 @@ class _Merging:
 
     def policy(self) -> Policy:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
-        tiers = [(document, document.min_tier) for document in self.documents]
+        tiers = [(document, document.sandbox.min_tier) for document in self.documents]
         tier, _ = self._scalar("sandbox.min_tier", tiers, _TIERS.index, "A")
+        modes = [(document, document.workspace_mode) for document in self.documents]
+        mode, _ = self._scalar("filesystem.workspace", modes, _MODES.index, WorkspaceMode.DIRECT)
         return Policy(
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
@@ -139,6 +144,8 @@ class _Merging:
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
+            workspace_mode=mode,
+            boundary=self._boundary(),
             # Those of presets and bundles are about what was shipped, not about what people made of it.
             tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
             layers=tuple(
@@ -225,6 +232,9 @@ class _Merging:
             pass_through=self._passed_through(),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
+            inspect=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
+            ),
         )
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:
@@ -399,13 +409,27 @@ class _Merging:
 
     def _limits(self) -> Limits:
         found = {}
-        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+        for key in Limits.__struct_fields__:
             written: list[tuple[Document, tuple[int, Origin] | None]] = [
                 (document, getattr(document.limits, key)) for document in self.documents
             ]
             value, _ = self._scalar(f"limits.{key}", written, lambda most: -most, _UNLIMITED)
             found[key] = None if value == _UNLIMITED else value
         return Limits(**found)
+
+    def _boundary(self) -> str:
+        """What holds a session of tier C. Only who may loosen can declare it."""
+        found = ""
+        for document in self.documents:
+            if document.sandbox.boundary is None:
+                continue
+            text, at = document.sandbox.boundary
+            if document.trusted:
+                found = text
+                self.origins["sandbox.boundary"] = at
+            else:
+                self.skip(at, "`sandbox.boundary`", distrust(document))
+        return found
 
     def _telemetry(self) -> TelemetryPolicy:
         order = list(ToolArguments)

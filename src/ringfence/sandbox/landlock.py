@@ -54,9 +54,14 @@ def stay_within(abi: int) -> None:
     # another.
     if not scopes(abi):
         return
-    attributes = pack("=QQQ", 0, 0, scopes(abi))
+    # A domain that does not name the right to move between folders denies it, whatever another one allows: `mv` would
+    # copy, and Git could not store what is pushed to it.
+    attributes = pack("=QQQ", REFER, 0, scopes(abi))
     what = "landlock: stay within"
     ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
+    everywhere = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    syscalls.call(syscalls.LANDLOCK_ADD_RULE, ruleset, _RULE_PATH, pack("=Qi", REFER, everywhere), 0, what=what)
+    os.close(everywhere)
     syscalls.call(syscalls.LANDLOCK_RESTRICT_SELF, ruleset, 0, what=what)
     os.close(ruleset)
 

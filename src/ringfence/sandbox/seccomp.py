@@ -94,6 +94,11 @@ NUMBERS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """The calls the filter speaks of. A name that a machine type does not have is a call that it never had."""
 
+AFFINITY = "sched_setaffinity"
+AFFINITY_NUMBERS = {"x86_64": 203, "aarch64": 122}
+PINNED = ((EPERM, (AFFINITY,)),)
+"""Denied where a processor share is held by giving so many processors."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -129,9 +134,13 @@ def program(
     return tuple(code)
 
 
-def prepare() -> Filter:
-    """The filter of this machine, ready to be installed any number of times."""
-    return Filter(program(os.uname().machine))
+def prepare(*, pinned: bool = False) -> Filter:
+    """The filter of this machine, ready to be installed any number of times. `pinned`: programs stay on the processors
+    that they were started on."""
+    machine = os.uname().machine
+    if not pinned:
+        return Filter(program(machine))
+    return Filter(program(machine, denied=PINNED, more={AFFINITY: AFFINITY_NUMBERS[machine]}))
 
 
 class Filter:

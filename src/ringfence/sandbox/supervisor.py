@@ -27,6 +27,7 @@ _TIOCGPTN, _TIOCSPTLCK, _TIOCSWINSZ = 0x80045430, 0x40045431, 0x5414
 _ENOENT, _EACCES, _ENOEXEC, _ENOTDIR, _EINVAL, _EBADFD = 2, 13, 8, 20, 22, 77
 _REGULAR, _FIFO, _CHARACTER, _SOCKET, _TYPE = 0o100000, 0o010000, 0o020000, 0o140000, 0o170000
 _READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
+_NULL = os.makedev(1, 3)
 _MODES = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
 
 
@@ -37,6 +38,59 @@ class Refused(Exception):
         super().__init__(text)
         self.number = number
         self.text = text
+
+
+class Usage:
+    """What this process and those that it waited for have used up, and the places that only it sees. The files are
+    opened before anything is restricted."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        self._places = [os.open(each, os.O_PATH | os.O_CLOEXEC) for each in places]
+        self._io = os.open("/proc/self/io", flags)
+        self._segments = os.open("/proc/sysvipc/shm", flags) if places and os.path.exists("/proc/sysvipc/shm") else -1
+
+    def text(self) -> str:
+        """Bytes written to disks, in the private folders, and in shared memory segments."""
+        lines = os.pread(self._io, 4096, 0).decode().splitlines()
+        written = next((line.split()[1] for line in lines if line.startswith("write_bytes:")), "0")
+        found = [os.fstatvfs(each) for each in self._places]
+        places = sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found)
+        return f"{written} {places} {self._shared()}"
+
+    def _shared(self) -> int:
+        if self._segments < 0:
+            return 0
+        os.lseek(self._segments, 0, os.SEEK_SET)
+        text = b"".join(iter(lambda: os.read(self._segments, 65_536), b"")).decode()
+        # The column before the last is what lies in memory.
+        return sum(int(line.split()[-2]) for line in text.splitlines()[1:])
+
+
+class Starter:
+    """A thread that waits to start one command."""
+
+    def __init__(self, part: Callable[[], None]) -> None:
+        self._part = part
+        self._run: Callable[[BaseException | None], None] | None = None
+        self._go = _thread.allocate_lock()
+        self._go.acquire()
+        _thread.start_new_thread(self._wait, ())
+
+    def start(self, run: Callable[[BaseException | None], None]) -> None:
+        """Start it; `run` is given what went wrong before, or nothing."""
+        self._run = run
+        self._go.release()
+
+    def _wait(self) -> None:
+        failure: BaseException | None = None
+        try:
+            self._part()
+        except BaseException as error:  # noqa: BLE001 - told when there is somebody to be told
+            failure = error
+        self._go.acquire()
+        assert self._run is not None, "a starter starts what it was given"
+        self._run(failure)
 
 
 class Supervisor:
@@ -50,12 +104,21 @@ class Supervisor:
     multiplexer = "/dev/pts/ptmx"
     """Where terminals come from."""
 
-    def __init__(self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter) -> None:
+    def __init__(
+        self,
+        control: socket,
+        lifeline: int,
+        rules: landlock.Ruleset | None,
+        program: seccomp.Filter | None,
+        usage: Usage | None = None,
+    ) -> None:
         self._control = control
         self._lifeline = lifeline
         self._rules = rules
         self._program = program
         self.events = select.poll()
+        self._usage = usage or Usage(())
+        self._starter: Starter | None = None
         self._commands: dict[int, int] = {}
         self._pids: dict[int, int] = {}
 
@@ -70,6 +133,8 @@ class Supervisor:
         events = self.events
         for descriptor in (self._control.fileno(), self._lifeline, woken):
             events.register(descriptor, select.POLLIN)
+        self.bind()
+        self.make_ready()
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -84,6 +149,13 @@ class Supervisor:
                 else:
                     self.take(descriptor, event)
             self._reap()
+
+    def bind(self) -> None:
+        """Take on what every command inherits."""
+        # The filter is the same for all and cannot be taken off, and to install it costs the kernel a third of a
+        # command's start. This process needs nothing that it refuses.
+        assert self._program is not None, "a supervisor without a filter says so"
+        self._program.install()
 
     def patience(self) -> int | None:
         """For how many milliseconds nothing has to be done, if nothing happens."""
@@ -117,10 +189,17 @@ class Supervisor:
                     pid = self._spawn(request, descriptors)
                     self._commands[pid], self._pids[number] = number, pid
                     self.send(f"spawned {number} {pid}")
+                    self.make_ready()
                 case "pty":
                     master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
                     self.send(f"pty {number} {name}", (master,))
                     os.close(master)
+                case "usage":
+                    self.send(f"usage {number} {self._usage.text()}")
+                case "handle":
+                    handle = os.pidfd_open(request["pid"])
+                    self.send(f"handle {number} {request['pid']}", (handle,))
+                    os.close(handle)
                 case "signal":
                     self._signal(request["command"], request["signal"])
                 case _:
@@ -166,16 +245,18 @@ class Supervisor:
         done = _thread.allocate_lock()
         done.acquire()
 
-        def run() -> None:
+        def run(failure: BaseException | None) -> None:
             try:
+                if failure is not None:
+                    raise failure
                 outcome.append(self._start(request, actions, streams))
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
                 outcome.append(error)
             finally:
                 done.release()
 
-        # no_new_privs, Landlock and seccomp bind a thread and what it starts: a short-lived one takes them on and
-        # starts the command, without a fork of the interpreter.
+        # Landlock binds a thread and what it starts: a short-lived one takes it on and starts the command, without a
+        # fork of the interpreter.
         self.in_thread(run)
         done.acquire()
         result = outcome[0]
@@ -187,7 +268,6 @@ class Supervisor:
         self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]
     ) -> int:
         cwd = request["cwd"]
-        self.part()
         try:
             os.chdir(cwd)
         except OSError as error:
@@ -206,14 +286,20 @@ class Supervisor:
         """Give the calling thread a working directory of its own."""
         syscalls.unshare(syscalls.CLONE_FS, "own working directory")
 
-    def in_thread(self, run: Callable[[], None]) -> None:
-        """Start a thread that starts a command."""
-        _thread.start_new_thread(run, ())
+    def in_thread(self, run: Callable[[BaseException | None], None]) -> None:
+        """Have a thread of its own start a command."""
+        starter, self._starter = self._starter or Starter(self.part), None
+        starter.start(run)
+
+    def make_ready(self) -> None:
+        """Have a thread wait for the next command, so that the command does not wait for a thread."""
+        if self._starter is None:
+            self._starter = Starter(self.part)
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread, and the command that it is about to start."""
+        assert self._rules is not None, "a supervisor without rules says how it confines"
         self._rules.restrict(streams)
-        self._program.install()
 
     def stream_rule(self, descriptor: int) -> list[tuple[int, int]]:
         """What a command may do with the file behind one of its streams."""
@@ -273,8 +359,9 @@ def _candidates(program: str, path: str) -> list[tuple[str, bool]]:
 
 
 def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
-    kind = os.fstat(descriptor).st_mode & _TYPE
-    if kind == _SOCKET:
+    about = os.fstat(descriptor)
+    kind = about.st_mode & _TYPE
+    if kind == _SOCKET or (kind == _CHARACTER and about.st_rdev == _NULL and _is_null(about)):
         return []
     if kind not in (_REGULAR, _FIFO, _CHARACTER):
         # SECURITY: a folder among the streams is a way around every mount: `/proc/self/fd/0/..`.
@@ -286,6 +373,13 @@ def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
         raise Refused(_EINVAL, "a descriptor without access cannot be a stream of a sandboxed command")
     rights = _MODES[flags & os.O_ACCMODE]
     return [(descriptor, rights | (landlock.IOCTL_DEV if kind == _CHARACTER else 0))]
+
+
+def _is_null(about: os.stat_result) -> bool:
+    # The same file as the one inside, which every command may open by itself: a rule set of its own costs the kernel
+    # more than all other rules.
+    own = os.stat("/dev/null")
+    return (own.st_dev, own.st_ino) == (about.st_dev, about.st_ino)
 
 
 def _open_terminal(multiplexer: str, rows: int, columns: int) -> tuple[int, str]:

@@ -51,6 +51,12 @@ NEWEST = 1_000
 
 def survey_unshared(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay out a sandbox without namespaces. `name` tells this sandbox from others."""
+    if plan.staging is not None:
+        raise SandboxUnavailable(
+            "the workspace cannot be staged in tier B: that takes mounts",
+            remedy="run with `--direct`, or where tier A is possible; `ringfence doctor` says what is missing",
+        )
+    _without_image(plan, "B")
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
@@ -78,7 +84,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     try:
         for root, levels in opened_up.levels.items():
             stores[root] = _store(root, levels, hidden)
-        places = _furnish(base, plan, home, shown, private_files(plan, workspace))
+        places = _furnish(base, plan, home, shown, private_files(plan, workspace), "B")
         listener = _hook(base)
     except BaseException:
         _release(base, stores)
@@ -101,6 +107,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     notices += tuple(_about_levels(root, levels) for root, levels in opened_up.levels.items())
     variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
     variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
+    variables |= {name: f"{base}/hook/{os.path.basename(path)}" for name, path in plan.variables}
     return Surveyed(
         layout=layout,
         notices=notices,
@@ -110,11 +117,66 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     )
 
 
+def survey_declared(plan: Plan, name: str) -> Surveyed:
+    """Lay out a session that something around it holds: folders of its own, the hooks' socket, and the gateway on the
+    loopback. Nothing of the policy's files is kept here, and a notice says so."""
+    _without_image(plan, "C")
+    links = Links()
+    workspace, home = real_workspace(plan, links), real_home(plan, links)
+    asked, about_own = opened(plan.binds, links)
+    asked, about_asked = reached(plan, workspace, asked)
+    base = _private_place(name)
+    try:
+        shown = [canonical(bind, links) for bind in asked]
+        _furnish(base, plan, home, shown, private_files(plan, workspace), "C")
+        listeners = {"hook": _hook(base), "proxy": _proxy()}
+    except BaseException:
+        _remove(base)
+        raise
+    temporary = f"{base}/tmp"  # noqa: S108 - in a folder of our own
+    port = listeners["proxy"].getsockname()[1]
+    variables = {"HOME": f"{base}/home", "RINGFENCE_HOOKS": f"{base}/hook"}
+    variables |= dict.fromkeys(("TMPDIR", "TMP", "TEMP"), temporary)
+    variables |= dict.fromkeys(PROXIED, f"http://127.0.0.1:{port}")
+    variables |= {name: f"{base}/hook/{os.path.basename(path)}" for name, path in plan.variables}
+    said = (
+        f"THIS SESSION HAS NO SANDBOX (tier C): the policy declares that it is held by {plan.boundary}. Files, control "
+        "files and secrets are not protected, and only programs that obey proxy variables go through the "
+        "gateway; commands, approvals, limits and the record work"
+    )
+    return Surveyed(
+        layout={"tier": "C", "boundary": plan.boundary},
+        notices=(said, *plan.notices, *about_own, *about_asked),
+        release=lambda: _remove(base),
+        variables=variables,
+        listeners=listeners,
+    )
+
+
+PROXIED = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""The variables that tell programs of a proxy."""
+
+
+def _proxy() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    made.bind(("127.0.0.1", 0))
+    made.listen(_BACKLOG)
+    return made
+
+
 _SAID = (
     "this session runs in a sandbox of tier B, without namespaces: names and sizes of files elsewhere and the command "
     "lines of other processes can be seen inside; HOME and TMPDIR are private folders at paths of their own, and the "
     "shared `/tmp` is closed"
 )
+
+
+def _without_image(plan: Plan, tier: str) -> None:
+    if plan.image is not None:
+        raise SandboxUnavailable(
+            f"tier {tier} cannot take programs from the image `{plan.image.name}`: that takes mounts",
+            remedy="run where tier A is possible, or inside a container of that image",
+        )
 
 
 class _Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +262,10 @@ def _changes(binds: list[Bind], found: protection.Protection, ours: OwnPlaces, h
     wanted = [f"{stub.workspace}/{stub.name}" for stub in found.wanted]
     return {
         "roots": [bind.source for bind in binds if bind.writable],
-        "closed": [*found.read_only, *wanted, *ours.read_only, *ours.masked, *hidden],
+        "closed": [
+            *(*found.read_only, *found.settings, *found.repositories),
+            *(*wanted, *ours.read_only, *ours.masked, *hidden),
+        ],
         "pinned": [*found.pinned, *ours.pinned],
     }
 
@@ -218,7 +283,7 @@ def _private_place(name: str) -> str:
     return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{name}-", dir=folder)
 
 
-def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile]) -> dict[str, str]:
+def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[PlacedFile], tier: str) -> dict[str, str]:
     """The private folders, with a link in HOME for everything there that is opened; and which of them are to be found
     at other paths."""
     for name in ("home", "tmp", "hook", "shown"):
@@ -227,7 +292,7 @@ def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[Pl
         place = _in_home(bind.target, home, plan.facts.home)
         if place is None and bind.target != bind.source:
             raise SandboxUnavailable(
-                f"tier B cannot show `{bind.source}` at `{bind.target}`: that takes mounts",
+                f"tier {tier} cannot show `{bind.source}` at `{bind.target}`: that takes mounts",
                 remedy="run where tier A is possible; `ringfence doctor` says what is missing",
             )
         if place and not covers(plan.workspace, bind.target):
@@ -240,12 +305,12 @@ def _furnish(base: str, plan: Plan, home: str, shown: list[Bind], files: list[Pl
             _write(f"{base}/home/{place}", file.content, file.mode)
         elif os.path.dirname(file.path) == os.path.dirname(HOOK_PATH):
             _write(f"{base}/hook/{os.path.basename(file.path)}", file.content, file.mode)
-        elif settings is not None:
+        elif settings is not None and tier == "B":
             _write(f"{base}/shown{file.path}", file.content, file.mode & 0o555 | 0o400)
             places[settings[0]] = f"{base}/shown{settings[0]}"
         else:
             raise SandboxUnavailable(
-                f"tier B cannot put a private file at `{file.path}`: that takes mounts",
+                f"tier {tier} cannot put a private file at `{file.path}`: that takes mounts",
                 remedy="run where tier A is possible; `ringfence doctor` says what is missing",
             )
     # Hooks are part of the settings, and name their program by this path.
@@ -289,9 +354,11 @@ def _remove(path: str) -> None:
     """Remove a folder of the sandbox's own, whatever was made of it."""
 
     def open_up(function: object, name: str, _: object) -> None:
-        # A program may have closed its folders to everybody, its user included.
+        # A program may have closed its folders to everybody, its user included. What is around the folder is not ours
+        # to open, also where the folder itself is gone already.
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(name), 0o700)
+            if name != path:
+                os.chmod(os.path.dirname(name), 0o700)
             if not os.path.islink(name):
                 os.chmod(name, 0o700)
             if os.path.isdir(name) and not os.path.islink(name):

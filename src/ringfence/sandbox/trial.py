@@ -31,7 +31,6 @@ def main() -> None:
     _try("landlock scopes", lambda: _generation(landlock.SCOPES_SINCE, "signals and abstract sockets"))
     _try("user notification", _user_notification)
     _try("calls answered", _calls_answered)
-    _try("cgroup delegation", _cgroup)
     if _try("namespaces", lambda: namespaces.enter_outer(uid, gid)):
         _try("loopback", netlink.loopback_up)
         _try("every address", lambda: "IPv4 and IPv6" if netlink.take_every_address() else "IPv4 only")
@@ -130,16 +129,6 @@ def _user_notification() -> None:
     number = seccomp.SECCOMP[os.uname().machine]
     action = _USER_NOTIFICATION.to_bytes(4, "little")
     syscalls.call(number, _GET_ACTION_AVAILABLE, 0, action, what="user notification")
-
-
-def _cgroup() -> str:
-    with open("/proc/self/cgroup", encoding="ascii") as file:
-        line = next((each for each in file if each.startswith("0::")), "")
-    path = "/sys/fs/cgroup" + line[3:].strip()
-    if not line or not os.access(path, os.W_OK):
-        raise OSError(13, f"`{path}` is not delegated to this user")
-    with open(f"{path}/cgroup.controllers", encoding="ascii") as file:
-        return file.read().strip() or "no controllers"
 
 
 def _try(name: str, trial: Callable[[], object]) -> bool:

@@ -11,6 +11,7 @@ import msgspec
 
 from ringfence.agents.agent import AgentSetup, HookCall
 from ringfence.approvals.gate import Gate
+from ringfence.egress.inspection import Inspection
 from ringfence.model.action import Action, CommandAction
 from ringfence.model.canonical import text_from_os
 from ringfence.model.decision import Decision
@@ -40,6 +41,10 @@ class Governed(msgspec.Struct, kw_only=True):
     notices: tuple[str, ...]
     lost: asyncio.Future[RingfenceError]
     """Set when a part is lost without which the session must not go on."""
+    staged: bool = False
+    """Whether changes wait in a layer, and the real tree is as it was."""
+    inspection: Inspection | None = None
+    """What the gateway looks into requests with."""
     broken: RingfenceError | None = None
     """Why the session had to end, where that was not the command's doing."""
     exit_code: int | None = None
@@ -47,6 +52,8 @@ class Governed(msgspec.Struct, kw_only=True):
     outcome: str = "exited"
     changes: Changes | None = None
     """What was left in the workspace, once the session is over."""
+    kept_out: tuple[str, ...] = ()
+    """What the session changed in Git's settings and did not reach the real ones."""
     unkept: tuple[str, ...] = ()
     """What could not be kept of the workspace as the session left it."""
 

@@ -10,7 +10,7 @@ from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.host import parse_host
-from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks
+from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 
 
 class GatewayJudge:
@@ -25,9 +25,10 @@ class GatewayJudge:
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
+        sight = self._evaluator.sight(action.host, action.port)
         declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
         refused = self._denied(port=action.port)
-        if action.method is None and self._evaluator.needs_request(action.host, action.port):
+        if action.method is None and sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
             done(Authorization(decision=decision, declared=declared, refused=refused, needs_request=True))
@@ -35,7 +36,9 @@ class GatewayJudge:
 
         def answer(decision: Decision) -> None:
             private = self._evaluator.may_be_private(action)
-            done(Authorization(decision=decision, declared=declared, private=private, refused=refused))
+            done(
+                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+            )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 

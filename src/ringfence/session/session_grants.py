@@ -8,7 +8,7 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import Access, HostRule, Origin, PathRule
+from ringfence.policy.effective import Access, HostRule, Origin, PathRule, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.sections.network import NetworkSection
@@ -28,6 +28,7 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
+    workspace_mode: WorkspaceMode | None = None
     source: str = COMMAND_LINE
     """Who opened it, for the reasons of decisions."""
 
@@ -41,6 +42,7 @@ def granted(grants: SessionGrants) -> Document:
         layer=Layer.SESSION,
         file=grants.source,
         filesystem=tuple(_granted_path(access, path, option, origin) for access, path, option in paths),
+        workspace_mode=None if grants.workspace_mode is None else (grants.workspace_mode, origin),
         network=NetworkSection(
             rules=tuple(_granted_host(text, origin) for text in grants.allow_hosts),
             host_ports=tuple((port, origin) for port in grants.host_ports),

@@ -63,6 +63,11 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
         return os.path.join(self.state, "approvals.db")
 
     @property
+    def credentials(self) -> str:
+        """The names of stored credentials, and the values of those that no keyring keeps."""
+        return os.path.join(self.state, "credentials.json")
+
+    @property
     def trust(self) -> str:
         """The project policies that the user trusts, by content hash."""
         return os.path.join(self.state, "trust.json")

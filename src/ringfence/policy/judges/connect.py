@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from ipaddress import ip_address
 
 from ringfence.model.action import ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.effective import HostRule, Policy
+from ringfence.policy.credentials import CredentialTable
+from ringfence.policy.effective import HostRule, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.layers import Layer
 from ringfence.policy.paths import BINDING
 from ringfence.policy.schema import escaped
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+
+
+class Sight(StrEnum):
+    """How much of a connection the gateway sees."""
+
+    INSPECTED = "inspected"
+    """Every request."""
+    PASSED_THROUGH = "passed through"
+    """Nothing inside TLS, because a policy says so."""
+    UNSEEN = "not inspected"
+    """Nothing inside TLS, because nothing asks for it."""
 
 
 class ConnectJudge:
@@ -26,11 +40,41 @@ class ConnectJudge:
     def __init__(self, policy: Policy) -> None:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
+        self._credentials = CredentialTable(policy.credentials)
+        self._inspect = tuple((HostPattern.parse(one.hosts), one.origin) for one in policy.network.inspect)
+        self._pass_through = tuple(
+            (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
+            for hosts in policy.network.pass_through
+        )
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
 
-    def needs_request(self, host: str, port: int) -> bool:
-        """Whether any rule about a destination asks for a method or path."""
-        return any(rule.methods or rule.paths for rule in self._table.rules(parse_host(host), port))
+    def sight(self, name: str, port: int) -> Sight:
+        """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
+        where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
+        host = parse_host(name)
+        wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
+        # Credentials are put into requests, or kept out of them, only where those are seen.
+        wanted += self._credentials.saying(host, port)
+        if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
+            return Sight.INSPECTED
+        if self._passed(host, port) is not None:
+            return Sight.PASSED_THROUGH
+        if wanted or self.needs_request(name, port):
+            return Sight.INSPECTED
+        return Sight.UNSEEN
+
+    def needs_request(self, name: str, port: int) -> bool:
+        """Whether any rule about a destination looks at requests."""
+        return any(rule.methods or rule.paths for rule in self._table.rules(parse_host(name), port))
+
+    @property
+    def inspects(self) -> bool:
+        """Whether anything is inspected at all."""
+        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        return asked_for or any(rule.methods or rule.paths for rule in self._network.rules)
+
+    def _passed(self, host: Host, port: int) -> Origin | None:
+        return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether a rule that allows it says that the name may lead to an address of one's own network."""
@@ -49,7 +93,19 @@ class ConnectJudge:
         if not 0 < action.port < 65536:
             text = f"port {action.port} is not from 1 to 65535"
             return Finding(reasons=(built_in("network.port", Verdict.DENY, text),), effects=(effect,))
-        return Finding(reasons=self._reasons(action, host), effects=(effect,))
+        return Finding(reasons=(*self._reasons(action, host), *self._unseen_inside(action, host)), effects=(effect,))
+
+    def _unseen_inside(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
+        """A word about what will not be looked into, for everybody who reads the decision. It decides nothing: the
+        strictest of the other reasons does, and there is always one."""
+        if not self._pass_through or action.method is not None:
+            return ()
+        if self.sight(action.host, action.port) is not Sight.PASSED_THROUGH:
+            return ()
+        origin = self._passed(host, action.port)
+        assert origin is not None
+        text = f"what is said to `{host}` inside TLS is not inspected"
+        return (reason("network.pass_through", origin, Verdict.ALLOW, text),)
 
     def _reasons(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
         speaking: list[tuple[HostRule, Reason]] = []

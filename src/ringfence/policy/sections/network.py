@@ -33,6 +33,8 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts whose connections are never looked into."""
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
+    inspect: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose TLS ends in the gateway, so that it sees every request."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
@@ -52,6 +54,9 @@ def section(table: Table, layer: Layer) -> NetworkSection:
     ports = _ports(table)
     passed = _passed_through(table)
     registries = _registries(table)
+    inspect = _patterns(
+        table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
+    )
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
@@ -59,6 +64,7 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         host_ports=ports,
         pass_through=passed,
         registries=registries,
+        inspect=inspect,
     )
 
 
@@ -174,6 +180,16 @@ def _registries(table: Table) -> tuple[tuple[str, Origin], ...]:
         else:
             listed = ", ".join(f"`{one}`" for one in REGISTRIES)
             table.faults.add(path, f"`{escaped(name)}` is not a package manager that is known here; known are {listed}")
+    return tuple(found)
+
+
+def _patterns(table: Table, key: str, *, about: str) -> tuple[tuple[str, Origin], ...]:
+    found = []
+    for path, text in table.take_texts(key, about=about):
+        try:
+            found.append((str(HostPattern.parse(text)), table.faults.origin(path)))
+        except ValueError as error:
+            table.faults.add(path, str(error))
     return tuple(found)
 
 

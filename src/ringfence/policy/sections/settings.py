@@ -74,6 +74,19 @@ class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[int, Origin] | None = None
     open_files: tuple[int, Origin] | None = None
     file_mb: tuple[int, Origin] | None = None
+    memory_mb: tuple[int, Origin] | None = None
+    cpu_percent: tuple[int, Origin] | None = None
+    disk_mb: tuple[int, Origin] | None = None
+
+
+class SandboxSection(msgspec.Struct, frozen=True, kw_only=True):
+    """What one document says about the sandbox."""
+
+    min_tier: tuple[str, Origin] | None = None
+    boundary: tuple[str, Origin] | None = None
+
+
+_BOUNDARY = 200
 
 
 class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,12 +166,21 @@ def limits(table: Table) -> LimitSection:
     open_files = table.take_integer("open_files", least=256, most=1_000_000, about=about)
     about = "Megabytes (of 1,048,576 bytes) that one file written in a session can have."
     file_mb = table.take_integer("file_mb", least=1, most=1024 * 1024, about=about)
+    about = "Megabytes of memory that a session has at once; files in its own `/tmp` are memory too."
+    memory = table.take_integer("memory_mb", least=64, most=1024 * 1024, about=about)
+    about = "Share of a processor that a session has; `200` is two processors."
+    cpu = table.take_integer("cpu_percent", least=1, most=100 * 1024, about=about)
+    about = "Megabytes that a session writes to disks in all; it ends after that."
+    disk = table.take_integer("disk_mb", least=1, most=1024 * 1024 * 1024, about=about)
     table.finish()
     return LimitSection(
         wall_seconds=_written(table, "wall_seconds", wall),
         processes=_written(table, "processes", processes),
         open_files=_written(table, "open_files", open_files),
         file_mb=_written(table, "file_mb", file_mb),
+        memory_mb=_written(table, "memory_mb", memory),
+        cpu_percent=_written(table, "cpu_percent", cpu),
+        disk_mb=_written(table, "disk_mb", disk),
     )
 
 
@@ -197,11 +219,23 @@ def telemetry(table: Table) -> TelemetrySection:
     return TelemetrySection(tool_arguments=_written(table, "tool_arguments", arguments), redact=tuple(redact))
 
 
-def min_tier(table: Table) -> tuple[str, Origin] | None:
+def sandbox(table: Table) -> SandboxSection:
     """Read `[sandbox]`."""
     tier = table.take_choice("min_tier", Tier, about="In a sandbox weaker than this nothing runs.")
+    about = (
+        "For tier C: what holds the session instead of a sandbox, in your words (`the CI job's own VM`). Without it "
+        "nothing runs in that tier."
+    )
+    boundary = table.take_text("boundary", about=about)
+    if boundary is not None and (not boundary.strip() or not boundary.isprintable() or len(boundary) > _BOUNDARY):
+        text = f"`boundary` is one line of at most {_BOUNDARY} characters that says what holds the session"
+        table.fault("boundary", text)
+        boundary = None
     table.finish()
-    return None if tier is None else (tier.value, table.faults.origin(table.at("min_tier")))
+    return SandboxSection(
+        min_tier=None if tier is None else (tier.value, table.faults.origin(table.at("min_tier"))),
+        boundary=_written(table, "boundary", boundary),
+    )
 
 
 def allowed_presets(top: Table, layer: Layer) -> tuple[tuple[str, ...], Origin] | None:

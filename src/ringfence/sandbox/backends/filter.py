@@ -120,16 +120,20 @@ DENIED: Denied = (
 )
 
 
-def program(machine: str, uid: int, gid: int, *, shows: bool = False, signals: bool = False) -> tuple[Instruction, ...]:
-    """The filter for a machine type and a user. `shows` is whether folders are shown at other paths, `signals` whether
-    the supervisor has to keep signals inside."""
-    checked = (*(_shown() if shows else ()), *(_signals() if signals else ()), *_checked(uid, gid))
+def program(
+    machine: str, uid: int, gid: int, *, pinned: bool = False, shows: bool = False, signals: bool = False
+) -> tuple[Instruction, ...]:
+    """The filter for a machine type and a user. `pinned`: programs stay on the processors they were started on.
+    `shows`: folders are shown at other paths. `signals`: the supervisor has to keep signals inside."""
+    first: Checked = ((seccomp.AFFINITY, [refuse(EPERM)]),) if pinned else ()
+    checked = (*first, *(_shown() if shows else ()), *(_signals() if signals else ()), *_checked(uid, gid))
     return seccomp.program(machine, checked=checked, denied=DENIED, more=NUMBERS[machine])
 
 
-def prepare(*, shows: bool = False, signals: bool = False) -> seccomp.Filter:
+def prepare(*, pinned: bool = False, shows: bool = False, signals: bool = False) -> seccomp.Filter:
     """The filter of this machine and user, ready to be installed any number of times."""
-    return seccomp.Filter(program(os.uname().machine, os.geteuid(), os.getegid(), shows=shows, signals=signals))
+    code = program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned, shows=shows, signals=signals)
+    return seccomp.Filter(code)
 
 
 def served(machine: str, *, shows: bool = False, signals: bool = False) -> dict[int, str]:
