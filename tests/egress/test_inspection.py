@@ -43,15 +43,15 @@ def all_sent(step: Steps) -> bytes | Held:
 
 
 def test_every_piece_goes_through_all_steps_in_order() -> None:
-    assert Chain([Marks(b"1"), Marks(b"2")], FAULT).run(b"x", sent) == b"x12"
+    assert Chain([Marks(b"1"), Marks(b"2")], lambda: FAULT).run(b"x", sent) == b"x12"
 
 
 def test_what_a_step_kept_back_goes_through_the_steps_behind_it() -> None:
-    assert Chain([Marks(b"1"), Marks(b"2")], FAULT).finish(sent, all_sent) == b"$12$2"
+    assert Chain([Marks(b"1"), Marks(b"2")], lambda: FAULT).finish(sent, all_sent) == b"$12$2"
 
 
 def test_a_yes_to_a_held_piece_goes_on_behind_the_step_that_held_it() -> None:
-    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")], FAULT)
+    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")], lambda: FAULT)
 
     held = chain.run(b"x", sent)
 
@@ -60,7 +60,7 @@ def test_a_yes_to_a_held_piece_goes_on_behind_the_step_that_held_it() -> None:
 
 
 def test_a_yes_to_the_end_goes_on_where_each_step_held_it() -> None:
-    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")], FAULT)
+    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")], lambda: FAULT)
 
     first = chain.finish(sent, all_sent)
     second = chain.finish(sent, all_sent, resumed=b"$1")

@@ -40,6 +40,9 @@ id = "n"
 hosts = ["x.test"]
 methods = ["GET"]
 paths = ["/a/**"]
+operations = ["read"]
+query = { key = "*" }
+headers = { x-team = "*" }
 private = true
 verdict = "allow"
 reason = "r"
@@ -111,6 +114,23 @@ remember = "session"
 remember_days = 3
 approvers = ["ana", "@ops"]
 overriders = ["@ops"]
+self_approval = false
+break_glass = ["@ops"]
+break_glass_minutes = 30
+denials_in_a_row = 2
+denials_of_50 = 5
+[[approvals.quorum]]
+who = ["@security", ":owner"]
+approve = 2
+deny = 1
+assurance = "passkey"
+risk = "high"
+rules = ["publish"]
+[[approvals.step]]
+who = [":owner"]
+[[approvals.step]]
+who = ["@ops"]
+after_seconds = 60
 [limits]
 wall_seconds = 3600
 processes = 100

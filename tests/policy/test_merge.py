@@ -145,8 +145,12 @@ def test_every_single_value_has_an_origin() -> None:
     merged = policy(document(text), base="[sandbox]\nmin_tier = 'B'\n")
 
     assert dict(merged.origins) == {
+        "approvals.break_glass_minutes": BUILT_IN,
+        "approvals.denials_in_a_row": BUILT_IN,
+        "approvals.denials_of_50": BUILT_IN,
         "approvals.remember": BUILT_IN,
         "approvals.remember_days": BUILT_IN,
+        "approvals.self_approval": BUILT_IN,
         "approvals.timeout_seconds": BUILT_IN,
         "filesystem.workspace": BUILT_IN,
         "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),

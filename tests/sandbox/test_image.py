@@ -101,6 +101,22 @@ async def test_a_link_of_an_image_leads_nowhere_on_the_host(place: Place, tmp_pa
     assert "shadow-" not in shown.out and "sudoers" not in shown.out
 
 
+async def test_what_is_the_sandboxs_own_is_never_the_images(place: Place, tmp_path: Path) -> None:
+    root = rootfs(tmp_path / "image")
+    top = place.workspace.parts[1]
+    for name in (top, "root", "srv"):
+        (root / name).mkdir(exist_ok=True)
+        (root / name / "of-the-image").touch()
+    sandbox = await Sandbox.start(with_image(place, root))
+    try:
+        shown = await Box(sandbox, place).run("sh", "-c", f"ls /{top} /root /srv; touch ~/new new && echo written")
+    finally:
+        await sandbox.close()
+
+    assert shown.out.count("of-the-image") == 1
+    assert shown.out.endswith("written\n")
+
+
 @pytest.mark.parametrize("tier", ["B", "C"])
 async def test_without_mounts_there_are_no_images(place: Place, tmp_path: Path, tier: str) -> None:
     with pytest.raises(SandboxUnavailable, match="cannot take programs from the image `mine`"):

@@ -47,6 +47,15 @@ def test_a_folder_is_an_image_if_it_looks_like_one(tmp_path: Path) -> None:
     assert found == Image(name=str(tmp_path), digest="folder", root=str(tmp_path), variables=(("PATH", PATH),))
 
 
+@pytest.mark.parametrize("folder", ["/", "home", "."])
+def test_this_machine_is_no_image(tmp_path: Path, folder: str) -> None:
+    home = tmp_path / "home"
+    (home / "bin").mkdir(parents=True)
+
+    with pytest.raises(SandboxUnavailable, match="holds your home folder"):
+        image(str(tmp_path / folder), state="/none", environ={**ENVIRON, "HOME": str(home)})
+
+
 def test_without_a_tool_it_says_which_to_install(tmp_path: Path) -> None:
     with pytest.raises(SandboxUnavailable, match="neither `podman` nor `docker`"):
         image("debian", state=str(tmp_path), environ={"PATH": str(tmp_path)})

@@ -176,7 +176,8 @@ def _mcp_rule(rule: McpRule) -> str:
 
 
 def _host_rule(rule: HostRule) -> str:
-    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths))
+    predicates = " ".join(f"{key}={glob}" for key, glob in (*rule.query, *rule.headers))
+    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths), ",".join(rule.operations), predicates)
     why = f": {rule.reason}" if rule.reason else ""
     return f"{' '.join(part for part in parts if part)}{why}"
 

@@ -25,6 +25,9 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         )
     if tally.hosts:
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
+    if tally.passed_through:
+        shown = [visible(host) for host in sorted(tally.passed_through)]
+        lines.append(_line("unseen", f"not inspected, by `network.pass_through`: {_some(shown)}"))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
         rule = denial.because.rule if denial.because else "policy"
         text = f"{palette.red(shortened(action_text(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"

@@ -6,6 +6,7 @@ It knows no rule. What a step holds, it hands to its owner, and goes on when the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -102,7 +103,7 @@ class Exchange:
         chunked: bool,
         closing: bool,
         upgrade: bool,
-        fault: Decision,
+        fault: Callable[[], Decision],
     ) -> None:
         self.unread = unread
         """What the client sent and nobody has taken yet."""

@@ -18,6 +18,7 @@ from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.core import Core
 from ringfence.egress.engine import BROKEN, HANGUP, READABLE
 from ringfence.egress.exchange import Exchange, Side
+from ringfence.egress.facts import MOST_BODY, facts
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http_forward import connection_tokens, reissued
@@ -27,12 +28,15 @@ from ringfence.egress.inspection import Held, Inspection, Request, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.tool_calls import CallsUnread, tool_calls
 from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
 from ringfence.egress.websocket import WebSocket
-from ringfence.model.action import ConnectAction
+from ringfence.model.action import ConnectAction, McpAction, RequestFacts
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
+from ringfence.policy.judges.connect import FactsWanted
+from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +87,11 @@ class Inspected:
         self._head: RequestHead | None = None
         self._body = FramedBody(0, chunked=False, strict=True)
         self._first = bytearray()
+        """What was read of the body before the request goes out."""
+        self._collecting: tuple[int, Callable[[], None]] = (0, self._judge)
+        self._wanted = FactsWanted()
+        self._calls_wanted = False
+        self._action_taken = ConnectAction(host=wanted.destination.host.name, port=wanted.destination.port)
         self._prepared: Prepared | None = None
         self._error = ""
         self._steps: tuple[Steps, ...] = ()
@@ -233,10 +242,15 @@ class Inspected:
         self._core.relax(self)
         self._requests += 1
         self._head = head
+        self._wanted = FactsWanted()
         problem = self._unacceptable(head)
         if problem is not None:
             return self._deny(problem)
         self._body = FramedBody(None if head.chunked else head.length, chunked=head.chunked, strict=True)
+        wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
+        self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
+        if (wanted.body or self._calls_wanted) and not self._body.finished:
+            return self._collect_first(MOST_BODY, self._judge)
         return self._judge()
 
     def _unacceptable(self, head: RequestHead) -> Decision | None:
@@ -259,8 +273,13 @@ class Inspected:
         return None
 
     def _action(self, head: RequestHead) -> ConnectAction:
-        host = self._destination.host.name
-        return ConnectAction(host=host, port=self._destination.port, method=head.method, path=head.path)
+        host, port = self._destination.host.name, self._destination.port
+        known: RequestFacts | msgspec.UnsetType = msgspec.UNSET
+        if self._wanted.anything:
+            content = bytes(self._first) if self._wanted.body else None
+            websocket = b"websocket" in _upgrades(head)
+            known = facts(self._wanted, head, content, complete=self._body.finished, websocket=websocket)
+        return ConnectAction(host=host, port=port, method=head.method, path=head.path, facts=known)
 
     def _judge(self) -> None:
         assert self._head is not None
@@ -290,8 +309,59 @@ class Inspected:
         decision = authorization.decision
         if decision.verdict is not Verdict.ALLOW:
             return self._refuse(refusal.denied(decision))
-        assert self._head is not None
         self._authorization = authorization
+        self._action_taken = action
+        return self._judge_calls(None)
+
+    def _judge_calls(self, calls: tuple[McpAction, ...] | None) -> None:
+        """The request is allowed; so has to be every call of a tool in it."""
+        if not self._calls_wanted:
+            return self._allowed()
+        head, judge = self._head, self._inspection.judge
+        assert head is not None and judge is not None
+        if calls is None:
+            plain = not any(name == b"content-encoding" and value != b"identity" for name, value in head.fields)
+            host, content = self._destination.host.name, bytes(self._first)
+            try:
+                calls = tool_calls(host, content, complete=self._body.finished, plain=plain or not content)
+            except CallsUnread as unread:
+                return self._deny(refusal.built_in(self._action(head), "mcp.unread", str(unread)))
+        if not calls:
+            return self._allowed()
+        first, *rest = calls
+        self._state = State.JUDGED
+        self._await(
+            lambda done: judge(first, done),
+            lambda decision: (
+                self._judge_calls(tuple(rest))
+                if decision.verdict is Verdict.ALLOW
+                else self._refuse(refusal.denied(decision))
+            ),
+        )
+        return None
+
+    def _await(
+        self,
+        ask: Callable[[Callable[[Decision], None]], Cancel],
+        then: Callable[[Decision], None],
+    ) -> None:
+        """Ask somebody, and go on with the answer, which may come now or later, unless all of this is over by then."""
+        number, answers = self._requests, list[Decision]()
+
+        def answered(decision: Decision) -> None:
+            if answers or self._requests != number or self._state is State.OVER:
+                return
+            answers.append(decision)
+            self._cancel = None
+            self._guarded(lambda: then(decision))
+
+        cancel = ask(answered)
+        if not answers:
+            self._cancel = cancel
+
+    def _allowed(self) -> None:
+        assert self._head is not None and self._authorization is not None
+        action, decision = self._action_taken, self._authorization.decision
         self._request = Request(
             destination=self._destination, secure=self._secure, head=self._head, action=action, decision=decision
         )
@@ -302,19 +372,23 @@ class Inspected:
             return self._deny(self._fault())
         self._steps = steps
         most = max((one.whole for one in steps), default=0)
-        if not most or self._body.finished:
-            return self._prepare(b"" if self._body.finished else None)
+        if most and not self._body.finished:
+            return self._collect_first(most, self._prepare)
+        return self._prepare()
+
+    def _collect_first(self, most: int, then: Callable[[], None]) -> None:
+        """Hold the body until it is complete, or longer than anybody wants it."""
+        assert self._head is not None
         if _expects(self._head):
             self._client.write(CONTINUE)
             fields = tuple(field for field in self._head.fields if field[0] != b"expect")
             self._head = msgspec.structs.replace(self._head, fields=fields)
-        self._first = bytearray()
+        self._collecting = (most, then)
         self._state = State.WHOLE
         return self._collect()
 
     def _collect(self) -> None:
-        """Hold the body until it is complete, or longer than anybody wants it."""
-        most = max(one.whole for one in self._steps)
+        most, then = self._collecting
         while not self._body.finished and len(self._first) < most:
             data, self._unread = self._unread, b""
             if not data:
@@ -326,10 +400,11 @@ class Inspected:
                 data = read
             payload, self._unread = self._body.take(data)
             self._first += payload
-        return self._prepare(bytes(self._first) if self._body.finished else None)
+        return then()
 
-    def _prepare(self, whole: bytes | None) -> None:
+    def _prepare(self) -> None:
         assert self._head is not None
+        whole = bytes(self._first) if self._body.finished else None
         self._state = State.HELD
         try:
             for step in self._steps:
@@ -338,7 +413,7 @@ class Inspected:
         except Exception:
             logger.exception("a step failed")
             return self._deny(self._fault())
-        return self._go_through(prepare(self._steps, self._head, whole, self._fault()), None)
+        return self._go_through(prepare(self._steps, self._head, whole, self._fault), None)
 
     def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
         try:
@@ -365,21 +440,12 @@ class Inspected:
         confirm = self._inspection.confirm
         if held.decision.verdict is not Verdict.ASK or confirm is None:
             return self._deny(held.decision)
-        number, answers = self._requests, list[Decision]()
-
-        def answered(decision: Decision) -> None:
-            if answers or self._requests != number or self._state is State.OVER:
-                return
-            answers.append(decision)
-            self._cancel = None
-            if decision.verdict is Verdict.ALLOW:
-                self._guarded(lambda: go_on(held))
-            else:
-                self._guarded(lambda: self._refuse(refusal.denied(decision)))
-
-        cancel = confirm(held.decision, answered)
-        if not answers:
-            self._cancel = cancel
+        self._await(
+            lambda done: confirm(held.decision, done),
+            lambda decision: (
+                go_on(held) if decision.verdict is Verdict.ALLOW else self._refuse(refusal.denied(decision))
+            ),
+        )
         return None
 
     # the server
@@ -428,7 +494,7 @@ class Inspected:
             chunked=length is None,
             closing=self._head.minor == 0 or b"close" in connection_tokens(self._head.fields),
             upgrade=upgrade,
-            fault=self._fault(),
+            fault=self._fault,
         )
         self._unread = b""
         first = reissued(head, self._destination, length=length, keep=True, secure=self._secure, upgrade=upgrade)
@@ -495,9 +561,8 @@ class Inspected:
         upstream, exchange = self._upstream, self._exchange
         assert upstream is not None and exchange is not None
         self._state = State.WEBSOCKET
-        fault = self._fault()
         self._websocket = WebSocket(
-            self, self._client, upstream.leg, self._steps, unread=exchange.unread, rest=rest, fault=fault
+            self, self._client, upstream.leg, self._steps, unread=exchange.unread, rest=rest, fault=self._fault
         )
         self._exchange = None
         self._websocket.move()

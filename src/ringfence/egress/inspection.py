@@ -15,9 +15,10 @@ import msgspec
 
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
-from ringfence.model.action import ConnectAction
+from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision
 from ringfence.model.host import Destination, Host
+from ringfence.policy.judges.connect import FactsWanted
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,11 @@ Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Confirm: TypeAlias = Callable[[Decision, Callable[[Decision], None]], Callable[[], None]]
 """Puts a decision with the verdict `ask` to whoever answers, and calls back once with the final one. What it returns
 cancels: nobody waits any more. Whatever needs an answer and has nobody to give it is denied."""
+
+
+Judge: TypeAlias = Callable[[McpAction, Callable[[Decision], None]], Callable[[], None]]
+"""Decides about one call of a tool, asks whoever has to be asked, records, and calls back once. What it returns
+cancels."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +131,10 @@ class Certifies(Protocol):
         ...
 
 
+def _nothing_more(host: str, port: int) -> FactsWanted:
+    return FactsWanted()
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What a session looks into requests with."""
 
@@ -134,6 +144,10 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they see a request, behind the policy."""
     confirm: Confirm | None = None
     """Where nobody can be asked, `ask` is a deny."""
+    judge: Judge | None = None
+    """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
+    wants: Callable[[str, int], FactsWanted] = _nothing_more
+    """What the rules about a host and port ask about a request, beside its method and path."""
 
 
 Value = TypeVar("Value", RequestHead, ResponseHead, bytes)
@@ -146,7 +160,7 @@ class Chain:
 
     __slots__ = ("_at", "_fault", "steps")
 
-    def __init__(self, steps: Sequence[Steps], fault: Decision) -> None:
+    def __init__(self, steps: Sequence[Steps], fault: Callable[[], Decision]) -> None:
         self.steps = tuple(steps)
         self._fault = fault
         self._at: tuple[int, bool, bytes] = (0, False, b"")
@@ -192,4 +206,4 @@ class Chain:
             return apply(step, value)
         except Exception:
             logger.exception("a step failed")
-            return Held(decision=self._fault)
+            return Held(decision=self._fault())

@@ -5,7 +5,7 @@ A generator, because any step may hold: what it yields waits for an answer, and 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeAlias
 
 import msgspec
@@ -26,7 +26,9 @@ class Prepared(msgspec.Struct, frozen=True):
 Preparation: TypeAlias = Generator[Held, Held, Prepared]
 
 
-def prepare(steps: tuple[Steps, ...], head: RequestHead, whole: bytes | None, fault: Decision) -> Preparation:
+def prepare(
+    steps: tuple[Steps, ...], head: RequestHead, whole: bytes | None, fault: Callable[[], Decision]
+) -> Preparation:
     """The request behind all its steps. `fault` is what a fault in one of them comes to."""
     chain = Chain(steps, fault)
     passed = chain.run(head, _request)

@@ -47,7 +47,7 @@ class WebSocket:
         *,
         unread: bytes,
         rest: bytes,
-        fault: Decision,
+        fault: Callable[[], Decision],
     ) -> None:
         self._owner = owner
         self._legs = {Side.UP: (client, server), Side.DOWN: (server, client)}

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from ringfence.model.decision import Decision
+from ringfence.model.vote import Vote
 
 SCHEMA = 1
 """The version of this family. A reader of version N reads every version up to N."""
@@ -119,6 +120,48 @@ class ApprovalTransition(msgspec.Struct, frozen=True, kw_only=True, tag_field="e
     channel: str
     reason: str = ""
     latency_ms: int | None = None
+    """Milliseconds since the question was put."""
+    authentication: str = ""
+    """How the actor has shown who they are: `account`, `signed`, `passkey`; empty where it is no person."""
+    shown: str = ""
+    """The digest of what was shown."""
+    action: str = ""
+    """The digest of the action."""
+    policy: str = ""
+
+
+class VoteTaken(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.vote"):
+    """Somebody answered. The vote is linked to the one before it and signed: `log verify` checks both."""
+
+    vote: Vote
+    refused: str = ""
+    """Why it does not count; empty where it does."""
+
+
+class BreakGlassChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="break-glass"):
+    """Somebody went ahead without waiting for approvals, ended it, or reviewed it."""
+
+    glass: str
+    change: str
+    """`broken`, `used`, `ended`, `reviewed`."""
+    actor: str
+    reason: str
+    workspace: str = ""
+    ticket: str = ""
+    outcome: str = ""
+    """Of a review: `justified` or `unjustified`."""
+
+
+class BreakerChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.breaker"):
+    """The circuit breaker of a session opened or closed."""
+
+    state: str
+    """`open`, `half-open`, `closed`."""
+    in_a_row: int
+    """Denials in a row."""
+    of_recent: int
+    """Denials among the last answers."""
+    reason: str
 
 
 class GrantChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="grant"):
@@ -130,6 +173,8 @@ class GrantChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     scope: str
     matcher: str
     uses_left: int | None = None
+    break_glass: str = ""
+    """The broken glass that made it."""
 
 
 class CommandStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="command.started"):
@@ -232,6 +277,9 @@ Body: TypeAlias = (
     | DecisionMade
     | ApprovalRequested
     | ApprovalTransition
+    | VoteTaken
+    | BreakGlassChanged
+    | BreakerChanged
     | GrantChanged
     | CommandStarted
     | CommandEnded

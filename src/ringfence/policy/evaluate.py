@@ -26,7 +26,7 @@ from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.advice import message, next_steps, subject
 from ringfence.policy.effective import HostRule, Policy
 from ringfence.policy.judges.command import CommandJudge
-from ringfence.policy.judges.connect import ConnectJudge, Sight
+from ringfence.policy.judges.connect import ConnectJudge, FactsWanted, Sight
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
 from ringfence.policy.judges.mcp import McpJudge
@@ -74,6 +74,12 @@ class Evaluator:
             return self._connections.sight(host, port)
         except ValueError:
             return Sight.UNSEEN
+
+    def wants(self, host: str, port: int) -> FactsWanted:
+        """What has to be read of a request to a destination so that it can be judged."""
+        wanted = self._connections.wants(host, port)
+        calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
+        return msgspec.structs.replace(wanted, calls=calls)
 
     @property
     def inspects(self) -> bool:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -26,6 +27,8 @@ _SHORTEST, _LONGEST = 0.01, 0.25
 _AT_ONCE = 8
 """Programs that are ended for memory before memory is counted again."""
 _WAVES = 50
+_PATIENCE = 1.0
+"""Seconds for which a process may hide what it writes."""
 _OURS = 2
 """The launcher and process 1, which the kernel counts too."""
 
@@ -73,6 +76,7 @@ class Watch:
         self._written: dict[int, int] = {}
         self._parents: dict[int, int] = {}
         self._gone = 0
+        self._hidden: dict[tuple[int, int], float] = {}
         self._shared_before = _shared_memory()
         self._told: set[tuple[str, str]] = set()
         self._counts = (group.killed(), group.refused()) if group is not None else (0, 0)
@@ -154,11 +158,20 @@ class Watch:
             try:
                 value = self._table.written(pid)
             except PermissionError:
-                hidden.append(process)
+                if self._stays_hidden(process):
+                    hidden.append(process)
                 continue
             if value is not None:
                 now[pid] = value
         return now, hidden
+
+    def _stays_hidden(self, process: Process) -> bool:
+        """Whether a process has not shown what it writes for a while. One that is about to start its program has ours
+        still, and one that ends has none any more."""
+        if process.resident == 0:
+            return False
+        since = self._hidden.setdefault((process.pid, process.started), time.monotonic())
+        return time.monotonic() - since > _PATIENCE
 
     def _total(self, now: Mapping[int, int], parents: Mapping[int, int]) -> int:
         """Bytes written in all. A process that was waited for is counted by who waited; one that nobody waited for is
@@ -187,11 +200,11 @@ class Watch:
         if count <= most:
             return
         # A program that starts others faster than one can look: all of the largest family, until no more come.
-        family = _family(found)
-        program = self._table.shown(family)
-        victims = _members(found, family)
+        top = family(found)
+        program = self._table.shown(top)
+        victims = _members(found, top)
         reached = self._reached("processes", count, Outcome.KILLED, program)
-        reached = await self._last_words(found[family], reached, lambda: True) or reached
+        reached = await self._last_words(found[top], reached, lambda: True) or reached
         for _ in range(_WAVES):
             await asyncio.to_thread(self._end_all, victims, signal.SIGSTOP)
             await asyncio.to_thread(self._end_all, victims, signal.SIGKILL)
@@ -199,7 +212,7 @@ class Watch:
             if sum(each.threads for each in again.values()) <= most:
                 break
             new = {pid: each for pid, each in again.items() if pid not in found}
-            victims = new | _members(again, _family(again))
+            victims = new | _members(again, family(again))
         self._inside.tell(reached)
 
     def _end_all(self, victims: Mapping[int, Process], number: signal.Signals) -> None:
@@ -240,6 +253,8 @@ class Watch:
             handle = await self._inside.handle(process.pid)
             stream = error_stream(handle)
             os.close(handle)
+            # Containers forbid to take a descriptor, and not to open the pipe that it stands for.
+            stream = self._table.error_pipe(process) if stream is None else stream
         try:
             if not act():
                 return None
@@ -274,10 +289,19 @@ def shared_memory(*, mapped: int, named: int, grown: int) -> int:
     return min(mapped + named, max(mapped, named, grown))
 
 
-def _family(found: Mapping[int, Process]) -> int:
-    """The process right below ours with the most processes below it."""
+def family(found: Mapping[int, Process]) -> int:
+    """Whoever multiplies: the process furthest down with at least half of what the largest command has started, so that
+    a shell or an agent does not go with its tool."""
     tops = [pid for pid, each in found.items() if each.parent not in found]
-    return max(tops, key=lambda pid: len(_members(found, pid)))
+    sizes = {pid: len(_members(found, pid)) for pid in tops}
+    chosen = max(tops, key=lambda pid: sizes[pid])
+    enough = sizes[chosen] / 2
+    while True:
+        below = [pid for pid, each in found.items() if each.parent == chosen and pid != chosen]
+        heir = max(below, key=lambda pid: len(_members(found, pid)), default=None)
+        if heir is None or len(_members(found, heir)) < enough:
+            return chosen
+        chosen = heir
 
 
 def _members(found: Mapping[int, Process], top: int) -> dict[int, Process]:

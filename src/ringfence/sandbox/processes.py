@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import stat
@@ -112,6 +113,25 @@ class Table:
         words = self._text(f"{pid}/cmdline").replace("\0", " ").strip() or self._text(f"{pid}/comm").strip()
         text = words.encode("ascii", "backslashreplace").decode().replace("`", "'").replace("\n", " ")
         return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+    def error_pipe(self, process: Process) -> int | None:
+        """The pipe that a process has as its error stream, opened once more; None for everything else."""
+        path = f"{process.place}/fd/2"
+        try:
+            found = re.search(r"^flags:\s*([0-7]+)$", self._text(f"{process.place}/fdinfo/2"), re.MULTILINE)
+            if found is None or int(found[1], 8) & os.O_ACCMODE == os.O_RDONLY:
+                return None
+            if not os.readlink(path, dir_fd=self._folder).startswith("pipe:"):
+                return None
+            stream = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=self._folder)
+        except OSError:
+            return None
+        # SECURITY: the victim may have put a file there in the meantime, which it could only read: looked at again, now
+        # that it cannot be exchanged any more. A pipe has no name, so the victim has it from whoever made it (T24).
+        if os.readlink(f"/proc/self/fd/{stream}").startswith("pipe:"):
+            return stream
+        os.close(stream)
+        return None
 
     def signal(self, process: Process, number: signal.Signals) -> bool:
         """Send a signal to this very process, and say whether there still was one."""

@@ -49,9 +49,12 @@ def survey(plan: Plan, name: str) -> Surveyed:
     workspace = real_workspace(plan, links)
     home = real_home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
-    binds = image_roots(plan.image, links) if plan.image else [*system_roots(links), *visible_etc(links)]
     asked, about_own = opened(plan.binds, links)
     asked, about_asked = reached(plan, workspace, asked)
+    if plan.image is None:
+        binds = [*system_roots(links), *visible_etc(links)]
+    else:
+        binds = image_roots(plan.image, (workspace, home, *(bind.target for bind in asked)), links)
     binds += [canonical(bind, links) for bind in asked]
     if plan.image is None:
         binds += program_folders(plan, workspace, home, links)
@@ -288,30 +291,29 @@ def system_roots(links: Links) -> list[Bind]:
     return [bind for bind in found if not any(covers(o.target, bind.target) and o != bind for o in found)]
 
 
-def image_roots(image: Image, links: Links) -> list[Bind]:
-    """What an image holds, in the places it has there, but for what a sandbox has to itself."""
-    # SECURITY: an image's links are followed inside the image by the programs, and never by us on the host (T1).
-    found = []
-    for name in _entries(image.root):
-        if name not in _NOT_OF_AN_IMAGE:
-            found += _of_image(image.root, f"/{name}", links, deeper=name in ("etc", "var"))
+def image_roots(image: Image, places: tuple[str, ...], links: Links) -> list[Bind]:
+    """What an image holds, in the places it has there, but for what a sandbox has to itself and what lies above
+    `places`, which come from the host."""
+    # SECURITY: an image's links are followed by the programs inside, and never by us on the host (T1).
+    found: list[Bind] = []
+    waiting = [f"/{name}" for name in _entries(image.root) if name not in _NOT_OF_AN_IMAGE]
+    while waiting:
+        path = waiting.pop(0)
+        source = image.root + path
+        if path in _NOT_BELOW or any(covers(path, place) for place in places):
+            continue
+        if os.path.islink(source):
+            links.found[path] = os.readlink(source)
+        elif path in _NAME_BY_NAME and os.path.isdir(source):
+            waiting += [f"{path}/{name}" for name in _entries(source)]
+        else:
+            found.append(Bind(source=source, target=path))
     return found
 
 
-_NOT_OF_AN_IMAGE = frozenset({"dev", "proc", "sys", "run", "tmp", "home", "mnt", "media"})
+_NOT_OF_AN_IMAGE = frozenset({"dev", "proc", "sys", "run", "tmp", "home", "root", "mnt", "media"})
+_NAME_BY_NAME = ("/etc", "/var")
 _NOT_BELOW = frozenset({*etc.SYNTHESISED, "/etc/mtab", "/var/tmp", "/var/run", "/var/lock"})  # noqa: S108
-
-
-def _of_image(root: str, path: str, links: Links, *, deeper: bool) -> list[Bind]:
-    source = root + path
-    if path in _NOT_BELOW:
-        return []
-    if os.path.islink(source):
-        links.found[path] = os.readlink(source)
-        return []
-    if deeper and os.path.isdir(source):
-        return [bind for name in _entries(source) for bind in _of_image(root, f"{path}/{name}", links, deeper=False)]
-    return [Bind(source=source, target=path)]
 
 
 def _entries(folder: str) -> list[str]:

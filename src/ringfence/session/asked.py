@@ -8,22 +8,21 @@ from collections.abc import Mapping
 
 from ringfence.agents import AgentRequest, AgentSetup, HostDisk
 from ringfence.agents.agent import Agent
-from ringfence.approvals.objects import Scope
 from ringfence.approvals.permission import Permission
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
 from ringfence.model.situations import RunDenied, UsageInvalid
+from ringfence.model.vote import PERSON
 from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
-from ringfence.session.credentials.governing import outside_of
-from ringfence.session.credentials.sources import Outside
+from ringfence.session.answering import permission_of
 from ringfence.session.images import image
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.snapshots import Snapshots
-from ringfence.session.sources import Places, User, git_settings, is_member, own_program, places, situation, user
+from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
 from ringfence.session.staging import Staging
 from ringfence.session.trusting import Trusting
 from ringfence.session.wishes import without_effect
@@ -90,20 +89,9 @@ class Asked:
                     remedy=f"only {listed} may run; `generic` stands for every program without a profile",
                 )
 
-    def outside(self, evaluator: Evaluator) -> Outside:
-        """The world that the values of credentials come from."""
-        return outside_of(self.places, self.environ, self.workspace, evaluator)
-
     def permission(self, policy: Policy) -> Permission:
         """What the policy lets answers do."""
-        said = policy.approvals
-        return Permission(
-            widest=Scope(said.remember.value),
-            days=said.remember_days,
-            approvers=said.approvers,
-            overriders=said.overriders,
-            is_member=is_member,
-        )
+        return permission_of(policy.approvals, owner=f"{PERSON}{self.user.name}")
 
     def plan(self, policy: Policy, setup: AgentSetup, trust: Trusting | None = None) -> Plan:
         """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside."""

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from ringfence.model.situations import SandboxUnavailable
-from ringfence.sandbox.plan import Image
+from ringfence.sandbox.plan import Image, covers
 from ringfence.sandbox.survey_unshared import PROXIED
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -29,7 +29,7 @@ _OURS = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "HOSTNAME", "TERM", "NO_
 def image(name: str, *, state: str, environ: Mapping[str, str]) -> Image:
     """The image of this name, or the folder at this path, ready to be used."""
     if os.path.isabs(name):
-        return _folder(name)
+        return _folder(name, environ.get("HOME", ""))
     tool = next((found for each in _TOOLS if (found := shutil.which(each, path=environ.get("PATH")))), None)
     if tool is None:
         raise SandboxUnavailable(
@@ -62,8 +62,14 @@ def read_inspection(text: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
     return digest, (("PATH", _PATH), *(pair for pair in named if pair[0]))
 
 
-def _folder(path: str) -> Image:
+def _folder(path: str, home: str) -> Image:
     real = os.path.realpath(path)
+    if covers(real, os.path.realpath(home)):
+        # SECURITY: of this machine, or of a home folder, everything would be shown that has another name than usual.
+        raise SandboxUnavailable(
+            f"`{path}` holds your home folder, so it is no image",
+            remedy="leave `--image` out for this machine's programs",
+        )
     if not os.path.isdir(os.path.join(real, "usr")) and not os.path.isdir(os.path.join(real, "bin")):
         raise SandboxUnavailable(
             f"`{path}` is not an unpacked image: there is neither `usr` nor `bin` in it",

@@ -12,16 +12,19 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
-from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
-from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.glass import Glass
+from ringfence.approvals.stores.opening import open_store
 from ringfence.egress import Gateway, Inspection
+from ringfence.model.action import FileAction, FileOperation
+from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
+from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
@@ -34,11 +37,11 @@ from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
+from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
-from ringfence.session.credentials import governing as credentials
-from ringfence.session.credentials.loading import missing_variables
+from ringfence.session.credentials.holding import held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
@@ -52,6 +55,7 @@ from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import trusting
 from ringfence.session.turns import Turns
+from ringfence.session.witnessing import witness
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -123,9 +127,7 @@ async def _start(
     policy = asked.policy(setup)
     asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
-    outside = asked.outside(evaluator)
-    # Before anything of the agent's runs, and beside the loop: a command may take its time.
-    loaded = await asyncio.to_thread(credentials.load_for, policy, outside)
+    credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
@@ -146,8 +148,16 @@ async def _start(
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    unseen = (*loaded.notices, *credentials.unseen(policy))
-    notices = (*unmet, *unseen, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
+    notices = (
+        *unmet,
+        *credentials.notices,
+        *policy.notices,
+        *setup.notices,
+        *plan.notices,
+        *sandbox.notices,
+        *shortened,
+        *unkept,
+    )
     stage = Stage()
     governed = Governed(
         session=asked.session,
@@ -169,15 +179,16 @@ async def _start(
                 fixed=(*policy.environment.set, *setup.set),
                 session=asked.session,
                 user=asked.user.name,
-                remove=(*policy.environment.remove, *missing_variables(policy.credentials, loaded)),
+                remove=(*policy.environment.remove, *credentials.removed),
             )
-            | dict(sandbox.variables),
-            loaded,
+            | dict(sandbox.variables)
         ),
         lost=lost,
         inspection=Inspection(
             authority=None if trust is None else trust.authority,
-            amendments=credentials.amendments(policy.credentials, loaded, tally),
+            amendments=credentials.amendments(tally),
+            judge=lambda call, done: governed.gate.decide_soon(call, done, asked_by="gateway"),
+            wants=lru_cache(evaluator.wants),
         ),
     )
     for text in governed.notices:
@@ -216,11 +227,17 @@ def _gate(
     seconds: int,
     announce: Say,
 ) -> Gate:
-    store = SqliteStore(asked.places.approvals)
+    store = open_store(asked.places.approvals)
     stack.callback(store.close)
+    path = asked.environ.get("PATH")
+
+    def may_write(place: str) -> bool:
+        written = FileAction(operation=FileOperation.WRITE, path=text_from_os(place))
+        return evaluator.evaluate(written).verdict is not Verdict.DENY
+
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
-        desk=Desk(store, time.time_ns, new_id),
+        desk=desk_of(store, asked.places),
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
@@ -229,8 +246,14 @@ def _gate(
             workspace=asked.workspace,
             policy=policy.digest,
             permission=asked.permission(policy),
+            host=asked.user.host,
             timeout_seconds=seconds,
         ),
+        glass=Glass(store, time.time_ns, new_id),
+        limits=breaker_limits(policy.approvals),
+        turn=lambda: stage.entered,
+        witness=lambda decision: witness(decision, path=path, may_write=may_write),
+        tell=announce,
     )
 
 

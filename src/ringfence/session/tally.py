@@ -33,6 +33,8 @@ class Tally:
         self.tool_calls = 0
         self.hosts: dict[str, int] = {}
         """Bytes sent and received, by destination that was reached."""
+        self.passed_through: set[str] = set()
+        """Those of them that a policy leaves uninspected."""
         self.observed = 0
         """Decisions that rules which only observe would have changed."""
         self.denials: list[Decision] = []
@@ -76,6 +78,8 @@ class Tally:
                 self.limits[limit, allowed, outcome] += 1
             case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
                 name = f"{host}:{port}"
+                if body.inspection == "passed through":
+                    self.passed_through.add(name)
                 self.hosts[name] = self.hosts.get(name, 0) + sent + received
             case _:
                 pass

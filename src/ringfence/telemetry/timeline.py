@@ -72,6 +72,8 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="»", label="prompt", what=what)
         case events.ApprovalRequested() | events.ApprovalTransition() | events.GrantChanged():
             return _approval(body)
+        case events.VoteTaken() | events.BreakGlassChanged() | events.BreakerChanged():
+            return _answering(body)
         case events.CommandStarted():
             return Row(symbol="$", label="ran", what=_argv(body.argv), tone=Tone.QUIET)
         case events.CommandEnded():
@@ -110,6 +112,8 @@ _RESOLVED = {
     "nobody": "; nobody could be asked",
     "timeout": "; nobody answered in time",
     "person": "; a person answered",
+    "break-glass": "; the glass was broken",
+    "breaker": "; too many questions were denied",
 }
 _MARKS = {
     Verdict.ALLOW: ("✓", Tone.GOOD),
@@ -161,9 +165,28 @@ def _approval(body: events.ApprovalRequested | events.ApprovalTransition | event
             assert_never(body)
 
 
+def _answering(body: events.VoteTaken | events.BreakGlassChanged | events.BreakerChanged) -> Row:
+    match body:
+        case events.VoteTaken(vote=vote):
+            said = "approves" if vote.approve else "denies"
+            what = f"{visible(vote.approver)} {said} request {visible(vote.request)}"
+            why = f"does not count: {_text(body.refused)}" if body.refused else _text(vote.reason)
+            return Row(symbol="?", label="vote", what=what, why=why, tone=Tone.QUIET)
+        case events.BreakGlassChanged():
+            what = f"{visible(body.actor)}: {visible(body.change)} {visible(body.outcome)}".rstrip()
+            return Row(symbol="!", label="glass", what=what, why=_text(body.reason), tone=Tone.ATTENTION)
+        case events.BreakerChanged():
+            what = f"questions to people: the breaker is {visible(body.state)}"
+            return Row(symbol="!", label="breaker", what=what, why=_text(body.reason), tone=Tone.ATTENTION)
+        case _:
+            assert_never(body)
+
+
 def _connection(body: events.ConnectionClosed) -> Row:
     size = f"{_bytes(body.sent_bytes)} out, {_bytes(body.received_bytes)} in, {_duration(body.duration_ms)}"
     why = _text(body.error) if body.error else ""
+    if body.inspection == "passed through":
+        why = "; ".join(filter(None, (why, "not inspected: `network.pass_through`")))
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
 
 

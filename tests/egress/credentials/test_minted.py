@@ -106,3 +106,88 @@ def test_a_long_answer_comes_as_it_is_and_a_token_that_cannot_be_replaced_does_n
     assert _asked(carrying(HUB), LOGIN, long) == long
     assert isinstance(_asked(carrying(HUB), LOGIN, b'{"token": "a\\u0062cdefghijklmnopqrst"}'), Held)
     assert isinstance(_asked(carrying(HUB), LOGIN, b'{"token": "short"}'), Held)
+
+
+CLOUD = """
+[[credentials]]
+id = "cloud"
+source = { environment = "AWS" }
+form = "aws-sigv4"
+hosts = ["*.amazonaws.com"]
+"""
+ROLE = ("ASIAROLEROLEROLEROLE", "role/secret+role/secret+role/secret+rol0", "token/of/the/role/token/of/the/role==")
+XML = (
+    "<AssumeRoleResult><Credentials><AccessKeyId>{0}</AccessKeyId><SecretAccessKey>{1}</SecretAccessKey>"
+    "<SessionToken>{2}</SessionToken></Credentials></AssumeRoleResult>"
+)
+JSON = '{{"Credentials": {{"AccessKeyId": "{0}", "SecretAccessKey":"{1}", "SessionToken" : "{2}"}}}}'
+
+
+def _answer_of_aws(carried: Carried, body: str, kind: str) -> str:
+    of = request("GET /", host="sts.amazonaws.com")
+    steps = carried.wallet(of)
+    assert steps is not None
+    steps.response(ResponseHead(status=200, fields=((b"content-type", kind.encode()),)))
+    passed = [steps.received(body.encode()), steps.all_received()]
+    return b"".join(piece for piece in passed if isinstance(piece, bytes)).decode()
+
+
+@pytest.mark.parametrize(("form", "kind"), [(XML, "text/xml"), (JSON, "application/x-amz-json-1.1")])
+def test_the_keys_of_a_role_come_as_placeholders_that_sign(form: str, kind: str) -> None:
+    carried = carrying(CLOUD)
+
+    answer = _answer_of_aws(carried, form.format(*ROLE), kind)
+    again = _answer_of_aws(carried, form.format(*ROLE), kind)
+
+    made = carried.wallet.minted.credentials()
+    assert len(made) == 1
+    standing = made[0].standing
+    assert standing is not None and standing.session is not None
+    shown = (standing.key, standing.secret.reveal(), standing.session.reveal())
+    assert (answer, again, len(answer)) == (form.format(*shown), form.format(*shown), len(form.format(*ROLE)))
+    signed = request(
+        "GET /\nX-Amz-Date: 20150830T123600Z\n"
+        f"X-Amz-Security-Token: {shown[2]}\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential={shown[0]}/20150830/us-east-1/s3/aws4_request,"
+        f" SignedHeaders=host;x-amz-date, Signature={'0' * 64}",
+        host="s3.amazonaws.com",
+    )
+    outcome = sent(carried, signed)
+    assert isinstance(outcome, RequestHead)
+    assert (b"x-amz-security-token", ROLE[2].encode()) in outcome.fields
+    assert ROLE[0] in str(outcome.fields)
+
+
+@pytest.mark.parametrize(
+    ("answer", "hidden"),
+    [
+        (f'{{"SecretAccessKey": "{ROLE[1]}"}}', ROLE[1]),
+        (f'{{"SecretKey": "{ROLE[1]}", "SessionToken": "{ROLE[2]}"}}', ROLE[2]),
+        ('{"authorizationData": [{"authorizationToken": "QVdTOnBhc3N3b3JkcGFzc3dvcmQ="}]}', "QVdTOnBhc3N3"),
+    ],
+)
+def test_what_cannot_be_used_here_does_not_come_either(answer: str, hidden: str) -> None:
+    carried = carrying(CLOUD)
+
+    passed = _answer_of_aws(carried, answer, "application/x-amz-json-1.1")
+
+    assert [one.reasons[0].rule for one in carried.refused] == ["credentials.echo"]
+    assert (len(passed), hidden in passed, passed.count("*") >= len(hidden)) == (len(answer), False, True)
+
+
+def test_a_presigned_url_is_told_by_the_key_that_it_names() -> None:
+    carried = carrying(CLOUD)
+    _answer_of_aws(carried, XML.format(*ROLE), "text/xml")
+    standing = carried.wallet.minted.credentials()[0].standing
+    assert standing is not None and standing.session is not None
+
+    def url(key: str) -> str:
+        return (
+            f"GET /a?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={key}%2F20150830%2Fus-east-1%2Fs3%2Faws4_request"
+            f"&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Signature={'0' * 64}"
+        )
+
+    assert rule_of(sent(carried, request(url(standing.key), host="b.s3.amazonaws.com"))) == ""
+    assert rule_of(sent(carried, request(url(ROLE[0]), host="b.s3.amazonaws.com"))) == "credentials.foreign"
+    stray = request("GET /a?X-Amz-Signature=abc", host="b.s3.amazonaws.com")
+    assert rule_of(sent(carried, stray)) == "credentials.foreign"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import zlib
 from base64 import b64encode
 from itertools import pairwise
@@ -125,6 +126,10 @@ FOREIGN = [
     f"GET /repos/acme/x\nDD-API-KEY: {OTHER}",
     f"GET /repos/acme/x\nOcp-Apim-Subscription-Key: {OTHER}",
     "GET /repos/acme/x\nX-Client-Secret: abc",
+    "GET /repos/acme/x\nX-Sentry-Key: abc",
+    "GET /repos/acme/x\nmyapikey: abc",
+    "GET /repos/acme/x;access_token=abc/y",
+    "GET /repos/acme/x?sentry_key=abc",
     "GET /repos/acme/x\nX-JFrog-Art-Api: AKIAABCDEFGHIJKLMNOP",
     f"GET /repos/acme/x\nX-Anything: {OTHER}",
     "GET /repos/acme/x\nCookie: session=abc",
@@ -188,6 +193,7 @@ def test_what_is_no_credential_is_left_alone(written: str) -> None:
         (f"POST /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-HTTP-Method-Override: DELETE", "credentials.unbound"),
         (f"POST /repos/acme/x?_method=delete\nAuthorization: Bearer {SHOWN}", "credentials.unbound"),
         (f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-Original-URL: /gists", "credentials.unbound"),
+        (f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-Forwarded-Host: evil.test", "credentials.unbound"),
         (f"GET /repos/acme/x\nAuthorization: Basic {_basic('me', SHOWN)}", "credentials.misplaced"),
         (f"GET /repos/acme/x\nX-Token: {SHOWN}", "credentials.misplaced"),
         (f"GET /repos/acme/x?q={SHOWN}", "credentials.misplaced"),
@@ -245,6 +251,28 @@ def test_a_credential_in_a_form_is_found(kind: str, body: bytes, rule: str) -> N
     written = f"POST /repos/acme/x\nContent-Type: {kind}\nContent-Length: {len(body)}"
 
     assert rule_of(sent(carrying(GITHUB), request(written), body)) == rule
+
+
+def _in_pieces(carried: Carried, body: bytes, size: int) -> list[bytes | Held]:
+    steps = carried.wallet(
+        request("POST /repos/acme/x\nContent-Type: multipart/form-data; boundary=b\nContent-Length: 9")
+    )
+    assert steps is not None
+    return [steps.sent(body[at : at + size]) for at in range(0, len(body), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 4096])
+def test_a_credential_in_a_form_of_parts_is_stopped_before_its_value(size: int) -> None:
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename="token"\r\n\r\n' + b"x" * 2000
+    login = b'\r\n--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n'
+
+    harmless = _in_pieces(carrying(GITHUB), start + b"\r\n--b--", size)
+    stopped = _in_pieces(carrying(GITHUB), start + login + b"attackers-own\r\n--b--", size)
+
+    assert b"".join(piece for piece in harmless if isinstance(piece, bytes)) == start + b"\r\n--b--"
+    sent_before = b"".join(itertools.takewhile(lambda piece: isinstance(piece, bytes), stopped))  # type: ignore[arg-type]
+    assert any(isinstance(piece, Held) for piece in stopped)
+    assert b"attackers-own" not in sent_before
 
 
 def test_answers_are_asked_for_in_a_form_that_can_be_read() -> None:

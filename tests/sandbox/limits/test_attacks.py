@@ -204,6 +204,18 @@ async def test_a_fork_bomb_is_held(place: Place, tier: str, program: str) -> Non
         assert (await bound.box.shell("echo goes on")).out == "goes on\n"
 
 
+@pytest.mark.slow
+async def test_a_fork_bomb_does_not_take_along_who_started_it(place: Place) -> None:
+    async with limited(place, "B", processes=64) as bound:
+        result = await bound.box.shell(f'/usr/bin/python3 -I -S -c "{FORK_BOMB}" | cat; echo goes on')
+
+        reached = await bound.until_told()
+        assert (reached.outcome, reached.keeper) == (Outcome.KILLED, Keeper.WATCH)
+        assert reached.program.startswith("/usr/bin/python3")
+        assert result.out == "goes on\n"
+        assert "processes limit 64 reached" in result.err
+
+
 DISK_FILLER = """
 import os
 for number in range(40):

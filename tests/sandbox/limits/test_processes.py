@@ -101,3 +101,18 @@ def test_the_error_stream_is_the_one_that_the_process_has() -> None:
         os.close(stream)
         os.close(handle)
         assert sleeper.stderr.read() == b"ringfence: why\n"
+
+
+def test_the_error_pipe_is_opened_where_the_process_can_write_to_it(table: Table, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    (tmp_path / "file").touch()
+    outcomes = []
+    for stream in (writer, reader, os.open(tmp_path / "file", os.O_RDWR)):
+        with subprocess.Popen(["sleep", "30"], stderr=stream) as sleeper:
+            pipe = table.error_pipe(Process(pid=0, parent=0, threads=1, started=0, resident=1, place=str(sleeper.pid)))
+            outcomes.append(pipe is not None and say(pipe, "why"))
+            sleeper.kill()
+
+    assert outcomes == [True, False, False]
+    assert os.read(reader, 100) == b"ringfence: why\n"
+    assert (tmp_path / "file").read_bytes() == b""

@@ -6,7 +6,7 @@ import pytest
 
 from ringfence.policy.effective import Limits, Origin
 from ringfence.sandbox.limit_keepers import keepers, layout, needs_watch
-from ringfence.sandbox.limit_watch import Inside, Usage, Watch, shared_memory
+from ringfence.sandbox.limit_watch import Inside, Usage, Watch, family, shared_memory
 from ringfence.sandbox.limits import MIB, Keeper, Outcome, Reached, told, words
 from ringfence.sandbox.processes import Process, Table
 
@@ -81,6 +81,20 @@ async def test_a_chain_that_ended_between_two_looks_is_counted_once() -> None:
     assert await run.look({2: 1, 3: 5}, {2: 1, 3: 2}) == []
     assert await run.look({}, {}, reaped=7) == []
     assert await run.look({4: 4}, {4: 1}, reaped=7) == [11]
+
+
+@pytest.mark.parametrize(
+    ("parents", "chosen"),
+    [
+        ({2: 1}, 2),
+        ({2: 1, 3: 2, 4: 3, 5: 3, 6: 3}, 3),
+        ({2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 8: 4}, 4),
+        ({2: 1, 3: 1, 4: 3, 5: 3}, 3),
+        ({2: 1, 3: 2, 4: 2}, 2),
+    ],
+)
+def test_who_multiplies_is_the_one_furthest_down_with_half_of_it(parents: dict[int, int], chosen: int) -> None:
+    assert family({pid: process(pid, parent) for pid, parent in parents.items()}) == chosen
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.policy.making import EMPTY, document, policy
+from tests.policy.making import EMPTY, document, judge, policy
 from tests.session.credentials.test_loading import VALUE, _bound, _outside, _token
 
 from ringfence.policy.effective import CredentialPolicy
-from ringfence.session.credentials.governing import git_variables, inside, load_for, unseen
-from ringfence.session.credentials.loading import Loaded, load
+from ringfence.session.credentials.governing import git_variables, unseen
+from ringfence.session.credentials.holding import Nothing, held
+from ringfence.session.credentials.loading import load
+from ringfence.session.sources import places
 
 
 def _git_asks(url: str, variables: dict[str, str], home: Path) -> dict[str, str]:
@@ -48,13 +50,15 @@ def test_git_shows_the_placeholder_to_the_hosts_of_the_credential_alone(tmp_path
 
     shown = loaded.credentials[0].placeholder if found else None
     assert (answer.get("password"), answer.get("username")) == (shown, "o'neil $HOME" if found else None)
-    assert VALUE not in str(inside({}, loaded))
 
 
-def test_a_session_without_credentials_reads_nothing() -> None:
-    nothing = load_for(policy(base=EMPTY), None)  # type: ignore[arg-type]
+async def test_a_session_without_credentials_loads_nothing_of_them() -> None:
+    of = policy(base=EMPTY)
 
-    assert (nothing, inside({"A": "b"}, nothing)) == (Loaded(), {"A": "b"})
+    nothing = await held(of, judge(of), places({"HOME": "/nowhere"}), {})
+
+    assert isinstance(nothing, Nothing)
+    assert nothing.inside({"A": "b"}) == {"A": "b"}
 
 
 def test_a_credential_of_a_host_that_is_passed_through_is_told() -> None:

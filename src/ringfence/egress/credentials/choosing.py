@@ -21,6 +21,7 @@ _OTHER_METHOD = frozenset(
     (b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method", b"x-rewrite-method")
 )
 _OTHER_PATH = frozenset((b"x-original-url", b"x-rewrite-url", b"x-forwarded-uri", b"x-forwarded-prefix"))
+_OTHER_HOST = frozenset((b"x-forwarded-host", b"x-host", b"x-original-host", b"forwarded"))
 _METHOD_KEYS = frozenset(("_method", "_httpmethod", "x-http-method-override", "$method", "%24method"))
 
 
@@ -61,7 +62,10 @@ def choose(
     if not here:
         return _elsewhere(head, to, known)
     ours: dict[str, tuple[Credential, Presented]] = {}
+    presigned = any(_names_key(one) and _owner(one, known) is not None for one in shows)
     for one in shows:
+        if presigned and _signed_beside(one):
+            continue
         credential = _owner(one, known)
         if credential is None:
             return _foreign(one, to, here)
@@ -104,8 +108,13 @@ def _fit(head: RequestHead, to: Destination, credential: Credential, *, secure: 
         return _refused("credentials.clear", text, "use https", rule)
     fields = {name for name, _ in head.fields}
     keys = {part.partition("=")[0].lower() for part in head.query.removeprefix("?").split("&")}
-    if (rule.methods and (fields & _OTHER_METHOD or keys & _METHOD_KEYS)) or (rule.paths and fields & _OTHER_PATH):
-        named = next((name.decode() for name in sorted(fields & (_OTHER_METHOD | _OTHER_PATH))), "_method")
+    others = fields & _OTHER_HOST
+    if rule.methods:
+        others |= fields & _OTHER_METHOD
+    if rule.paths:
+        others |= fields & _OTHER_PATH
+    if others or (rule.methods and keys & _METHOD_KEYS):
+        named = sorted(others)[0].decode() if others else "_method"
         text = f"`{named}` makes another request of this one than credential `{rule.id}` is bound to"
         return _refused("credentials.unbound", text, "leave it out", rule)
     return None
@@ -119,7 +128,7 @@ def _shows(one: Presented, credential: Credential) -> bool:
     if credential.standing is not None:
         session = credential.standing.session
         named = one.value == (session.reveal() if session is not None else None)
-        return named or _signs_as(one, credential.placeholder) or _signed_beside(one)
+        return named or _signs_as(one, credential.placeholder)
     return one.value == credential.placeholder or (
         one.user == credential.placeholder and one.value in ("x-oauth-basic", "")
     )
@@ -129,7 +138,11 @@ def _signs_as(one: Presented, key: str) -> bool:
     """Whether a signature names a key of ours: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`."""
     if one.place is Place.AUTHORIZATION:
         return one.scheme == "aws4-hmac-sha256" and f"Credential={key}/" in one.value
-    return one.place is Place.QUERY and one.name.lower() == "x-amz-credential" and one.value.startswith(f"{key}/")
+    return _names_key(one) and one.value.startswith(f"{key}/")
+
+
+def _names_key(one: Presented) -> bool:
+    return one.place is Place.QUERY and one.name.lower() == "x-amz-credential"
 
 
 def _signed_beside(one: Presented) -> bool:

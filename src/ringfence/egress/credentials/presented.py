@@ -31,10 +31,20 @@ _SECRET_WORDS = frozenset(
 _KEY_OF = frozenset(
     (
         *("api", "access", "auth", "private", "subscription", "functions", "app", "application", "account", "service"),
-        *("user", "x", "client", "secret", "master", "goog", "license", "shared", "project", "integration"),
+        *("user", "x", "client", "secret", "master", "goog", "license", "shared", "integration", "sentry", "write"),
+        *("ingest", "ingestion", "developer", "consumer", "maps", "google", "routing", "publishable", "dd"),
     )
 )
-"""What a key is of, where it is a credential; an idempotency key and the key of a cache are none."""
+"""What a key of a query or form is of, where it is a credential."""
+_NO_KEY_OF = frozenset(
+    ("idempotency", "websocket", "cache", "surrogate", "sort", "partition", "order", "group", "public")
+)
+"""What a key of a header is of, where it is none: every other one is taken for a credential."""
+_RUN_TOGETHER = re.compile(
+    r"(?:api|access|auth|private|secret|account|subscription|licen[cs]e)key|(?:access|auth|private|api|user)token"
+    r"|passw(?:or)?d|credentials?|clientsecret|authorization"
+)
+"""A name without a mark between its words that says the same."""
 _HARMLESS = frozenset(
     ("page", "next", "continuation", "sync", "cursor", "csrf", "xsrf", "crumb", "max", "resume", "pagination", "skip")
 )
@@ -109,6 +119,16 @@ def in_form(body: bytes) -> tuple[Presented, ...]:
     )
 
 
+_FIELD_NAME = re.compile(rb"content-disposition:[^\r\n]{0,300}?[; ]name=\"?([^\"\r\n;]{1,80})", re.IGNORECASE)
+
+
+def in_multipart(piece: bytes) -> tuple[Presented, ...]:
+    """Those of the names of parts in a piece of a body of `multipart/form-data`."""
+    names = [found[1].decode("latin-1") for found in _FIELD_NAME.finditer(piece)]
+    secret = [name for name in names if _joined(name) in _JSON_KEYS or _joined(name) in ("token", "password", "secret")]
+    return tuple(Presented(place=Place.BODY, name=shown_name(name), value="?") for name in secret)
+
+
 def in_object(values: dict[str, object]) -> tuple[Presented, ...]:
     """Those of the outermost keys of a JSON body, as far as their names are what APIs call their own credentials."""
     return tuple(
@@ -131,7 +151,7 @@ def is_secret_name(name: str) -> bool:
         return True
     if _HARMLESS & set(words):
         return False
-    if _SECRET_WORDS & set(words):
+    if _SECRET_WORDS & set(words) or any(map(_RUN_TOGETHER.search, words)):
         return True
     return any(word == "key" and at > 0 and words[at - 1] in _KEY_OF for at, word in enumerate(words))
 
@@ -157,7 +177,10 @@ def _in_fields(head: RequestHead) -> Iterator[Presented]:
 
 
 def _is_secret_field(name: bytes, value: str) -> bool:
-    return is_secret_name(name.decode("latin-1")) or _SHAPES.search(value) is not None
+    text = name.decode("latin-1")
+    words = [word for word in _SPLIT.split(text) if word]
+    is_key = len(words) > 1 and words[-1] == "key" and words[-2] not in _NO_KEY_OF
+    return is_key or is_secret_name(text) or _SHAPES.search(value) is not None
 
 
 def _authorization(value: str) -> Presented:
@@ -206,6 +229,11 @@ def _is_key(name: str, value: str) -> bool:
 
 
 def _in_path(path: str) -> Iterator[Presented]:
+    # Some servers take parameters from behind a semicolon in the path.
+    for parameter in path.split(";")[1:]:
+        name, _, value = parameter.partition("/")[0].partition("=")
+        if value and is_secret_name(unquote_plus(name)):
+            yield Presented(place=Place.PATH, name=shown_name(name), value=unquote_plus(value))
     for found in _SHAPES.finditer(unquote_plus(path.replace("+", "%2B"))):
         yield Presented(place=Place.PATH, value=found[0])
 

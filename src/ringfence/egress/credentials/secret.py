@@ -14,6 +14,8 @@ import msgspec
 from ringfence.policy.effective import CredentialRule
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+"""Of what the names of AWS keys are made."""
 _LENGTH = 40
 _SHAPES = re.compile(
     r"sk-ant-(?:api|oat|admin)[0-9]{2}-|sk-proj-|sk-svcacct-|sk-or-v1-|sk-|gh[pousr]_|github_pat_|glpat-|npm_|pypi-"

@@ -16,7 +16,7 @@ from ringfence.egress.credentials.choosing import Chosen, Refused, choose
 from ringfence.egress.credentials.echo import Echo, EchoStream, Packed
 from ringfence.egress.credentials.minted import MOST_BYTES, Minted
 from ringfence.egress.credentials.placing import Misplaced, place
-from ringfence.egress.credentials.presented import Presented, in_form, in_object
+from ringfence.egress.credentials.presented import Presented, in_form, in_multipart, in_object
 from ringfence.egress.credentials.secret import Credential, Token
 from ringfence.egress.credentials.sigv4 import SignatureInvalid, Signed, needs_body, read_signed, sign_again
 from ringfence.egress.http_head import RequestHead
@@ -25,12 +25,13 @@ from ringfence.egress.inspection import Fields, Held, Request, Steps
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import CredentialUsed
 from ringfence.policy.credentials import CredentialTable
-from ringfence.policy.effective import CredentialForm, CredentialRule
+from ringfence.policy.effective import BUILT_IN, CredentialForm, CredentialRule, Origin
 
 MOST_SIGNED = 16 * 1024 * 1024
 """The longest body that is held until its hash is known."""
 MOST_FORM = 1024 * 1024
 """The longest form that is looked into; a longer one does not go to a host with a credential."""
+_LONGEST_NAME = 400
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -102,12 +103,14 @@ class Pinned(Steps):
         self._packed: Packed | None = None
         self._coding = ""
         self._shows_one = False
-        self._registry = next(
+        self._minting = next(
             (one for one in wallet.table.of_host(request.destination.host, request.destination.port) if _mints(one)),
             None,
         )
         self._whole_answer: bytes | None = None
+        self._last = b""
         kind = _kind(request.head.fields)
+        self._in_parts = kind.startswith(b"multipart/")
         if kind == _FORM or kind.endswith(b"json"):
             self.whole = MOST_FORM
         if _is_signed(request.head) and _has_body(request.head):
@@ -153,12 +156,22 @@ class Pinned(Steps):
         )
         return amended
 
+    def sent(self, data: bytes) -> bytes | Held:
+        """A piece of the body; a form in parts is stopped at the name of a part that holds a credential."""
+        if not self._in_parts:
+            return data
+        seen, self._last = self._last + data, (self._last + data)[-_LONGEST_NAME:]
+        for one in in_multipart(seen):
+            return self._foreign(one)
+        return data
+
     def response(self, head: ResponseHead) -> ResponseHead | Held:
         """The head of the answer without values, and without cookies: a session made with a credential is one too."""
         self._coding = _value(head.fields, b"content-encoding").decode("latin-1").strip().lower()
         if self._coding not in ("", "identity") and Packed.knows(self._coding):
             self._packed = Packed(self._coding, self._wallet.echo)
-        if self._registry is not None and _kind(head.fields).endswith(b"json") and head.status == 200:
+        kind = _kind(head.fields)
+        if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
             self._whole_answer = b""
         fields = []
         for name, value in head.fields:
@@ -186,25 +199,23 @@ class Pinned(Steps):
     def all_received(self) -> bytes | Held:
         """What was kept back."""
         rest = self._stream.finish()
-        if self._whole_answer is None or self._registry is None:
+        if self._whole_answer is None or self._minting is None:
             return rest
         whole = self._whole_answer + rest
+        minted = self._wallet.minted
+        before = minted.taken_out
         try:
-            return self._wallet.minted.replaced(whole, self._registry, for_anybody=not self._shows_one)
+            answer = minted.replaced(whole, self._minting, for_anybody=not self._shows_one)
         except ValueError as error:
             return self._stop(f"the answer has a token that would come inside as it is: {error}")
+        self._tell(minted.taken_out - before)
+        return answer
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""
         shown = _in_json(data) if text else ()
-        here = self._wallet.table.pinning(self._request.destination.host, self._request.destination.port)
         for one in shown:
-            said = f"the message shows a credential {one.where}, and `{self._request.destination.host}` takes only ours"
-            origin = here[0].origin if here else None
-            reason = refusal.built_in(self._request.action, "credentials.foreign", said).reasons[0]
-            if origin is not None:
-                reason = msgspec.structs.replace(reason, layer=origin.layer, source=origin.source)
-            return Held(decision=_deny(self._request, reason, ()))
+            return self._foreign(one)
         return data
 
     def message_received(self, data: bytes, *, text: bool) -> bytes | Held:
@@ -233,14 +244,22 @@ class Pinned(Steps):
             return _in_json(self._body) if self._body else ()
         if kind != _FORM:
             return ()
+        if _value(head.fields, b"content-encoding"):
+            text = "a form that is packed cannot be looked into for other credentials"
+            return Refused(rule="credentials.foreign", text=text, next_step="send it as it is", origin=self._origin())
         if self._body is None:
-            rules = self._wallet.table.pinning(self._request.destination.host, self._request.destination.port)
-            forbidding = self._wallet.table.forbidding(self._request.destination.host, self._request.destination.port)
-            origin = rules[0].origin if rules else forbidding.origin if forbidding is not None else None
-            assert origin is not None
             text = f"a form of more than {MOST_FORM:,} bytes cannot be looked into for other credentials"
-            return Refused(rule="credentials.foreign", text=text, next_step="send less", origin=origin)
+            return Refused(rule="credentials.foreign", text=text, next_step="send less", origin=self._origin())
         return in_form(self._body)
+
+    def _foreign(self, one: Presented) -> Held:
+        to = self._request.destination
+        text = f"a credential is shown {one.where}, and `{to.host}` takes only those that are bound to it"
+        return self._hold(Refused(rule="credentials.foreign", text=text, origin=self._origin()))
+
+    def _origin(self) -> Origin:
+        to = self._request.destination
+        return next(iter(self._wallet.table.saying(to.host, to.port)), BUILT_IN)
 
     def _clean(self, data: bytes) -> bytes:
         cleaned, found = self._wallet.echo.replaced(data)
@@ -249,7 +268,7 @@ class Pinned(Steps):
 
     def _tell(self, found: int) -> None:
         if found:
-            text = "the answer repeats a credential; it was taken out before it came inside"
+            text = "the answer has a credential; it was taken out before it came inside"
             self._wallet.refused(refusal.built_in(self._request.action, "credentials.echo", text))
 
     def _stop(self, text: str) -> Held:
@@ -260,7 +279,7 @@ class Pinned(Steps):
 
 
 def _mints(rule: CredentialRule) -> bool:
-    return rule.form is CredentialForm.DOCKER
+    return rule.form in {CredentialForm.DOCKER, CredentialForm.AWS}
 
 
 def _ours(head: RequestHead, credential: Credential) -> Signed:

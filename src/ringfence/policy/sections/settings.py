@@ -13,6 +13,7 @@ from ringfence.model.shown import PlacedFile
 from ringfence.policy.effective import Origin, Remember, ToolArguments
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
+from ringfence.policy.sections.answering import AnsweringSection, answering
 from ringfence.policy.sections.names import take_people
 
 PRESETS = ("read-only", "workspace", "full-access")
@@ -65,6 +66,7 @@ class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):
     remember_days: tuple[int, Origin] | None = None
     approvers: tuple[tuple[str, ...], Origin] | None = None
     overriders: tuple[tuple[str, ...], Origin] | None = None
+    answering: AnsweringSection = AnsweringSection()
 
 
 class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,7 @@ def approvals(table: Table) -> ApprovalSection:
     days = table.take_integer("remember_days", least=1, most=30, about=about)
     approvers = take_people(table, "approvers", "Users, and groups as `@GROUP`, of this machine who may approve.")
     overriders = take_people(table, "overriders", "Likewise, who may override a rule that is enforced softly.")
+    answers = answering(table)
     table.finish()
     return ApprovalSection(
         timeout_seconds=_written(table, "timeout_seconds", timeout),
@@ -154,6 +157,7 @@ def approvals(table: Table) -> ApprovalSection:
         remember_days=_written(table, "remember_days", days),
         approvers=approvers,
         overriders=overriders,
+        answering=answers,
     )
 
 

@@ -132,8 +132,9 @@ def program(
 
 def prepare(*, pinned: bool = False, shows: bool = False, signals: bool = False) -> seccomp.Filter:
     """The filter of this machine and user, ready to be installed any number of times."""
-    code = program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned, shows=shows, signals=signals)
-    return seccomp.Filter(code)
+    return seccomp.Filter(
+        program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned, shows=shows, signals=signals)
+    )
 
 
 def served(machine: str, *, shows: bool = False, signals: bool = False) -> dict[int, str]:

@@ -13,9 +13,9 @@ from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.policy.credentials import CredentialTable, overlap
-from ringfence.policy.effective import Attach, CredentialForm, CredentialPolicy, Policy
+from ringfence.policy.effective import Attach, CredentialForm, Policy
 from ringfence.policy.evaluate import Evaluator
-from ringfence.session.credentials.loading import Loaded, hidden, load
+from ringfence.session.credentials.loading import Loaded, hidden, load, missing_variables
 from ringfence.session.credentials.sources import Outside
 from ringfence.session.credentials.store import Store, machine_keyring
 from ringfence.session.sources import Places
@@ -38,12 +38,29 @@ def outside_of(places: Places, environ: Mapping[str, str], workspace: str, evalu
     )
 
 
-def load_for(policy: Policy, outside: Outside) -> Loaded:
-    """The credentials of a session. It reads files, opens the keyring and runs commands; none of it where none is
-    bound."""
-    if not policy.credentials.rules:
-        return Loaded()
-    return load(policy.credentials, outside, os.urandom)
+class Governing:
+    """The credentials of one session. Making it reads files, opens the keyring and runs commands."""
+
+    def __init__(self, policy: Policy, outside: Outside) -> None:
+        self._policy = policy.credentials
+        self._loaded = load(policy.credentials, outside, os.urandom)
+        self.notices = (*self._loaded.notices, *unseen(policy))
+        self.removed = missing_variables(policy.credentials, self._loaded)
+
+    def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables inside: placeholders instead of values, and what makes Git show them."""
+        return {**hidden(environment, self._loaded), **git_variables(self._loaded)}
+
+    def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
+        """The gateway's step."""
+        wallet = Wallet.of(
+            CredentialTable(self._policy),
+            self._loaded.credentials,
+            tally.record_soon,
+            lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+            os.urandom,
+        )
+        return (wallet,)
 
 
 def unseen(policy: Policy) -> Iterator[str]:
@@ -54,11 +71,6 @@ def unseen(policy: Policy) -> Iterator[str]:
                 source = policy.origin_of(f"network.pass_through.{pattern}").source
                 where = f"{source} passes `{pattern}` through"
                 yield f"credential `{rule.id}` ({rule.origin.source}) is not put into what is not looked into: {where}"
-
-
-def inside(environment: Mapping[str, str], loaded: Loaded) -> dict[str, str]:
-    """The variables inside: placeholders instead of values, and what makes Git show them."""
-    return {**hidden(environment, loaded), **git_variables(loaded)}
 
 
 def git_variables(loaded: Loaded) -> dict[str, str]:
@@ -73,22 +85,6 @@ def git_variables(loaded: Loaded) -> dict[str, str]:
     for number, (key, value) in enumerate(settings):
         found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return found
-
-
-def amendments(policy: CredentialPolicy, loaded: Loaded, tally: Tally) -> tuple[Amendment, ...]:
-    """The gateway's step; none where no host is treated otherwise than without it."""
-    table = CredentialTable(policy)
-    if table.is_empty:
-        return ()
-    return (
-        Wallet.of(
-            table,
-            loaded.credentials,
-            tally.record_soon,
-            lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
-            os.urandom,
-        ),
-    )
 
 
 def _urls(host: str) -> tuple[str, ...]:

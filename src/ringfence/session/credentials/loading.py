@@ -10,12 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ringfence.egress.credentials.secret import AwsKeys, Credential, Secret, Token, letters, placeholder, usable
+from ringfence.egress.credentials.secret import UPPER, AwsKeys, Credential, Secret, Token, letters, placeholder, usable
 from ringfence.policy.effective import CredentialForm, CredentialPolicy, CredentialRule, SourceKind
 from ringfence.session.credentials.aws_keys import aws_keys
 from ringfence.session.credentials.sources import AWS_VARIABLES, Outside, Unavailable, read_value
-
-_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +56,7 @@ def load_one(rule: CredentialRule, outside: Outside, token: Token) -> Credential
             if part is not None and usable(part.reveal()):
                 raise Unavailable(f"a part of the keys cannot be used: {usable(part.reveal())}")
         standing = AwsKeys(
-            key=keys.key[:4] + letters(16, token, _UPPER),
+            key=keys.key[:4] + letters(16, token, UPPER),
             secret=Secret(letters(40, token)),
             session=Secret(letters(200, token)) if keys.session is not None else None,
         )
