@@ -62,7 +62,7 @@ def test_the_result_is_shown_and_stands_in_a_record_that_verifies(tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("B" not in possible_tiers(), reason="tier B needs Landlock's sixth generation")
+@pytest.mark.skipif("B" not in possible_tiers(), reason="tier B needs Landlock's third generation")
 def test_what_a_tier_is_known_not_to_stop_is_told_and_no_failure(tmp_path: Path) -> None:
     ran = _verify(tmp_path, "verify", "A18", "A1", "--tier", "B")
 
