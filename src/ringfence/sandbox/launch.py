@@ -132,9 +132,11 @@ class Sandbox:
             raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
         control = launcher.take()
         sandbox = cls(launcher.pid, control, on_lost)
+        made: Mapping[str, socket.socket] = {}
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
             surveyed = _SURVEYS[tier](plan, str(launcher.pid))
+            made = surveyed.listeners
             sandbox._release = surveyed.release
             sandbox.private_git = surveyed.private_git
             sandbox.variables = surveyed.variables
@@ -145,6 +147,8 @@ class Sandbox:
                 await sandbox._ready
         except BaseException as error:
             await sandbox.close()
+            for listener in made.values():
+                listener.close()
             if isinstance(error, TimeoutError | OSError):
                 raise SandboxUnavailable(
                     f"the sandbox did not start: {error or 'no answer'}",

@@ -304,7 +304,7 @@ def _number_range(first: str, last: str, step: str | None) -> list[list[Cell]] |
         return None
     padded = any(re.match(r"[+-]?0\d", end) for end in (first, last))
     width = max(len(first), len(last)) if padded else 0
-    return [[(character, _QUOTED) for character in f"{number:0{width}d}"] for number in found]
+    return [[(character, _LITERAL) for character in f"{number:0{width}d}"] for number in found]
 
 
 def _letter_range(first: str, last: str, step: str | None) -> list[list[Cell]] | None:
