@@ -160,6 +160,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
+    limited: tuple[Inspect, ...] = ()
+    """Destinations whose requests only read, unless a rule names what else is allowed."""
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):

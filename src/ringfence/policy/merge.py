@@ -248,6 +248,9 @@ class _Merging:
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
             ),
+            limited=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.limited
+            ),
         )
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:
