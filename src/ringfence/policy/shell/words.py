@@ -311,7 +311,10 @@ def _letter_range(first: str, last: str, step: str | None) -> list[list[Cell]] |
     if first.isupper() != last.isupper() or len(step or "") > 9:
         return None
     found = _counted(ord(first), ord(last), step)
-    return None if found is None else [[(chr(number), _QUOTED)] for number in found]
+    if found is None:
+        return None
+    # The characters between `Z` and `a` would be glob characters otherwise.
+    return [[(chr(number), _LITERAL if chr(number).isalnum() else _QUOTED)] for number in found]
 
 
 def _counted(first: int, last: int, step: str | None) -> range | None:
