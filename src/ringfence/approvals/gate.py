@@ -63,11 +63,21 @@ class Gate:
             question.withdraw("the session is ending")
         await self._tasks.__aexit__(kind, value, trace)
 
-    async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
-        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
-        decision = self._judge(action)
+    async def decide(
+        self,
+        action: Action,
+        *,
+        asked_by: str,
+        call: str | None = None,
+        within: Callable[[Decision], Decision] | None = None,
+    ) -> Decision:
+        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny.
+
+        `within` is what the plan that the action would have says of it: it may add reasons, and only ever tightens.
+        """
+        decision = self._judge(action, within)
         try:
-            final = await self._resolve(decision)
+            final = await self._resolve(decision, within)
             await self._recorder.record(DecisionMade(decision=final, asked_by=asked_by, call=call))
         except LedgerBroken as broken:
             return unrecorded(decision, broken)
@@ -111,20 +121,25 @@ class Gate:
             # Whatever ends this task, whoever holds a connection open gets an answer.
             done(final)
 
-    def _judge(self, action: Action) -> Decision:
+    def _judge(self, action: Action, within: Callable[[Decision], Decision] | None = None) -> Decision:
         try:
-            return self._evaluate(action)
+            decision = self._evaluate(action)
+            narrowed = decision if within is None else within(decision)
+            # INVARIANT: a plan cannot make an allowance of what the policy stops.
+            return decision if narrowed.verdict.strictness < decision.verdict.strictness else narrowed
         except Exception as failure:  # noqa: BLE001 - fail closed: a policy that cannot be evaluated allows nothing
             unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
             return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
 
-    async def _resolve(self, decision: Decision) -> Decision:
+    async def _resolve(
+        self, decision: Decision, within: Callable[[Decision], Decision] | None = None
+    ) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
                 final = await self._ask(decision)
                 if final is not None:
                     return final
-                decision = self._judge(decision.action)
+                decision = self._judge(decision.action, within)
         except LedgerBroken:
             raise
         except Exception as failure:  # noqa: BLE001 - fail closed: what cannot be asked is not allowed

@@ -11,10 +11,21 @@ import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
 from ringfence.policy.conditions import Condition
-from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest
+from ringfence.policy.effective import CommandProfile, CommandRule, Origin, PathRule, PolicyTest
 from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
-from ringfence.policy.sections import commands, control_files, filesystem, mcp, network, settings, tests, when
+from ringfence.policy.sections import (
+    commands,
+    control_files,
+    filesystem,
+    mcp,
+    network,
+    profiles,
+    settings,
+    tests,
+    ways,
+    when,
+)
 from ringfence.policy.sections.control_files import ControlFileSection
 from ringfence.policy.sections.mcp import McpSection
 from ringfence.policy.sections.names import take_enforcement
@@ -26,6 +37,7 @@ from ringfence.policy.sections.settings import (
     LimitSection,
     TelemetrySection,
 )
+from ringfence.policy.sections.ways import SandboxSection
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_PROJECT_BYTES = 1024 * 1024
@@ -47,6 +59,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     filesystem: tuple[PathRule, ...] = ()
     network: NetworkSection = NetworkSection()
     command_rules: tuple[CommandRule, ...] = ()
+    profiles: tuple[CommandProfile, ...] = ()
     control_files: ControlFileSection = ControlFileSection()
     mcp: McpSection = McpSection()
     environment: EnvironmentSection = EnvironmentSection()
@@ -54,7 +67,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSection = LimitSection()
     agents: tuple[tuple[str, ...], Origin] | None = None
     telemetry: TelemetrySection = TelemetrySection()
-    min_tier: tuple[str, Origin] | None = None
+    sandbox: SandboxSection = SandboxSection()
     allowed_presets: tuple[tuple[str, ...], Origin] | None = None
     tests: tuple[PolicyTest, ...] = ()
     condition: Condition | None = None
@@ -162,6 +175,7 @@ def _section(table: Table, layer: Layer, enforcement: Enforcement) -> Document:
 
 def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -> Document:
     enforcement = take_enforcement(top)
+    commanded = top.take_table("commands", about="Which commands stop, or never run, or have a plan of their own.")
     return Document(
         layer=layer,
         file=top.faults.file,
@@ -172,7 +186,8 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
             top.take_table("control_files", about="Files of the workspace that tools obey later."), layer
         ),
         network=network.section(top.take_table("network", about="Where data can go."), layer),
-        command_rules=commands.rules(top.take_table("commands", about="Which commands stop, or never run."), layer),
+        profiles=profiles.profiles(commanded, layer),
+        command_rules=commands.rules(commanded, layer),
         mcp=mcp.section(top.take_table("mcp", about="What may be asked of MCP servers."), layer),
         environment=settings.environment(
             top.take_table("environment", about="Which variables reach the sandbox."), layer
@@ -181,6 +196,9 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
-        min_tier=settings.min_tier(top.take_table("sandbox", about="How strong the sandbox has to be.")),
+        sandbox=ways.section(
+            top.take_table("sandbox", about="How strong the sandbox has to be, and what is opened between it and the host."),
+            layer,
+        ),
         tests=tests.tests(top),
     )

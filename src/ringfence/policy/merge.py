@@ -41,6 +41,7 @@ from ringfence.policy.effective import (
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
+from ringfence.policy.merge_ways import merged_profiles, merged_ways
 from ringfence.policy.paths import BINDING, covers
 
 _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
@@ -119,18 +120,22 @@ class _Merging:
 
     def policy(self) -> Policy:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
-        tiers = [(document, document.min_tier) for document in self.documents]
+        tiers = [(document, document.sandbox.min_tier) for document in self.documents]
         tier, _ = self._scalar("sandbox.min_tier", tiers, _TIERS.index, "A")
         return Policy(
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
             network=self._network(),
-            commands=CommandPolicy(rules=self._rules([(one, one.command_rules) for one in self.documents])),
+            commands=CommandPolicy(
+                rules=self._rules([(one, one.command_rules) for one in self.documents]),
+                profiles=merged_profiles(self.documents, self.facts.home, self.facts.workspace, self.skip),
+            ),
             control_files=self._control_files(),
             mcp=self._mcp(),
             environment=self._environment(),
             approvals=self._approvals(),
             limits=self._limits(),
+            ways=merged_ways(self.documents, self.facts.home, self.skip, self.origins),
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,

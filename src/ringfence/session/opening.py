@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
@@ -35,10 +35,12 @@ from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
+from ringfence.session.beside import Places
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
+from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
@@ -84,7 +86,7 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(stack, governed, agent, ledger)
+        await _connect(stack, asked, governed, agent, ledger)
         try:
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
@@ -132,6 +134,9 @@ async def _start(
     seconds, shortened = asked.answer_seconds(policy, setup)
     notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
     stage = Stage()
+    new_gate = partial(
+        _gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce
+    )
     governed = Governed(
         session=asked.session,
         workspace=asked.workspace,
@@ -140,7 +145,9 @@ async def _start(
         policy=policy,
         evaluator=evaluator,
         sandbox=sandbox,
-        gate=_gate(stack, asked, setup, policy, evaluator, tally, stage, seconds, announce),
+        plan=plan,
+        gate=new_gate(stack, policy, evaluator),
+        new_gate=new_gate,
         tally=tally,
         stage=stage,
         notices=tuple(dict.fromkeys(notices)),
@@ -176,10 +183,11 @@ async def _snapshot(asked: Asked, moment: str) -> tuple[str, ...]:
 
 def _gate(
     stack: AsyncExitStack,
-    asked: Asked,
-    setup: AgentSetup,
     policy: Policy,
     evaluator: Evaluator,
+    *,
+    asked: Asked,
+    setup: AgentSetup,
     tally: Tally,
     stage: Stage,
     seconds: int,
@@ -203,7 +211,7 @@ def _gate(
     )
 
 
-async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger) -> None:
+async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agent: Agent, ledger: Ledger) -> None:
     """The ways out of the sandbox: network and hooks, each to the gate."""
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
@@ -218,6 +226,17 @@ async def _connect(stack: AsyncExitStack, governed: Governed, agent: Agent, ledg
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
+    places = Places(asked, tally, governed.new_gate)
+    network.callback(places.end)
+    governed.profiles = Profiles(
+        governed.policy,
+        workspace=governed.workspace,
+        path=governed.environment["PATH"],
+        writable=[bind.source for bind in governed.plan.binds if bind.writable],
+        start=background.start,
+        open_beside=places.open,
+        tally=tally,
+    )
     background.start(_end_with(ledger, governed.lost))
     if governed.policy.limits.wall_seconds is not None:
         background.start(_end_after(governed.policy, governed.lost))

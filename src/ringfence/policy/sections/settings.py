@@ -1,10 +1,9 @@
-"""Small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, `[sandbox]`, and
-which presets may be chosen."""
+"""Small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, and which presets
+may be chosen."""
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
@@ -28,14 +27,6 @@ _Value = TypeVar("_Value")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _LITERAL = re.compile(r"[^*?\[\]]")
-
-
-class Tier(StrEnum):
-    """The strength of a sandbox, strongest first."""
-
-    A = "A"
-    B = "B"
-    C = "C"
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,13 +183,6 @@ def telemetry(table: Table) -> TelemetrySection:
             redact.append((glob, table.faults.origin(path)))
     table.finish()
     return TelemetrySection(tool_arguments=_written(table, "tool_arguments", arguments), redact=tuple(redact))
-
-
-def min_tier(table: Table) -> tuple[str, Origin] | None:
-    """Read `[sandbox]`."""
-    tier = table.take_choice("min_tier", Tier, about="In a sandbox weaker than this nothing runs.")
-    table.finish()
-    return None if tier is None else (tier.value, table.faults.origin(table.at("min_tier")))
 
 
 def allowed_presets(top: Table, layer: Layer) -> tuple[tuple[str, ...], Origin] | None:

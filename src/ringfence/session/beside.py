@@ -1,0 +1,107 @@
+"""Opens the places of commands that have a plan of their own: a sandbox beside the session's, with a gateway and a gate
+of its own, so that each connection is judged by the plan of the command that makes it; or the host, where the policy
+permits that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
+
+import msgspec
+
+from ringfence.agents.agent import AgentSetup
+from ringfence.approvals.gate import Gate
+from ringfence.egress import Gateway
+from ringfence.model.event import DecisionMade
+from ringfence.model.situations import SandboxLost
+from ringfence.policy.effective import Policy
+from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.profiles import Chosen
+from ringfence.sandbox.plan import Plan
+from ringfence.sandbox.probe import require
+from ringfence.sandbox.strongest import start_strongest
+from ringfence.session import environment
+from ringfence.session.asked import Asked
+from ringfence.session.network import GatewayJudge
+from ringfence.session.outside import Host, without_gateway
+from ringfence.session.profiled import Beside
+from ringfence.session.tally import Tally
+
+NewGate = Callable[[AsyncExitStack, Policy, Evaluator], Gate]
+
+
+class Places:
+    """Everything of a session that runs beside its own sandbox."""
+
+    def __init__(self, asked: Asked, tally: Tally, new_gate: NewGate) -> None:
+        self._asked = asked
+        self._tally = tally
+        self._new_gate = new_gate
+        self._ends: list[Callable[[], None]] = []
+        self._ended = False
+
+    def end(self) -> None:
+        """End everything at once: the session is over, or lost."""
+        self._ended = True
+        for end in self._ends:
+            end()
+
+    async def open(self, policy: Policy, chosen: Chosen, ready: Callable[[Beside], None]) -> None:
+        """Open a place, keep it until it is lost or this is cancelled, and leave nothing behind."""
+        if self._ended:
+            raise SandboxLost("the session is ending")
+        async with AsyncExitStack() as stack:
+            if chosen.outside:
+                await self._host(stack, policy, ready)
+            else:
+                await self._sandbox(stack, policy, chosen, ready)
+
+    async def _host(self, stack: AsyncExitStack, policy: Policy, ready: Callable[[Beside], None]) -> None:
+        host = Host()
+        self._ends.append(host.end)
+        stack.callback(host.end)
+        ready(Beside(starter=host, environment=without_gateway(self._variables(policy))))
+        await asyncio.get_running_loop().create_future()
+
+    async def _sandbox(
+        self, stack: AsyncExitStack, policy: Policy, chosen: Chosen, ready: Callable[[Beside], None]
+    ) -> None:
+        evaluator = Evaluator(policy, Context(home=self._asked.places.home, workspace=self._asked.workspace))
+        lost = asyncio.Event()
+        plan = self._plan(policy, chosen)
+        tiers = require(self._asked.options.min_tier or policy.min_tier)
+        sandbox = await start_strongest(plan, tiers, on_lost=lost.set)
+        stack.push_async_callback(sandbox.close)
+        # No agent's hook asks from there.
+        sandbox.listeners["hook"].close()
+        gate = self._new_gate(stack, policy, evaluator)
+        await stack.enter_async_context(gate)
+        gateway = Gateway(
+            GatewayJudge(gate, evaluator),
+            on_closed=self._tally.record_soon,
+            on_refused=lambda decision: self._tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        )
+        network = ExitStack()
+        network.callback(gateway.close)
+        stack.callback(network.close)
+        self._ends += [network.close, sandbox.end]
+        gateway.serve(sandbox.listeners)
+        sandbox.take_arrivals(gateway.arrive)
+        ready(Beside(starter=sandbox, environment={**self._variables(policy), **sandbox.variables}))
+        await lost.wait()
+
+    def _plan(self, policy: Policy, chosen: Chosen) -> Plan:
+        names = tuple(name for profile in chosen.profiles for name in profile.prefix[0])
+        plan = self._asked.plan(policy, AgentSetup(name="generic", argv=()))
+        return msgspec.structs.replace(plan, programs=(*plan.programs, *names))
+
+    def _variables(self, policy: Policy) -> Mapping[str, str]:
+        return environment.inside(
+            self._asked.environ,
+            keep=policy.environment.keep,
+            fixed=policy.environment.set,
+            session=self._asked.session,
+            user=self._asked.user.name,
+            remove=policy.environment.remove,
+        )

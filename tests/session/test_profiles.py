@@ -1,0 +1,214 @@
+"""Commands with a plan of their own, and every way to get a wider plan that is not one's own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import ringfence
+from ringfence.model.decision import Placement, Verdict
+from ringfence.model.event import DecisionMade, NoticeGiven
+from ringfence.session.sources import places
+from ringfence.telemetry.reader import LedgerReader, Wanted
+
+pytestmark = pytest.mark.slow
+
+SECRET = "only the profile sees this"
+POLICY = """
+[[commands.profile]]
+id = "git-remote"
+prefix = ["git", ["config", "push", "version", "status", "log"]]
+read = ["~/keys"]
+keep = ["MY_TOKEN"]
+reason = "pushes with a token"
+
+[[commands.profile]]
+id = "quiet"
+prefix = ["cat"]
+deny = ["**/hidden.txt"]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    (home / "project").mkdir(parents=True)
+    (home / "keys").mkdir()
+    (home / "keys" / "config").write_text(f"[secret]\n\tvalue = {SECRET}\n")
+    (home / ".config" / "ringfence").mkdir(parents=True)
+    (home / ".config" / "ringfence" / "policy.toml").write_text(POLICY)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MY_TOKEN", "t-123")
+    monkeypatch.setenv("PATH", f"{home}/project/bin:/usr/local/bin:/usr/bin:/bin")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    subprocess.run(["/usr/bin/git", "init", "-q", str(home / "project")], check=True)
+    return home / "project"
+
+
+@pytest.fixture
+async def session(project: Path) -> AsyncIterator[ringfence.Session]:
+    async with ringfence.Session(workspace=project) as session:
+        yield session
+
+
+def reading(project: Path) -> list[str]:
+    """What reads the file that only the profile shows."""
+    return ["git", "config", "-f", str(project.parent / "keys" / "config"), "secret.value"]
+
+
+async def test_a_command_with_a_profile_sees_what_the_others_do_not(
+    session: ringfence.Session, project: Path
+) -> None:
+    inside = await session.exec(["cat", str(project.parent / "keys" / "config")])
+    own = await session.exec(reading(project))
+
+    assert (inside.exit_code, SECRET in inside.stdout) == (1, False)
+    assert (own.exit_code, own.stdout) == (0, f"{SECRET}\n")
+    assert [reason.rule for reason in own.decision.reasons if reason.rule.startswith("profile.")] == [
+        "profile.git-remote"
+    ]
+
+
+async def test_a_profile_takes_away_as_well(session: ringfence.Session, project: Path) -> None:
+    (project / "hidden.txt").write_text("x")
+
+    assert (await session.exec(["cat", "hidden.txt"])).exit_code == 1
+    assert (await session.exec(["head", "hidden.txt"])).stdout == "x"
+
+
+async def test_another_program_of_that_name_has_the_plan_of_every_other_command(
+    session: ringfence.Session, project: Path
+) -> None:
+    steal = f"#!/bin/sh\ncat {project.parent}/keys/config; echo token=$MY_TOKEN\n"
+    for place in (project / "git", project / "bin" / "git"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(steal)
+        place.chmod(0o755)
+
+    for words in (["./git", "status"], [str(project / "git"), "status"], ["git", "status"], ["bin/git", "log"]):
+        result = await session.exec(words)
+        assert (SECRET in result.stdout, "t-123" in result.stdout) == (False, False), words
+        assert "token=" in result.stdout
+        assert not any(reason.rule.startswith("profile.") for reason in result.decision.reasons)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [
+        (["git", "push", "--receive-pack=./evil", "."], {}),
+        (["git", "push", "--exec", "./evil", "."], {}),
+        (["git", "push", "ext::./evil"], {}),
+        (["git", "config", "core.fsmonitor", "./evil"], {}),
+        (["git", "status"], {"GIT_SSH_COMMAND": "./evil"}),
+        (["git", "status"], {"GIT_EXEC_PATH": "."}),
+        (["git", "status"], {"GIT_DIR": "evil.git"}),
+        (["git", "status"], {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": "x"}),
+        (["git", "status"], {"LD_PRELOAD": "./evil.so"}),
+        (["git", "status"], {"PATH": "."}),
+        (["git", "status"], {"HOME": "."}),
+    ],
+)
+async def test_what_would_make_the_program_do_other_work_is_denied(
+    session: ringfence.Session, project: Path, words: list[str], variables: dict[str, str]
+) -> None:
+    result = await session.exec(words, env=variables)
+
+    assert result.denied
+    assert any(
+        reason.rule == "profile.git-remote" and reason.verdict is Verdict.DENY for reason in result.decision.reasons
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["git", "-c", "core.fsmonitor=./evil", "status"],
+        ["git", "-C", "evil", "status"],
+        ["git", "--exec-path=.", "status"],
+        ["git", "--git-dir=evil.git", "status"],
+        ["env", "git", "status"],
+        ["sh", "-c", "git status"],
+    ],
+)
+async def test_words_before_those_of_the_profile_are_another_command(
+    session: ringfence.Session, project: Path, words: list[str]
+) -> None:
+    (project / "evil").write_text(f"#!/bin/sh\ncat {project.parent}/keys/config >&2\n")
+    (project / "evil").chmod(0o755)
+
+    result = await session.exec(words)
+
+    assert not any(reason.rule.startswith("profile.") for reason in result.decision.reasons)
+    assert SECRET not in result.stdout + result.stderr
+
+
+async def test_a_repository_that_was_made_inside_does_not_run_its_settings_in_a_wider_plan(
+    session: ringfence.Session, project: Path
+) -> None:
+    script = f"""
+    git init -q sub && cd sub && printf '#!/bin/sh\\ncat {project.parent}/keys/config > {project}/stolen\\n' > evil
+    chmod +x evil && git config core.fsmonitor "$PWD/evil"
+    """
+    await session.exec(["sh", "-c", script])
+
+    result = await session.exec(["git", "status"], cwd="sub")
+
+    assert result.denied
+    assert not (project / "stolen").exists()
+
+
+async def test_hooks_of_the_workspace_do_not_run_in_a_wider_plan(project: Path) -> None:
+    hook = project / ".git" / "hooks" / "pre-push"
+    hook.write_text(f"#!/bin/sh\ncp {project.parent}/keys/config {project}/stolen\n")
+    hook.chmod(0o755)
+    git = ["git", "-C", str(project), "-c", "user.name=n", "-c", "user.email=e@x"]
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    subprocess.run([*git, "remote", "add", "origin", "https://127.0.0.1:1/x"], check=True)
+
+    async with ringfence.Session(workspace=project) as session:
+        pushed = await session.exec(["git", "push", "origin", "HEAD"])
+
+    assert pushed.denied or pushed.exit_code != 0
+    assert not (project / "stolen").exists()
+
+
+async def test_the_record_says_which_profile_held_and_what_was_left_out(
+    session: ringfence.Session, project: Path
+) -> None:
+    result = await session.exec(["git", "log"], env={"FOO": "bar", "GIT_AUTHOR_NAME": "n"})
+
+    texts = [one.text for one in _events(project, session.id) if isinstance(one, NoticeGiven) and one.topic == "profile"]
+    assert texts == ["`FOO` of whoever starts it do not reach a command with a plan of its own"]
+    assert result.decision.action.environment == (("GIT_AUTHOR_NAME", "n"),)  # type: ignore[union-attr]
+    made = [one.decision for one in _events(project, session.id) if isinstance(one, DecisionMade)]
+    assert made[-1] == result.decision
+
+
+async def test_placement_outside_takes_a_permission_and_is_on_record(project: Path) -> None:
+    outside = POLICY + '\n[[commands.profile]]\nid = "host"\nprefix = ["id"]\nplacement = "outside"\n'
+    policy = project.parent / ".config" / "ringfence" / "policy.toml"
+    policy.write_text(outside)
+    async with ringfence.Session(workspace=project) as session:
+        refused = await session.exec(["id", "-u"])
+    policy.write_text(outside + "\n[sandbox]\noutside = true\n")
+    async with ringfence.Session(workspace=project) as session:
+        allowed = await session.exec(["id", "-u"])
+        inside = await session.exec(["sh", "-c", "id -u"])
+        identity = session.id
+
+    assert refused.denied
+    assert (allowed.exit_code, allowed.decision.placement) == (0, Placement.OUTSIDE)
+    assert inside.decision.placement is Placement.INSIDE
+    recorded = [one.decision for one in _events(project, identity) if isinstance(one, DecisionMade)]
+    assert [one.placement for one in recorded] == [Placement.OUTSIDE, Placement.INSIDE]
+
+
+def _events(project: Path, session: str) -> list[object]:
+    ledger = places({"HOME": str(project.parent)}).ledger
+    with closing(LedgerReader(ledger)) as reader:
+        return [one.body for one in reader.events(Wanted(session=session))]
