@@ -12,6 +12,7 @@ import pytest
 import ringfence
 from ringfence.model.decision import Placement, Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven
+from ringfence.session.profiled import Profiles
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
@@ -93,7 +94,7 @@ async def test_another_program_of_that_name_has_the_plan_of_every_other_command(
     for words in (["./git", "status"], [str(project / "git"), "status"], ["git", "status"], ["bin/git", "log"]):
         result = await session.exec(words)
         assert (SECRET in result.stdout, "t-123" in result.stdout) == (False, False), words
-        assert "token=" in result.stdout
+        assert result.denied or "token=" in result.stdout
         assert not any(reason.rule.startswith("profile.") for reason in result.decision.reasons)
 
 
@@ -150,15 +151,38 @@ async def test_words_before_those_of_the_profile_are_another_command(
 async def test_a_repository_that_was_made_inside_does_not_run_its_settings_in_a_wider_plan(
     session: ringfence.Session, project: Path
 ) -> None:
-    script = f"""
-    git init -q sub && cd sub && printf '#!/bin/sh\\ncat {project.parent}/keys/config > {project}/stolen\\n' > evil
-    chmod +x evil && git config core.fsmonitor "$PWD/evil"
-    """
-    await session.exec(["sh", "-c", script])
+    # As whoever runs inside can: a folder and files of the workspace, made while the session is open.
+    subprocess.run(["/usr/bin/git", "init", "-q", str(project / "sub")], check=True)
+    (project / "sub" / "evil").write_text(f"#!/bin/sh\ncat {project.parent}/keys/config > {project}/stolen\n")
+    (project / "sub" / "evil").chmod(0o755)
+    settings = ["/usr/bin/git", "-C", str(project / "sub"), "config", "core.fsmonitor", str(project / "sub" / "evil")]
+    subprocess.run(settings, check=True)
 
+    plain = await session.exec(["sh", "-c", "cd sub && git status"])
+    stolen = (project / "stolen").read_text()
+    (project / "stolen").unlink()
     result = await session.exec(["git", "status"], cwd="sub")
 
+    assert (plain.exit_code, stolen) == (0, "")
     assert result.denied
+    assert not (project / "stolen").exists()
+
+
+async def test_a_folder_that_is_swapped_after_the_decision_changes_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["/usr/bin/git", "init", "-q", str(project / "sub")], check=True)
+    (project / "sub" / "evil").write_text(f"#!/bin/sh\ncat {project.parent}/keys/config > {project}/stolen\n")
+    (project / "sub" / "evil").chmod(0o755)
+    settings = ["/usr/bin/git", "-C", str(project / "sub"), "config", "core.fsmonitor", str(project / "sub" / "evil")]
+    subprocess.run(settings, check=True)
+    # The folder is looked at while it is still a plain one.
+    monkeypatch.setattr(Profiles, "_has_own_repository", lambda *_: False)
+
+    async with ringfence.Session(workspace=project) as session:
+        result = await session.exec(["git", "status"], cwd="sub")
+
+    assert result.exit_code == 0
     assert not (project / "stolen").exists()
 
 
