@@ -13,7 +13,7 @@ import resource
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
 from ringfence.sandbox import landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
-from ringfence.sandbox.supervisor import Supervisor
+from ringfence.sandbox.supervisor import Nested, Supervisor
 
 _PROCESSES = 16384
 """How many processes and threads a sandbox may have."""
@@ -52,10 +52,11 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     inside_uid, inside_gid = layout["uid"], layout["gid"]
     progress.append("landlock")
     abi = landlock.version()
-    program = seccomp.prepare()
+    nested = layout["nested"]
+    program = seccomp.prepare(nested=nested)
     user = os.geteuid()
     progress.append("namespaces")
-    namespaces.enter_outer(inside_uid, inside_gid)
+    namespaces.enter_outer(inside_uid, inside_gid, nested=nested)
     reader, writer = os.pipe()
     progress.append("process 1")
     child = os.fork()
@@ -68,7 +69,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     limits = layout["limits"]
     bounded = _bound_numbers(limits["processes"] or _PROCESSES)
     progress.append("files")
-    notices = _files(layout)
+    notices, ways = _files(layout)
     if user == 0 and not bounded and limits["processes"]:
         text = "`limits.processes` cannot be held for root here: that takes Linux 6.14 and a `/proc/sys` to write to"
         raise OSError(errno.EPERM, text)
@@ -77,14 +78,16 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
         text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
         notices.append(text)
     progress.append("hook socket")
-    sockets["hook"] = listeners.hook()
+    sockets |= {"hook": listeners.hook(), **ways}
     progress.append("privileges")
     _limit(limits)
     _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
     landlock.stay_within(abi)
-    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev",)))
-    facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
+    reached = [path for _, path in layout["sockets"]]
+    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev",), reached))
+    facts += [("landlock", f"{abi}, scopes only" if nested else str(abi)), ("seccomp", "filter")]
+    facts += [("namespaces", "user net mnt pid ipc uts cgroup" + (", nested allowed" if nested else ""))]
     lines = [" ".join(sockets)]
     lines += [f"fact {name} {value}" for name, value in facts]
     lines += [f"notice {text}" for text in notices]
@@ -92,7 +95,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     wire.send(control, ("ready " + "\n".join(lines)).encode(errors="replace")[: wire.PACKET], descriptors)
     for each in sockets.values():
         each.close()
-    Supervisor(control, reader, rules, program).serve()
+    (Nested if nested else Supervisor)(control, reader, rules, program).serve()
 
 
 def _stand_by(control: socket, child: int, reader: int) -> None:
@@ -130,12 +133,12 @@ def _bound_numbers(most: int) -> bool:
     return True
 
 
-def _files(layout: wire.Request) -> list[str]:
+def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     binds = layout["binds"]
     private = layout["private"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
-    devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
+    devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in (*mounts.DEVICES, *layout["devices"])]
     root.begin()
     mounts.private_proc(root)
     mounts.private_devices(root, devices, layout["shared_memory"])
@@ -155,9 +158,10 @@ def _files(layout: wire.Request) -> list[str]:
     for path, content, mode in layout["files"]:
         root.write(path, content, mode)
     _protect(root, layout)
+    ways = {name: root.listen(path, listeners.BACKLOG) for name, path in layout["sockets"]}
     root.seal("/dev")
     root.enter()
-    return root.notices
+    return root.notices, ways
 
 
 def _protect(root: mounts.Root, layout: wire.Request) -> None:

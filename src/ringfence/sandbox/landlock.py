@@ -57,11 +57,15 @@ def stay_within(abi: int) -> None:
     os.close(ruleset)
 
 
-def over_mounts(abi: int, writable: tuple[str, ...], devices: tuple[str, ...]) -> list[tuple[str, int]]:
-    """The rules where mounts say what can be seen: writable paths, and read and execute for everything else."""
+def over_mounts(
+    abi: int, writable: tuple[str, ...], devices: tuple[str, ...], sockets: list[str]
+) -> list[tuple[str, int]]:
+    """The rules where mounts say what can be seen: writable paths, and read and execute for everything else. `sockets`
+    are those that a policy opened."""
     rights = handled(abi)
     paths = [("/", READ)]
     paths += [(path, rights & ~IOCTL_DEV) for path in writable]
+    paths += [(path, RESOLVE_UNIX) for path in sockets if rights & RESOLVE_UNIX]
     return paths + [(path, READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV) for path in devices]
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable, UsageInvalid
-from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy
+from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy, WayPolicy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
 
@@ -69,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     control_files: ControlFilePolicy = ControlFilePolicy()
     """What the policy adds to the table of control files, and what it takes out."""
     limits: Limits = Limits()
+    ways: WayPolicy = WayPolicy()
+    """What is opened between the sandbox and the host."""
     notices: tuple[str, ...] = ()
 
 
@@ -114,6 +116,7 @@ def build_plan(
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
         limits=policy.limits,
+        ways=policy.ways,
         notices=tuple(found.notices),
     )
 

@@ -20,6 +20,7 @@ from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
+from ringfence.sandbox.way_places import way_places
 from ringfence.sandbox.worktree import Linked, linked
 
 INSIDE_ROOT = 1000
@@ -77,6 +78,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
+    layout |= way_places(plan.ways, ordered, home)
     ours = own_places(facts.own, facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)
     hidden = hidden_paths(plan, workspace, ordered, links, looked)

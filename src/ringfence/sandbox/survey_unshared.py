@@ -33,6 +33,7 @@ from ringfence.sandbox.survey import (
     unique,
     visible_etc,
 )
+from ringfence.sandbox.way_places import check_no_ways
 
 _PREFIX = "ringfence-"
 _SPLIT_LIMIT = 10_000
@@ -42,6 +43,7 @@ _BACKLOG = 128
 
 def survey_unshared(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay out a sandbox without namespaces. `name` tells this sandbox from others."""
+    check_no_ways(plan.ways)
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
