@@ -94,6 +94,7 @@ EVENTS: dict[str, events.Body] = {
         received_bytes=2000,
         duration_ms=50,
     ),
+    "way.used": events.WayUsed(way="ssh_agent", what="key for h.test", allowed=False, reason="no session"),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
 }
 

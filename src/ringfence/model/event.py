@@ -164,6 +164,18 @@ class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     error: str = ""
 
 
+class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="way.used"):
+    """Something went, or was to go, between the sandbox and the host over a way that the policy opened."""
+
+    way: str
+    """`sockets`, `publish`, `ssh_agent`, `dbus`."""
+    what: str
+    """A socket, a port, a key and a host, a message bus."""
+    allowed: bool
+    reason: str = ""
+    """Why not, where it was refused."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
@@ -186,6 +198,7 @@ Body: TypeAlias = (
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | WayUsed
     | WorkspaceChanged
 )
 

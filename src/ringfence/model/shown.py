@@ -23,3 +23,5 @@ class PlacedFile(msgspec.Struct, frozen=True, kw_only=True):
     mode: int = 0o444
     """With the owner's write bit it belongs to the agent, which may change, replace or remove this copy; without, it
     cannot be changed."""
+    ours: bool = False
+    """Whether the content is our own, and not a copy of what lies there on the host."""

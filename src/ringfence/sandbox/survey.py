@@ -55,10 +55,14 @@ def survey(plan: Plan, name: str) -> Surveyed:
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
-    files += [(file.path, file.content, file.mode) for file in private_files(plan, workspace)]
     repository = own_repository(plan, workspace)
     shared = shared_repository(plan, repository)
     ordered = unique([*binds, own, *shared])
+    files += [
+        (file.path, file.content, file.mode)
+        for file in private_files(plan, workspace)
+        if not (file.ours and any(covers(bind.target, file.path) for bind in ordered))
+    ]
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -159,7 +163,7 @@ def private_files(plan: Plan, workspace: str) -> list[PlacedFile]:
     return [
         file
         for file in plan.files
-        if not _is_denied(table, os.path.realpath(file.path)) and not strays(file.path, (workspace,))
+        if file.ours or (not _is_denied(table, os.path.realpath(file.path)) and not strays(file.path, (workspace,)))
     ]
 
 

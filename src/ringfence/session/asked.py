@@ -20,6 +20,7 @@ from ringfence.sandbox.plan import HostFacts, Plan, build_plan
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.sources import Places, User, git_settings, is_member, own_program, places, situation, user
+from ringfence.session.ways.opened import way_files
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -100,7 +101,7 @@ class Asked:
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=setup.files,
+            files=(*setup.files, *way_files(policy.ways, self.places.home)),
             programs=(self.argv[0], _interpreter()),
             host_ports=setup.host_ports,
         )
@@ -148,6 +149,7 @@ class Asked:
             read=tuple(map(self._path, self.options.read)),
             write=tuple(map(self._path, self.options.write)),
             environment=self.options.environment,
+            publish=self.options.publish,
         )
         return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
 

@@ -23,10 +23,12 @@ from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
 from ringfence.session.asked import Asked
+from ringfence.session.background import Background
 from ringfence.session.network import GatewayJudge
 from ringfence.session.outside import Host, without_gateway
 from ringfence.session.profiled import Beside
 from ringfence.session.tally import Tally
+from ringfence.session.ways.opened import Ways, way_variables
 
 NewGate = Callable[[AsyncExitStack, Policy, Evaluator], Gate]
 
@@ -88,6 +90,9 @@ class Places:
         self._ends += [network.close, sandbox.end]
         gateway.serve(sandbox.listeners)
         sandbox.take_arrivals(gateway.arrive)
+        background = await stack.enter_async_context(Background())
+        ways = Ways(policy.ways, sandbox, self._tally, self._asked.environ, self._asked.places.home)
+        await ways.open(stack, background.start)
         ready(Beside(starter=sandbox, environment={**self._variables(policy), **sandbox.variables}))
         await lost.wait()
 
@@ -100,7 +105,7 @@ class Places:
         return environment.inside(
             self._asked.environ,
             keep=policy.environment.keep,
-            fixed=policy.environment.set,
+            fixed=(*policy.environment.set, *way_variables(policy.ways).items()),
             session=self._asked.session,
             user=self._asked.user.name,
             remove=policy.environment.remove,

@@ -45,6 +45,7 @@ from ringfence.session.redacting import Redacting
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
+from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -86,8 +87,8 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
-        await _connect(stack, asked, governed, agent, ledger)
         try:
+            await _connect(stack, asked, governed, agent, ledger)
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
             failure = error
@@ -154,7 +155,7 @@ async def _start(
         environment=environment.inside(
             asked.environ,
             keep=(*policy.environment.keep, *setup.keep),
-            fixed=(*policy.environment.set, *setup.set),
+            fixed=(*policy.environment.set, *setup.set, *way_variables(policy.ways).items()),
             session=asked.session,
             user=asked.user.name,
             remove=policy.environment.remove,
@@ -226,6 +227,9 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
+    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.environ, asked.places.home)
+    await ways.open(stack, background.start)
+    governed.notices = (*governed.notices, *ways.notices)
     places = Places(asked, tally, governed.new_gate)
     network.callback(places.end)
     governed.profiles = Profiles(
