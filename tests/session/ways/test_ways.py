@@ -6,10 +6,11 @@ import asyncio
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -282,28 +283,72 @@ def bus(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         process.wait()
 
 
-async def test_a_name_on_a_bus_is_called_and_no_other_is_seen(project: Path, bus: str) -> None:
-    owners = [
-        subprocess.Popen(["dbus-test-tool", "echo", f"--name=org.example.{name}"]) for name in ("Open", "Shut")
-    ]
-    write_policy(project, '[[sandbox.dbus]]\ntalk = ["org.example.Open"]\n')
-    call = "dbus-send --session --print-reply --reply-timeout=3000 --dest={} {}"
-    ask_all = call.format("org.freedesktop.DBus", "/ org.freedesktop.DBus.ListNames")
-    try:
-        while not all(name in run("sh", "-c", ask_all) for name in ("org.example.Open", "org.example.Shut")):
-            pass
-        async with ringfence.Session(workspace=project) as session:
-            (project / "all.sh").write_text(ask_all)
-            names = await session.exec(["sh", "all.sh"])
-            (project / "open.sh").write_text(call.format("org.example.Open", "/x org.example.X.Y"))
-            opened = await session.exec(["sh", "open.sh"])
-            (project / "shut.sh").write_text(call.format("org.example.Shut", "/x org.example.X.Y"))
-            shut = await session.exec(["sh", "shut.sh"])
-    finally:
-        for owner in owners:
-            owner.terminate()
-            owner.wait()
+class Service:
+    """Has a name on a bus, and notes what it is sent."""
 
-    assert ("org.example.Open" in names.stdout, "org.example.Shut" in names.stdout) == (True, False), names.stderr
-    assert (opened.exit_code, "method return" in opened.stdout) == (0, True), opened.stderr
-    assert shut.exit_code == 1
+    def __init__(self, path: str, name: str) -> None:
+        self.heard = b""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._socket.sendall(b"\0AUTH EXTERNAL %s\r\n" % str(os.getuid()).encode().hex().encode())
+        self._socket.recv(1000)
+        self._socket.sendall(b"BEGIN\r\n" + _message(1, "Hello") + _message(2, "RequestName", name))
+        while b"NameAcquired" not in self.heard or name.encode() not in self.heard:
+            self.heard += self._socket.recv(10_000)
+        self.heard = b""
+        self._socket.settimeout(0.3)
+
+    def listen(self) -> bytes:
+        with closing(self._socket), suppress(TimeoutError):
+            while True:
+                self.heard += self._socket.recv(10_000)
+        return self.heard
+
+
+def _message(serial: int, member: str, name: str = "") -> bytes:
+    """A call of the bus itself."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<I", len(value)) + value.encode() + b"\0"
+
+    def padded(data: bytes, to: int) -> bytes:
+        return data + bytes(-len(data) % to)
+
+    body = text(name) if name else b""
+    body = padded(body, 4) + struct.pack("<I", 0) if name else b""
+    bus = "org.freedesktop.DBus"
+    fields = b""
+    for code, kind, value in ((1, "o", "/org/freedesktop/DBus"), (2, "s", bus), (3, "s", member), (6, "s", bus)):
+        fields = padded(fields, 8) + bytes((code, 1)) + kind.encode() + b"\0" + text(value)
+    if name:
+        fields = padded(fields, 8) + bytes((8, 1)) + b"g\0\x02su\0"
+    head = b"l\1\0\1" + struct.pack("<III", len(body), serial, len(fields))
+    return padded(head + fields, 8) + body
+
+
+async def test_a_name_on_a_bus_is_called_and_no_other_is_seen(project: Path, bus: str) -> None:
+    opened, shut = (Service(bus.removeprefix("unix:path="), f"org.example.{name}") for name in ("Open", "Shut"))
+    write_policy(project, '[[sandbox.dbus]]\ntalk = ["org.example.Open"]\n')
+    send = "dbus-send --session --dest=org.example.{0} /x org.example.X.Y{0}\n"
+    script = "dbus-send --session --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames\n"
+    (project / "call.sh").write_text(script + send.format("Open") + send.format("Shut"))
+
+    async with ringfence.Session(workspace=project) as session:
+        called = await session.exec(["sh", "call.sh"])
+
+    assert ("org.example.Open" in called.stdout, "org.example.Shut" in called.stdout) == (True, False), called.stderr
+    assert b"YOpen" in opened.listen()
+    assert b"YShut" not in shut.listen()
+
+
+async def test_without_the_bus_filter_the_session_says_what_to_install(
+    project: Path, bus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_policy(project, '[[sandbox.dbus]]\ntalk = ["org.example.Open"]\n')
+    monkeypatch.setattr("ringfence.session.ways.dbus.PROGRAM", "no-such-filter")
+
+    with pytest.raises(SandboxUnavailable) as refused:
+        async with ringfence.Session(workspace=project):
+            pass
+
+    assert "apt-get install no-such-filter" in refused.value.remedy

@@ -47,6 +47,7 @@ class AgentFilter:
         self._permitted = permitted
         self._bound: tuple[bytes, bytes] | None = None
         self._binding: tuple[bytes, bytes] | None = None
+        self._forwarded = False
         self.signing = ""
         """What the last forwarded request signs, for the record."""
 
@@ -72,6 +73,8 @@ class AgentFilter:
 
     def _judge(self, message: bytes) -> Forwarded | Refusal:
         kind = message[0] if message else 0
+        if self._forwarded:
+            return Refusal(why="the connection is forwarded to a further host")
         if kind == _LIST and len(message) == 1:
             return Forwarded(message=message)
         if kind == _EXTENSION:
@@ -88,6 +91,8 @@ class AgentFilter:
         forwarding = fields.byte()
         fields.end()
         if forwarding or self._bound is not None:
+            # SECURITY: whoever is at that host speaks from here on, and would bind the connection anew.
+            self._forwarded = True
             return Refusal(why="the connection is forwarded to a further host")
         if not any(host in hosts for hosts in self._permitted.values()):
             return Refusal(why=f"the host key {fingerprint(host)} belongs to no host that a rule names")
