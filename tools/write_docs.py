@@ -297,7 +297,7 @@ def _facts(document: Document) -> list[str]:
         ("ports of the host's loopback", ports),
         ("variables that are passed on", keep or "none"),
         ("a question waits for", f"{waits[0] if waits else 300} seconds"),
-        ("weakest sandbox", f"tier {document.min_tier[0] if document.min_tier else 'A'}"),
+        ("weakest sandbox", f"tier {document.sandbox.min_tier[0] if document.sandbox.min_tier else 'A'}"),
     ]
     rules = [f"{rule.verdict.value} {' '.join(rule.hosts)}" for rule in document.network.rules]
     facts += [("host rules", _listed(tuple(rules)))] if rules else []

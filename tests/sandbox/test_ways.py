@@ -165,9 +165,7 @@ async def test_a_sandbox_within_the_sandbox_opens_nothing(place: Place) -> None:
     assert not os.path.exists("/usr/planted")
 
 
-async def test_a_file_as_a_stream_is_refused_where_nested_namespaces_are_allowed(
-    place: Place, tmp_path: Path
-) -> None:
+async def test_a_file_as_a_stream_is_refused_where_nested_namespaces_are_allowed(place: Place, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("x")
     async with boxed(place, WayPolicy(nested_namespaces=True)) as box:
         with open(tmp_path / "given", "rb") as file, pytest.raises(SandboxUnavailable, match="cannot be a stream"):

@@ -62,9 +62,7 @@ def reading(project: Path) -> list[str]:
     return ["git", "config", "-f", str(project.parent / "keys" / "config"), "secret.value"]
 
 
-async def test_a_command_with_a_profile_sees_what_the_others_do_not(
-    session: ringfence.Session, project: Path
-) -> None:
+async def test_a_command_with_a_profile_sees_what_the_others_do_not(session: ringfence.Session, project: Path) -> None:
     inside = await session.exec(["cat", str(project.parent / "keys" / "config")])
     own = await session.exec(reading(project))
 
@@ -206,7 +204,9 @@ async def test_the_record_says_which_profile_held_and_what_was_left_out(
 ) -> None:
     result = await session.exec(["git", "log"], env={"FOO": "bar", "GIT_AUTHOR_NAME": "n"})
 
-    texts = [one.text for one in _events(project, session.id) if isinstance(one, NoticeGiven) and one.topic == "profile"]
+    texts = [
+        one.text for one in _events(project, session.id) if isinstance(one, NoticeGiven) and one.topic == "profile"
+    ]
     assert texts == ["`FOO` of whoever starts it do not reach a command with a plan of its own"]
     assert result.decision.action.environment == (("GIT_AUTHOR_NAME", "n"),)  # type: ignore[union-attr]
     made = [one.decision for one in _events(project, session.id) if isinstance(one, DecisionMade)]

@@ -131,9 +131,7 @@ class Gate:
             unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
             return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
 
-    async def _resolve(
-        self, decision: Decision, within: Callable[[Decision], Decision] | None = None
-    ) -> Decision:
+    async def _resolve(self, decision: Decision, within: Callable[[Decision], Decision] | None = None) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
                 final = await self._ask(decision)

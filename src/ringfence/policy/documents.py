@@ -197,7 +197,9 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
         sandbox=ways.section(
-            top.take_table("sandbox", about="How strong the sandbox has to be, and what is opened between it and the host."),
+            top.take_table(
+                "sandbox", about="How strong the sandbox has to be, and what is opened between it and the host."
+            ),
             layer,
         ),
         tests=tests.tests(top),

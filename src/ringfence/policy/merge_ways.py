@@ -23,14 +23,10 @@ _Value = TypeVar("_Value")
 class Skip(Protocol):
     """Notes that something that was written does not count."""
 
-    def __call__(
-        self, origin: Origin, what: str, why: str, by: Origin | None = None, *, told: bool = True
-    ) -> None: ...
+    def __call__(self, origin: Origin, what: str, why: str, by: Origin | None = None, *, told: bool = True) -> None: ...
 
 
-def merged_ways(
-    documents: Iterable[Document], home: str, skip: Skip, origins: dict[str, Origin]
-) -> WayPolicy:
+def merged_ways(documents: Iterable[Document], home: str, skip: Skip, origins: dict[str, Origin]) -> WayPolicy:
     """Every way that somebody opened and nobody forbids."""
     merging = _Ways(tuple(documents), skip, origins)
     sockets = merging.opened(
@@ -40,7 +36,9 @@ def merged_ways(
     agents = merging.opened(
         Way.SSH_AGENT, [(one, [(way, way.origin) for way in one.sandbox.ssh_agent]) for one in merging.documents]
     )
-    buses = merging.opened(Way.DBUS, [(one, [(way, way.origin) for way in one.sandbox.dbus]) for one in merging.documents])
+    buses = merging.opened(
+        Way.DBUS, [(one, [(way, way.origin) for way in one.sandbox.dbus]) for one in merging.documents]
+    )
     nested = [one.sandbox.nested_namespaces for one in merging.documents]
     return WayPolicy(
         sockets=tuple(dict.fromkeys(sockets)),
@@ -53,15 +51,11 @@ def merged_ways(
     )
 
 
-def merged_profiles(
-    documents: Iterable[Document], home: str, workspace: str, skip: Skip
-) -> tuple[CommandProfile, ...]:
+def merged_profiles(documents: Iterable[Document], home: str, workspace: str, skip: Skip) -> tuple[CommandProfile, ...]:
     """The profiles that count; from a document that only tightens, those that only take away."""
     documents = tuple(documents)
     forbidden = _forbidden(documents).get(Way.PROFILES)
-    binding = [
-        rule for one in documents if one.layer.binds for rule in one.filesystem if rule.access is Access.DENY
-    ]
+    binding = [rule for one in documents if one.layer.binds for rule in one.filesystem if rule.access is Access.DENY]
     kept = []
     for document in documents:
         for profile in document.profiles:
@@ -72,7 +66,9 @@ def merged_profiles(
                 skip(profile.origin, what, f"{forbidden.source} forbids it", forbidden)
             else:
                 paths = tuple(
-                    rule for rule in profile.paths if document.layer.binds or _counts(rule, binding, home, workspace, skip)
+                    rule
+                    for rule in profile.paths
+                    if document.layer.binds or _counts(rule, binding, home, workspace, skip)
                 )
                 kept.append(msgspec.structs.replace(profile, paths=paths))
     return tuple(kept)

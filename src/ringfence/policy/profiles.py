@@ -26,7 +26,19 @@ from ringfence.policy.paths import BINDING
 
 HARMLESS = frozenset(
     {
-        *("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CI", "TZ", "LANG", "LANGUAGE"),
+        *(
+            "TERM",
+            "COLORTERM",
+            "COLUMNS",
+            "LINES",
+            "NO_COLOR",
+            "FORCE_COLOR",
+            "CLICOLOR",
+            "CI",
+            "TZ",
+            "LANG",
+            "LANGUAGE",
+        ),
         *("LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
         *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE"),
         *("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE", "GIT_TERMINAL_PROMPT"),
@@ -116,7 +128,9 @@ def choose(policy: Policy, decision: Decision, argv: Sequence[str], facts: Facts
         return Chosen(notices=(f"{text}: it has the plan of every other command",))
     chosen = Chosen(profiles=found, dropped=_dropped(facts.changed))
     if chosen.outside and not policy.ways.outside:
-        text = f"profile {names} runs it outside the sandbox, which nothing permits: that takes `sandbox.outside = true`"
+        text = (
+            f"profile {names} runs it outside the sandbox, which nothing permits: that takes `sandbox.outside = true`"
+        )
         return Chosen(profiles=found, refused=text)
     why = _misused(decision, argv, facts) if chosen.widens else ""
     return msgspec.structs.replace(chosen, refused=f"profile {names} opens more to it, and {why}" if why else "")
@@ -233,7 +247,9 @@ def told(decision: Decision, chosen: Chosen) -> Decision:
         placement=Placement.OUTSIDE if chosen.outside else Placement.INSIDE,
         reasons=strictest_first((*decision.reasons, *reasons)),
         message=f"denied: {chosen.refused}" if denied else decision.message,
-        next_steps=("run it as its profile names it, or ask whoever wrote the profile",) if denied else decision.next_steps,
+        next_steps=("run it as its profile names it, or ask whoever wrote the profile",)
+        if denied
+        else decision.next_steps,
     )
 
 

@@ -55,9 +55,7 @@ DENIED: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 """What a refused call answers, and the calls. ENOSYS where programs then take the older way by themselves."""
 
-NESTED = frozenset(
-    {"clone", "unshare", "mount", "umount2", "pivot_root", "chroot", "sethostname", "setdomainname"}
-)
+NESTED = frozenset({"clone", "unshare", "mount", "umount2", "pivot_root", "chroot", "sethostname", "setdomainname"})
 """What a sandbox within the sandbox is made with; let through only where the policy says so. The newer mount calls and
 `setns` stay refused: nothing that is known needs them."""
 

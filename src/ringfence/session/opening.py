@@ -135,9 +135,7 @@ async def _start(
     seconds, shortened = asked.answer_seconds(policy, setup)
     notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
     stage = Stage()
-    new_gate = partial(
-        _gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce
-    )
+    new_gate = partial(_gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce)
     governed = Governed(
         session=asked.session,
         workspace=asked.workspace,

@@ -51,7 +51,9 @@ def test_the_verdict_waits_for_the_whole_head_and_never_changes() -> None:
         assert found == [Kind.MORE] * (len(whole) - 1) + [kind]
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00", b"\x00\x00\x00\x08", b"get / http/1.1\r\n", b"SSH-2.0-x\r\n", b""])
+@pytest.mark.parametrize(
+    "data", [b"\x16\x03\x01\x02\x00", b"\x00\x00\x00\x08", b"get / http/1.1\r\n", b"SSH-2.0-x\r\n", b""]
+)
 def test_what_no_browser_sends_passes(data: bytes) -> None:
     assert judge(data, ended=True).kind is Kind.PASS
 

@@ -40,7 +40,7 @@ def profiles(table: Table, layer: Layer) -> tuple[CommandProfile, ...]:
     """The profiles of `[commands]`."""
     entries = table.take_tables("profile", most=MAX_PROFILES, about=_ABOUT)
     if entries and layer is Layer.REQUIREMENTS:
-        text = '`profile` gives a command a plan of its own, and requirements only tighten; they have `forbid = ["profiles"]`'
+        text = "`profile` gives a command a plan of its own, and requirements only tighten; they may `forbid` profiles"
         table.fault("profile", text)
     ids: dict[str, str] = {}
     return tuple(one for one in (_profile(entry, ids) for entry in entries) if one is not None)
@@ -77,7 +77,9 @@ def _profile(table: Table, ids: dict[str, str]) -> CommandProfile | None:
         origin=table.faults.origin(table.path),
     )
     if found.outside and (paths or hosts or only):
-        table.fault("placement", "`outside` runs without a sandbox, so `read`, `write`, `deny` and `hosts` hold nothing")
+        table.fault(
+            "placement", "`outside` runs without a sandbox, so `read`, `write`, `deny` and `hosts` hold nothing"
+        )
     elif not (found.widens or paths or only or remove):
         table.faults.add(table.path, "the profile changes nothing: give it paths, `hosts`, variables or a `placement`")
     return found
@@ -128,7 +130,9 @@ def _variables(table: Table, key: str, about: str) -> tuple[str, ...]:
         if _VARIABLE.fullmatch(name):
             found.append(name)
         else:
-            table.faults.add(path, f"`{escaped(name)}` is not the name of a variable, nor its beginning followed by `*`")
+            table.faults.add(
+                path, f"`{escaped(name)}` is not the name of a variable, nor its beginning followed by `*`"
+            )
     return tuple(found)
 
 

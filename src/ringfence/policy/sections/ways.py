@@ -75,7 +75,9 @@ def section(table: Table, layer: Layer) -> SandboxSection:
     sockets = _sockets(table)
     devices = _devices(table)
     publish = _ports(table)
-    agents = tuple(filter(None, map(_agent, _tables(table, "ssh_agent", "Keys of your ssh-agent that may sign inside."))))
+    agents = tuple(
+        filter(None, map(_agent, _tables(table, "ssh_agent", "Keys of your ssh-agent that may sign inside.")))
+    )
     buses = tuple(filter(None, map(_bus, _tables(table, "dbus", "Names on a message bus that may be called."))))
     about = "Whether programs inside may make user namespaces, as agents with a sandbox of their own do."
     nested = table.take_flag("nested_namespaces", about=about)
@@ -85,7 +87,10 @@ def section(table: Table, layer: Layer) -> SandboxSection:
     if layer is Layer.REQUIREMENTS:
         opened = [way for way in Way if way is not Way.PROFILES and table.has(way.value)]
         for way in opened:
-            table.fault(way.value, f'`{way.value}` opens a way, and requirements only tighten; they have `forbid = ["{way.value}"]`')
+            table.fault(
+                way.value,
+                f'`{way.value}` opens a way, and requirements only tighten; they have `forbid = ["{way.value}"]`',
+            )
     return SandboxSection(
         min_tier=None if tier is None else (tier.value, table.faults.origin(table.at("min_tier"))),
         sockets=sockets,
@@ -122,7 +127,9 @@ def _sockets(table: Table) -> tuple[tuple[str, Origin], ...]:
         if plain and not text.endswith("/") and len(text) < 100:
             found.append((text, table.faults.origin(path)))
         else:
-            table.faults.add(path, f"`{escaped(text)}` is not the path of one socket, written whole, below 100 characters")
+            table.faults.add(
+                path, f"`{escaped(text)}` is not the path of one socket, written whole, below 100 characters"
+            )
     return tuple(found)
 
 
@@ -151,7 +158,9 @@ def _ports(table: Table) -> tuple[tuple[PublishedPort, Origin], ...]:
 
 def _agent(table: Table) -> SshAgentWay | None:
     keys = _texts(table, "keys", _FINGERPRINT, "the fingerprint of a key, as `ssh-add -l` shows it: `SHA256:...`")
-    hosts = _texts(table, "hosts", _HOST, "a host as `known_hosts` names it, in lower case: `github.com`, `[h.test]:2222`")
+    hosts = _texts(
+        table, "hosts", _HOST, "a host as `known_hosts` names it, in lower case: `github.com`, `[h.test]:2222`"
+    )
     complete = table.require("keys", "hosts")
     table.finish()
     if not complete or not keys or not hosts:
@@ -187,7 +196,7 @@ def _texts(table: Table, key: str, form: re.Pattern[str], what: str) -> tuple[st
 
 def _forbid(table: Table) -> tuple[tuple[str, Origin], ...]:
     found = []
-    about = "Ways that nobody opens: `sockets`, `devices`, `publish`, `ssh_agent`, `dbus`, `nested_namespaces`, `outside`, `profiles`."
+    about = f"Ways that nobody opens: {', '.join(f'`{way}`' for way in Way)}."
     for path, text in table.take_texts("forbid", about=about):
         if text in set(Way):
             found.append((text, table.faults.origin(path)))

@@ -27,12 +27,13 @@ def keys_of(hosts: Iterable[str], texts: Iterable[str]) -> Mapping[str, tuple[by
 
 def lines_for(keys: Mapping[str, Iterable[bytes]]) -> bytes:
     """A `known_hosts` file that holds exactly these."""
-    lines = [
-        f"{host} {key[4 : 4 + int.from_bytes(key[:4], 'big')].decode('ascii', 'replace')} {base64.b64encode(key).decode()}"
-        for host, found in keys.items()
-        for key in found
-    ]
+    lines = [f"{host} {_kind(key)} {base64.b64encode(key).decode()}" for host, found in keys.items() for key in found]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _kind(key: bytes) -> str:
+    """The name of a key's algorithm, with which it begins."""
+    return key[4 : 4 + int.from_bytes(key[:4], "big")].decode("ascii", "replace")
 
 
 def _fields(line: str) -> tuple[str, str, bytes] | None:

@@ -30,9 +30,7 @@ Start = Callable[[Coroutine[object, object, None]], None]
 def way_variables(ways: WayPolicy) -> dict[str, str]:
     """The variables by which programs inside find what was opened."""
     found = {"SSH_AUTH_SOCK": SSH_AGENT} if ways.ssh_agent else {}
-    return found | {
-        f"DBUS_{way.bus.upper()}_BUS_ADDRESS": f"unix:path={bus_path(way.bus)}" for way in ways.dbus
-    }
+    return found | {f"DBUS_{way.bus.upper()}_BUS_ADDRESS": f"unix:path={bus_path(way.bus)}" for way in ways.dbus}
 
 
 def way_files(ways: WayPolicy, home: str) -> tuple[PlacedFile, ...]:

@@ -32,7 +32,9 @@ def listen(port: PublishedPort) -> tuple[socket.socket, ...]:
                 continue
             for each in made:
                 each.close()
-            why = "somebody listens there" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+            why = (
+                "somebody listens there" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+            )
             raise SandboxUnavailable(
                 f"port {port.host} of this machine cannot be published: {why}",
                 remedy=f"publish it under another number: `--publish {_other(port.host)}:{port.inside}`",
@@ -110,6 +112,4 @@ class Publisher:
             await loop.sock_sendall(client, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     def _record(self, why: str) -> None:
-        self._recorder.record_soon(
-            WayUsed(way="publish", what=f"port {self._port.host}", allowed=False, reason=why)
-        )
+        self._recorder.record_soon(WayUsed(way="publish", what=f"port {self._port.host}", allowed=False, reason=why))

@@ -16,7 +16,9 @@ LARGEST_HEAD = 64 * 1024
 
 _METHOD = re.compile(rb"[A-Z][A-Z-]{1,15} ")
 _BEGINNING = re.compile(rb"[A-Z][A-Z-]{0,15}")
-_SAME_MACHINE = re.compile(r"(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?\.?", re.IGNORECASE)
+_SAME_MACHINE = re.compile(
+    r"(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?\.?", re.IGNORECASE
+)
 _HTTP2 = b"PRI * HTTP/2.0\r\n"
 
 

@@ -1,4 +1,5 @@
-"""Serves the ssh-agent that programs inside see: each connection has one to the person's own agent, behind the filter."""
+"""Serves the ssh-agent that programs inside see: each connection has one to the person's own agent, behind the
+filter."""
 
 from __future__ import annotations
 
