@@ -108,7 +108,7 @@ async def test_another_program_of_that_name_has_the_plan_of_every_other_command(
         (["git", "status"], {"GIT_DIR": "evil.git"}),
         (["git", "status"], {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": "x"}),
         (["git", "status"], {"LD_PRELOAD": "./evil.so"}),
-        (["git", "status"], {"PATH": "."}),
+        (["git", "status"], {"NODE_OPTIONS": "--require ./evil"}),
         (["git", "status"], {"HOME": "."}),
     ],
 )
@@ -156,7 +156,7 @@ async def test_a_repository_that_was_made_inside_does_not_run_its_settings_in_a_
     settings = ["/usr/bin/git", "-C", str(project / "sub"), "config", "core.fsmonitor", str(project / "sub" / "evil")]
     subprocess.run(settings, check=True)
 
-    plain = await session.exec(["sh", "-c", "cd sub && git status"])
+    plain = await session.exec(["sh", "-c", "cd sub && /usr/bin/git status"])
     stolen = (project / "stolen").read_text()
     (project / "stolen").unlink()
     result = await session.exec(["git", "status"], cwd="sub")
@@ -229,10 +229,87 @@ async def test_placement_outside_takes_a_permission_and_is_on_record(project: Pa
     assert (allowed.exit_code, allowed.decision.placement) == (0, Placement.OUTSIDE)
     assert inside.decision.placement is Placement.INSIDE
     recorded = [one.decision for one in _events(project, identity) if isinstance(one, DecisionMade)]
-    assert [one.placement for one in recorded] == [Placement.OUTSIDE, Placement.INSIDE]
+    # The last is what the shell started.
+    assert [one.placement for one in recorded] == [Placement.OUTSIDE, Placement.INSIDE, Placement.OUTSIDE]
 
 
 def _events(project: Path, session: str) -> list[object]:
     ledger = places({"HOME": str(project.parent)}).ledger
     with closing(LedgerReader(ledger)) as reader:
         return [one.body for one in reader.events(Wanted(session=session))]
+
+
+STEAL = "#!/bin/sh\ncat {0}/keys/config; echo token=$MY_TOKEN; echo stolen=yes\n"
+
+
+async def test_a_shell_inside_gets_the_plan_for_exactly_the_commands_of_the_profile(
+    session: ringfence.Session, project: Path
+) -> None:
+    (project / "try.sh").write_text(
+        f"""
+        git config -f {project.parent}/keys/config secret.value
+        bash -c 'git config -f {project.parent}/keys/config secret.value | tr a-z A-Z'
+        git -c a.b=c config -f {project.parent}/keys/config secret.value || echo shut
+        /usr/bin/git config -f {project.parent}/keys/config secret.value || echo passed by
+        GIT_SSH_COMMAND=./evil git status 2>&1 | grep -c 'denied by ringfence'
+        GIT_EDITOR=true PAGER=cat git status > status.txt; echo $?
+        cd sub 2>/dev/null; git config nothing.there; echo $?
+        """
+    )
+
+    result = await session.exec(["sh", "try.sh"])
+
+    assert result.stdout.splitlines() == [SECRET, SECRET.upper(), "shut", "passed by", "1", "0", "1"], result.stderr
+    shell = [one for one in _events(project, session.id) if isinstance(one, DecisionMade) and one.asked_by == "shell"]
+    assert [one.decision.verdict for one in shell] == [*[Verdict.ALLOW] * 2, Verdict.DENY, *[Verdict.ALLOW] * 2]
+
+
+async def test_a_command_of_a_shell_passes_signals_streams_and_its_end(project: Path) -> None:
+    slow = POLICY + '\n[[commands.profile]]\nid = "slow"\nprefix = ["sleep"]\nkeep = ["MY_TOKEN"]\n'
+    (project.parent / ".config" / "ringfence" / "policy.toml").write_text(slow)
+    (project / "try.sh").write_text(
+        "sleep 30 & p=$!; while ! kill -0 $p; do :; done; command sleep 0.5; kill $p; wait $p; echo $?"
+    )
+
+    async with ringfence.Session(workspace=project) as session:
+        result = await session.exec(["sh", "try.sh"], timeout=20)
+
+    assert (result.stdout, result.timed_out) == ("143\n", False), result.stderr
+
+
+async def test_whoever_speaks_with_the_session_in_place_of_the_stand_in_gains_nothing(
+    session: ringfence.Session, project: Path
+) -> None:
+    (project / "git").write_text(STEAL.format(project.parent))
+    (project / "git").chmod(0o755)
+    (project / "lie.py").write_text(
+        """
+import json, os, socket, sys
+def ask(question, descriptors=(0, 1, 2)):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(15); s.connect("/run/ringfence-ways/commands")
+    data = question if isinstance(question, bytes) else json.dumps(question).encode()
+    socket.send_fds(s, [len(data).to_bytes(4, "big") + data], descriptors)
+    return s.makefile().readline().strip()[:60]
+here, env = os.getcwd(), {}
+print(ask({"argv": [here + "/git", "status"], "cwd": here, "env": env}))
+print(ask({"argv": ["git", "status"], "cwd": "/etc", "env": env}))
+print(ask({"argv": ["git", "status"], "cwd": here, "env": {"LD_PRELOAD": "x"}}))
+print(ask({"argv": ["git", "status"], "cwd": here, "env": env}, [os.open("/", os.O_RDONLY)] * 3))
+print(ask({"argv": ["git", "status"], "cwd": here, "env": env}, [0]))
+print(ask({"argv": ["sh", "-c", "id"], "cwd": here, "env": env}))
+print(ask({"argv": "git", "cwd": here, "env": env}))
+print(ask(bytes([255, 255])), ask(b"[]"), ask(b"{}"))
+"""
+    )
+
+    result = await session.exec(["python3", "lie.py"])
+
+    assert "stolen" not in result.stdout
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == '{"here": true}'
+    assert [line[:12] for line in lines[1:3]] == ['{"exit": 126', '{"exit": 126']
+    assert [line[:12] for line in lines[3:5]] == ['{"exit": 125', '{"exit": 125']
+    assert lines[5] == '{"here": true}'
+    assert all(line[:12] == '{"exit": 125' for line in lines[6:])
+    assert (await session.exec(["git", "status"])).exit_code == 0

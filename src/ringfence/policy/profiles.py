@@ -167,13 +167,17 @@ def _misused(decision: Decision, argv: Sequence[str], facts: Facts) -> str:
 def _steers(name: str, program: str) -> bool:
     """Whether a variable is known to change what programs, or this program, run and read."""
     upper = name.upper()
+    if upper in _ASIDE:
+        return False
     own = program.upper().replace("-", "_")
     return upper.startswith((f"{own}_", "LD_", "DYLD_", "GIT_", "SSH_")) or upper in _LOADERS
 
 
+_ASIDE = frozenset({"GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER"})
+"""What agents set everywhere, so that nothing waits for a person: it is left out and changes no result."""
 _LOADERS = frozenset(
     {
-        *("BASH_ENV", "ENV", "PATH", "HOME", "IFS", "EDITOR", "VISUAL", "PAGER", "BROWSER", "SHELL", "NODE_OPTIONS"),
+        *("BASH_ENV", "ENV", "HOME", "IFS", "NODE_OPTIONS"),
         *("NODE_PATH", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "PERL5LIB", "PERL5OPT", "RUBYOPT", "RUBYLIB"),
         *("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "GCONV_PATH", "LOCPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
     }

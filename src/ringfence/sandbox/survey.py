@@ -20,7 +20,7 @@ from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
-from ringfence.sandbox.way_places import way_places
+from ringfence.sandbox.way_places import PROGRAMS, way_places
 from ringfence.sandbox.worktree import Linked, linked
 
 INSIDE_ROOT = 1000
@@ -82,7 +82,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
-    layout |= way_places(plan.ways, ordered, home)
+    layout |= way_places(plan.ways, ordered, commands=any(covers(PROGRAMS, file.path) for file in plan.files))
     ours = own_places(facts.own, facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)
     hidden = hidden_paths(plan, workspace, ordered, links, looked)

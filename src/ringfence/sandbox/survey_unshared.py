@@ -33,7 +33,7 @@ from ringfence.sandbox.survey import (
     unique,
     visible_etc,
 )
-from ringfence.sandbox.way_places import check_no_ways
+from ringfence.sandbox.way_places import PROGRAMS, check_no_ways
 
 _PREFIX = "ringfence-"
 _SPLIT_LIMIT = 10_000
@@ -68,7 +68,9 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     read, listed = _readable(binds, hidden)
     base = _private_place(name)
     try:
-        _furnish(base, plan, home, shown, private_files(plan, workspace))
+        # Without mounts nothing of ours can stand at a place of the system: a shell there starts the program itself.
+        files = [file for file in private_files(plan, workspace) if not covers(PROGRAMS, file.path)]
+        _furnish(base, plan, home, shown, files)
         listener = _hook(base)
     except BaseException:
         _remove(base)

@@ -14,6 +14,10 @@ from ringfence.sandbox.plan import covers
 FOLDER = "/run/ringfence-ways"
 SSH_AGENT = f"{FOLDER}/ssh-agent"
 SSH_AGENT_NAME = "way:ssh-agent"
+COMMANDS = f"{FOLDER}/commands"
+COMMANDS_NAME = "way:commands"
+PROGRAMS = "/run/ringfence/bin"
+"""Where stand-ins for programs lie of which some commands have a plan of their own."""
 _NEVER = ("/proc", "/sys", "/dev", "/run/ringfence", FOLDER, "/.ringfence")
 
 
@@ -33,11 +37,13 @@ def socket_name(path: str) -> str:
     return f"way:socket:{path.encode().hex()}"
 
 
-def way_places(ways: WayPolicy, binds: list[Bind], home: str) -> dict[str, object]:
+def way_places(ways: WayPolicy, binds: list[Bind], *, commands: bool) -> dict[str, object]:
     """The part of a layout that is about ways; `SandboxUnavailable` where one cannot be as it is written."""
     places = [(socket_name(path), _socket(path, binds)) for path in ways.sockets]
     if ways.ssh_agent:
         places.append((SSH_AGENT_NAME, SSH_AGENT))
+    if commands:
+        places.append((COMMANDS_NAME, COMMANDS))
     places += [(bus_name(bus), bus_path(bus)) for bus in sorted({way.bus for way in ways.dbus})]
     return {
         "sockets": places,

@@ -13,6 +13,7 @@ from ringfence.approvals.permission import Permission
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
+from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import RunDenied
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
@@ -58,7 +59,7 @@ class Asked:
             home=self.places.home,
             workspace=self.workspace,
             session=self.session,
-            interpreter=_interpreter(),
+            interpreter=interpreter(),
             answer_seconds=HOOK_SECONDS,
         )
         return agent.prepare(request, HostDisk())
@@ -94,15 +95,16 @@ class Asked:
             is_member=is_member,
         )
 
-    def plan(self, policy: Policy, setup: AgentSetup) -> Plan:
-        """The sandbox that the policy and the profile make together."""
+    def plan(self, policy: Policy, setup: AgentSetup, stand_ins: tuple[PlacedFile, ...] = ()) -> Plan:
+        """The sandbox that the policy and the profile make together, with what stands for programs of which some
+        commands have a plan of their own."""
         return build_plan(
             policy,
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=(*setup.files, *way_files(policy.ways, self.places.home)),
-            programs=(self.argv[0], _interpreter()),
+            files=(*setup.files, *way_files(policy.ways, self.places.home), *stand_ins),
+            programs=(self.argv[0], interpreter()),
             host_ports=setup.host_ports,
         )
 
@@ -174,6 +176,6 @@ class Asked:
         )
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """The real interpreter: a version manager's shim or a virtual environment's link need not be there inside."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)

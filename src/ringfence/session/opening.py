@@ -31,13 +31,15 @@ from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
+from ringfence.sandbox.way_places import COMMANDS_NAME, PROGRAMS
 from ringfence.session import environment
-from ringfence.session.asked import Asked
+from ringfence.session.asked import Asked, interpreter
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
+from ringfence.session.mediation import Mediation, stand_ins
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.profiled import Profiles
@@ -46,6 +48,7 @@ from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.session.ways.opened import Ways, way_variables
+from ringfence.session.ways.relay import serve
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -118,7 +121,7 @@ async def _start(
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier)
-    plan = asked.plan(policy, setup)
+    plan = asked.plan(policy, setup, stand_ins(policy, interpreter()))
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start")
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
@@ -161,6 +164,9 @@ async def _start(
         | dict(sandbox.variables),
         lost=lost,
     )
+    path = governed.environment["PATH"]
+    if COMMANDS_NAME in sandbox.listeners:
+        governed.environment = {**governed.environment, "PATH": f"{PROGRAMS}:{path}"}
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
     stack.push_async_callback(_ended, governed, began_ns, asked)
@@ -233,12 +239,14 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     governed.profiles = Profiles(
         governed.policy,
         workspace=governed.workspace,
-        path=governed.environment["PATH"],
+        path=governed.environment["PATH"].removeprefix(f"{PROGRAMS}:"),
         writable=[bind.source for bind in governed.plan.binds if bind.writable],
         start=background.start,
         open_beside=places.open,
         tally=tally,
     )
+    if COMMANDS_NAME in listeners:
+        background.start(serve(listeners[COMMANDS_NAME], Mediation(governed).answer))
     background.start(_end_with(ledger, governed.lost))
     if governed.policy.limits.wall_seconds is not None:
         background.start(_end_after(governed.policy, governed.lost))

@@ -157,8 +157,9 @@ class Request:
         self._cwd = cwd
         self._given = changed
         self._facts = profiles.facts(argv, cwd, changed)
-        has_plan = bool(matching(profiles.policy.commands.profiles, argv)) and self._facts.is_installed
-        self.changed: Mapping[str, str] = harmless(changed) if has_plan else changed
+        self.has_plan = bool(matching(profiles.policy.commands.profiles, argv)) and self._facts.is_installed
+        """Whether the policy names a plan for it."""
+        self.changed: Mapping[str, str] = harmless(changed) if self.has_plan else changed
         """What the command gets of the variables that whoever starts it changed."""
         self.chosen = Chosen()
 
