@@ -52,6 +52,20 @@ id = "e"
 effects = ["publish", "destroy"]
 objects = ["remote*"]
 verdict = "ask"
+[[commands.profile]]
+id = "p"
+prefix = ["git", ["push", "fetch"]]
+read = ["~/d"]
+write = ["~/e"]
+deny = ["**/f"]
+hosts = ["github.com"]
+only_hosts = true
+keep = ["GH_TOKEN"]
+remove = ["X_*"]
+placement = "inside"
+reason = "r"
+[commands.profile.set]
+B = "c"
 [mcp]
 default = "ask"
 [[mcp.rule]]
@@ -87,6 +101,18 @@ require_record = true
 redact = ["customer-*"]
 [sandbox]
 min_tier = "A"
+sockets = ["/run/x.sock"]
+devices = ["/dev/dri/renderD128"]
+publish = ["3000", "8080:3000"]
+nested_namespaces = true
+outside = true
+forbid = ["dbus"]
+[[sandbox.ssh_agent]]
+keys = ["SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+hosts = ["github.com", "[h.test]:2222"]
+[[sandbox.dbus]]
+bus = "session"
+talk = ["org.freedesktop.Notifications"]
 [[when]]
 hosts = ["*"]
 [when.network]
