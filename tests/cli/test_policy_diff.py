@@ -179,3 +179,81 @@ def test_agents_that_a_section_treats_alike_are_told_together(project: Project) 
     assert [(row["agents"], row["what"]) for row in rows if row["kind"] == "difference"] == [
         (["claude", "codex"], "api.test")
     ]
+
+
+BOUND = """
+extends = "workspace"
+[[network.rule]]
+id = "api"
+hosts = ["api.test", "files.test"]
+verdict = "allow"
+[[credentials]]
+id = "forge"
+source = { environment = "FORGE_TOKEN" }
+form = "bearer"
+hosts = ["api.test"]
+methods = ["GET"]
+paths = ["/repos/acme/**"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "question", "witness", "shown_by"),
+    [
+        (
+            '"api.test"]\nm',
+            '"api.test", "files.test"]\nm',
+            "credential",
+            "forge",
+            ("files.test:443", "GET", "/repos/acme"),
+        ),
+        ('["GET"]', '["GET", "POST"]', "credential", "forge", ("api.test:443", "POST", "/repos/acme")),
+        ("/repos/acme/**", "/**", "credential", "forge", ("api.test:443", "GET", "/")),
+        ("FORGE_TOKEN", "OTHER_TOKEN", "credential", "forge", ("api.test:443", "GET", "/repos/acme")),
+        ("bearer", 'basic"\nuser = "me', None, "", ()),
+        ('id = "forge"', 'id = "renamed"', None, "", ()),
+        ("[[credentials]]", '[[no_credentials]]\nhosts = ["**.test"]\n[[credentials]]', None, "", ()),
+        (
+            "[[network.rule]]",
+            '[network]\npass_through = ["**.test"]\n[[network.rule]]',
+            "inspection",
+            "forge",
+            ("api.test:443", None, None),
+        ),
+    ],
+)
+def test_what_a_change_of_credentials_opens_is_shown_by_a_request(
+    project: Project,
+    written: str,
+    instead: str,
+    question: str | None,
+    witness: str,
+    shown_by: tuple[str | None, ...],
+) -> None:
+    assert written in BOUND
+    project.file("old.toml", BOUND)
+    project.file("new.toml", BOUND.replace(written, instead, 1))
+
+    code, _ = project("prove", "old.toml", "new.toml")
+    proofs = {str(row["question"]): row for row in project.rows("prove", "old.toml", "new.toml")}
+
+    yes = [name for name, proof in proofs.items() if proof["answer"] == "yes"]
+    # What is passed through is not seen, so that any other credential could be in it.
+    expected = {None: [], "credential": ["credential"], "inspection": ["inspection", "credential"]}[question]
+    assert (code, yes) == (1 if expected else 0, expected)
+    if question is not None:
+        shown = proofs[question]["witnesses"]
+        assert isinstance(shown, list)
+        action = shown[0]["action"]
+        assert shown[0]["what"] == f"credential {witness}"
+        assert tuple(action.get(key) for key in ("connect", "method", "path")) == shown_by
+
+
+def test_a_host_that_took_only_our_credential_and_takes_any_is_a_yes(project: Project) -> None:
+    project.file("old.toml", BOUND)
+    project.file("new.toml", BOUND.partition("[[credentials]]")[0])
+
+    code, lines = project("prove", "old.toml", "new.toml")
+
+    assert code == 1
+    assert "  witness credential that the policy does not bind: deny -> allow" in lines

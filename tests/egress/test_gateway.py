@@ -23,6 +23,7 @@ from tests.egress.gatewaying import LOOPBACK, Names, Running, allow, allow_loopb
 from tests.egress.hellos import made_hello, server_name
 
 from ringfence.egress import Authorization, Cancel, Limits, Resolution
+from ringfence.egress.dialling import Dialling
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ConnectionClosed
@@ -403,6 +404,46 @@ async def test_of_several_addresses_only_those_that_may_be_are_dialled_and_the_n
         await server.answers()
 
     assert [event.address for event in closed] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("address", "dialled"),
+    [
+        ("10.0.0.1", True),
+        ("100.64.0.1", True),
+        ("fd00::1", True),
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.100.100.200", False),
+        ("fd00:ec2::254", False),
+        ("198.18.0.1", False),
+        ("64:ff9b::a00:1", False),
+    ],
+)
+async def test_a_name_of_the_own_network_leads_there_and_not_to_this_machine_or_its_cloud(
+    address: str, dialled: bool, dials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No packet of a test leaves the machine: what would be dialled is told instead.
+    monkeypatch.setattr(Dialling, "_dial", lambda dialling, addresses: dialling._unreachable(f"dialled {addresses}"))
+
+    def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        done(answer(action, private=True, refused=(ip_network("10.0.0.0/8"), ip_network("100.64.0.0/10"))))
+        return lambda: None
+
+    def unrefused(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        done(answer(action, private=True))
+        return lambda: None
+
+    said = []
+    for judge in (unrefused, authorize):
+        async with gateway_on("proxy", judge, resolver=Names({"a.test": (address,)})) as gateway:
+            client = await dials(gateway)
+            client.says(connect("a.test", 1))
+            said.append(await client.hears_all())
+
+    assert (f"dialled ['{address}']".encode() in said[0]) is dialled
+    assert dialled or b"and no rule declares it" in said[0]
+    assert (b"in a range that a rule denies" in said[1]) is address.startswith(("10.0", "100.64", "100.100"))
 
 
 async def test_a_range_that_a_rule_denies_is_not_dialled_even_where_it_is_declared(server: Server, dials) -> None:

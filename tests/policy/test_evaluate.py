@@ -287,6 +287,16 @@ def test_a_range_is_declared_and_denied_for_the_port_that_the_rule_names() -> No
     assert len(declared_networks(allowed, port=5432, named=True)) == len(denied_networks(denied, port=5432)) == 1
 
 
+def test_a_project_that_is_not_trusted_says_of_no_name_that_it_leads_to_the_own_network() -> None:
+    rules = "[[network.rule]]\nhosts = ['pkgs.corp.test']\nverdict = 'allow'\nprivate = true\n"
+    action = ConnectAction(host="pkgs.corp.test", port=443)
+    trusted = document(rules, Layer.PROJECT)
+    other = msgspec.structs.replace(trusted, trusted=False)
+
+    assert judge(policy(trusted, base=EMPTY)).may_be_private(action)
+    assert not judge(policy(other, base=EMPTY)).may_be_private(action)
+
+
 def test_a_project_that_is_not_trusted_declares_no_address() -> None:
     rules = "[[network.rule]]\nhosts = ['169.254.169.254']\nverdict = 'ask'\n"
     project = msgspec.structs.replace(document(rules, Layer.PROJECT), trusted=False)
@@ -441,3 +451,41 @@ def test_no_command_takes_long_to_judge(text: str) -> None:
 
 def test_more_options_than_anybody_writes_are_a_question_and_no_way_around() -> None:
     assert shell(WORKSPACE_PRESET, "git " + "-x " * 5000 + "push").verdict is Verdict.ASK
+
+
+UNDOABLE = [
+    "git reset --hard",
+    "cd sub && git checkout -- .",
+    "sh -c 'git stash drop'",
+    "git clean -fd; git branch -D topic",
+]
+LOST = [
+    "git clean -fdx",
+    "git -C ../other reset --hard",
+    "git --git-dir=/x reset --hard",
+    "GIT_DIR=/x git reset --hard",
+    "export GIT_WORK_TREE=/x; git reset --hard",
+    "cd .. && git checkout -- .",
+    'cd "$X" && git reset --hard',
+    "git checkout -- ../other/file",
+    'git checkout -- "$F"',
+    "git reset --hard && git push",
+    "git reset --hard; dropdb live",
+    "eval $X; git reset --hard",
+    "git gc --prune=now",
+    "./git reset --hard",
+    "rm -rf .git",
+]
+
+
+def test_a_snapshot_stands_in_for_a_question_only_where_it_brings_back_all_that_is_asked_about() -> None:
+    found = {text: shell(policy(), text) for text in (*UNDOABLE, *LOST)}
+
+    assert {one.verdict for one in found.values()} == {Verdict.ASK}
+    assert [text for text, one in found.items() if one.undoable] == UNDOABLE
+
+
+def test_whoever_writes_a_rule_of_their_own_is_asked_and_gets_no_snapshot_instead() -> None:
+    own = document("[[commands.rule]]\nid = 'mine'\neffects = ['destroy']\nverdict = 'ask'\n")
+
+    assert not shell(policy(own), "git reset --hard").undoable

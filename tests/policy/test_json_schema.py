@@ -31,12 +31,14 @@ exempt = [".vscode"]
 [network]
 default = "ask"
 host_ports = [5432]
+pass_through = ["pinned.test"]
 registries = ["pip"]
 [[network.rule]]
 id = "n"
 hosts = ["x.test"]
 methods = ["GET"]
 paths = ["/a/**"]
+private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"
@@ -51,6 +53,7 @@ not_match = ["git log"]
 id = "e"
 effects = ["publish", "destroy"]
 objects = ["remote*"]
+undoable = ["remote notes"]
 verdict = "ask"
 [[commands.profile]]
 id = "p"
@@ -77,6 +80,38 @@ reason = "r"
 enforcement = "observe"
 [mcp.rule.arguments]
 path = "/w/*"
+[[credentials]]
+id = "api"
+source = { keyring = "api" }
+form = "header"
+header = "x-api-key"
+hosts = ["api.test"]
+methods = ["GET"]
+paths = ["/a/**"]
+variables = ["API_KEY"]
+attach = "always"
+reason = "r"
+[[credentials]]
+id = "maps"
+source = { environment = "MAPS" }
+form = "query"
+query = "key"
+hosts = ["maps.test"]
+[[credentials]]
+id = "forge"
+source = { file = "~/forge" }
+form = "git"
+user = "me"
+owners = ["acme"]
+hosts = ["forge.test"]
+[[credentials]]
+id = "cloud"
+source = { command = ["keys"] }
+form = "aws-sigv4"
+hosts = ["*.cloud.test"]
+[[no_credentials]]
+hosts = ["files.test"]
+reason = "r"
 [environment]
 keep = ["LANG"]
 remove = ["AWS_*"]

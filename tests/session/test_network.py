@@ -45,3 +45,20 @@ def test_the_gateway_hears_which_addresses_a_rule_denies() -> None:
 
     assert answers[0].declared == (ip_network("10.0.0.0/8"),)
     assert answers[0].refused == (ip_network("10.0.0.5"),)
+
+
+def test_the_gateway_hears_which_names_may_lead_into_the_own_network() -> None:
+    rules = "[[network.rule]]\nhosts = ['pkgs.corp.test']\nmethods = ['GET']\nverdict = 'allow'\nprivate = true\n"
+    rules += "[[network.rule]]\nhosts = ['files.test', 'pkgs.corp.test']\nverdict = 'allow'\n"
+    evaluator = Evaluator(policy(document(rules), base=EMPTY), Context(home="/home/u", workspace="/w"))
+    answers: list[Authorization] = []
+
+    judge = GatewayJudge(cast("Gate", OpenGate(evaluator)), evaluator)
+    for host, method in (("pkgs.corp.test", "GET"), ("pkgs.corp.test", "POST"), ("files.test", "GET")):
+        judge(ConnectAction(host=host, port=80, method=method, path="/"), "http", answers.append)
+
+    assert [(one.decision.verdict.value, one.private) for one in answers] == [
+        ("allow", True),
+        ("allow", False),
+        ("allow", False),
+    ]

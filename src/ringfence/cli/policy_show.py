@@ -9,7 +9,17 @@ import msgspec
 
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
-from ringfence.policy.effective import Access, CommandProfile, CommandRule, HostRule, McpRule, Origin, Policy
+from ringfence.policy.compare.values import bound_text
+from ringfence.policy.effective import (
+    Access,
+    CommandProfile,
+    CommandRule,
+    CredentialPolicy,
+    HostRule,
+    McpRule,
+    Origin,
+    Policy,
+)
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -34,6 +44,7 @@ class _Printing:
             self.line(f"layer {layer}")
         self.filesystem(policy)
         self.network(policy)
+        self.credentials(policy)
         self.commands(policy)
         self.rest(policy)
         self.sections(policy)
@@ -56,11 +67,24 @@ class _Printing:
             self.line(f"{rule.verdict.value:<6} {_host_rule(rule)}", rule.origin)
         for port in network.host_ports:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
+        for pattern in network.pass_through:
+            self.line(f"not looked into {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
 
     def commands(self, policy: Policy) -> None:
         self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")
         for rule in sorted(policy.commands.rules, key=lambda rule: -rule.verdict.strictness):
             self.line(f"{rule.verdict.value:<6} {_command_rule(rule)}", rule.origin)
+
+    def credentials(self, policy: Policy) -> None:
+        """Only where there are some: their names and where they are, never their values."""
+        said = policy.credentials
+        if said == CredentialPolicy():
+            return
+        self.head("credentials: hosts with one, or with none at all, take no others")
+        for rule in said.rules:
+            self.line(f"bind   {rule.id}: {bound_text(rule)}{_why(rule.reason)}", rule.origin)
+        for none in said.forbidden:
+            self.line(f"forbid {' '.join(none.hosts)}{_why(none.reason)}", none.origin)
 
     def rest(self, policy: Policy) -> None:
         self.head("environment, approvals, sandbox")
@@ -163,6 +187,10 @@ class _Printing:
         if origin is None or not self.origins:
             return ""
         return "  " + self.palette.dim(visible(f"({origin.layer}, {origin.source})"))
+
+
+def _why(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _mcp_rule(rule: McpRule) -> str:

@@ -22,6 +22,8 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     """Only the verdict `allow` opens a connection; `ask` here means that nobody answered, which is a deny."""
     declared: tuple[Network, ...] = ()
     """Ranges that rules name: addresses in them may be dialled although they are not public."""
+    private: bool = False
+    """Whether the name may lead to an address of one's own network, whatever its range."""
     refused: tuple[Network, ...] = ()
     """Ranges that rules deny: addresses in them are not dialled, whatever name led there."""
     needs_request: bool = False

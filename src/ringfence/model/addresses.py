@@ -35,6 +35,10 @@ class AddressKind(StrEnum):
     TRANSLATED = "translated"
 
 
+OWN_NETWORK = frozenset({AddressKind.PRIVATE, AddressKind.SHARED, AddressKind.DOCUMENTATION})
+"""What the machines of one's own network have. Never this machine itself, its link, or its cloud's metadata."""
+
+
 class Row(msgspec.Struct, frozen=True):
     """One row of the table."""
 

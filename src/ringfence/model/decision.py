@@ -74,6 +74,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what the action does could not be fully analysed."""
     override: bool = False
     """Whether this asks for an override: rules deny it, and all of them are enforced softly. A yes needs a reason."""
+    undoable: bool = False
+    """Whether a snapshot of the workspace can stand in for the question: it brings back all that would be lost."""
     observed: tuple[Reason, ...] = ()
     """What rules that only observe would have changed; they decide nothing."""
     message: str = ""
@@ -107,6 +109,7 @@ def to_contract(decision: Decision) -> dict[str, object]:
         "action": action,
         "reasons": [_plain(reason) for reason in decision.reasons],
         **({"override": True} if decision.override else {}),
+        **({"undoable": True} if decision.undoable else {}),
         **({"observed": [_plain(reason) for reason in decision.observed]} if decision.observed else {}),
         "policy": decision.policy,
         "message": decision.message,

@@ -23,5 +23,6 @@ class PlacedFile(msgspec.Struct, frozen=True, kw_only=True):
     mode: int = 0o444
     """With the owner's write bit it belongs to the agent, which may change, replace or remove this copy; without, it
     cannot be changed."""
-    ours: bool = False
-    """Whether the content is our own, and not a copy of what lies there on the host."""
+    made: bool = False
+    """Whether its content was made for the sandbox, so that it may stand where the person's own file is denied. A copy
+    of a file is as secret as that file."""

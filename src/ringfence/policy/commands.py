@@ -41,6 +41,11 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """What the effect falls on, where the rule is about an effect."""
 
 
+def is_undoable(hit: Hit) -> bool:
+    """Whether what the effect falls on can be brought back by a snapshot, as the rule says."""
+    return bool(hit.object) and any(fnmatch.fnmatchcase(hit.object, text) for text in hit.rule.undoable)
+
+
 class CommandTable:
     """The command rules of a policy, by the name of the program and by the kind of effect."""
 

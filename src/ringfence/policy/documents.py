@@ -17,6 +17,7 @@ from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import (
     commands,
     control_files,
+    credentials,
     filesystem,
     mcp,
     network,
@@ -27,6 +28,7 @@ from ringfence.policy.sections import (
     when,
 )
 from ringfence.policy.sections.control_files import ControlFileSection
+from ringfence.policy.sections.credentials import CredentialSection
 from ringfence.policy.sections.mcp import McpSection
 from ringfence.policy.sections.names import take_enforcement
 from ringfence.policy.sections.network import NetworkSection
@@ -62,6 +64,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     profiles: tuple[CommandProfile, ...] = ()
     control_files: ControlFileSection = ControlFileSection()
     mcp: McpSection = McpSection()
+    credentials: CredentialSection = CredentialSection()
     environment: EnvironmentSection = EnvironmentSection()
     approvals: ApprovalSection = ApprovalSection()
     limits: LimitSection = LimitSection()
@@ -173,9 +176,12 @@ def _section(table: Table, layer: Layer, enforcement: Enforcement) -> Document:
     return msgspec.structs.replace(body, condition=condition, place=table.faults.origin(table.path).source)
 
 
+def _commands(top: Table) -> Table:
+    return top.take_table("commands", about="Which commands stop, or never run, or have a plan of their own.")
+
+
 def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -> Document:
     enforcement = take_enforcement(top)
-    commanded = top.take_table("commands", about="Which commands stop, or never run, or have a plan of their own.")
     return Document(
         layer=layer,
         file=top.faults.file,
@@ -186,9 +192,10 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
             top.take_table("control_files", about="Files of the workspace that tools obey later."), layer
         ),
         network=network.section(top.take_table("network", about="Where data can go."), layer),
-        profiles=profiles.profiles(commanded, layer),
+        profiles=profiles.profiles(commanded := _commands(top), layer),
         command_rules=commands.rules(commanded, layer),
         mcp=mcp.section(top.take_table("mcp", about="What may be asked of MCP servers."), layer),
+        credentials=credentials.section(top, layer),
         environment=settings.environment(
             top.take_table("environment", about="Which variables reach the sandbox."), layer
         ),

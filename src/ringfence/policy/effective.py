@@ -9,6 +9,7 @@ import msgspec
 
 from ringfence.model.action import EffectKind
 from ringfence.model.decision import Verdict
+from ringfence.model.shown import PlacedFile
 from ringfence.policy.control_files import ControlFile
 from ringfence.policy.layers import Enforcement
 
@@ -73,6 +74,8 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     """Globs; empty means any."""
     verdict: Verdict
+    private: bool = False
+    """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
     reason: str = ""
     origin: Origin
     opens: bool = True
@@ -112,6 +115,8 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     unless: tuple[tuple[tuple[str, ...], ...], ...] = ()
     """Argument vectors, exactly as written, that the rule does not speak about. One that ends with `...` may have
     further operands, but no options."""
+    undoable: tuple[str, ...] = ()
+    """Globs over objects of the effects: where nothing else is at stake, a snapshot can stand in for the question."""
     match: tuple[str, ...] = ()
     not_match: tuple[str, ...] = ()
     origin: Origin
@@ -128,6 +133,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback that appear on the sandbox's own loopback."""
+    pass_through: tuple[str, ...] = ()
+    """Patterns of hosts whose connections are never looked into."""
     floor: Verdict | None = None
     """What requirements say at least about destinations that no rule of the administrator allows."""
     floor_origin: Origin | None = None
@@ -197,6 +204,88 @@ class EnvironmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     set: tuple[tuple[str, str], ...] = ()
     remove: tuple[str, ...] = ()
     """Names, or prefixes that end in `*`, which are not let in whoever keeps or sets them."""
+    files: tuple[PlacedFile, ...] = ()
+    """Settings that exist inside only, one for each path."""
+
+
+class SourceKind(StrEnum):
+    """Where the value of a credential is, outside the sandbox."""
+
+    KEYRING = "keyring"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    COMMAND = "command"
+
+
+class CredentialSource(msgspec.Struct, frozen=True, kw_only=True):
+    """How the value of a credential is found when a session starts. It is never a part of a policy."""
+
+    kind: SourceKind
+    name: str = ""
+    """The stored name, the variable or the path."""
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {' '.join(self.command) if self.kind is SourceKind.COMMAND else self.name}"
+
+
+class CredentialForm(StrEnum):
+    """How a request carries a credential."""
+
+    BEARER = "bearer"
+    BASIC = "basic"
+    HEADER = "header"
+    QUERY = "query"
+    AWS = "aws-sigv4"
+    GIT = "git"
+    NPM = "npm"
+    PYPI = "pypi"
+    DOCKER = "docker"
+
+
+class Attach(StrEnum):
+    """Which requests get a credential, of those that it is bound to."""
+
+    PLACEHOLDER = "placeholder"
+    ALWAYS = "always"
+
+
+class CredentialRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential and the requests that it is bound to."""
+
+    id: str
+    """Its name in decisions and on record."""
+    source: CredentialSource
+    form: CredentialForm
+    field: str = ""
+    """The name of the header, in lower case, or of the key in the query."""
+    user: str = ""
+    hosts: tuple[str, ...]
+    """Host patterns of names, each with its port."""
+    methods: tuple[str, ...] = ()
+    """Upper case; empty means any."""
+    paths: tuple[str, ...] = ()
+    """Globs; empty means any."""
+    variables: tuple[str, ...] = ()
+    """Variables that hold its placeholder inside."""
+    attach: Attach = Attach.PLACEHOLDER
+    reason: str = ""
+    origin: Origin
+
+
+class NoCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """Hosts whose requests carry no credential, neither a bound one nor one of the agent's."""
+
+    hosts: tuple[str, ...]
+    reason: str = ""
+    origin: Origin
+
+
+class CredentialPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Which credentials go where."""
+
+    rules: tuple[CredentialRule, ...] = ()
+    forbidden: tuple[NoCredentials, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,6 +411,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The documents that were read, lowest first."""
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
+    credentials: CredentialPolicy = CredentialPolicy()
     limits: Limits = Limits()
     ways: WayPolicy = WayPolicy()
     agents: AgentPolicy = AgentPolicy()

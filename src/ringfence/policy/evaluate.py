@@ -72,6 +72,13 @@ class Evaluator:
         except ValueError:
             return False
 
+    def may_be_private(self, action: ConnectAction) -> bool:
+        """Whether the name may lead to an address of one's own network although no rule names its range."""
+        try:
+            return self._connections.may_be_private(action)
+        except ValueError:
+            return False
+
     def _judge(self, action: Action) -> Finding:
         match action:
             case CommandAction():
@@ -101,6 +108,7 @@ class Evaluator:
             effects=tuple(dict.fromkeys(finding.effects)),
             opaque=finding.opaque,
             override=override,
+            undoable=finding.undoable and verdict is Verdict.ASK and not override,
             message=message(action, verdict, reasons),
             next_steps=_OVERRIDE if override else next_steps(action, verdict, reasons),
         )

@@ -14,8 +14,10 @@ import msgspec
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
+from ringfence.model.shown import PlacedFile
 from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
 from ringfence.policy.conditions import Situation, applies
+from ringfence.policy.credentials import overlap
 from ringfence.policy.documents import Document, label
 from ringfence.policy.effective import (
     BUILT_IN,
@@ -25,6 +27,8 @@ from ringfence.policy.effective import (
     CommandPolicy,
     CommandRule,
     ControlFilePolicy,
+    CredentialPolicy,
+    CredentialRule,
     EnvironmentPolicy,
     HostRule,
     Inactive,
@@ -132,6 +136,7 @@ class _Merging:
             ),
             control_files=self._control_files(),
             mcp=self._mcp(),
+            credentials=self._credentials(),
             environment=self._environment(),
             approvals=self._approvals(),
             limits=self._limits(),
@@ -222,6 +227,7 @@ class _Merging:
                 *(_port_rule(port, at) for port, at in ports.items()),
             ),
             host_ports=tuple(ports),
+            pass_through=self._passed_through(),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
         )
@@ -246,6 +252,26 @@ class _Merging:
                     continue
                 kept.append(rule)
         return tuple(kept)
+
+    def _passed_through(self) -> tuple[str, ...]:
+        """Hosts that are not looked into; those to which a credential is bound for everybody always are."""
+        binding = [document.credentials for document in self.documents if document.layer.binds]
+        bound = [(host, rule.origin) for one in binding for rule in one.rules for host in rule.hosts]
+        bound += [(host, rule.origin) for one in binding for rule in one.forbidden for host in rule.hosts]
+        kept: list[str] = []
+        for document in self.documents:
+            for pattern, origin in document.network.pass_through:
+                what = f"passing `{pattern}` through"
+                at = next((at for host, at in bound if overlap(host, pattern)), None)
+                if not document.trusted:
+                    self.skip(origin, what, distrust(document))
+                elif at is not None and not document.layer.binds:
+                    why = f"{at.source} speaks about credentials there, so that it has to be looked into"
+                    self.skip(origin, what, why, at)
+                else:
+                    kept.append(pattern)
+                    self.origins.setdefault(f"network.pass_through.{pattern}", origin)
+        return tuple(dict.fromkeys(kept))
 
     def _host_ports(self) -> dict[int, Origin]:
         ports: dict[int, Origin] = {}
@@ -286,10 +312,18 @@ class _Merging:
             for gone in [one for one in values if one == name or (name[-1] == "*" and one.startswith(name[:-1]))]:
                 self.skip(values.pop(gone)[2], f"setting `{gone}`", f"{origin.source} removes it", origin)
                 self.origins.pop(f"environment.set.{gone}", None)
+        files: dict[str, PlacedFile] = {}
+        for document in self.documents:
+            for file, origin in document.environment.files:
+                if document.trusted:
+                    files.setdefault(file.path, file)
+                else:
+                    self.skip(origin, f"the settings `{file.path}`", distrust(document))
         return EnvironmentPolicy(
             keep=tuple(dict.fromkeys(keep)),
             set=tuple(sorted((name, value) for name, (value, _, _) in values.items())),
             remove=tuple(sorted({name for name, _ in removed})),
+            files=tuple(files.values()),
         )
 
     def _control_files(self) -> ControlFilePolicy:
@@ -313,6 +347,28 @@ class _Merging:
         default, origin = self._scalar("mcp.default", written, lambda verdict: verdict.strictness, Verdict.ALLOW)
         rules = self._rules([(document, document.mcp.rules) for document in self.documents])
         return McpPolicy(default=default, default_origin=origin, rules=rules)
+
+    def _credentials(self) -> CredentialPolicy:
+        """Who binds a credential for everybody binds it alone: on its hosts no other one counts."""
+        kept: dict[str, tuple[CredentialRule, Document]] = {}
+        for document in self.documents:
+            for rule in document.credentials.rules:
+                what = f"credential `{rule.id}`"
+                if not document.trusted:
+                    self.skip(rule.origin, what, distrust(document))
+                    continue
+                taken = next((one for one, by in kept.values() if by.layer.binds and _collide(one, rule)), None)
+                if taken is not None and not document.layer.binds:
+                    why = f"{taken.origin.source} binds `{taken.id}` for everybody"
+                    self.skip(rule.origin, what, why, taken.origin)
+                    continue
+                for name in [name for name, (one, by) in kept.items() if _displaces(document, rule, by, one)]:
+                    self.skip(kept.pop(name)[0].origin, f"credential `{name}`", f"that of {rule.origin.source} counts")
+                kept[rule.id] = (rule, document)
+        return CredentialPolicy(
+            rules=tuple(rule for rule, _ in kept.values()),
+            forbidden=tuple(one for document in self.documents for one in document.credentials.forbidden),
+        )
 
     def _approvals(self) -> ApprovalPolicy:
         said = [(document, document.approvals) for document in self.documents]
@@ -376,6 +432,15 @@ class _Merging:
                     redact.append(glob)
                     self.origins.setdefault(f"telemetry.redact.{glob}", at)
         return TelemetryPolicy(tool_arguments=arguments, redact=tuple(dict.fromkeys(redact)))
+
+
+def _collide(one: CredentialRule, other: CredentialRule) -> bool:
+    return one.id == other.id or any(overlap(first, second) for first in one.hosts for second in other.hosts)
+
+
+def _displaces(document: Document, rule: CredentialRule, by: Document, one: CredentialRule) -> bool:
+    """Whether a rule takes the place of another of a lower layer, or of people where it binds them."""
+    return one.id == rule.id or (document.layer.binds and not by.layer.binds and _collide(one, rule))
 
 
 def _opening(document: Document) -> tuple[HostRule, ...]:

@@ -16,7 +16,6 @@ from ringfence.model.canonical import digest
 from ringfence.model.decision import Decision, Placement, Reason, Verdict
 from ringfence.policy.effective import (
     CommandProfile,
-    EnvironmentPolicy,
     HostRule,
     NetworkPolicy,
     Policy,
@@ -198,7 +197,8 @@ def with_profiles(policy: Policy, profiles: Sequence[CommandProfile]) -> Policy:
         digest="",
         filesystem=(*policy.filesystem, *(rule for one in profiles for rule in one.paths)),
         network=_network(policy.network, profiles),
-        environment=EnvironmentPolicy(
+        environment=msgspec.structs.replace(
+            environment,
             keep=(*environment.keep, *(name for one in profiles for name in one.keep)),
             set=(*environment.set, *(pair for one in profiles for pair in one.set)),
             remove=(*environment.remove, *(name for one in profiles for name in one.remove)),

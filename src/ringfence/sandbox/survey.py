@@ -20,7 +20,7 @@ from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
-from ringfence.sandbox.way_places import PROGRAMS, way_places
+from ringfence.sandbox.way_places import KNOWN_HOSTS, PROGRAMS, way_places
 from ringfence.sandbox.worktree import Linked, linked
 
 INSIDE_ROOT = 1000
@@ -61,7 +61,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     files += [
         (file.path, file.content, file.mode)
         for file in private_files(plan, workspace)
-        if not (file.ours and any(covers(bind.target, file.path) for bind in ordered))
+        if not (file.path == KNOWN_HOSTS and any(covers(bind.target, file.path) for bind in ordered))
     ]
     layout: dict[str, object] = {
         "uid": uid,
@@ -163,7 +163,7 @@ def private_files(plan: Plan, workspace: str) -> list[PlacedFile]:
     return [
         file
         for file in plan.files
-        if file.ours or (not _is_denied(table, os.path.realpath(file.path)) and not strays(file.path, (workspace,)))
+        if (file.made or not _is_denied(table, os.path.realpath(file.path))) and not strays(file.path, (workspace,))
     ]
 
 

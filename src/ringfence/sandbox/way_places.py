@@ -18,6 +18,8 @@ COMMANDS = f"{FOLDER}/commands"
 COMMANDS_NAME = "way:commands"
 PROGRAMS = "/run/ringfence/bin"
 """Where stand-ins for programs lie of which some commands have a plan of their own."""
+KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
+"""Where the keys of hosts stand; where the machine's own `/etc/ssh` is shown, that one stands."""
 _NEVER = ("/proc", "/sys", "/dev", "/run/ringfence", FOLDER, "/.ringfence")
 
 

@@ -84,6 +84,21 @@ class Asked:
                     remedy=f"only {listed} may run; `generic` stands for every program without a profile",
                 )
 
+    def check_credentials(self, policy: Policy) -> None:
+        """`RunDenied` where the policy binds credentials: this version cannot put them into requests yet."""
+        for rule in policy.credentials.rules:
+            raise RunDenied(
+                f"denied: credential `{rule.id}` ({rule.origin.layer}, {rule.origin.source}) cannot be put into"
+                " requests by this version",
+                remedy="leave `[[credentials]]` out of the policy of this session",
+            )
+        for none in policy.credentials.forbidden:
+            raise RunDenied(
+                f"denied: that no credential goes to `{none.hosts[0]}` ({none.origin.layer}, {none.origin.source})"
+                " cannot be enforced by this version",
+                remedy="leave `[[credentials]]` out of the policy of this session",
+            )
+
     def permission(self, policy: Policy) -> Permission:
         """What the policy lets answers do."""
         said = policy.approvals
@@ -103,7 +118,12 @@ class Asked:
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=(*setup.files, *way_files(policy.ways, self.places.home), *stand_ins),
+            files=(
+                *policy.environment.files,
+                *setup.files,
+                *way_files(policy.ways, self.places.home),
+                *stand_ins,
+            ),
             programs=(self.argv[0], interpreter()),
             host_ports=setup.host_ports,
         )

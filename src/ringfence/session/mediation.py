@@ -46,7 +46,7 @@ def stand_ins(policy: Policy, interpreter: str) -> tuple[PlacedFile, ...]:
         return ()
     with open(_CLIENT, "rb") as file:
         content = b"#!" + os.fsencode(interpreter) + b" -IS\n" + file.read()
-    return tuple(PlacedFile(path=f"{PROGRAMS}/{name}", content=content, mode=0o555, ours=True) for name in names)
+    return tuple(PlacedFile(path=f"{PROGRAMS}/{name}", content=content, mode=0o555, made=True) for name in names)
 
 
 class Mediation:

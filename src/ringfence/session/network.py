@@ -34,7 +34,8 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            done(Authorization(decision=decision, declared=declared, refused=refused))
+            private = self._evaluator.may_be_private(action)
+            done(Authorization(decision=decision, declared=declared, private=private, refused=refused))
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 

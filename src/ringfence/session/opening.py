@@ -118,6 +118,7 @@ async def _start(
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
     asked.check_agent(policy, setup)
+    asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier)

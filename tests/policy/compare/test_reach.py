@@ -107,3 +107,16 @@ def test_a_port_of_the_hosts_loopback_is_reached() -> None:
     found = [(one.action.host, one.action.port, one.kind) for one in _reached(before, after)]
 
     assert found == [("host.ringfence.internal", 5432, AddressKind.LOOPBACK)]
+
+
+def test_a_name_that_may_lead_into_the_own_network_reaches_that_and_neither_the_metadata_nor_the_link() -> None:
+    named = "hosts = ['pkgs.corp.test:443']\nverdict = 'allow'"
+    before = judge(policy(document(_rule(named)), base=EMPTY))
+    after = judge(policy(document(_rule(f"{named}\nprivate = true")), base=EMPTY))
+
+    found = {(one.action.host, one.action.port, one.kind, one.before, one.after) for one in _reached(before, after)}
+
+    assert found == {
+        ("pkgs.corp.test", 443, kind, Verdict.DENY, Verdict.ALLOW)
+        for kind in (AddressKind.PRIVATE, AddressKind.SHARED, AddressKind.DOCUMENTATION)
+    }

@@ -149,6 +149,8 @@ def _by_words(rule: CommandRule, losses: Losses) -> list[CommandRule]:
     found = worded(rule)
     if rule.unless:
         losses.tighten(origin, item, "agents know no exceptions")
+    if rule.undoable:
+        losses.tighten(origin, item, "agents ask where a snapshot would stand in for the question")
     return [msgspec.structs.replace(one, unless=()) for one in found]
 
 

@@ -47,9 +47,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(before: Evaluator, after: Evaluator, *, handling: Iterable[Handling] = ()) -> Comparison:
-    """Compare two policies. `handling` names hosts that the questions about credentials have to tell apart."""
+    """Compare two policies. `handling` names requests that the questions about credentials have to tell apart."""
     undecided: list[Undecided] = []
-    more = [text for one in handling for text in one.patterns()]
+    more = [named for one in handling for named in one.named()]
     connections = _within(Area.NETWORK, lambda: judged(before, after, more=more), undecided)
     files = _within(Area.FILES, lambda: file_differences(before, after), undecided)
     tools = _within(Area.MCP, lambda: mcp_differences(before, after), undecided)

@@ -40,6 +40,14 @@ class Entry(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
 
 
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """Hosts, methods and paths that something else than a host rule names."""
+
+    hosts: tuple[str, ...]
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
 class HostKind(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that the same patterns match."""
 
@@ -64,7 +72,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 class HostKinds:
     """The patterns of the rules of two policies, and all kinds of hosts that they tell apart."""
 
-    def __init__(self, rules: Iterable[HostRule], *, more: Iterable[str] = ()) -> None:
+    def __init__(self, rules: Iterable[HostRule], *, more: Iterable[Named] = ()) -> None:
         self._exact: dict[str, list[Entry]] = {HOST_LOOPBACK: []}
         self._below: dict[str, list[Entry]] = {}
         self._any: list[Entry] = []
@@ -72,8 +80,9 @@ class HostKinds:
         for rule in rules:
             for text in rule.hosts:
                 self._add(HostPattern.parse(text), rule.methods, rule.paths)
-        for text in more:
-            self._add(HostPattern.parse(text), (), ())
+        for one in more:
+            for text in one.hosts:
+                self._add(HostPattern.parse(text), one.methods, one.paths)
 
     def _add(self, pattern: HostPattern, methods: tuple[str, ...], paths: tuple[str, ...]) -> None:
         entry = Entry(pattern.port, methods, paths)

@@ -28,6 +28,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     source: str
     placement: Placement = Placement.INSIDE
+    undoable: bool = False
+    """Whether it asks only where no snapshot can be taken."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,8 @@ def looser(before: Side, after: Side) -> bool:
     """Whether one side is less strict than the other, or runs something outside that ran inside."""
     if after.verdict.strictness < before.verdict.strictness:
         return True
+    if after.verdict is before.verdict and after.undoable and not before.undoable:
+        return True
     return after.placement is Placement.OUTSIDE and before.placement is Placement.INSIDE
 
 
@@ -69,14 +73,20 @@ def compared(
     """Those of some actions, each with what it stands for, about which the two decide differently."""
     for what, action in cases:
         first, second = side(before.evaluate(action)), side(after.evaluate(action))
-        if (first.verdict, first.placement) != (second.verdict, second.placement):
+        if (first.verdict, first.placement, first.undoable) != (second.verdict, second.placement, second.undoable):
             yield Difference(area=area, what=what, action=action, before=first, after=second)
 
 
 def side(decision: Decision) -> Side:
     """A decision without what only explains it."""
     first = decision.reasons[0]
-    return Side(verdict=decision.verdict, rule=first.rule, source=first.source, placement=decision.placement)
+    return Side(
+        verdict=decision.verdict,
+        rule=first.rule,
+        source=first.source,
+        placement=decision.placement,
+        undoable=decision.undoable,
+    )
 
 
 def question(action: Action) -> dict[str, object]:

@@ -87,7 +87,7 @@ def _hits(other: CommandRule, rule: CommandRule, way: tuple[frozenset[str], ...]
 def _has(other: CommandRule, rule: CommandRule) -> bool:
     """Whether a rule about an effect hits all objects that another one does."""
     every = not other.objects or (bool(rule.objects) and set(rule.objects) <= set(other.objects))
-    same = other.unless in ((), rule.unless)
+    same = other.unless in ((), rule.unless) and set(other.undoable) <= set(rule.undoable)
     return every and same and other.verdict.strictness >= rule.verdict.strictness
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from ringfence.policy.compare.destinations import Connection, HostKind, HostKinds, connections
+from ringfence.policy.compare.destinations import Connection, HostKind, HostKinds, Named, connections
 from ringfence.policy.compare.difference import Area, Difference, Side, looser, side
 from ringfence.policy.evaluate import Evaluator
 
@@ -19,8 +19,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     after: Side
 
 
-def judged(before: Evaluator, after: Evaluator, *, more: Iterable[str] = ()) -> list[Judged]:
-    """Every kind of connection; `more` are host patterns that have to be told apart too."""
+def judged(before: Evaluator, after: Evaluator, *, more: Iterable[Named] = ()) -> list[Judged]:
+    """Every kind of connection; `more` is what has to be told apart too."""
     kinds = HostKinds((*before.policy.network.rules, *after.policy.network.rules), more=more)
     return [
         Judged(connection=one, before=side(before.evaluate(one.action)), after=side(after.evaluate(one.action)))

@@ -20,6 +20,7 @@ from ringfence.policy.compare.credentials import (
     handling_of,
     newly_carried,
     newly_carried_variables,
+    newly_foreign,
     newly_uninspected,
 )
 from ringfence.policy.compare.difference import Area, Difference
@@ -102,8 +103,9 @@ def _credential(
 ) -> Proof:
     bound = newly_carried(comparison.connections, first, second)
     variables = newly_carried_variables(comparison.connections, before.policy.environment, after.policy.environment)
-    notes = () if second.bindings else (_NOTHING_BOUND, _VARIABLES)
-    witnesses = [*map(_carried, bound), *map(_carried, variables)]
+    foreign = newly_foreign(comparison.connections, first, second)
+    notes = (_VARIABLES,) if second.bindings else (_NOTHING_BOUND, _VARIABLES)
+    witnesses = [*map(_carried, bound), *map(_carried, foreign), *map(_carried, variables)]
     return _proof(Question.CREDENTIAL, witnesses, _undecided(comparison, Area.NETWORK), notes)
 
 
@@ -167,6 +169,6 @@ def _carried(found: Carried) -> Witness:
     )
 
 
-_NOTHING_BOUND = "no document can bind a credential to a host or say which hosts are inspected; none does"
+_NOTHING_BOUND = "the second policy binds no credential to a host"
 _VARIABLES = "counted as credentials are variables that reach the sandbox and are named like one (`*_TOKEN`, `*_KEY`)"
 _PLACEMENT = "no document can place a command outside the sandbox; commands are judged by rules and by example"

@@ -10,14 +10,14 @@ from ipaddress import ip_address
 import msgspec
 
 from ringfence.model.action import ConnectAction
-from ringfence.model.addresses import AddressKind, classify
+from ringfence.model.addresses import OWN_NETWORK, AddressKind, classify
 from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.compare.address_classes import address_kinds
 from ringfence.policy.compare.destinations import ports_of
 from ringfence.policy.compare.network import Judged
-from ringfence.policy.effective import HostRule, Policy
+from ringfence.policy.effective import HostRule
 from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks
 
 _LOOPBACK = "127.0.0.1"
@@ -37,7 +37,7 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
 def newly_reached(cases: Iterable[Judged], before: Evaluator, after: Evaluator) -> Iterator[Reached]:
     """One example for each kind of address and change of verdict, where the second policy is less strict."""
     told: set[tuple[AddressKind, Verdict, Verdict, bool]] = set()
-    first, second = _Dialled(before.policy), _Dialled(after.policy)
+    first, second = _Dialled(before), _Dialled(after)
     cases = tuple(cases)
     for one in (*_literals(cases, first, second), *_names(cases, first, second)):
         key = (one.kind, one.before, one.after, one.action.host == one.address)
@@ -56,28 +56,36 @@ def reach(evaluator: Evaluator, action: ConnectAction, address: str) -> Verdict:
     declared = declared_networks(evaluator.policy, port=action.port, named=named)
     refused = denied_networks(evaluator.policy, port=action.port)
     parsed = ip_address(address)
-    public = classify(address).kind is AddressKind.GLOBAL
-    dialled = (public or any(parsed in one for one in declared)) and not any(parsed in one for one in refused)
+    kind = classify(address).kind
+    meant = kind is AddressKind.GLOBAL or any(parsed in one for one in declared)
+    meant = meant or (named and kind in OWN_NETWORK and evaluator.may_be_private(action))
+    dialled = meant and not any(parsed in one for one in refused)
     return verdict if dialled else Verdict.DENY
 
 
 class _Dialled:
     """The ranges that the rules of a policy declare and deny, by port: what `reach` reads, ready for many questions."""
 
-    def __init__(self, policy: Policy) -> None:
-        rules = policy.network.rules
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        rules = evaluator.policy.network.rules
         opening = [rule for rule in rules if rule.opens and rule.verdict is not Verdict.DENY]
         self._for_literals = _Ranges(opening)
         self._for_names = _Ranges([rule for rule in opening if rule.verdict is Verdict.ALLOW])
         self._denied = _Ranges([rule for rule in rules if rule.verdict is Verdict.DENY])
         self.networks = {*self._for_literals.networks, *self._denied.networks}
         self.ports = {*self._for_literals.ports, *self._denied.ports}
-        self.opens_for_names = bool(self._for_names.networks)
+        self.opens_for_names = bool(self._for_names.networks) or any(rule.private for rule in opening)
 
-    def allows(self, address: str, port: int, *, named: bool) -> bool:
+    def may_be_private(self, action: ConnectAction) -> bool:
+        """Whether the name of a connection may lead into one's own network."""
+        return self._evaluator.may_be_private(action)
+
+    def allows(self, address: str, port: int, *, named: bool, private: bool = False) -> bool:
         """Whether the gateway dials an address that is not public."""
         declared = self._for_names if named else self._for_literals
-        return declared.hold(address, port) and not self._denied.hold(address, port)
+        meant = declared.hold(address, port) or (private and classify(address).kind in OWN_NETWORK)
+        return meant and not self._denied.hold(address, port)
 
 
 class _Ranges:
@@ -132,22 +140,23 @@ def _names(cases: Iterable[Judged], first: _Dialled, second: _Dialled) -> Iterat
         for kind in address_kinds({*first.networks, *second.networks})
         if classify(kind.example).kind is not AddressKind.GLOBAL
     ]
-    verdicts: dict[tuple[int, Verdict, Verdict], ConnectAction] = {}
+    verdicts: dict[tuple[int, Verdict, Verdict, bool, bool], ConnectAction] = {}
     for case in cases:
         if case.connection.host.is_address or case.connection.action.host == HOST_LOOPBACK:
             continue
         for port in _same_ports(case, first.ports | second.ports):
             action = msgspec.structs.replace(case.connection.action, port=port)
-            verdicts.setdefault((port, case.before.verdict, case.after.verdict), action)
-    for (port, before, after), action in verdicts.items():
+            private = first.may_be_private(action), second.may_be_private(action)
+            verdicts.setdefault((port, case.before.verdict, case.after.verdict, *private), action)
+    for (port, before, after, was_private, is_private), action in verdicts.items():
         if after is Verdict.DENY:
             continue
         for address in addresses:
             yield _reached(
                 action,
                 address,
-                before if first.allows(address, port, named=True) else Verdict.DENY,
-                after if second.allows(address, port, named=True) else Verdict.DENY,
+                before if first.allows(address, port, named=True, private=was_private) else Verdict.DENY,
+                after if second.allows(address, port, named=True, private=is_private) else Verdict.DENY,
             )
 
 

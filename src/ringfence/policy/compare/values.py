@@ -12,13 +12,14 @@ import msgspec
 
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
-from ringfence.policy.effective import Policy
+from ringfence.policy.effective import Attach, CredentialRule, Policy
 
 _ELSEWHERE = frozenset(
     {
         *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
         *("control_files", "environment.remove", "mcp.default", "mcp.rules", "soft", "observed"),
+        *("credentials.rules", "credentials.forbidden"),
     }
 )
 """Compared by what they decide, or about the documents rather than about what is in force."""
@@ -38,6 +39,7 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
             yield ValueDifference(
                 key=f"environment.keep: {text}", before=reach[kind.before], after=reach[kind.after], loosens=kind.after
             )
+    yield from _credentials(before, after)
     first, second = dict(_flat(before)), dict(_flat(after))
     for key in sorted({*first, *second}):
         one, other = first.get(key, "not set"), second.get(key, "not set")
@@ -45,6 +47,52 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
             strictness = _STRICTNESS.get(key)
             loosens = strictness is not None and strictness(other) < strictness(one)
             yield ValueDifference(key=key, before=one, after=other, loosens=loosens)
+
+
+def _credentials(before: Policy, after: Policy) -> Iterator[ValueDifference]:
+    """Each credential that is bound otherwise, and each host that newly gets none or gets some again."""
+    first, second = ({rule.id: rule for rule in of.credentials.rules} for of in (before, after))
+    for name in sorted({*first, *second}):
+        one, other = first.get(name), second.get(name)
+        if one is None or other is None:
+            texts = ["not bound" if rule is None else bound_text(rule) for rule in (one, other)]
+            yield ValueDifference(key=f"credentials: {name}", before=texts[0], after=texts[1], loosens=True)
+            continue
+        for (key, was_bound), (_, now_bound) in zip(_bound_parts(one), _bound_parts(other), strict=True):
+            if was_bound != now_bound:
+                # A host that it is no longer bound to is left to credentials of the agent's own.
+                yield ValueDifference(
+                    key=f"credentials: {name}: {key}",
+                    before=was_bound or "any",
+                    after=now_bound or "any",
+                    loosens=True,
+                )
+    was, now = ({host for one in of.credentials.forbidden for host in one.hosts} for of in (before, after))
+    for host in sorted(was ^ now):
+        said = ("none goes there", "may go there")
+        shown = said if host in was else said[::-1]
+        yield ValueDifference(key=f"credentials to {host}", before=shown[0], after=shown[1], loosens=host in was)
+
+
+def bound_text(rule: CredentialRule) -> str:
+    """What a credential is bound to, in one line."""
+    parts = dict(_bound_parts(rule))
+    request = " ".join(filter(None, (parts["hosts"], parts["methods"], parts["paths"])))
+    variables = f"in {parts['variables']}" if rule.variables else ""
+    attach = rule.attach.value if rule.attach is not Attach.PLACEHOLDER else ""
+    return "; ".join(filter(None, (request, parts["form"], f"from {rule.source}", variables, attach)))
+
+
+def _bound_parts(rule: CredentialRule) -> tuple[tuple[str, str], ...]:
+    return (
+        ("hosts", " ".join(rule.hosts)),
+        ("methods", ",".join(rule.methods)),
+        ("paths", " ".join(rule.paths)),
+        ("form", f"{rule.form.value} {rule.field or rule.user}".strip()),
+        ("source", str(rule.source)),
+        ("variables", " ".join(rule.variables)),
+        ("attach", rule.attach.value),
+    )
 
 
 def _flat(policy: Policy) -> Iterator[tuple[str, str]]:

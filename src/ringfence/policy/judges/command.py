@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Reason, Verdict
-from ringfence.policy.commands import CommandTable, Hit
+from ringfence.policy.commands import CommandTable, Hit, is_undoable
 from ringfence.policy.effective import Policy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.judges.connect import ConnectJudge
@@ -114,6 +114,8 @@ _METADATA = frozenset(
     | {"instance-data.ec2.internal", "metadata.platformequinix.com", "metadata.tencentyun.com"}
 )
 _SET_ID = re.compile(r"[-/+]?[2467][0-7]{3}|[-/+]?[augo]*[ug]\+s|[-/][ug]=s")
+_ELSEWHERE = ("-C", "--git-dir", "--work-tree", "--namespace", "--exec-path", "..", "/", "~")
+"""How a word begins that leads a command out of the folder in which it runs."""
 _COPIES = frozenset({"cp", "mv", "install", "ln"})
 _SHELL_FILE = re.compile(r"/(?:usr/)?(?:local/)?bin/(?:ba|da|z|k|fi)?sh")
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
@@ -157,7 +159,33 @@ class CommandJudge:
             text = "no rule stops it; it runs inside the sandbox, which holds it"
             reasons = (built_in("commands.default", Verdict.ALLOW, text),)
         opaque = bool(analysis.issues) or any(map(_is_opaque, analysis.invocations))
-        return Finding(reasons=reasons, effects=tuple(_effects(analysis)), opaque=opaque)
+        names = (*(name for name, _ in action.environment), *(name for name, _ in analysis.assignments))
+        # A variable can lead Git to another repository.
+        undoable = not opaque and not any(map(_leads, names)) and self._undoable(analysis, reasons)
+        return Finding(reasons=reasons, effects=tuple(_effects(analysis)), opaque=opaque, undoable=undoable)
+
+    def _undoable(self, analysis: Analysis, reasons: tuple[Reason, ...]) -> bool:
+        """Whether everything that is asked about is lost in the workspace only, and of a kind that a snapshot keeps."""
+        asked = {one for one in reasons if one.verdict is Verdict.ASK}
+        if not asked:
+            return False
+        for invocation in analysis.invocations:
+            for hit in self._table.hits(invocation):
+                if _hit(hit) not in asked:
+                    continue
+                if not (hit.certain and is_undoable(hit) and self._stays_inside(invocation)):
+                    return False
+        explained = {_hit(hit) for invocation in analysis.invocations for hit in self._table.hits(invocation)}
+        return asked <= explained
+
+    def _stays_inside(self, invocation: Invocation) -> bool:
+        """Whether a command works on the repository of the workspace: it runs there, and nothing leads it elsewhere."""
+        place = invocation.place
+        folders = (*place.folders, *place.others)
+        if not place.folders or not all(self._files.in_workspace(folder) for folder in folders):
+            return False
+        words = [word.text for word in invocation.words[1:]]
+        return None not in words and not any(str(text).startswith(_ELSEWHERE) for text in words)
 
     def _reasons(self, analysis: Analysis, action: CommandAction) -> Iterator[Reason]:
         for issue in analysis.issues:
@@ -419,6 +447,10 @@ def _is_opaque(invocation: Invocation) -> bool:
 def _unclear(issue: Issue) -> Reason:
     text = f"what it runs cannot be seen before it runs: {escaped(issue.text)}"
     return built_in(f"commands.{issue.kind.value}", Verdict.ASK, text)
+
+
+def _leads(variable: str) -> bool:
+    return variable.startswith("GIT_")
 
 
 def _hit(hit: Hit) -> Reason:

@@ -32,6 +32,13 @@ class ConnectJudge:
         """Whether any rule about a destination asks for a method or path."""
         return any(rule.methods or rule.paths for rule in self._table.rules(parse_host(host), port))
 
+    def may_be_private(self, action: ConnectAction) -> bool:
+        """Whether a rule that allows it says that the name may lead to an address of one's own network."""
+        return any(
+            rule.private and rule.opens and rule.verdict is Verdict.ALLOW and self._applies(rule, action) is True
+            for rule in self._table.rules(parse_host(action.host), action.port)
+        )
+
     def judge(self, action: ConnectAction) -> Finding:
         """The finding about a connection or request."""
         effect = Effect(kind=EffectKind.CONNECT, object=f"{action.host}:{action.port}")

@@ -132,6 +132,10 @@ class FileJudge:
         """Whether a path is the workspace itself."""
         return normalise(path) == self._workspace
 
+    def in_workspace(self, path: str) -> bool:
+        """Whether a path is the workspace or lies in it."""
+        return path == self._workspace or path.startswith(f"{self._workspace}/")
+
     def process(self, text: str) -> Reason | None:
         """The reason about a file of a process whose number is only known when it runs."""
         path = text.strip("\"'")

@@ -15,6 +15,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     effects: tuple[Effect, ...] = ()
     opaque: bool = False
+    undoable: bool = False
+    """Whether all that is asked about can be brought back by a snapshot of the workspace."""
 
 
 def reason(rule: str, origin: Origin, verdict: Verdict, text: str) -> Reason:

@@ -29,6 +29,7 @@ _PREFIX = "How the command begins: for each position a word, or a list of words.
 _EFFECTS = "What the command does, of whatever program: any of these effects."
 _OBJECTS = "What the effect falls on: globs; without any, everything."
 _UNLESS = "Exceptions, each written like a `prefix`."
+_UNDOABLE = "Objects that a snapshot of the workspace brings back: for those it is taken instead of asking."
 _MATCH = "Commands that the rule hits; checked whenever the file is read."
 _NOT_MATCH = "Commands that the rule does not hit; checked likewise."
 
@@ -47,6 +48,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
     effects = _effects(table)
     objects = tuple(text for _, text in table.take_texts("objects", about=_OBJECTS))
     unless = _unless(table)
+    undoable = tuple(text for _, text in table.take_texts("undoable", about=_UNDOABLE))
     named = " ".join((*(words[0] for words in prefix if words), *effects))
     rule_id = take_id(table, ids, default=f"commands:{named}")
     reason = table.take_text("reason", "", about=_REASON)
@@ -61,6 +63,8 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
         table.fault("unless", "a rule that allows has no exceptions; write a narrower `prefix`")
     if not table.has("prefix") and not table.has("effects"):
         table.fault("prefix", "a rule has `prefix`, `effects` or both")
+    if undoable and (verdict not in (None, Verdict.ASK) or not effects):
+        table.fault("undoable", "`undoable` belongs to a rule that asks about `effects`")
     if objects and not effects:
         table.fault("objects", "`objects` says what `effects` fall on; name those too")
     if not complete or verdict is None or not (prefix or effects):
@@ -73,6 +77,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> CommandRule | None
         verdict=verdict,
         reason=reason or "",
         unless=unless,
+        undoable=undoable,
         match=match,
         not_match=not_match,
         origin=table.faults.origin(table.path),

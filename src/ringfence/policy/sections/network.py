@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from ringfence.model.decision import Verdict
-from ringfence.model.host_pattern import HostPattern
+from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import HostRule, Origin
 from ringfence.policy.globs import Glob
 from ringfence.policy.layers import Layer
@@ -29,6 +29,8 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     default: tuple[Verdict, Origin] | None = None
     rules: tuple[HostRule, ...] = ()
     host_ports: tuple[tuple[int, Origin], ...] = ()
+    pass_through: tuple[tuple[str, Origin], ...] = ()
+    """Hosts whose connections are never looked into."""
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
 
@@ -41,16 +43,21 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         table.fault("host_ports", "`host_ports` opens a port, and requirements only tighten; write it in `policy.toml`")
     if layer is Layer.REQUIREMENTS and table.has("registries"):
         table.fault("registries", "`registries` opens hosts, and requirements only tighten; write it in `policy.toml`")
+    if layer is Layer.REQUIREMENTS and table.has("pass_through"):
+        text = "`pass_through` closes our eyes, and requirements only tighten; write it in `policy.toml`"
+        table.fault("pass_through", text)
     ids: dict[str, str] = {}
     about = "One rule about destinations."
     rules = [_rule(entry, ids, layer) for entry in table.take_tables("rule", most=MAX_RULES, about=about)]
     ports = _ports(table)
+    passed = _passed_through(table)
     registries = _registries(table)
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
         rules=tuple(rule for rule in rules if rule is not None),
         host_ports=ports,
+        pass_through=passed,
         registries=registries,
     )
 
@@ -60,6 +67,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
     hosts = _hosts(table)
     methods = _methods(table)
     paths = _paths(table)
+    private = _private(table, hosts, verdict)
     reason = table.take_text("reason", "", about="Why, for the person who is asked or denied.")
     rule_id = take_id(table, ids, default=_named(hosts, verdict))
     enforcement = take_enforcement(table)
@@ -75,6 +83,7 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
         methods=methods,
         paths=paths,
         verdict=verdict,
+        private=private,
         reason=reason or "",
         origin=table.faults.origin(table.path),
         enforcement=enforcement,
@@ -93,6 +102,19 @@ def _hosts(table: Table) -> tuple[str, ...]:
     if table.is_empty("hosts"):
         table.fault("hosts", "`hosts` is empty; name at least one host")
     return tuple(found)
+
+
+def _private(table: Table, hosts: tuple[str, ...], verdict: Verdict | None) -> bool:
+    about = "Whether these names may lead to addresses of your own network, such as 10.0.0.0/8."
+    private = table.take_flag("private", about=about)
+    if not private:
+        return False
+    if verdict not in (None, Verdict.ALLOW):
+        table.fault("private", "`private` says where an allowed name may lead; a rule that allows can have it")
+    if any(HostPattern.parse(text).kind is PatternKind.ANY for text in hosts):
+        # SECURITY: anybody can own a name that leads to the person's router.
+        table.fault("private", "`*` is everybody's names; name the hosts of your own network")
+    return True
 
 
 def _methods(table: Table) -> tuple[str, ...]:
@@ -129,6 +151,17 @@ def _ports(table: Table) -> tuple[tuple[int, Origin], ...]:
             found.append((value, table.faults.origin(path)))
         else:
             table.faults.add(path, "`host_ports` holds port numbers from 1 to 65535")
+    return tuple(found)
+
+
+def _passed_through(table: Table) -> tuple[tuple[str, Origin], ...]:
+    found = []
+    about = "Destinations, as in `hosts`, whose connections are never looked into: pinned or mutually authenticated."
+    for path, text in table.take_texts("pass_through", about=about):
+        try:
+            found.append((str(HostPattern.parse(text)), table.faults.origin(path)))
+        except ValueError as error:
+            table.faults.add(path, str(error))
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ringfence.model.shown import PlacedFile
 from ringfence.policy.effective import Origin, Remember, ToolArguments
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
@@ -43,6 +44,8 @@ class EnvironmentSection(msgspec.Struct, frozen=True, kw_only=True):
     keep: tuple[tuple[str, Origin], ...] = ()
     set: tuple[tuple[str, str, Origin], ...] = ()
     remove: tuple[tuple[str, Origin], ...] = ()
+    files: tuple[tuple[PlacedFile, Origin], ...] = ()
+    """Not written in any document: what the session found out that programs have to be told by a file."""
 
 
 class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):

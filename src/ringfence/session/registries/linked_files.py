@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import urllib.error
 import urllib.request
 from urllib.parse import urljoin
 
+from ringfence.model.addresses import OWN_NETWORK, canonical, classify
 from ringfence.session.registries.looked import Looked, place
 from ringfence.session.registries.remembered import Remembered
 
@@ -37,8 +39,19 @@ def learn(looked: Looked, remembered: Remembered) -> tuple[str, ...]:
         found = (place(urljoin(final, link), index.url, role="files") for link in _links(looked.name, text))
         hosts = {one.host: f"{one.url.split('//')[0]}//{one.host}/" for one in found if one is not None}
         hosts.pop(index.host, None)
-        remembered.add_files(index.url, tuple(hosts.values()))
+        remembered.add_files(index.url, tuple(hosts.values()), private=_is_private(index.host))
     return tuple(problems)
+
+
+def _is_private(host: str) -> bool:
+    """Whether an index that was just asked lies in one's own network, with all its addresses."""
+    name, _, port = host.rpartition(":")
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    addresses = [canonical(str(address[0])) for *_, address in found]
+    return all(one is not None and classify(one).kind in OWN_NETWORK for one in addresses)
 
 
 def _fetch(url: str) -> tuple[str, str]:

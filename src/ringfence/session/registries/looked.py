@@ -24,6 +24,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """False for what stands in the workspace: whoever wrote the repository wrote it."""
     role: str = "index"
     """`index`: it takes the place of the default. `extra`: beside it. `files`: an index links to it."""
+    scope: str = ""
+    """For an npm registry of some packages only: `@scope:registry`."""
+    private: bool = True
+    """Whether it may lie in one's own network; files only where the index that links to them does."""
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +40,9 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be found out, and what to do."""
 
 
-def place(url: str, where: str, *, role: str = "index", trusted: bool = True) -> Place | None:
+def place(
+    url: str, where: str, *, role: str = "index", trusted: bool = True, scope: str = "", private: bool = True
+) -> Place | None:
     """The place that a setting names; nothing for a folder, an unset variable or what is no address."""
     text = url.strip().strip("\"'").removeprefix("sparse+").removeprefix("registry+")
     try:
@@ -50,4 +56,6 @@ def place(url: str, where: str, *, role: str = "index", trusted: bool = True) ->
     name = f"[{host.name}]" if ":" in host.name else host.name
     number = port if port is not None else _PORTS[parts.scheme]
     shown = f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{parts.path}"
-    return Place(url=shown, host=f"{name}:{number}", where=where, role=role, trusted=trusted)
+    return Place(
+        url=shown, host=f"{name}:{number}", where=where, role=role, trusted=trusted, scope=scope, private=private
+    )

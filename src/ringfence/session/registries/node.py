@@ -55,7 +55,9 @@ def _lines(machine: Machine, paths: tuple[str, ...], pattern: re.Pattern[str]) -
             if match is None:
                 continue
             # The registry of a scope stands beside the default and does not take its place.
-            role = "extra" if match["key"].startswith("@") else "index"
-            found = place(match["url"], f"{path}:{number}", role=role, trusted=machine.is_trusted(path))
+            scope = match["key"] if match["key"].startswith("@") else ""
+            role = "extra" if scope else "index"
+            trusted = machine.is_trusted(path)
+            found = place(match["url"], f"{path}:{number}", role=role, trusted=trusted, scope=scope)
             if found is not None:
                 yield found

@@ -6,7 +6,8 @@ import os
 import re
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from glob import glob
 from xml.etree import ElementTree
 
@@ -19,12 +20,18 @@ _APT_URIS = re.compile(r"URIs:\s*(?P<urls>.*)", re.IGNORECASE)
 _URL = re.compile(r"https?://[^\s,|]+")
 
 
-def cargo(machine: Machine) -> Iterator[Place]:
-    """What cargo's settings name: the source that stands for the default one, and other registries."""
+def cargo_user_files(machine: Machine) -> tuple[str, ...]:
+    """The user's own settings of cargo, of which the first that is there counts."""
     named = machine.variables.get("CARGO_HOME", "")
     base = named if named.startswith("/") else os.path.join(machine.home, ".cargo")
-    folders = (base, *machine.system("etc/cargo"), os.path.join(machine.workspace, ".cargo"))
-    for path, text in machine.texts(os.path.join(one, name) for one in folders for name in ("config.toml", "config")):
+    return os.path.join(base, "config"), os.path.join(base, "config.toml")
+
+
+def cargo(machine: Machine) -> Iterator[Place]:
+    """What cargo's settings name: the source that stands for the default one, and other registries."""
+    folders = (*machine.system("etc/cargo"), os.path.join(machine.workspace, ".cargo"))
+    more = (os.path.join(one, name) for one in folders for name in ("config.toml", "config"))
+    for path, text in machine.texts((*cargo_user_files(machine), *more)):
         try:
             values = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError):
@@ -74,27 +81,39 @@ def go(machine: Machine) -> Iterator[Place]:
                 yield found
 
 
+def maven_user_files(machine: Machine) -> tuple[str, ...]:
+    """The user's own settings of Maven."""
+    return (os.path.join(machine.home, ".m2/settings.xml"),)
+
+
+def maven_trees(machine: Machine, paths: Iterable[str]) -> Iterator[ElementTree.Element]:
+    """Settings of Maven that can be read."""
+    yield from (top for _, _, top in _maven_read(machine, paths))
+
+
+def _maven_read(machine: Machine, paths: Iterable[str]) -> Iterator[tuple[str, str, ElementTree.Element]]:
+    for path, text in machine.texts(paths):
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            continue
+        with suppress(ElementTree.ParseError):
+            yield path, text, ElementTree.fromstring(text)  # noqa: S314 - no document type, so no entities
+
+
 def maven(machine: Machine) -> Iterator[Place]:
     """What Maven's settings name: mirrors, and repositories of profiles."""
     home = _maven_home(machine)
     paths = (
-        os.path.join(machine.home, ".m2/settings.xml"),
+        *maven_user_files(machine),
         *machine.system("etc/maven/settings.xml"),
         *((os.path.join(home, "conf/settings.xml"),) if home else ()),
         os.path.join(machine.workspace, ".mvn/settings.xml"),
     )
-    for path, text in machine.texts(paths):
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            continue
-        try:
-            top = ElementTree.fromstring(text)  # noqa: S314 - no document type, so no entities
-        except ElementTree.ParseError:
-            continue
+    for path, text, top in _maven_read(machine, paths):
         for element in top.iter():
-            kind = _local(element.tag)
+            kind = local(element.tag)
             if kind not in {"mirror", "repository", "pluginRepository"}:
                 continue
-            inner = {_local(each.tag): (each.text or "").strip() for each in element}
+            inner = {local(each.tag): (each.text or "").strip() for each in element}
             everything = kind == "mirror" and {"*", "central", "external:*"} & set(inner.get("mirrorOf", "").split(","))
             if inner.get("blocked") == "true":
                 continue
@@ -149,7 +168,8 @@ def _text(table: object, *keys: str) -> str:
     return table if isinstance(table, str) else ""
 
 
-def _local(tag: str) -> str:
+def local(tag: str) -> str:
+    """The name of an XML element without its namespace."""
     return tag.rpartition("}")[2]
 
 

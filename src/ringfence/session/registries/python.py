@@ -16,11 +16,11 @@ _PIP_SECTIONS = ("global", "install", "download", "wheel")
 _UV_KEYS = {"index-url": "index", "extra-index-url": "extra", "find-links": "extra"}
 
 
-def pip(machine: Machine) -> Iterator[Place]:
-    """What pip's settings name."""
+def pip_files(machine: Machine) -> tuple[str, ...]:
+    """The files that pip reads, a later one over an earlier."""
     named = machine.variables.get("PIP_CONFIG_FILE", "")
     environment = machine.variables.get("VIRTUAL_ENV", "")
-    paths = (
+    return (
         *machine.system("etc/xdg/pip/pip.conf", "etc/pip.conf"),
         os.path.join(machine.home, ".pip/pip.conf"),
         os.path.join(machine.config, "pip/pip.conf"),
@@ -29,7 +29,11 @@ def pip(machine: Machine) -> Iterator[Place]:
         os.path.join(machine.workspace, "pip.conf"),
         os.path.join(machine.workspace, ".venv/pip.conf"),
     )
-    for path, text in machine.texts(paths):
+
+
+def pip(machine: Machine) -> Iterator[Place]:
+    """What pip's settings name."""
+    for path, text in machine.texts(pip_files(machine)):
         parser = configparser.RawConfigParser(strict=False)
         try:
             parser.read_string(text)

@@ -15,6 +15,7 @@ class _Kept(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     schema: int = 1
     defaults: dict[str, tuple[str, ...]] = {}
     files: dict[str, tuple[str, ...]] = {}
+    private: tuple[str, ...] = ()
 
 
 class Remembered:
@@ -38,14 +39,21 @@ class Remembered:
         """The addresses that an index links to, by the index."""
         return self._kept.files
 
+    @property
+    def private(self) -> frozenset[str]:
+        """The indexes that lay in one's own network when they were asked."""
+        return frozenset(self._kept.private)
+
     def add_default(self, key: str, urls: tuple[str, ...]) -> None:
         """Remember what a program said."""
         self._kept.defaults[key] = urls
         self._write()
 
-    def add_files(self, index: str, urls: tuple[str, ...]) -> None:
-        """Remember what an index links to."""
+    def add_files(self, index: str, urls: tuple[str, ...], *, private: bool) -> None:
+        """Remember what an index links to, and whether it lies in one's own network."""
         self._kept.files[index] = urls
+        others = [url for url in self._kept.private if url != index][-MAX_ENTRIES + 1 :]
+        self._kept.private = (*others, index) if private else tuple(others)
         self._write()
 
     def _write(self) -> None:

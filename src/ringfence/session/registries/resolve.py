@@ -14,7 +14,7 @@ from ringfence.model.decision import Verdict
 from ringfence.policy.documents import Document
 from ringfence.policy.effective import HostRule, Inactive, Origin
 from ringfence.policy.sections.settings import EnvironmentSection
-from ringfence.session.registries import node, others, python
+from ringfence.session.registries import node, others, python, said_inside
 from ringfence.session.registries.looked import Looked, Place, place
 from ringfence.session.registries.machine import Machine
 from ringfence.session.registries.own_default import ASKS, own_default
@@ -33,13 +33,6 @@ _READERS: dict[str, Callable[[Machine], Iterator[Place]]] = {
     "apt": others.apt,
 }
 _PROGRAMS = {"maven": ("mvn",), "pip": ("pip3", "pip")}
-_VARIABLES = {
-    "pip": ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"),
-    "uv": ("UV_DEFAULT_INDEX", "UV_INDEX"),
-    "npm": ("npm_config_registry", ""),
-    "go": ("GOPROXY", ""),
-}
-"""What says inside, where the user's own settings are not, which index to use."""
 
 
 def look(name: str, machine: Machine, remembered: Remembered) -> Looked:
@@ -77,7 +70,7 @@ def with_registries(
     machine = Machine(home=places.home, workspace=workspace, variables=places.package_settings)
     found = {name: look(name, machine, remembered) for name in names}
     notes = [note for document in documents for note in _notes(document, found)]
-    return tuple(_opened(document, found) for document in documents), tuple(dict.fromkeys(notes))
+    return tuple(_opened(document, found, machine) for document in documents), tuple(dict.fromkeys(notes))
 
 
 def _default(name: str, machine: Machine, remembered: Remembered) -> Iterator[Place]:
@@ -93,13 +86,15 @@ def _default(name: str, machine: Machine, remembered: Remembered) -> Iterator[Pl
 
 def _files(index: Place, remembered: Remembered) -> Iterator[Place]:
     for url in remembered.files.get(index.url, ()):
-        found = place(url, f"linked from {index.url}", role="files")
+        # SECURITY: a public index must not be able to send the agent into the network of whoever asks it.
+        found = place(url, f"linked from {index.url}", role="files", private=index.url in remembered.private)
         if found is not None:
             yield found
 
 
-def _opened(document: Document, found: dict[str, Looked]) -> Document:
+def _opened(document: Document, found: dict[str, Looked], machine: Machine) -> Document:
     rules: dict[str, HostRule] = {}
+    placed = []
     variables = list(document.environment.set)
     known = {name for name, _, _ in variables}
     for name, origin in document.network.registries:
@@ -107,13 +102,16 @@ def _opened(document: Document, found: dict[str, Looked]) -> Document:
         for one in trusted:
             rule = _rule(name, one, origin)
             rules.setdefault(rule.id, rule)
-        for variable, value in _told(name, trusted):
+        for variable, value in said_inside.variables(name, trusted, machine):
             if variable not in known:
                 variables.append((variable, value, origin))
+        placed += [(file, origin) for file in said_inside.files(name, machine)]
     if not rules:
         return document
     network = msgspec.structs.replace(document.network, rules=(*document.network.rules, *rules.values()))
-    environment: EnvironmentSection = msgspec.structs.replace(document.environment, set=tuple(variables))
+    environment: EnvironmentSection = msgspec.structs.replace(
+        document.environment, set=tuple(variables), files=tuple(placed)
+    )
     return msgspec.structs.replace(document, network=network, environment=environment)
 
 
@@ -122,22 +120,10 @@ def _rule(name: str, one: Place, origin: Origin) -> HostRule:
         id=f"registry:{name}:{one.host}",
         hosts=(one.host,),
         verdict=Verdict.ALLOW,
+        private=one.private,
         reason=f"{name} fetches from it: {one.where}",
         origin=origin,
     )
-
-
-def _told(name: str, places: list[Place]) -> Iterator[tuple[str, str]]:
-    """Variables for what the user's settings say; a default needs none."""
-    index, extra = _VARIABLES.get(name, ("", ""))
-    written = [one for one in places if not one.where.startswith("the default of")]
-    first = [one.url for one in written if one.role == "index"]
-    if index and first:
-        # The last file that names one wins, as it does for the package manager.
-        yield index, ",".join(dict.fromkeys(first)) if name == "go" else first[-1]
-    more = [one.url for one in written if one.role == "extra"]
-    if extra and more:
-        yield extra, " ".join(dict.fromkeys(more))
 
 
 def _notes(document: Document, found: dict[str, Looked]) -> Iterator[Inactive]:

@@ -15,14 +15,12 @@ from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import WayPolicy
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.survey import INSIDE_ROOT
-from ringfence.sandbox.way_places import SSH_AGENT, SSH_AGENT_NAME, bus_name, bus_path, socket_name
+from ringfence.sandbox.way_places import KNOWN_HOSTS, SSH_AGENT, SSH_AGENT_NAME, bus_name, bus_path, socket_name
 from ringfence.session.ways.dbus import Bus, address_of, filtered_bus
 from ringfence.session.ways.known_hosts import lines_for
 from ringfence.session.ways.publish import Publisher, listen
 from ringfence.session.ways.relay import connected, relay, serve
 from ringfence.session.ways.ssh_agent import SshAgent, host_keys, permitted
-
-KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
 
 Start = Callable[[Coroutine[object, object, None]], None]
 
@@ -37,7 +35,7 @@ def way_files(ways: WayPolicy, home: str) -> tuple[PlacedFile, ...]:
     """The files that programs inside need to use what was opened: the keys of the hosts that a rule names."""
     if not ways.ssh_agent:
         return ()
-    return (PlacedFile(path=KNOWN_HOSTS, content=lines_for(host_keys(ways.ssh_agent, home)), mode=0o444, ours=True),)
+    return (PlacedFile(path=KNOWN_HOSTS, content=lines_for(host_keys(ways.ssh_agent, home)), mode=0o444, made=True),)
 
 
 class Ways:

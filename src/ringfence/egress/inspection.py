@@ -1,0 +1,162 @@
+"""The seam of inspected requests: what a step sees of a request and its answer, and what it may do with them.
+
+The engine asks policy first, then hands each request that policy allowed to the amendments in their order. They know
+nothing of sockets: values in, values out. The first one that holds decides, and a fault in one of them is a denial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from ringfence.egress.http_head import RequestHead
+from ringfence.egress.http_response import ResponseHead
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision
+from ringfence.model.host import Destination
+
+Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Header fields in order, the names in lower case."""
+
+Confirm: TypeAlias = Callable[[Decision, Callable[[Decision], None]], Callable[[], None]]
+"""Puts a decision with the verdict `ask` to whoever answers, and calls back once with the final one. What it returns
+cancels: nobody waits any more. Whatever needs an answer and has nobody to give it is denied."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that policy allowed, before it goes to its server."""
+
+    destination: Destination
+    """CONNECT target, TLS server name and Host header, which are one."""
+    secure: bool
+    """Whether it goes over TLS."""
+    head: RequestHead
+    """As it will be sent. Framing and hop-by-hop fields are the engine's own."""
+    action: ConnectAction
+    """What policy was asked."""
+    decision: Decision
+    """What policy answered."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A step does not let something go on as it is."""
+
+    decision: Decision
+    """`deny` ends the exchange with these reasons, `ask` holds it until somebody answered (see `Confirm`)."""
+    head: RequestHead | ResponseHead | None = None
+    """Where a head was held: what goes on after a yes."""
+    data: bytes = b""
+    """Where bytes were held: what goes on after a yes."""
+
+
+class Steps:
+    """What one amendment does with one request and its answer. Override what is of interest; all else passes.
+
+    The bodies come in pieces as they arrive, without chunk framing and as they are encoded (`content-encoding`). A step
+    may keep bytes back and give them with a later piece, the end of the body at the latest.
+    """
+
+    whole: int = 0
+    """How much of the request's body has to be there before `request` is called: up to that many bytes are held, and
+    handed to `body`. A longer body is not waited for."""
+    resizes: bool = False
+    """Whether `sent` gives other bytes than it gets: then the body goes out in chunks, or whole with its own length."""
+    resizes_answer: bool = False
+    """The same for `received`."""
+
+    def body(self, data: bytes, *, complete: bool) -> None:
+        """The beginning of the body, before `request`; called only where `whole` asks for it."""
+
+    def request(self, head: RequestHead) -> RequestHead | Held:
+        """The head, as the steps before left it: the one to go on with."""
+        return head
+
+    def sent(self, data: bytes) -> bytes | Held:
+        """A piece of the request's body."""
+        return data
+
+    def all_sent(self) -> bytes | Held:
+        """The request's body is complete: what was kept back."""
+        return b""
+
+    def response(self, head: ResponseHead) -> ResponseHead | Held:
+        """The head of the answer. Interim answers (`100`, `103`) are not shown."""
+        return head
+
+    def received(self, data: bytes) -> bytes | Held:
+        """A piece of the answer's body."""
+        return data
+
+    def all_received(self) -> bytes | Held:
+        """The answer is complete: what was kept back."""
+        return b""
+
+    def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
+        """A whole WebSocket message of the client, after an upgrade."""
+        return data
+
+    def message_received(self, data: bytes, *, text: bool) -> bytes | Held:
+        """A whole WebSocket message of the server, after an upgrade."""
+        return data
+
+    def ended(self, error: str) -> None:
+        """The exchange is over; `error` is empty where it went well. Always called, once, and last."""
+
+
+class Amendment(Protocol):
+    """One concern that looks into requests: credentials, content, the model's own traffic."""
+
+    def __call__(self, request: Request) -> Steps | None:
+        """The steps for this request; None where it is of no concern."""
+        ...
+
+
+Value = TypeVar("Value", RequestHead, ResponseHead, bytes)
+Apply: TypeAlias = Callable[[Steps, Value], Value | Held]
+
+
+class Chain:
+    """The steps of one request in one direction. After a yes to what one of them held, the ones behind it go on."""
+
+    __slots__ = ("_at", "steps")
+
+    def __init__(self, steps: Sequence[Steps]) -> None:
+        self.steps = tuple(steps)
+        self._at: tuple[int, bool, bytes] = (0, False, b"")
+        """The step that held, whether it held its last bytes, and what is before those."""
+
+    def run(self, value: Value, apply: Apply[Value], *, resume: bool = False) -> Value | Held:
+        """The value after all steps, or what one of them held. `resume` goes on behind that one."""
+        for number in range(self._at[0] + 1 if resume else 0, len(self.steps)):
+            result = apply(self.steps[number], value)
+            if isinstance(result, Held):
+                self._at = (number, False, b"")
+                return result
+            value = result
+        return value
+
+    def finish(
+        self, apply: Apply[bytes], last: Callable[[Steps], bytes | Held], *, resumed: bytes | None = None
+    ) -> bytes | Held:
+        """What the steps kept back at the end of a body; what an earlier one gives passes through the later ones.
+        `resumed` is what may go on of the piece that was held."""
+        number, in_last, carried = (0, False, b"") if resumed is None else self._at
+        if resumed is not None:
+            carried += resumed
+            number, in_last = (number + 1, False) if in_last else (number, True)
+        while number < len(self.steps):
+            step = self.steps[number]
+            if carried and not in_last:
+                passed = apply(step, carried)
+                if isinstance(passed, Held):
+                    self._at = (number, False, b"")
+                    return passed
+                carried = passed
+            tail = last(step)
+            if isinstance(tail, Held):
+                self._at = (number, True, carried)
+                return tail
+            carried, number, in_last = carried + tail, number + 1, False
+        return carried

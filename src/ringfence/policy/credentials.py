@@ -1,0 +1,105 @@
+"""Which credentials are bound to a request, and whether its host takes no others.
+
+Pure. A path that a server may read as another one than we do is never one that a credential is bound to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ringfence.model.host import Host
+from ringfence.model.host_pattern import HostPattern, PatternKind
+from ringfence.policy.effective import CredentialPolicy, CredentialRule, NoCredentials
+from ringfence.policy.globs import Glob, components
+
+_AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+
+
+class CredentialTable:
+    """The credentials of a policy."""
+
+    def __init__(self, policy: CredentialPolicy) -> None:
+        self._rules = [(rule, _parsed(rule.hosts), [Glob(text) for text in rule.paths]) for rule in policy.rules]
+        self._forbidden = [(one, _parsed(one.hosts)) for one in policy.forbidden]
+
+    def forbidding(self, host: Host, port: int) -> NoCredentials | None:
+        """What says that no credential goes to a host."""
+        return next((one for one, patterns in self._forbidden if _means(patterns, host, port)), None)
+
+    def of_host(self, host: Host, port: int) -> tuple[CredentialRule, ...]:
+        """Those that some request to a host can carry."""
+        if self.forbidding(host, port) is not None:
+            return ()
+        return tuple(rule for rule, patterns, _ in self._rules if _means(patterns, host, port))
+
+    def of_request(self, host: Host, port: int, method: str, path: str) -> tuple[CredentialRule, ...]:
+        """Those that are bound to exactly this request."""
+        named = {rule.id for rule in self.of_host(host, port)}
+        return tuple(
+            rule for rule, _, globs in self._rules if rule.id in named and _fits(rule, globs, method.upper(), path)
+        )
+
+    def pins(self, host: Host, port: int) -> bool:
+        """Whether requests to a host may carry no credential but those of the policy, so that each has to be seen."""
+        return self.forbidding(host, port) is not None or bool(self.of_host(host, port))
+
+
+def host_means(patterns: Iterable[str], host: Host, port: int) -> bool:
+    """Whether one of these patterns means a host and port."""
+    return _means(_parsed(patterns), host, port)
+
+
+def overlap(first: str, second: str) -> bool:
+    """Whether there is a host and port that both patterns mean."""
+    one, other = HostPattern.parse(first), HostPattern.parse(second)
+    if one.port is not None and other.port is not None and one.port != other.port:
+        return False
+    if PatternKind.ANY in {one.kind, other.kind}:
+        return True
+    if one.network is not None or other.network is not None:
+        return one.network is not None and other.network is not None and _share(one, other)
+    return _reaches(one, other) or _reaches(other, one)
+
+
+def _share(one: HostPattern, other: HostPattern) -> bool:
+    first, second = one.network, other.network
+    assert first is not None and second is not None
+    return first.version == second.version and (
+        int(first.network_address) <= int(second.broadcast_address)
+        and int(second.network_address) <= int(first.broadcast_address)
+    )
+
+
+def _reaches(one: HostPattern, other: HostPattern) -> bool:
+    """Whether the top of one pattern, or something just below it, lies within the other."""
+    top = one.name if one.kind is not PatternKind.SUBDOMAINS else f"below.{one.name}"
+    port = one.port or other.port or 443
+    return other.matches(Host(name=top), port)
+
+
+def _parsed(hosts: Iterable[str]) -> tuple[HostPattern, ...]:
+    return tuple(HostPattern.parse(text) for text in hosts)
+
+
+def _means(patterns: Iterable[HostPattern], host: Host, port: int) -> bool:
+    return any(pattern.matches(host, port) for pattern in patterns)
+
+
+def _fits(rule: CredentialRule, globs: list[Glob], method: str, path: str) -> bool:
+    if rule.methods and method not in rule.methods:
+        return False
+    if not globs:
+        return True
+    names = _names(path)
+    return names is not None and any(glob.matches(names) for glob in globs)
+
+
+def _names(path: str) -> tuple[str, ...] | None:
+    """The names in a path, or nothing where two programs could read it differently."""
+    plain = path.partition("?")[0]
+    decoded = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
+    if _AMBIGUOUS.search(decoded) or _ESCAPE.search(decoded) or not decoded.isascii() or not plain.startswith("/"):
+        return None
+    return components(decoded)
