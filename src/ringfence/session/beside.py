@@ -12,8 +12,6 @@ import msgspec
 
 from ringfence.agents.agent import AgentSetup
 from ringfence.approvals.gate import Gate
-from ringfence.egress import Gateway
-from ringfence.model.event import DecisionMade
 from ringfence.model.situations import SandboxLost
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
@@ -24,7 +22,7 @@ from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.background import Background
-from ringfence.session.network import GatewayJudge
+from ringfence.session.network import gateway_of
 from ringfence.session.outside import Host, without_gateway
 from ringfence.session.profiled import Beside
 from ringfence.session.tally import Tally
@@ -79,11 +77,7 @@ class Places:
         sandbox.listeners["hook"].close()
         gate = self._new_gate(stack, policy, evaluator)
         await stack.enter_async_context(gate)
-        gateway = Gateway(
-            GatewayJudge(gate, evaluator),
-            on_closed=self._tally.record_soon,
-            on_refused=lambda decision: self._tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
-        )
+        gateway = gateway_of(gate, evaluator, self._tally)
         network = ExitStack()
         network.callback(gateway.close)
         stack.callback(network.close)

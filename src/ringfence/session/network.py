@@ -6,10 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from ringfence.approvals.gate import Gate
+from ringfence.egress import Gateway
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
+from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
+from ringfence.model.ports import Recorder
 from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks
 
 
@@ -38,6 +41,15 @@ class GatewayJudge:
             done(Authorization(decision=decision, declared=declared, private=private, refused=refused))
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
+
+
+def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Recorder) -> Gateway:
+    """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
+    return Gateway(
+        GatewayJudge(gate, evaluator),
+        on_closed=recorder.record_soon,
+        on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+    )
 
 
 def _nothing() -> None:

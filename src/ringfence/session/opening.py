@@ -19,7 +19,6 @@ from ringfence.agents.generic import Generic
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.stores.sqlite import SqliteStore
-from ringfence.egress import Gateway
 from ringfence.model.clock import SystemClock
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
@@ -40,7 +39,7 @@ from ringfence.session.beside import Places
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.mediation import Mediation, stand_ins
-from ringfence.session.network import GatewayJudge
+from ringfence.session.network import gateway_of
 from ringfence.session.options import Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
@@ -222,11 +221,7 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
     background = await stack.enter_async_context(Background())
-    gateway = Gateway(
-        GatewayJudge(governed.gate, governed.evaluator),
-        on_closed=tally.record_soon,
-        on_refused=lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
-    )
+    gateway = gateway_of(governed.gate, governed.evaluator, tally)
     network = ExitStack()
     network.callback(gateway.close)
     stack.callback(network.close)
