@@ -51,8 +51,8 @@ class Asked:
         self.without_repository = not os.path.lexists(os.path.join(self.workspace, ".git"))
         """Seen before a session's place holders stand there."""
 
-    def setup(self, agent: Agent) -> AgentSetup:
-        """What the agent's profile wants."""
+    def setup(self, agent: Agent, *, nested: bool = False) -> AgentSetup:
+        """What the agent's profile wants; `nested`: its own sandbox can be set up in ours."""
         request = AgentRequest(
             argv=self.argv,
             environ=dict(self.environ),
@@ -60,6 +60,7 @@ class Asked:
             workspace=self.workspace,
             session=self.session,
             interpreter=interpreter(),
+            nested=nested,
             answer_seconds=HOOK_SECONDS,
         )
         return agent.prepare(request, HostDisk())

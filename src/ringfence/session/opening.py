@@ -116,6 +116,8 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     policy = asked.policy(setup)
+    if policy.ways.nested_namespaces:
+        setup = asked.setup(agent, nested=True)
     asked.check_agent(policy, setup)
     asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
