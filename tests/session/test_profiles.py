@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ringfence
+from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Placement, Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven
 from ringfence.session.profiled import Profiles
@@ -23,7 +24,7 @@ POLICY = """
 [[commands.profile]]
 id = "git-remote"
 prefix = ["git", ["config", "push", "version", "status", "log"]]
-read = ["~/keys"]
+write = ["~/keys"]
 keep = ["MY_TOKEN"]
 reason = "pushes with a token"
 
@@ -76,7 +77,7 @@ async def test_a_command_with_a_profile_sees_what_the_others_do_not(session: rin
 async def test_a_profile_takes_away_as_well(session: ringfence.Session, project: Path) -> None:
     (project / "hidden.txt").write_text("x")
 
-    assert (await session.exec(["cat", "hidden.txt"])).exit_code == 1
+    assert (await session.exec(["cat", "hidden.txt"])).denied
     assert (await session.exec(["head", "hidden.txt"])).stdout == "x"
 
 
@@ -313,3 +314,35 @@ print(ask(bytes([255, 255])), ask(b"[]"), ask(b"{}"))
     assert lines[5] == '{"here": true}'
     assert all(line[:12] == '{"exit": 125' for line in lines[6:])
     assert (await session.exec(["git", "status"])).exit_code == 0
+
+
+async def test_each_plan_has_destinations_of_its_own(project: Path) -> None:
+    text = """
+    [[commands.profile]]
+    id = "fetch"
+    prefix = ["curl"]
+    hosts = ["fetch.test"]
+    only_hosts = true
+    [[network.rule]]
+    hosts = ["base.test"]
+    verdict = "allow"
+    [network]
+    default = "deny"
+    """
+    (project.parent / ".config" / "ringfence" / "policy.toml").write_text(text)
+    both = ["http://fetch.test", "http://base.test"]
+    (project / "past.sh").write_text(f"/usr/bin/curl -sm 5 {' '.join(both)}")
+
+    async with ringfence.Session(workspace=project) as session:
+        fetched = await session.exec(["curl", "-sm", "5", both[0]])
+        assert not fetched.denied, fetched
+        await session.exec(["sh", "past.sh"])
+        number = session.id
+
+    made = [one.decision for one in _events(project, number) if isinstance(one, DecisionMade)]
+    found = [(one.action.host, one.verdict) for one in made if isinstance(one.action, ConnectAction)]
+    assert found == [
+        ("fetch.test", Verdict.ALLOW),
+        ("fetch.test", Verdict.DENY),
+        ("base.test", Verdict.ALLOW),
+    ]

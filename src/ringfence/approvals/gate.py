@@ -69,11 +69,11 @@ class Gate:
         *,
         asked_by: str,
         call: str | None = None,
-        within: Callable[[Decision], Decision] | None = None,
+        within: Callable[[Action], Decision] | None = None,
     ) -> Decision:
         """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny.
 
-        `within` is what the plan that the action would have says of it: it may add reasons, and only ever tightens.
+        `within` judges in place of the session's own policy: that of the plan which the action would have.
         """
         decision = self._judge(action, within)
         try:
@@ -121,17 +121,14 @@ class Gate:
             # Whatever ends this task, whoever holds a connection open gets an answer.
             done(final)
 
-    def _judge(self, action: Action, within: Callable[[Decision], Decision] | None = None) -> Decision:
+    def _judge(self, action: Action, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
-            decision = self._evaluate(action)
-            narrowed = decision if within is None else within(decision)
-            # INVARIANT: a plan cannot make an allowance of what the policy stops.
-            return decision if narrowed.verdict.strictness < decision.verdict.strictness else narrowed
+            return (within or self._evaluate)(action)
         except Exception as failure:  # noqa: BLE001 - fail closed: a policy that cannot be evaluated allows nothing
             unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
             return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
 
-    async def _resolve(self, decision: Decision, within: Callable[[Decision], Decision] | None = None) -> Decision:
+    async def _resolve(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
                 final = await self._ask(decision)

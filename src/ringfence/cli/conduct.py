@@ -97,7 +97,7 @@ class _Conductor:
         decision = await governed.decide(
             judged,
             asked_by="run" if self._whole_agent else "exec",
-            within=None if request is None else request.within,
+            within=None if request is None else request.judge,
         )
         if decision.verdict is not Verdict.ALLOW:
             return decision, codes.DENIED

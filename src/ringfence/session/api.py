@@ -152,7 +152,7 @@ class Session:
         words, changed = _checked(argv, env or {}, folder)
         request = live.request(words, cwd=folder, changed=changed)
         action = live.command(words, cwd=folder, changed=request.changed)
-        decision = await live.decide(action, asked_by="api", within=request.within)
+        decision = await live.decide(action, asked_by="api", within=request.judge)
         if decision.verdict is not Verdict.ALLOW:
             return Result(decision=decision, exit_code=_DENIED, stderr=decision.message)
         place = await live.place(request, words)

@@ -74,7 +74,7 @@ class Governed(msgspec.Struct, kw_only=True):
         )
 
     async def decide(
-        self, action: Action, *, asked_by: str, within: Callable[[Decision], Decision] | None = None
+        self, action: Action, *, asked_by: str, within: Callable[[Action], Decision] | None = None
     ) -> Decision:
         """The final decision about an action, on record before it is returned."""
         return await self.gate.decide(action, asked_by=asked_by, within=within)

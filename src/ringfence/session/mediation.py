@@ -86,7 +86,7 @@ class Mediation:
             return
         action = governed.command(argv, cwd=cwd, changed=request.changed)
         async with asyncio.TaskGroup() as tasks:
-            deciding = tasks.create_task(governed.decide(action, asked_by="shell", within=request.within))
+            deciding = tasks.create_task(governed.decide(action, asked_by="shell", within=request.judge))
             watching = tasks.create_task(_gone(client))
             await asyncio.wait({deciding, watching}, return_when=asyncio.FIRST_COMPLETED)
             # Whoever waits for the answer is gone: nobody is asked for a command that will not run.

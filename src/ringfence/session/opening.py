@@ -112,12 +112,13 @@ async def _start(
     announce: Say,
 ) -> Governed:
     """Policy, sandbox and gate. Nothing of the user's runs yet, and the session's start is on record."""
-    setup = asked.setup(agent)
+    # What a profile opens is a part of the policy, which says whether the agent's own sandbox can stand in ours.
+    setup = asked.setup(agent, nested=True)
+    policy = asked.policy(setup)
+    if not policy.ways.nested_namespaces:
+        setup = asked.setup(agent)
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-    policy = asked.policy(setup)
-    if policy.ways.nested_namespaces:
-        setup = asked.setup(agent, nested=True)
     asked.check_agent(policy, setup)
     asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
@@ -235,7 +236,7 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     places = Places(asked, tally, governed.new_gate)
     network.callback(places.end)
     governed.profiles = Profiles(
-        governed.policy,
+        governed.evaluator,
         workspace=governed.workspace,
         path=governed.environment["PATH"].removeprefix(f"{PROGRAMS}:"),
         writable=[bind.source for bind in governed.plan.binds if bind.writable],

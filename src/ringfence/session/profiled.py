@@ -14,11 +14,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import msgspec
 
-from ringfence.model.action import CommandAction
+from ringfence.model.action import Action
 from ringfence.model.decision import Decision
 from ringfence.model.event import NoticeGiven
 from ringfence.model.situations import SandboxLost
 from ringfence.policy.effective import Policy
+from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.profiles import GIT_SETTINGS, Chosen, Facts, choose, harmless, matching, told, with_profiles
 from ringfence.sandbox.plan import covers
 from ringfence.session.placing import Place, Starter
@@ -43,7 +44,7 @@ class Profiles:
 
     def __init__(
         self,
-        policy: Policy,
+        evaluator: Evaluator,
         *,
         workspace: str,
         path: str,
@@ -52,7 +53,8 @@ class Profiles:
         open_beside: Open,
         tally: Tally,
     ) -> None:
-        self.policy = policy
+        self._evaluator = evaluator
+        self.policy = evaluator.policy
         self._workspace = os.path.realpath(workspace)
         self._path = path
         self._writable = tuple(os.path.realpath(each) for each in (workspace, *writable, *_TEMPORARY))
@@ -80,6 +82,15 @@ class Profiles:
             in_workspace=covers(self._workspace, folder),
             own_repository=covers(self._workspace, folder) and self._has_own_repository(folder),
         )
+
+    def judge(self, action: Action, argv: Sequence[str], facts: Facts) -> tuple[Decision, Chosen]:
+        """The decision about a command by the policy of its plan, and which plan that is."""
+        decision = self._evaluator.evaluate(action)
+        chosen = choose(self.policy, decision, argv, facts)
+        if chosen.profiles and not chosen.refused:
+            own = Evaluator(with_profiles(self.policy, chosen.profiles), self._evaluator.context)
+            decision = own.evaluate(action)
+        return told(decision, chosen), chosen
 
     async def place(self, chosen: Chosen, argv: tuple[str, ...], changed: Mapping[str, str]) -> Place:
         """Where a command with a plan of its own runs."""
@@ -163,12 +174,10 @@ class Request:
         """What the command gets of the variables that whoever starts it changed."""
         self.chosen = Chosen()
 
-    def within(self, decision: Decision) -> Decision:
-        """The decision with what the command's plan says of it."""
-        if not isinstance(decision.action, CommandAction):
-            return decision
-        self.chosen = choose(self._profiles.policy, decision, self._argv, self._facts)
-        return told(decision, self.chosen)
+    def judge(self, action: Action) -> Decision:
+        """The decision about it by the policy of the plan that it has."""
+        decision, self.chosen = self._profiles.judge(action, self._argv, self._facts)
+        return decision
 
     @property
     def notices(self) -> tuple[str, ...]:
