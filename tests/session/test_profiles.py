@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ringfence
-from ringfence.model.action import ConnectAction
+from ringfence.model.action import CommandAction, ConnectAction
 from ringfence.model.decision import Placement, Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven
 from ringfence.session.profiled import Profiles
@@ -200,6 +200,28 @@ async def test_hooks_of_the_workspace_do_not_run_in_a_wider_plan(project: Path) 
     assert not (project / "stolen").exists()
 
 
+@pytest.mark.parametrize(
+    ("variables", "reach"),
+    [
+        ({"LANGUAGE": "../../../../w/evil", "TZ": ":/w/evil", "LC_ALL": "/w/evil", "TERM": "../evil"}, {}),
+        ({"TZ": "../../w/evil"}, {}),
+        ({"TZ": "Europe/Berlin", "LANG": "de_DE.UTF-8", "TERM": "xterm-256color"}, None),
+        (
+            {"GIT_AUTHOR_NAME": "A / B", "PATH": "/w/bin", "SHELL": "/w/sh", "PAGER": "/w/p"},
+            {"GIT_AUTHOR_NAME": "A / B"},
+        ),
+    ],
+)
+async def test_only_words_of_terminal_language_and_dates_reach_a_plan_of_its_own(
+    session: ringfence.Session, variables: dict[str, str], reach: dict[str, str] | None
+) -> None:
+    result = await session.exec(["git", "version"], env=variables)
+
+    action = result.decision.action
+    assert isinstance(action, CommandAction)
+    assert (result.exit_code, dict(action.environment)) == (0, variables if reach is None else reach)
+
+
 async def test_the_record_says_which_profile_held_and_what_was_left_out(
     session: ringfence.Session, project: Path
 ) -> None:
@@ -209,7 +231,8 @@ async def test_the_record_says_which_profile_held_and_what_was_left_out(
         one.text for one in _events(project, session.id) if isinstance(one, NoticeGiven) and one.topic == "profile"
     ]
     assert texts == ["`FOO` of whoever starts it do not reach a command with a plan of its own"]
-    assert result.decision.action.environment == (("GIT_AUTHOR_NAME", "n"),)  # type: ignore[union-attr]
+    assert isinstance(result.decision.action, CommandAction)
+    assert result.decision.action.environment == (("GIT_AUTHOR_NAME", "n"),)
     made = [one.decision for one in _events(project, session.id) if isinstance(one, DecisionMade)]
     assert made[-1] == result.decision
 
@@ -297,6 +320,7 @@ print(ask({"argv": ["git", "status"], "cwd": "/etc", "env": env}))
 print(ask({"argv": ["git", "status"], "cwd": here, "env": {"LD_PRELOAD": "x"}}))
 print(ask({"argv": ["git", "status"], "cwd": here, "env": env}, [os.open("/", os.O_RDONLY)] * 3))
 print(ask({"argv": ["git", "status"], "cwd": here, "env": env}, [0]))
+print(ask({"argv": ["git", "status"], "cwd": here, "env": env}, [0] * 200))
 print(ask({"argv": ["sh", "-c", "id"], "cwd": here, "env": env}))
 print(ask({"argv": "git", "cwd": here, "env": env}))
 print(ask(bytes([255, 255])), ask(b"[]"), ask(b"{}"))
@@ -310,9 +334,9 @@ print(ask(bytes([255, 255])), ask(b"[]"), ask(b"{}"))
     lines = result.stdout.splitlines()
     assert lines[0] == '{"here": true}'
     assert [line[:12] for line in lines[1:3]] == ['{"exit": 126', '{"exit": 126']
-    assert [line[:12] for line in lines[3:5]] == ['{"exit": 125', '{"exit": 125']
-    assert lines[5] == '{"here": true}'
-    assert all(line[:12] == '{"exit": 125' for line in lines[6:])
+    assert [line[:12] for line in lines[3:6]] == ['{"exit": 125'] * 3
+    assert lines[6] == '{"here": true}'
+    assert all(line[:12] == '{"exit": 125' for line in lines[7:])
     assert (await session.exec(["git", "status"])).exit_code == 0
 
 

@@ -7,6 +7,7 @@ wider plan only as it is written in the policy; whatever could make the program 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -23,27 +24,22 @@ from ringfence.policy.effective import (
 from ringfence.policy.evaluate import strictest_first
 from ringfence.policy.paths import BINDING
 
-HARMLESS = frozenset(
-    {
-        *(
-            "TERM",
-            "COLORTERM",
-            "COLUMNS",
-            "LINES",
-            "NO_COLOR",
-            "FORCE_COLOR",
-            "CLICOLOR",
-            "CI",
-            "TZ",
-            "LANG",
-            "LANGUAGE",
-        ),
-        *("LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
-        *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE"),
-        *("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE", "GIT_TERMINAL_PROMPT"),
-    }
-)
-"""Variables that whoever starts the command may change: they are shown or stored and start nothing."""
+_WORD = re.compile(r"[A-Za-z0-9_.@:+,= -]{0,200}")
+_ZONE = re.compile(r"(?:[A-Za-z0-9_+-]+/)*[A-Za-z0-9_+-]*")
+_TEXT = re.compile(r"[^\0]{0,1000}", re.DOTALL)
+
+# SECURITY: a value with a slash would make the C library read translations and time zones that were written inside,
+# and translated formats write memory.
+HARMLESS = {
+    **dict.fromkeys(("TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CI"), _WORD),
+    **dict.fromkeys(("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_MONETARY"), _WORD),
+    **dict.fromkeys(("LC_NUMERIC", "LC_TIME", "GIT_TERMINAL_PROMPT"), _WORD),
+    "TZ": _ZONE,
+    **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_DATE"), _TEXT),
+    **dict.fromkeys(("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_DATE"), _TEXT),
+}
+"""Variables that whoever starts the command may change, with the values they may have: they are shown or stored, and
+start nothing."""
 
 UNCHANGED = frozenset({"PWD", "OLDPWD", "SHLVL", "_"})
 """What every shell changes; left out without a word, because nothing depends on it."""
@@ -75,7 +71,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     is_installed: bool
     """Whether nothing inside can write to it, or put another in its place."""
     changed: tuple[str, ...] = ()
-    """Names of variables that differ from the session's."""
+    """Names of variables that differ from the session's, and do not reach a command with a plan of its own."""
     in_workspace: bool = True
     """Whether the folder lies in the workspace."""
     own_repository: bool = False
@@ -136,7 +132,7 @@ def choose(policy: Policy, decision: Decision, argv: Sequence[str], facts: Facts
 
 
 def _dropped(changed: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(name for name in changed if name not in HARMLESS and name not in UNCHANGED))
+    return tuple(sorted(name for name in changed if name not in UNCHANGED))
 
 
 def _misused(decision: Decision, argv: Sequence[str], facts: Facts) -> str:
@@ -185,7 +181,7 @@ _LOADERS = frozenset(
 
 def harmless(changed: Mapping[str, str]) -> dict[str, str]:
     """Of the variables that somebody changed, those that a command with a plan of its own gets."""
-    return {name: value for name, value in changed.items() if name in HARMLESS}
+    return {name: value for name, value in changed.items() if name in HARMLESS and HARMLESS[name].fullmatch(value)}
 
 
 def with_profiles(policy: Policy, profiles: Sequence[CommandProfile]) -> Policy:

@@ -27,7 +27,8 @@ from ringfence.session.governed import Governed
 from ringfence.session.placing import Started
 
 _CLIENT = os.path.join(os.path.dirname(__file__), "command_client.py")
-_LARGEST = 4 * 1024 * 1024
+_LARGEST = 2 * 1024 * 1024
+_STREAMS = 3
 _READ_SECONDS = 10.0
 _DENIED, _NOT_STARTED = 126, 125
 _SIGNALS = frozenset({1, 2, 3, 10, 12, 15})
@@ -61,7 +62,7 @@ class Mediation:
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 argv, cwd, environment = _question(await _receive(client, streams))
-            if len(streams) != 3:
+            if len(streams) != _STREAMS:
                 raise ValueError("a command has three streams")
             await self._run(client, argv, cwd, environment, streams)
         except (ValueError, KeyError) as fault:
@@ -155,7 +156,8 @@ async def _receive(client: socket.socket, streams: list[int]) -> bytes:
         part, descriptors, _, _ = socket.recv_fds(client, 1 << 16, 16, socket.MSG_CMSG_CLOEXEC)
         streams += descriptors
         data += part
-        if not part or len(data) > _LARGEST:
+        # SECURITY: each descriptor is one of ours from here on, and they are not without end.
+        if not part or len(data) > _LARGEST or len(streams) > _STREAMS:
             raise ValueError("it is cut off, or too long")
     return bytes(data[4:])
 

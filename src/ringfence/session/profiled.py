@@ -78,7 +78,7 @@ class Profiles:
         return Facts(
             executable=executable,
             is_installed=executable is not None and not self._is_writable(executable),
-            changed=tuple(sorted(changed)),
+            changed=tuple(sorted(changed.keys() - harmless(changed).keys())),
             in_workspace=covers(self._workspace, folder),
             own_repository=covers(self._workspace, folder) and self._has_own_repository(folder),
         )

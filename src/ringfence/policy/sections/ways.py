@@ -22,7 +22,7 @@ DEVICES = re.compile(
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[a-z0-9](?:[a-z0-9._:-]{0,252}[a-z0-9])?\]:[0-9]{1,5}")
 _BUS_NAME = re.compile(r"(?=.{3,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+(?:\.\*)?")
-_NEVER_CALLED = ("org.freedesktop.systemd1", "org.freedesktop.DBus", "org.freedesktop.Flatpak", "org.gnome.Terminal")
+_NEVER_CALLED = ("org.freedesktop.systemd1", "org.freedesktop.DBus", "org.freedesktop.Flatpak", "org.gnome.Shell")
 """SECURITY: services that start any program for whoever calls them."""
 _PORTS = re.compile(r"([0-9]{1,5}):([0-9]{1,5})")
 
