@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +15,7 @@ import ringfence
 from ringfence.model.action import CommandAction, ConnectAction
 from ringfence.model.decision import Placement, Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven
-from ringfence.session.profiled import Profiles
+from ringfence.session.command_plans import Plans
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
@@ -176,7 +178,7 @@ async def test_a_folder_that_is_swapped_after_the_decision_changes_nothing(
     settings = ["/usr/bin/git", "-C", str(project / "sub"), "config", "core.fsmonitor", str(project / "sub" / "evil")]
     subprocess.run(settings, check=True)
     # The folder is looked at while it is still a plain one.
-    monkeypatch.setattr(Profiles, "_has_own_repository", lambda *_: False)
+    monkeypatch.setattr(Plans, "_has_own_repository", lambda *_: False)
 
     async with ringfence.Session(workspace=project) as session:
         result = await session.exec(["git", "status"], cwd="sub")
@@ -272,7 +274,7 @@ async def test_a_shell_inside_gets_the_plan_for_exactly_the_commands_of_the_prof
     (project / "try.sh").write_text(
         f"""
         git config -f {project.parent}/keys/config secret.value
-        bash -c 'git config -f {project.parent}/keys/config secret.value | tr a-z A-Z'
+        bash -lc 'git config -f {project.parent}/keys/config secret.value | tr a-z A-Z'
         git -c a.b=c config -f {project.parent}/keys/config secret.value || echo shut
         /usr/bin/git config -f {project.parent}/keys/config secret.value || echo passed by
         GIT_SSH_COMMAND=./evil git status 2>&1 | grep -c 'denied by ringfence'
@@ -370,3 +372,17 @@ async def test_each_plan_has_destinations_of_its_own(project: Path) -> None:
         ("fetch.test", Verdict.DENY),
         ("base.test", Verdict.ALLOW),
     ]
+
+
+async def test_policy_explain_answers_by_the_plan_of_the_command(project: Path) -> None:
+    async with ringfence.Session(workspace=project) as session:
+        ran = (await session.exec(reading(project))).decision
+        steered = (await session.exec(["git", "push", "--exec", "./evil", "."])).decision
+
+    for decision in (ran, steered):
+        assert isinstance(decision.action, CommandAction)
+        words = [sys.executable, "-m", "ringfence", "policy", "explain", "--json", "--", *decision.action.argv]
+        explained = json.loads(subprocess.run(words, cwd=project, capture_output=True, check=True).stdout)
+        shown = [(reason["rule"], reason["verdict"]) for reason in explained["reasons"]]
+        assert explained["verdict"] == decision.verdict.value
+        assert shown == [(reason.rule, reason.verdict.value) for reason in decision.reasons]

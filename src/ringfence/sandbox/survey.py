@@ -57,7 +57,9 @@ def survey(plan: Plan, name: str) -> Surveyed:
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
     repository = own_repository(plan, workspace)
     shared = shared_repository(plan, repository)
-    ordered = unique([*binds, own, *shared])
+    made = {file.path for file in plan.files if file.made}
+    # What was made for this sandbox takes the place of the host's file of that name.
+    ordered = [bind for bind in unique([*binds, own, *shared]) if bind.target not in made]
     files += [
         (file.path, file.content, file.mode)
         for file in private_files(plan, workspace)

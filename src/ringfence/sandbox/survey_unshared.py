@@ -69,7 +69,7 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     base = _private_place(name)
     try:
         # Without mounts nothing of ours can stand at a place of the system: a shell there starts the program itself.
-        files = [file for file in private_files(plan, workspace) if not covers(PROGRAMS, file.path)]
+        files = [file for file in private_files(plan, workspace) if not _stands_in(file)]
         _furnish(base, plan, home, shown, files)
         listener = _hook(base)
     except BaseException:
@@ -214,6 +214,10 @@ def _write(path: str, content: bytes, mode: int) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(file, "wb") as writer:
         writer.write(content)
+
+
+def _stands_in(file: PlacedFile) -> bool:
+    return covers(PROGRAMS, file.path) or (file.made and file.path == "/etc/profile")
 
 
 def _hook(base: str) -> socket.socket:

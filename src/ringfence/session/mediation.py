@@ -29,6 +29,7 @@ from ringfence.session.placing import Started
 _CLIENT = os.path.join(os.path.dirname(__file__), "command_client.py")
 _LARGEST = 2 * 1024 * 1024
 _STREAMS = 3
+_PROFILE = "/etc/profile"
 _READ_SECONDS = 10.0
 _DENIED, _NOT_STARTED = 126, 125
 _SIGNALS = frozenset({1, 2, 3, 10, 12, 15})
@@ -47,7 +48,19 @@ def stand_ins(policy: Policy, interpreter: str) -> tuple[PlacedFile, ...]:
         return ()
     with open(_CLIENT, "rb") as file:
         content = b"#!" + os.fsencode(interpreter) + b" -IS\n" + file.read()
-    return tuple(PlacedFile(path=f"{PROGRAMS}/{name}", content=content, mode=0o555, made=True) for name in names)
+    programs = [PlacedFile(path=f"{PROGRAMS}/{name}", content=content, mode=0o555, made=True) for name in names]
+    return (*programs, *_login_profile())
+
+
+def _login_profile() -> tuple[PlacedFile, ...]:
+    """The machine's settings of login shells, which set PATH anew, with the stand-ins put first again."""
+    try:
+        with open(_PROFILE, "rb") as file:
+            content = file.read(_LARGEST)
+    except OSError:
+        return ()
+    line = f'\nPATH="{PROGRAMS}:$PATH"\nexport PATH\n'
+    return (PlacedFile(path=_PROFILE, content=content + line.encode(), mode=0o444, made=True),)
 
 
 class Mediation:

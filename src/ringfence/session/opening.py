@@ -36,6 +36,7 @@ from ringfence.session.asked import Asked, interpreter
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
+from ringfence.session.command_plans import Plans
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.mediation import Mediation, stand_ins
@@ -236,10 +237,11 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     places = Places(asked, tally, governed.new_gate)
     network.callback(places.end)
     governed.profiles = Profiles(
-        governed.evaluator,
-        workspace=governed.workspace,
-        path=governed.environment["PATH"].removeprefix(f"{PROGRAMS}:"),
-        writable=[bind.source for bind in governed.plan.binds if bind.writable],
+        Plans(
+            governed.evaluator,
+            path=governed.environment["PATH"].removeprefix(f"{PROGRAMS}:"),
+            writable=[bind.source for bind in governed.plan.binds if bind.writable],
+        ),
         start=background.start,
         open_beside=places.open,
         tally=tally,
