@@ -15,6 +15,8 @@ import ringfence
 from ringfence.model.action import CommandAction, ConnectAction
 from ringfence.model.decision import Placement, Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven
+from ringfence.model.situations import SandboxUnavailable
+from ringfence.sandbox.probe import require
 from ringfence.session.command_plans import Plans
 from ringfence.session.sources import places
 from ringfence.telemetry.reader import LedgerReader, Wanted
@@ -386,3 +388,29 @@ async def test_policy_explain_answers_by_the_plan_of_the_command(project: Path) 
         shown = [(reason["rule"], reason["verdict"]) for reason in explained["reasons"]]
         assert explained["verdict"] == decision.verdict.value
         assert shown == [(reason.rule, reason.verdict.value) for reason in decision.reasons]
+
+
+async def test_without_namespaces_a_profile_is_a_second_sandbox_of_that_tier(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "B" not in require("C"):
+        pytest.skip("this machine's kernel gives no tier B")
+    policy = project.parent / ".config" / "ringfence" / "policy.toml"
+    policy.write_text(POLICY.replace('deny = ["**/hidden.txt"]', 'remove = ["LANG"]'))
+    for module in ("opening", "beside"):
+        monkeypatch.setattr(f"ringfence.session.{module}.require", lambda _: ("B",))
+    (project / "shell.sh").write_text(f"git config -f {project.parent}/keys/config secret.value")
+
+    async with ringfence.Session(workspace=project) as session:
+        own = await session.exec(reading(project))
+        shell = await session.exec(["sh", "shell.sh"])
+        notices = session.notices
+        policy.write_text(policy.read_text() + '\n[sandbox]\npublish = ["3999"]\n')
+
+    assert (own.exit_code, own.stdout) == (0, f"{SECRET}\n"), own
+    # Nothing of ours can stand at a place of the system: a shell starts the program itself.
+    assert (shell.exit_code != 0, SECRET in shell.stdout) == (True, False)
+    assert any("to ask for each takes tier A" in text for text in notices)
+    with pytest.raises(SandboxUnavailable, match=r"`sandbox.publish` cannot be kept without namespaces"):
+        async with ringfence.Session(workspace=project):
+            pass

@@ -58,6 +58,10 @@ _NO_REPOSITORY = (
     "this folder is no Git repository, and none can be made in it during a session; "
     "if you want one, leave and type `git init` first"
 )
+_NO_STAND_INS = (
+    "commands that a shell inside starts have the session's plan, whatever profile the policy has for them: "
+    "to ask for each takes tier A"
+)
 OnDenial = Callable[[DecisionMade], None]
 
 
@@ -169,6 +173,8 @@ async def _start(
         lost=lost,
     )
     path = governed.environment["PATH"]
+    if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
+        governed.notices = (*governed.notices, _NO_STAND_INS)
     if COMMANDS_NAME in sandbox.listeners:
         governed.environment = {**governed.environment, "PATH": f"{PROGRAMS}:{path}"}
     for text in governed.notices:
