@@ -69,7 +69,9 @@ def _socket(path: str, binds: list[Bind]) -> str:
             f"the socket `{path}` cannot be opened: every sandbox has that place to itself",
             remedy="remove it from `sandbox.sockets`",
         )
-    shown = next((bind for bind in binds if covers(bind.target, place)), None)
+    # SECURITY: a link may lead to where something inside can write, and then on to another socket (T2).
+    real = os.path.realpath(place)
+    shown = next((bind for bind in binds if covers(bind.target, place) or covers(bind.source, real)), None)
     if shown is not None:
         raise SandboxUnavailable(
             f"the socket `{path}` cannot be opened: `{shown.target}` is shown as it is on this machine",

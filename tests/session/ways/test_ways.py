@@ -258,6 +258,26 @@ async def test_a_key_signs_for_the_host_that_a_rule_names_and_for_nothing_else(
     assert f"{agent} for [127.0.0.1]:{good}" in allowed
 
 
+async def test_the_agent_itself_is_not_opened_as_a_socket(project: Path, agent: str) -> None:
+    link = project.parent / "agent-link"
+    link.symlink_to(os.environ["SSH_AUTH_SOCK"])
+    write_policy(project, f'[sandbox]\nsockets = ["{link}"]\n')
+
+    with pytest.raises(SandboxUnavailable, match="is your ssh-agent"):
+        async with ringfence.Session(workspace=project):
+            pass
+
+
+async def test_a_socket_behind_a_link_of_the_workspace_is_refused(project: Path) -> None:
+    (project / "there").mkdir()
+    (project.parent / "link").symlink_to(project / "there")
+    write_policy(project, f'[sandbox]\nsockets = ["{project.parent}/link/x.sock"]\n')
+
+    with pytest.raises(SandboxUnavailable, match="is shown as it is"):
+        async with ringfence.Session(workspace=project):
+            pass
+
+
 async def test_without_an_agent_the_session_says_so(project: Path) -> None:
     fingerprint = "SHA256:" + "A" * 43
     write_policy(project, f'[[sandbox.ssh_agent]]\nkeys = ["{fingerprint}"]\nhosts = ["h.test"]\n')

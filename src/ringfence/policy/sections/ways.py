@@ -22,6 +22,12 @@ DEVICES = re.compile(
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[a-z0-9](?:[a-z0-9._:-]{0,252}[a-z0-9])?\]:[0-9]{1,5}")
 _BUS_NAME = re.compile(r"(?=.{3,255}$)[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+(?:\.\*)?")
+_FILTERED = (
+    (re.compile(r"/run/user/[0-9]+/bus$|/dbus/system_bus_socket$"), "is a message bus: `[[sandbox.dbus]]` opens names"),
+    (re.compile(r"/\.X11-unix/|/run/user/[0-9]+/wayland-"), "is the screen and keyboard of everything else you run"),
+    (re.compile(r"/systemd/(?:private|.*/io\.systemd)|/run/user/[0-9]+/systemd/"), "starts any program outside"),
+)
+"""SECURITY: sockets for which there is a filter, or that open everything whoever asks."""
 _NEVER_CALLED = ("org.freedesktop.systemd1", "org.freedesktop.DBus", "org.freedesktop.Flatpak", "org.gnome.Shell")
 """SECURITY: services that start any program for whoever calls them."""
 _PORTS = re.compile(r"([0-9]{1,5}):([0-9]{1,5})")
@@ -124,7 +130,10 @@ def _sockets(table: Table) -> tuple[tuple[str, Origin], ...]:
     about = "Unix sockets of this machine, by absolute path or `~/`, that appear inside at the same place."
     for path, text in table.take_texts("sockets", about=about):
         plain = text.startswith(("/", "~/")) and ".." not in text.split("/") and not any(c in text for c in "*?[\0\n")
-        if plain and not text.endswith("/") and len(text) < 100:
+        filtered = next((why for form, why in _FILTERED if form.search(text)), None)
+        if plain and filtered is not None:
+            table.faults.add(path, f"`{escaped(text)}` {filtered}")
+        elif plain and not text.endswith("/") and len(text) < 100:
             found.append((text, table.faults.origin(path)))
         else:
             table.faults.add(

@@ -22,6 +22,9 @@ from ringfence.session.ways.publish import Publisher, listen
 from ringfence.session.ways.relay import connected, relay, serve
 from ringfence.session.ways.ssh_agent import SshAgent, host_keys, permitted
 
+_MACHINES = frozenset({"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "libvirt-sock", "unix.socket"})
+"""Sockets of daemons that start whatever they are asked to, with rights of their own."""
+
 Start = Callable[[Coroutine[object, object, None]], None]
 
 
@@ -55,6 +58,7 @@ class Ways:
     async def open(self, stack: AsyncExitStack, start: Start) -> None:
         """Open everything; `SandboxUnavailable` where something cannot be had."""
         for path in self._ways.sockets:
+            self._check_socket(path)
             start(serve(self._sandbox.listeners[socket_name(path)], partial(self._carry, path)))
         if self._ways.ssh_agent:
             self._open_agent(start)
@@ -69,6 +73,16 @@ class Ways:
                 "programs inside may make user namespaces (sandbox.nested_namespaces): "
                 "mounts alone hold the file policy, and more of the kernel is within their reach"
             )
+
+    def _check_socket(self, path: str) -> None:
+        agent = self._environ.get("SSH_AUTH_SOCK")
+        if agent and os.path.realpath(path) == os.path.realpath(agent):
+            raise SandboxUnavailable(
+                f"`{path}` is your ssh-agent, which would sign anything",
+                remedy="open single keys for single hosts with `[[sandbox.ssh_agent]]`",
+            )
+        if os.path.basename(path) in _MACHINES:
+            self._say(f"whoever reaches `{path}` has this machine: containers that it starts are outside the sandbox")
 
     def _open_agent(self, start: Start) -> None:
         path = self._environ.get("SSH_AUTH_SOCK")
