@@ -15,7 +15,7 @@ from ringfence.policy.layers import Layer
 from ringfence.policy.merge import Facts, merge
 from ringfence.policy.presets import preset
 from ringfence.policy.profiles import Facts as CommandFacts
-from ringfence.policy.profiles import choose, matching, told, with_profiles
+from ringfence.policy.profiles import choose, matching, plain_words, told, with_profiles
 
 KEY = "SHA256:" + "A" * 43
 OPEN = f"""
@@ -198,3 +198,34 @@ def _reads(evaluator: Evaluator, path: str) -> Verdict:
 
 def _connects(evaluator: Evaluator, host: str) -> Verdict:
     return evaluator.evaluate(ConnectAction(host=host, port=443)).verdict
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("git push", ("git", "push")),
+        ("git push 'origin' \"main\"", ("git", "push", "origin", "main")),
+        ("git push; id", None),
+        ("git push && id", None),
+        ("git push | cat", None),
+        ("git push > out", None),
+        ("git push $X", None),
+        ("git push $(id)", None),
+        ("git push *", None),
+        ("A=b git push", None),
+        ("(git push)", None),
+        ("git() { id; }; git push", None),
+        ("alias git=id; git push", None),
+        ("/usr/bin/git push", None),
+        ("./git push", None),
+        ("cd x && git push", None),
+        ("git push <<< x", None),
+        ("git push &", None),
+        ("", None),
+        ("git push\nid", None),
+    ],
+)
+def test_a_script_has_the_plan_of_a_command_only_where_it_is_that_command(
+    script: str, words: tuple[str, ...] | None
+) -> None:
+    assert plain_words(script, "/home/u") == words

@@ -414,3 +414,29 @@ async def test_without_namespaces_a_profile_is_a_second_sandbox_of_that_tier(
     with pytest.raises(SandboxUnavailable, match=r"`sandbox.publish` cannot be kept without namespaces"):
         async with ringfence.Session(workspace=project):
             pass
+
+
+async def test_a_hook_is_answered_by_the_plan_of_the_command_that_the_agent_will_start(project: Path) -> None:
+    profile = '[[commands.profile]]\nid = "fetch"\nprefix = ["curl"]\nhosts = ["fetch.test"]\n'
+    policy = project.parent / ".config" / "ringfence" / "policy.toml"
+    policy.write_text(profile + '[network]\ndefault = "deny"\n')
+    scripts = [
+        "curl http://fetch.test",
+        "curl http://fetch.test > out",
+        "true; curl http://fetch.test",
+        "/usr/bin/curl http://fetch.test",
+        "curl http://other.test",
+    ]
+    for number, script in enumerate(scripts):
+        call = {"tool_name": "Bash", "tool_input": {"command": script}, "cwd": str(project)}
+        (project / f"{number}.json").write_text(json.dumps(call))
+    ask = "for n in 0 1 2 3 4; do python3 -I -S /run/ringfence/hook.py PreToolUse 20 < $n.json; done"
+    (project / "ask.sh").write_text(ask)
+
+    async with ringfence.Session(workspace=project) as session:
+        await session.exec(["sh", "ask.sh"])
+        number_of_session = session.id
+
+    asked = [one for one in _events(project, number_of_session) if isinstance(one, DecisionMade)]
+    verdicts = [one.decision.verdict for one in asked if one.asked_by == "hook"]
+    assert verdicts == [Verdict.ALLOW, *[Verdict.DENY] * 4]

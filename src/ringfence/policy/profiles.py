@@ -23,6 +23,8 @@ from ringfence.policy.effective import (
 )
 from ringfence.policy.evaluate import strictest_first
 from ringfence.policy.paths import BINDING
+from ringfence.policy.shell.parse import parse
+from ringfence.policy.shell.tree import Feed
 
 _WORD = re.compile(r"[A-Za-z0-9_.@:+,= -]{0,200}")
 _ZONE = re.compile(r"(?:[A-Za-z0-9_+-]+/)*[A-Za-z0-9_+-]*")
@@ -109,6 +111,20 @@ def matching(profiles: Iterable[CommandProfile], argv: Sequence[str]) -> tuple[C
         if len(words) >= len(profile.prefix)
         and all(word in position for word, position in zip(words, profile.prefix, strict=False))
     )
+
+
+def plain_words(script: str, home: str) -> tuple[str, ...] | None:
+    """The argument vector of a script that starts one program and does nothing else; nothing for every other one."""
+    found = parse(script, home=home)
+    if len(found.commands) != 1 or found.redirects or found.issues or found.functions or found.aliases:
+        return None
+    command = found.commands[0]
+    alone = not (command.assignments or command.scope or command.link or command.function)
+    words = [word.text for word in command.words if word.text is not None and not word.glob]
+    if not alone or command.feed is not Feed.INHERITED or len(words) != len(command.words) or not words:
+        return None
+    # Only a name is looked for on PATH, where the stand-in is.
+    return None if "/" in words[0] else tuple(words)
 
 
 def choose(policy: Policy, decision: Decision, argv: Sequence[str], facts: Facts) -> Chosen:

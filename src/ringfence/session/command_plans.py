@@ -14,7 +14,7 @@ from ringfence.policy.effective import Access
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import anchored
-from ringfence.policy.profiles import Chosen, Facts, choose, harmless, told, with_profiles
+from ringfence.policy.profiles import Chosen, Facts, choose, harmless, matching, plain_words, told, with_profiles
 from ringfence.sandbox.plan import covers
 
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/proc")  # noqa: S108 - where nothing is installed
@@ -65,11 +65,14 @@ class Plans:
         return told(decision, chosen), chosen
 
     def explain(self, action: Action) -> Decision:
-        """The decision about any action, by the policy of its plan."""
-        if not isinstance(action, CommandAction) or action.shell is not None or not self.policy.commands.profiles:
+        """The decision about any action, by the policy of its plan. A script has that of the one command in it, which
+        a shell inside starts through its stand-in; one that does more is the session's."""
+        if not isinstance(action, CommandAction) or not self.policy.commands.profiles:
             return self.evaluator.evaluate(action)
-        facts = self.facts(action.argv, action.cwd, dict(action.environment))
-        return self.judge(action, action.argv, facts)[0]
+        words = action.argv if action.shell is None else plain_words(action.shell, self.evaluator.context.home)
+        if not words or not matching(self.policy.commands.profiles, words):
+            return self.evaluator.evaluate(action)
+        return self.judge(action, words, self.facts(words, action.cwd, dict(action.environment)))[0]
 
     def is_writable(self, path: str) -> bool:
         """Whether something inside could have written there."""

@@ -20,6 +20,7 @@ from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Plan
+from ringfence.sandbox.way_places import COMMANDS_NAME
 from ringfence.session.placing import Place
 from ringfence.session.profiled import Profiles, Request
 from ringfence.session.stage import Stage
@@ -91,4 +92,7 @@ class Governed(msgspec.Struct, kw_only=True):
 
     async def judge_hook(self, action: Action, call: HookCall) -> Decision:
         """The final decision about one action of an agent's tool call."""
-        return await self.gate.decide(action, asked_by="hook", call=call.call or None)
+        # Where shells find the stand-ins, the command that the agent is about to start has its own plan.
+        plans = self.profiles.plans if self.profiles is not None and COMMANDS_NAME in self.sandbox.listeners else None
+        within = None if plans is None else plans.explain
+        return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within)
