@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 
-.PHONY: help demo dev check test-fast test bench bench-policy docs lock clean
+.PHONY: help demo dev check test-fast test bench bench-policy bench-containment docs lock clean
 help:
 	@echo "make demo       a real governed session, told as a story"
 	@echo "make dev        set up .venv with everything for development"
@@ -14,6 +14,7 @@ help:
 	@echo "make test       all tests"
 	@echo "make bench      speed, as ratios against peers in one run"
 	@echo "make bench-policy  what the policy stops and lets pass, and what a decision costs"
+	@echo "make bench-containment  the escape battery here and in other sandboxes"
 	@echo "make docs       write the generated parts of the documentation anew"
 
 $(VENV)/pyvenv.cfg:
@@ -53,6 +54,9 @@ bench: $(DEV_STAMP)
 
 bench-policy: $(DEV_STAMP)
 	$(BIN)/python -m bench.policy $(LISTS)
+
+bench-containment: $(DEV_STAMP)
+	$(BIN)/python -m bench.containment
 
 docs: $(DEV_STAMP)
 	$(BIN)/python tools/write_docs.py

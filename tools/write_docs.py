@@ -26,6 +26,8 @@ from ringfence.policy.json_schema import json_schema
 from ringfence.policy.json_schema import text as schema_text
 from ringfence.policy.presets import FOLDER, bundle, preset
 from ringfence.policy.sections.settings import BUNDLES, PRESETS
+from ringfence.verify import battery
+from ringfence.verify.attack import Attack
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- written by `make docs`; edit the code instead -->\n\n"
@@ -39,6 +41,7 @@ _DIRECT = {
 }
 _STAGED = {
     Staged.REFUSE: "never applied to the real tree",
+    Staged.PARTS: "what of it cannot run code is applied, key by key and file by file; the rest never",
     Staged.REVIEW: "applied when a person has seen it",
 }
 
@@ -51,6 +54,7 @@ def generated() -> dict[str, str]:
         "docs/reference/events.md": _events(),
         "docs/reference/presets.md": _presets(),
         "docs/reference/settings.md": _settings(),
+        "docs/verification.md": _between("docs/verification.md", "attempts", _attempts()),
         "src/ringfence/policy/policy.schema.json": schema_text(),
     }
 
@@ -165,7 +169,7 @@ def _control_files() -> str:
         "from inside: [sandbox](../sandbox.md#control-files). The first row that matches a path speaks for it.",
         "",
         *_words("In a direct workspace", _DIRECT),
-        *_words("In a staged workspace, which this version does not have yet", _STAGED),
+        *_words("At the commit gate of a staged workspace, in which it is protected all the same", _STAGED),
         "| path in the workspace | why | direct | staged | place holder where it is missing |",
         "|---|---|---|---|---|",
     ]
@@ -338,6 +342,33 @@ def _events() -> str:
             lines.append(f"| `{field.name}` | {_type(field.type)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _attempts() -> str:
+    lines = ["| attempt | tried by | held by, left open |", "|---|---|---|"]
+    for attempt in battery.attempts():
+        rows = battery.rows_of(attempt)
+        tried = ", ".join(row.id + _marks(row) for row in rows) or "-"
+        said = [f"`{name.replace('::', '` `')}`" for name in attempt.tests]
+        said += [_cell(attempt.why)] if attempt.why else []
+        said += [f"{row.id} in tier B: {_cell(row.tier_b_open)}" for row in rows if row.tier_b_open]
+        lines.append(f"| {attempt.id} {_cell(attempt.title)} | {tried} | {'; '.join(said)} |")
+    own = [row for row in battery.attacks() if battery.number(row.id)[1] >= 100]
+    lines += ["", "Of our own:", "", "| attack | what it tries |", "|---|---|"]
+    lines += [f"| {row.id}{_marks(row)} | {_cell(row.title)} |" for row in own]
+    return "\n".join(lines)
+
+
+def _marks(row: Attack) -> str:
+    return "*" if row.known("B") else ""
+
+
+def _between(path: str, name: str, text: str) -> str:
+    """A page with one part of it written anew."""
+    begin, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    page = (ROOT / path).read_text()
+    head, _, rest = page.partition(begin)
+    return head + begin + text + end + rest.partition(end)[2]
 
 
 def _type(annotation: object) -> str:

@@ -55,7 +55,13 @@ Ask = Callable[[str, object], Awaitable[HookAnswer]]
 
 
 @asynccontextmanager
-async def served(place: Path, judge: Judge, record: Record, agent: Codex | Claude | None = None) -> AsyncIterator[Ask]:
+async def served(
+    place: Path,
+    judge: Judge,
+    record: Record,
+    agent: Codex | Claude | None = None,
+    on_turn: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncIterator[Ask]:
     listener = socket.socket(socket.AF_UNIX)
     path = str(place / "hook.sock")
     listener.bind(path)
@@ -68,7 +74,8 @@ async def served(place: Path, judge: Judge, record: Record, agent: Codex | Claud
     recorder: Recorder = record  # type: ignore[assignment]
     with listener:
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(serve_hooks(listener, agent or Claude(home="/h"), judge, recorder))
+            more = () if on_turn is None else (on_turn,)
+            serving = tasks.create_task(serve_hooks(listener, agent or Claude(home="/h"), judge, recorder, *more))
             yield ask
             serving.cancel()
 
@@ -265,3 +272,16 @@ async def test_visitors_that_say_nothing_or_nonsense_do_not_stop_the_service(tmp
         answer = await ask("PreToolUse", bash("ls"))
 
     assert answer.exit_code == 0
+
+
+async def test_a_prompt_begins_a_turn_before_the_agent_goes_on(tmp_path: Path) -> None:
+    record, begun = Record(), list[int]()
+
+    async def on_turn() -> None:
+        begun.append(len(record.bodies))
+
+    async with served(tmp_path, always(Verdict.ALLOW), record, on_turn=on_turn) as ask:
+        await ask("UserPromptSubmit", {"cwd": "/w", "prompt": "go"})
+        await ask("PreToolUse", bash("ls"))
+
+    assert begun == [1]

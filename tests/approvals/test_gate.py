@@ -79,6 +79,7 @@ async def test_an_approval_allows_once_and_every_step_is_on_record() -> None:
     assert final.reasons == evaluate(PUSH).reasons
     assert scene.recorder.names() == [
         "approval.requested",
+        "approval.vote",
         "approval.transition approved",
         "grant created",
         "grant used",
@@ -118,7 +119,12 @@ async def test_a_denial_says_who_denied_and_keeps_the_reasons() -> None:
     assert (final.verdict, final.resolved_by) == (Verdict.DENY, "person")
     assert final.message == "denied: ada denied it (asked because: because)"
     assert [reason.rule for reason in final.reasons] == ["approvals.person", "rule"]
-    assert scene.recorder.names() == ["approval.requested", "approval.transition denied", "decision deny"]
+    assert scene.recorder.names() == [
+        "approval.requested",
+        "approval.vote",
+        "approval.transition denied",
+        "decision deny",
+    ]
 
 
 async def test_nobody_to_ask_is_a_deny_without_a_request() -> None:
@@ -424,7 +430,7 @@ async def test_invariant_13_every_transition_is_one_event_with_actor_and_latency
         await gate.decide(PUSH, asked_by="exec")
 
     (request,) = scene.desk.requests()
-    transition = msgspec.to_builtins(scene.recorder.bodies[1])
+    transition = msgspec.to_builtins(scene.recorder.bodies[2])
     assert transition == {
         "event": "approval.transition",
         "request": request.id,
@@ -434,6 +440,10 @@ async def test_invariant_13_every_transition_is_one_event_with_actor_and_latency
         "channel": "test",
         "reason": "",
         "latency_ms": 0,
+        "authentication": "account",
+        "shown": request.shown,
+        "action": request.digest,
+        "policy": request.policy,
     }
 
 

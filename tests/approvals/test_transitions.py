@@ -35,7 +35,7 @@ def test_what_the_table_does_not_hold_is_an_error_value(state: State, trigger: T
 
 def test_only_an_approval_leads_to_an_execution() -> None:
     assert [row.before for row in TABLE if row.after is State.CONSUMED] == [State.APPROVED]
-    assert [row.trigger for row in TABLE if row.after is State.APPROVED] == [Trigger.APPROVE]
+    assert [row.trigger for row in TABLE if row.after is State.APPROVED] == [Trigger.APPROVE, Trigger.BREAK_GLASS]
 
 
 def test_nothing_leaves_a_final_state() -> None:

@@ -7,15 +7,23 @@ import stat
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.approvals.made import command, counting, decision, vote
+from tests.policy.making import judge, policy
 
 from ringfence.approvals.desk import Desk
+from ringfence.approvals.glass import GlassRefused
 from ringfence.approvals.objects import Request, Scope
 from ringfence.approvals.prompt import prompt
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.approvals.transitions import State
+from ringfence.approvals.voting import Terms, Threshold
+from ringfence.cli import approvals_glass
 from ringfence.cli.entry import main
+from ringfence.model.event import BreakGlassChanged, VoteTaken
+from ringfence.model.situations import UsageInvalid
+from ringfence.session.sources import places, user
 from ringfence.telemetry.presence import Presence
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
@@ -174,3 +182,116 @@ def test_the_store_is_made_for_its_owner_alone(
     shown(capsys)
 
     assert stat.S_IMODE((tmp_path / "ringfence" / "approvals.db").stat().st_mode) == 0o600
+
+
+def test_a_vote_of_two_says_who_else_is_waited_for(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    me = user().name
+    two = Terms(thresholds=(Threshold(who=(me, "sue"), approve=2),))
+    request, _ = desk.open(
+        PUSH, session="session-1", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600, terms=two
+    )
+
+    code, out, _ = shown(capsys, "approve", request.id, "--reason", "checked")
+
+    assert code == 0
+    assert out.endswith(f"{request.id} has your vote, and waits for others: 2 of `{me}`, `sue`\n")
+    listing = shown(capsys, "show", request.id)[1]
+    assert f"  vote     person:{me} approves" in listing
+    assert ": checked" in listing
+    assert f"  asked    2 of `{me}`, `sue`" in listing
+    code, out, _ = shown(capsys, "approve", request.id)
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        f"{request.id} was not answered: who has voted cannot vote again; a no still counts",
+    )
+
+
+def test_a_vote_that_does_not_count_is_on_record(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = Terms(thresholds=(Threshold(who=("sue",)),))
+    request, _ = desk.open(
+        PUSH, session="session-1", workspace="/w", channel="queue", prompt=prompt(PUSH), seconds=3600, terms=others
+    )
+
+    code, out, _ = shown(capsys, "approve", request.id)
+
+    assert code == 1
+    assert "may not approve this; `sue` may" in out
+    reader = LedgerReader(str(tmp_path / "ringfence" / "ledger.db"))
+    (found,) = reader.events(Wanted(event="approval.vote"))
+    reader.close()
+    assert isinstance(found.body, VoteTaken)
+    assert (found.body.vote.request, bool(found.body.refused)) == (request.id, True)
+
+
+def test_an_answer_for_the_first_words_shows_what_it_would_answer(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    push = judge(policy()).evaluate(command("git", "push", "origin", "main"))
+    request, _ = desk.open(
+        push, session="session-1", workspace="/w", channel="queue", prompt=prompt(push), seconds=3600
+    )
+
+    code, out, _ = shown(capsys, "approve", request.id, "--scope", "repo", "--words", "3")
+
+    assert code == 0
+    assert "  remember every `git push origin ...` in /w that does no more than this one\n" in out
+    assert "  answers  git push origin another\n" in out
+    assert "  asks     git push origin --force\n" in out
+    (grant,) = desk.grants()
+    assert grant.matcher == 'begins:["git", "push", "origin"]'
+
+
+def test_without_the_managed_policy_nobody_breaks_the_glass(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+
+    code, _, err = shown(capsys, "break-glass", "--reason", "down")
+
+    assert code != 0
+    assert "the managed policy does not name them in `approvals.break_glass`" in err
+    assert shown(capsys, "glasses") == (0, "", "the glass was never broken\n")
+
+
+def test_breaking_the_glass_is_on_record_and_waits_for_somebody_elses_review(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "managed").mkdir()
+    (tmp_path / "managed" / "policy.toml").write_text(f"[approvals]\nbreak_glass = ['{user().name}']\n")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    where = msgspec.structs.replace(
+        places({"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}), managed_folder=str(tmp_path / "managed")
+    )
+    store = SqliteStore(where.approvals)
+
+    def run(part: str, **words: object) -> str:
+        approvals_glass.run(part, {"json": False, **words}, store, where)
+        return capsys.readouterr().out
+
+    out = run("break-glass", reason="down", ticket="INC-7", span="10m")
+    glass = out.split()[-1]
+    assert out.startswith("the glass is broken until ")
+    assert run("end-glass", id=glass[:20]) == f"{glass} is over, and waits for its review\n"
+    with pytest.raises(GlassRefused, match="nobody reviews what they did themselves"):
+        run("review", id=glass, justified=True, reason="it was me")
+    with pytest.raises(GlassRefused, match="nobody has reviewed that yet"):
+        run("break-glass", reason="again", ticket="", span="10m")
+    with pytest.raises(UsageInvalid, match="lets a broken glass last 60 minutes"):
+        run("break-glass", reason="again", ticket="", span="2h")
+
+    assert f"{glass}  unreviewed" in run("glasses")
+    store.close()
+    reader = LedgerReader(where.ledger)
+    bodies = [found.body for found in reader.events(Wanted(event="break-glass"))]
+    reader.close()
+    assert [(one.change, one.ticket) for one in bodies if isinstance(one, BreakGlassChanged)] == [
+        ("broken", "INC-7"),
+        ("ended", "INC-7"),
+    ]

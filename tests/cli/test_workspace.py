@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
 from tests.cli.conftest import Person
@@ -72,3 +74,101 @@ def test_a_folder_without_snapshots_is_said(person: Person) -> None:
 
     assert done.code != 0
     assert "there are no snapshots" in done.err
+
+
+_STAGED = """
+seq 1 60 | sed 's/^3$/three/;s/^50$/fifty/' > numbers; rm notes.txt; echo '{}' > package-lock.json
+mkdir new; echo n > new/file; ln -s /etc/passwd leak; git add numbers; git commit -qm two
+"""
+
+
+def _subjects(person: Person) -> list[str]:
+    words = ("git", "-c", "safe.directory=*", "log", "--format=%s")
+    return subprocess.run(
+        words, cwd=person.project, env=person.environment, capture_output=True, check=True, text=True
+    ).stdout.split()
+
+
+def _at_terminal(person: Person, answers: str, *words: str) -> str:
+    ours, theirs = os.openpty()
+    running = person.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    os.write(ours, answers.encode())
+    screen = b""
+    try:
+        while part := os.read(ours, 65536):
+            screen += part
+    except OSError:
+        pass
+    os.close(ours)
+    running.wait(timeout=60)
+    return screen.decode()
+
+
+def _staged(person: Person) -> str:
+    (person.project / "notes.txt").write_text("mine\n")
+    (person.project / "numbers").write_text("".join(f"{number}\n" for number in range(1, 61)))
+    (person.project / "x.sh").write_text(_STAGED)
+    for path in person.project.iterdir():
+        os.chown(path, person.uid, person.gid)
+    person.git("init", "-q")
+    person.git("add", "-A")
+    person.git("commit", "-qm", "one")
+    done = person.types("run", "--staged", "--", "bash", "x.sh")
+    assert done.code == 0, done.err
+    assert "ringfence workspace apply" in done.err
+    assert (person.project / "notes.txt").exists()
+    return str(json.loads(person.types("sessions", "--json").out.splitlines()[0])["session"])
+
+
+def test_a_staged_session_is_looked_at_applied_and_undone(person: Person) -> None:
+    session = _staged(person)
+
+    stat = person.types("workspace", "diff", "--stat", session)
+    asked = person.types("workspace", "apply", session)
+    applied = person.types("workspace", "apply", "--yes", "--json", session)
+    log = _subjects(person)
+    rest = person.types("workspace", "apply", "--yes", "--accept", "lock-file", session)
+    undone = person.types("workspace", "undo", session)
+
+    assert "D notes.txt" in stat.out
+    assert (asked.code, "nobody can be asked" in asked.err) == (64, True)
+    said = json.loads(applied.out)
+    assert applied.code == 1
+    assert {one["path"]: one["flags"] for one in said["left"]} == {"package-lock.json": ["lock-file"]}
+    assert [one["path"] for one in said["refused"]] == ["leak"]
+    assert log == ["two", "one"]
+    assert "1 path applied" in rest.out
+    assert undone.code == 0, undone.out
+    assert (person.project / "notes.txt").read_text() == "mine\n"
+    assert not (person.project / "new").exists()
+    assert _subjects(person) == ["one"]
+
+
+def test_parts_of_a_file_are_chosen_at_a_terminal(person: Person) -> None:
+    session = _staged(person)
+
+    screen = _at_terminal(person, "n\ny\n", "workspace", "apply", "-i", session, "numbers")
+
+    assert "(2/2) Apply this part?" in screen
+    lines = (person.project / "numbers").read_text().split()
+    assert (lines[2], lines[49]) == ("3", "fifty")
+    assert "three" in person.types("workspace", "diff", session).out
+
+
+def test_a_staged_session_can_be_discarded(person: Person) -> None:
+    session = _staged(person)
+
+    asked = person.types("workspace", "discard", session)
+    dropped = person.types("workspace", "discard", "--yes", session)
+
+    assert asked.code == 64
+    assert dropped.code == 0
+    assert person.types("workspace", "apply", "--yes", session).code == 64
+    assert (person.project / "notes.txt").read_text() == "mine\n"
+
+
+def test_opposite_modes_are_refused(person: Person) -> None:
+    done = person.types("run", "--staged", "--direct", "--", "true")
+
+    assert (done.code, "are opposites" in done.err) == (64, True)

@@ -19,6 +19,7 @@ from tests.e2e.installed import place_folder
 from tests.scripted_model import ScriptedModel, Turn
 
 SOURCE = Path(__file__).parents[2] / "src"
+NO_NAMESPACES = str(Path(__file__).parents[1] / "sandbox" / "no_namespaces.py")
 UNPRIVILEGED = 54321
 """The user id of another user, which needs no account."""
 SECONDS = 90
@@ -64,6 +65,8 @@ class Place:
     root: Path
     programs: Path
     uid: int
+    tier: str = "A"
+    """In tier B the machine forbids namespaces, as a container does."""
 
     @property
     def home(self) -> Path:
@@ -128,7 +131,10 @@ class Place:
             os.chown(path, self.uid, self.uid, follow_symlinks=False)
 
     def _argv(self, agent: str, *, governed: bool) -> list[str]:
-        before = [sys.executable, "-m", "ringfence", "run", "--ask", "deny", "--"] if governed else []
+        tier = ["--min-tier", self.tier]
+        before = [sys.executable, "-m", "ringfence", "run", *tier, "--ask", "deny", "--"] if governed else []
+        if governed and self.tier == "B":
+            before = [sys.executable, NO_NAMESPACES, *before]
         words = ["exec", "--json"] if agent == "codex" else ["-p"]
         return [*before, str(self.programs / agent), *words, *([] if governed else FREE[agent]), "go on"]
 

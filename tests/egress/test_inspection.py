@@ -8,6 +8,8 @@ from ringfence.model.action import ConnectAction
 
 FOUND = built_in(ConnectAction(host="a.test", port=443), "content.secret", "it holds a secret")
 
+FAULT = built_in(ConnectAction(host="a.test", port=443), "gateway.error", "a step failed")
+
 
 class Marks(Steps):
     """Puts its mark behind every piece, and one at the end."""
@@ -41,15 +43,15 @@ def all_sent(step: Steps) -> bytes | Held:
 
 
 def test_every_piece_goes_through_all_steps_in_order() -> None:
-    assert Chain([Marks(b"1"), Marks(b"2")]).run(b"x", sent) == b"x12"
+    assert Chain([Marks(b"1"), Marks(b"2")], lambda: FAULT).run(b"x", sent) == b"x12"
 
 
 def test_what_a_step_kept_back_goes_through_the_steps_behind_it() -> None:
-    assert Chain([Marks(b"1"), Marks(b"2")]).finish(sent, all_sent) == b"$12$2"
+    assert Chain([Marks(b"1"), Marks(b"2")], lambda: FAULT).finish(sent, all_sent) == b"$12$2"
 
 
 def test_a_yes_to_a_held_piece_goes_on_behind_the_step_that_held_it() -> None:
-    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")])
+    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")], lambda: FAULT)
 
     held = chain.run(b"x", sent)
 
@@ -58,7 +60,7 @@ def test_a_yes_to_a_held_piece_goes_on_behind_the_step_that_held_it() -> None:
 
 
 def test_a_yes_to_the_end_goes_on_where_each_step_held_it() -> None:
-    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")])
+    chain = Chain([Marks(b"1"), Holds(), Marks(b"3")], lambda: FAULT)
 
     first = chain.finish(sent, all_sent)
     second = chain.finish(sent, all_sent, resumed=b"$1")

@@ -53,6 +53,14 @@ def test_after_a_request_to_switch_other_protocols_go_on() -> None:
     assert passed(SWITCH + b"\x81\x85....hello", 11) == SWITCH + b"\x81\x85....hello"
 
 
+@pytest.mark.parametrize("wanted", [b"h2c", b"websocket, H2C", b"HTTP/2.0", b"h2"])
+def test_a_request_to_switch_to_http_2_does_not_go_on(wanted: bytes) -> None:
+    said = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: %b\r\n\r\n" % wanted
+
+    with pytest.raises(HeadInvalid):
+        passed(said, 500)
+
+
 @pytest.mark.parametrize(
     "behind", [b"\x81\x85....hello", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /" + b"x" * 70_000]
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.escape.battery.arena import Arena
-from tests.escape.battery.people import people
-from tests.escape.battery.stage import Person
+from tests.escape.people import people
+
+from ringfence.verify.arena import Arena
+from ringfence.verify.stage import Person
+from ringfence.verify.warm import Warm
 
 
 @pytest.fixture(scope="session", params=people(), ids=lambda person: person.name)
@@ -25,3 +27,10 @@ def arena() -> Iterator[Arena | None]:
             yield made
     except OSError:
         yield None
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process that has our command line loaded."""
+    with Warm() as made:
+        yield made

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-
 import pytest
-from tests.escape.battery import oracles, setups
-from tests.escape.battery.arena import Arena, resolvers
-from tests.escape.battery.attack import Attack, Kind
-from tests.escape.battery.inside import ringfence
-from tests.escape.battery.prove import Result, carry_out
-from tests.escape.battery.stage import Person
+
+from ringfence.verify.arena import Arena, resolvers
+from ringfence.verify.attack import Attack
+from ringfence.verify.prove import Result, carry_out
+from ringfence.verify.sandboxes import in_tier_a
+from ringfence.verify.stage import Person
 
 pytestmark = [pytest.mark.escape, pytest.mark.slow]
 
@@ -18,18 +16,16 @@ _COMMIT = "git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && 
 
 
 def _inside(work: Attack, person: Person, arena: Arena | None = None) -> Result:
-    return carry_out(work, ringfence, person=person, secret=secrets.token_hex(16), arena=arena, timeout=20)
+    return carry_out(work, in_tier_a, person=person, arena=arena, timeout=20)
 
 
 def test_ordinary_files_of_the_workspace_can_be_written(person: Person) -> None:
     path = "{workspace}/src/main.py"
     work = Attack(
         id="ordinary file",
-        kind=Kind.FILES,
         title="",
-        program="write",
-        arguments=(path, "{secret}"),
-        oracle=oracles.file_has(path, "{secret}"),
+        attack=("write", path, "{secret}"),
+        works=("file_has", path, "{secret}"),
         ends=("done",),
     )
 
@@ -41,12 +37,10 @@ def test_ordinary_files_of_the_workspace_can_be_written(person: Person) -> None:
 def test_git_commits_inside(person: Person) -> None:
     work = Attack(
         id="commit",
-        kind=Kind.FILES,
         title="",
-        program="run",
-        arguments=("sh", "-c", _COMMIT),
-        setup=(setups.repository,),
-        oracle=oracles.said_success,
+        attack=("run", "sh", "-c", _COMMIT),
+        setup=(("repository",),),
+        works=("said_success",),
         ends=("done",),
     )
 
@@ -65,16 +59,14 @@ def test_git_commits_inside(person: Person) -> None:
 )
 def test_allowed_host_is_reached(program: str, words: tuple[str, ...], person: Person, arena: Arena | None) -> None:
     if arena is None or not resolvers():
-        pytest.skip("the test's own internet needs a network namespace and a name server that is not on loopback")
+        pytest.skip("the battery's own internet needs a network namespace and a name server that is not on loopback")
     work = Attack(
         id="allowed",
-        kind=Kind.PROXY,
         title="",
-        program=program,
-        arguments=words,
-        setup=(setups.allowed("**.allowed.test"),),
+        attack=(program, *words),
+        setup=(("allowed", "**.allowed.test"),),
         arena=True,
-        oracle=oracles.heard("web", "web-plain"),
+        works=("heard", "web", "web-plain"),
         ends=("done",),
     )
 

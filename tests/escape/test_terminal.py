@@ -11,10 +11,10 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.escape.battery import source
-from tests.escape.battery.terminal import read
+from tests.escape.reference_terminal import read
 
 from ringfence.session.output_filter import OutputFilter
+from ringfence.verify import source
 
 _CLIPBOARD = b"52;c;ZXZpbA==\x07"
 ATTACKS = {
@@ -115,7 +115,7 @@ def test_colours_titles_links_and_letters_pass_unchanged(name: str) -> None:
 @pytest.mark.escape
 @pytest.mark.slow
 def test_a_wrapped_agent_cannot_write_the_clipboard(tmp_path: os.PathLike[str]) -> None:
-    says = (source.INTERPRETER, "-I", "-c", "import sys; sys.stdout.write('\\x1b]52;c;ZXZpbA==\\x07shown\\n')")
+    says = (source.interpreter(), "-I", "-c", "import sys; sys.stdout.write('\\x1b]52;c;ZXZpbA==\\x07shown\\n')")
     ringfence = (sys.executable, "-c", "import sys; from ringfence.cli.entry import main; sys.exit(main())")
 
     plain = _in_terminal(says, tmp_path)

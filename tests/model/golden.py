@@ -7,6 +7,7 @@ from pathlib import Path
 from ringfence.model import event as events
 from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Decision, Placement, Reason, Risk, Verdict
+from ringfence.model.vote import Authentication, Vote
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -76,6 +77,39 @@ EVENTS: dict[str, events.Body] = {
         channel="terminal",
         reason="",
         latency_ms=4321,
+        authentication="passkey",
+        shown="sha256:" + "2" * 64,
+        action="sha256:" + "1" * 64,
+        policy="sha256:" + "0" * 64,
+    ),
+    "approval.vote": events.VoteTaken(
+        vote=Vote(
+            id="01m81se1t5tm3nx595nps3cq1d",
+            request="01m81se0886mwqvv0wwp6x0w7n",
+            approver="person:ada",
+            approve=True,
+            seen="sha256:" + "2" * 64,
+            reason="release day",
+            channel="ui",
+            authentication=Authentication.PASSKEY,
+            evidence="{}",
+            at_ms=1_700_000_000_000,
+            text_digest="sha256:" + "3" * 64,
+            previous="sha256:" + "4" * 64,
+            key="ringfence.local/0+0+0",
+            signature="c2ln",
+        )
+    ),
+    "approval.breaker": events.BreakerChanged(
+        state="open", in_a_row=3, of_recent=3, reason="3 questions in a row were denied"
+    ),
+    "break-glass": events.BreakGlassChanged(
+        glass="01m81se1t5tm3nx595nps3cq1e",
+        change="broken",
+        actor="person:ada",
+        reason="the site is down",
+        workspace="/w",
+        ticket="INC-7",
     ),
     "grant": events.GrantChanged(
         grant="01m81se1t5tm3nx595nps3cq1c",
@@ -83,6 +117,7 @@ EVENTS: dict[str, events.Body] = {
         scope="once",
         matcher="exact:sha256:" + "1" * 64,
         uses_left=1,
+        break_glass="01m81se1t5tm3nx595nps3cq1e",
     ),
     "command.started": events.CommandStarted(command="c1", argv=("ls", "-l"), cwd="/w", pid=7),
     "command.ended": events.CommandEnded(command="c1", exit_code=0, duration_ms=3),
@@ -93,9 +128,33 @@ EVENTS: dict[str, events.Body] = {
         sent_bytes=100,
         received_bytes=2000,
         duration_ms=50,
+        inspection="inspected",
+    ),
+    "limit": events.LimitReached(
+        limit="memory_mb",
+        allowed=512,
+        seen=530,
+        outcome="killed",
+        keeper="watch",
+        program="python3 hog.py",
+        layer="managed",
+        source="/etc/ringfence/policy.toml:9",
+    ),
+    "credential.used": events.CredentialUsed(
+        credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
     "way.used": events.WayUsed(way="ssh_agent", what="key for h.test", allowed=False, reason="no session"),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
+    "battery": events.BatteryRun(
+        battery="sha256:" + "0" * 64,
+        version="0.1.0",
+        kernel="6.12.0",
+        tier="A",
+        holds=True,
+        whole=True,
+        results=(("A1", "stopped"), ("E68", "impossible")),
+        duration_ms=61234,
+    ),
 }
 
 CONNECTION = ConnectAction(host="api.github.com", port=443, method="GET", path="/repos")

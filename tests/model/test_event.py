@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from tests.model.golden import EVENTS, FOLDER
@@ -30,6 +32,17 @@ def test_golden_files_are_read_as_the_events_they_were(name: str) -> None:
     event = msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=Event)
 
     assert event.body == EVENTS[name]
+
+
+@pytest.mark.parametrize("file", sorted((FOLDER / "older").iterdir()), ids=lambda file: file.stem)
+def test_what_an_older_version_wrote_is_read_with_its_missing_fields_empty(file: Path) -> None:
+    older = msgspec.json.decode(file.read_bytes(), type=Event).body
+
+    assert event_name(older) == file.stem
+    written = msgspec.json.decode(file.read_bytes())["body"]
+    known = msgspec.to_builtins(older)
+    assert {key: known[key] for key in written} == written
+    assert all(not known[key] for key in known if key not in written)
 
 
 def test_a_field_that_a_newer_version_added_is_no_obstacle() -> None:

@@ -25,7 +25,7 @@ from ringfence.model.action import (
 from ringfence.model.decision import Verdict, to_contract
 from ringfence.model.host import parse_host
 from ringfence.policy.effective import HostRule, Origin
-from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks, evaluate
+from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks, evaluate
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.layers import Layer
 
@@ -251,6 +251,48 @@ def test_whether_a_request_has_to_be_seen_is_known_beforehand() -> None:
     assert evaluator.needs_request("api.forge.test", 443)
     assert not evaluator.needs_request("a.files.test", 443)
     assert not evaluator.needs_request("not a host", 443)
+
+
+@pytest.mark.parametrize(
+    ("documents", "host", "sight"),
+    [
+        ([("", Layer.USER)], "a.test", Sight.UNSEEN),
+        ([("inspect = ['*.test']", Layer.USER)], "a.test", Sight.INSPECTED),
+        ([("inspect = ['*.test']", Layer.PROJECT)], "a.test", Sight.INSPECTED),
+        ([("inspect = ['*.test:8443']", Layer.USER)], "a.test", Sight.UNSEEN),
+        ([("inspect = ['*.test']\npass_through = ['a.test']", Layer.USER)], "a.test", Sight.PASSED_THROUGH),
+        ([("inspect = ['*.test']\npass_through = ['a.test']", Layer.USER)], "b.test", Sight.INSPECTED),
+        (
+            [("inspect = ['*.test']", Layer.REQUIREMENTS), ("pass_through = ['a.test']", Layer.USER)],
+            "a.test",
+            Sight.INSPECTED,
+        ),
+        ([(NETWORK, Layer.USER)], "api.forge.test", Sight.INSPECTED),
+        ([(NETWORK, Layer.USER)], "a.files.test", Sight.UNSEEN),
+        (
+            [(NETWORK, Layer.MANAGED), ("pass_through = ['**.forge.test']", Layer.USER)],
+            "x.forge.test",
+            Sight.PASSED_THROUGH,
+        ),
+    ],
+)
+def test_how_much_is_seen_of_a_connection_follows_from_the_policy(
+    documents: list[tuple[str, Layer]], host: str, sight: Sight
+) -> None:
+    whole = [document(text if "[network" in text else f"[network]\n{text}\n", layer) for text, layer in documents]
+
+    assert judge(policy(*whole, base=EMPTY)).sight(host, 443) is sight
+
+
+def test_a_connection_that_is_passed_through_says_so_and_is_judged_without_its_requests() -> None:
+    rules = NETWORK.replace("[network]", "[network]\npass_through = ['api.forge.test']")
+
+    decision = connect(policy(document(rules), base=EMPTY), "api.forge.test")
+
+    assert [(reason.rule, reason.verdict) for reason in decision.reasons] == [
+        ("no-admin", Verdict.DENY),
+        ("network.pass_through", Verdict.ALLOW),
+    ]
 
 
 def test_ranges_and_addresses_in_rules_declare_that_they_are_meant() -> None:

@@ -24,6 +24,7 @@ enforcement = "soft"
 read = ["~/a"]
 write = ["~/b"]
 deny = ["**/c"]
+workspace = "staged"
 [control_files]
 protect = ["Makefile"]
 report = ["**/deploy.sh"]
@@ -31,6 +32,7 @@ exempt = [".vscode"]
 [network]
 default = "ask"
 host_ports = [5432]
+inspect = ["seen.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]
 [[network.rule]]
@@ -38,6 +40,9 @@ id = "n"
 hosts = ["x.test"]
 methods = ["GET"]
 paths = ["/a/**"]
+operations = ["read"]
+query = { key = "*" }
+headers = { x-team = "*" }
 private = true
 verdict = "allow"
 reason = "r"
@@ -123,11 +128,31 @@ remember = "session"
 remember_days = 3
 approvers = ["ana", "@ops"]
 overriders = ["@ops"]
+self_approval = false
+break_glass = ["@ops"]
+break_glass_minutes = 30
+denials_in_a_row = 2
+denials_of_50 = 5
+[[approvals.quorum]]
+who = ["@security", ":owner"]
+approve = 2
+deny = 1
+assurance = "passkey"
+risk = "high"
+rules = ["publish"]
+[[approvals.step]]
+who = [":owner"]
+[[approvals.step]]
+who = ["@ops"]
+after_seconds = 60
 [limits]
 wall_seconds = 3600
 processes = 100
 open_files = 1024
 file_mb = 10
+memory_mb = 512
+cpu_percent = 150
+disk_mb = 100
 [agents]
 allowed = ["codex"]
 [telemetry]
@@ -136,6 +161,7 @@ require_record = true
 redact = ["customer-*"]
 [sandbox]
 min_tier = "A"
+boundary = "the machine of the job"
 sockets = ["/run/x.sock"]
 devices = ["/dev/dri/renderD128"]
 publish = ["3000", "8080:3000"]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.policy.making import EMPTY, HOME, WORKSPACE, connect, document, file, judge
 
 from ringfence.model.action import McpAction
-from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.decision import Decision, Reason, Risk, Verdict
+from ringfence.model.situations import PolicyInvalid
 from ringfence.policy.conditions import Situation
 from ringfence.policy.documents import Document
 from ringfence.policy.effective import (
@@ -19,7 +20,9 @@ from ringfence.policy.effective import (
     Limits,
     Origin,
     Policy,
+    QuorumRule,
     Remember,
+    StepRule,
     TelemetryPolicy,
     ToolArguments,
 )
@@ -324,3 +327,93 @@ def test_a_variable_that_requirements_remove_is_set_by_nobody() -> None:
 
     assert (merged.environment.set, merged.environment.remove) == ((("B", "y"),), ("AWS_*",))
     assert merged.notices == ("user.toml:2: setting `AWS_REGION` does not apply: requirements.toml:2 removes it",)
+
+
+ANSWERS = """
+[approvals]
+self_approval = false
+denials_in_a_row = 2
+break_glass = ["ana", "@ops"]
+break_glass_minutes = 20
+[[approvals.quorum]]
+who = ["@security"]
+approve = 2
+risk = "high"
+[[approvals.step]]
+who = [":owner"]
+[[approvals.step]]
+who = ["@ops"]
+after_seconds = 60
+"""
+
+
+def test_who_answers_is_what_the_administrator_says_and_a_person_only_adds_to_it() -> None:
+    user = """
+[approvals]
+self_approval = true
+denials_in_a_row = 9
+break_glass = ["ana"]
+[[approvals.quorum]]
+who = ["bob"]
+[[approvals.step]]
+who = ["bob"]
+"""
+
+    said = here(document(ANSWERS, Layer.MANAGED), document(user)).approvals
+
+    managed, own = Origin(layer="managed", source="managed.toml:7"), Origin(layer="user", source="user.toml:6")
+    assert said == ApprovalPolicy(
+        self_approval=False,
+        denials_in_a_row=2,
+        break_glass=(("ana", "@ops"),),
+        break_glass_minutes=20,
+        quorums=(
+            QuorumRule(who=("@security",), approve=2, risk=Risk.HIGH, origin=managed),
+            QuorumRule(who=("bob",), origin=own),
+        ),
+        steps=(
+            StepRule(who=(":owner",), origin=Origin(layer="managed", source="managed.toml:11")),
+            StepRule(who=("@ops",), after_seconds=60, origin=Origin(layer="managed", source="managed.toml:13")),
+        ),
+    )
+
+
+def test_requirements_narrow_who_breaks_the_glass_and_never_let_anybody() -> None:
+    narrowed = here(
+        document(ANSWERS, Layer.MANAGED), document("[approvals]\nbreak_glass = ['ana']", Layer.REQUIREMENTS)
+    )
+    alone = here(document("[approvals]\nbreak_glass = ['ana']", Layer.REQUIREMENTS))
+
+    assert narrowed.approvals.break_glass == (("ana", "@ops"), ("ana",))
+    assert alone.approvals.break_glass is None
+
+
+def test_a_person_and_a_repository_let_nobody_break_the_glass_and_set_no_terms() -> None:
+    project = msgspec.structs.replace(document(ANSWERS, Layer.PROJECT), trusted=False)
+    own = document("[approvals]\nbreak_glass = ['ana']")
+
+    merged = here(own, project)
+
+    assert merged.approvals == ApprovalPolicy(self_approval=False, denials_in_a_row=2, break_glass_minutes=20)
+    assert any("only the managed policy lets anybody break the glass" in notice for notice in merged.notices)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[approvals.step]]\nwho = ['a']\nafter_seconds = 5", "the first step is asked at once"),
+        ("[[approvals.step]]\nwho = ['a']\n[[approvals.step]]\nwho = ['b']", "each step is later than the one before"),
+        ("[[approvals.quorum]]\napprove = 2", "`who` is missing here"),
+        ("[[approvals.quorum]]\nwho = []", "nobody could answer"),
+        ("[[approvals.quorum]]\nwho = ['a b']", "neither the name of a user"),
+        ("[[approvals.quorum]]\nwho = ['a']\nrules = []", "it would be about no question"),
+        ("[[approvals.quorum]]\nwho = ['a']\nassurance = 'pass'", "it is one of `account`, `signed`, `passkey`"),
+        ("[approvals]\napprovers = [':owner']", "neither the name of a user"),
+        ("[approvals]\nbreak_glass_minutes = 61", "it lies between 1 and 60"),
+    ],
+)
+def test_terms_that_cannot_be_meant_are_faults(text: str, fault: str) -> None:
+    with pytest.raises(PolicyInvalid) as wrong:
+        document(text)
+
+    assert any(fault in one.message for one in wrong.value.diagnostics)

@@ -12,7 +12,7 @@ from ringfence.model.action import Action, CommandAction, ConnectAction, FileAct
 from ringfence.model.decision import Verdict
 from ringfence.policy.choosing import choose_preset
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import BUILT_IN, Inactive, Origin
+from ringfence.policy.effective import BUILT_IN, Inactive, Origin, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.merge import Facts, merge
 
@@ -145,12 +145,20 @@ def test_every_single_value_has_an_origin() -> None:
     merged = policy(document(text), base="[sandbox]\nmin_tier = 'B'\n")
 
     assert dict(merged.origins) == {
+        "approvals.break_glass_minutes": BUILT_IN,
+        "approvals.denials_in_a_row": BUILT_IN,
+        "approvals.denials_of_50": BUILT_IN,
         "approvals.remember": BUILT_IN,
         "approvals.remember_days": BUILT_IN,
+        "approvals.self_approval": BUILT_IN,
         "approvals.timeout_seconds": BUILT_IN,
+        "filesystem.workspace": BUILT_IN,
         "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),
         "environment.set.A": Origin(layer="user", source="user.toml:5"),
+        "limits.cpu_percent": BUILT_IN,
+        "limits.disk_mb": BUILT_IN,
         "limits.file_mb": BUILT_IN,
+        "limits.memory_mb": BUILT_IN,
         "limits.open_files": BUILT_IN,
         "limits.processes": BUILT_IN,
         "limits.wall_seconds": BUILT_IN,
@@ -333,3 +341,23 @@ def test_merging_needs_no_disk_and_no_order_of_documents() -> None:
     facts = Facts(home=HOME, workspace=WORKSPACE)
 
     assert merge(documents, facts=facts) == merge(documents[::-1], facts=facts)
+
+
+def test_requirements_can_make_every_workspace_staged() -> None:
+    staged, direct = (f'[filesystem]\nworkspace = "{word}"\n' for word in ("staged", "direct"))
+    required, mine = document(staged, Layer.REQUIREMENTS), document(direct)
+
+    bound = policy(mine, required)
+
+    assert bound.workspace_mode is WorkspaceMode.STAGED
+    assert bound.origin_of("filesystem.workspace").source == "requirements.toml:2"
+    assert policy(mine).workspace_mode is WorkspaceMode.DIRECT
+
+
+def test_only_who_may_loosen_declares_a_boundary() -> None:
+    text = "[sandbox]\nboundary = 'the machine of the job'\n"
+    untrusted = msgspec.structs.replace(document(text, Layer.PROJECT), trusted=False)
+
+    assert policy(document(text)).boundary == "the machine of the job"
+    assert policy(untrusted).boundary == ""
+    assert any("sandbox.boundary" in notice for notice in policy(untrusted).notices)

@@ -85,9 +85,11 @@ def test_too_many_host_ports_are_refused() -> None:
         planned(host_ports=range(1, 200))
 
 
-def test_staged_workspaces_are_refused_for_now() -> None:
-    with pytest.raises(UsageInvalid, match="not available yet"):
-        planned(workspace_mode="staged")
+def test_a_workspace_that_cannot_be_written_is_not_staged() -> None:
+    writable = planned((":workspace", Access.WRITE), staging="/s")
+    read_only = planned((":workspace", Access.READ), staging="/s")
+
+    assert (writable.staging, read_only.staging) == ("/s", None)
 
 
 @settings(database=None)

@@ -127,9 +127,11 @@ async def test_namespaces_are_not_made_inside_unless_a_rule_says_so(place: Place
         shut = await box.shell(f"{_BWRAP} true; unshare -Ur true")
     async with boxed(place, WayPolicy(nested_namespaces=True)) as box:
         opened = await box.shell(f"{_BWRAP} --ro-bind {place.home} {place.home} id -u && unshare -Urm true && echo yes")
+        moved = await box.shell("mkdir a b && echo x > a/f && ln a/f b/g && mv a/f b/f && stat -c %h b/f")
 
     assert shut.code != 0
     assert (opened.code, opened.out, opened.err) == (0, f"{os.getuid() or 1000}\nyes\n", "")
+    assert (moved.out, moved.err) == ("2\n", "")
 
 
 @bwrap

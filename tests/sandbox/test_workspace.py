@@ -63,7 +63,13 @@ async def test_control_files_cannot_be_planted(repository: Place, attack: str) -
     finally:
         await sandbox.close()
 
-    assert tried.code != 0
+    # What Git writes there works on a copy, and is refused elsewhere.
+    copied = attack in (
+        "echo evil >> .git/config",
+        "git config core.fsmonitor evil",
+        "mkdir -p .git/modules/m && echo evil > .git/modules/m/config",
+    )
+    assert (tried.code == 0) is copied
     assert _everything(repository.workspace) == before
 
 
@@ -108,7 +114,7 @@ async def test_a_linked_working_tree_commits_and_its_repository_is_protected(rep
 
     assert (done.code, done.out, done.err) == (0, "", "")
     assert "second" in place.git("log", "--oneline")
-    assert tried.err.count("Read-only file system") == 6
+    assert tried.err.count("Read-only file system") == 5, "the settings are a copy"
     assert tried.err.count("busy") == 3
     assert tried.err.count("No such file") == 1
     after = {name: content for name, content in _everything(repository.workspace).items() if _is_settings(name)}
@@ -132,7 +138,7 @@ async def test_a_repository_nested_in_the_workspace_is_protected_and_works(repos
     finally:
         await sandbox.close()
 
-    assert (tried.err.count("Read-only file system"), tried.err.count("busy")) == (3, 1)
+    assert (tried.err.count("Read-only file system"), tried.err.count("busy")) == (2, 1), "the settings are a copy"
     assert (done.code, done.out, done.err) == (0, "", "")
     after = _everything(nested)
     assert {name: after[name] for name in before if "hooks" in name or "config" in name} == {
@@ -157,7 +163,7 @@ async def test_a_repository_elsewhere_in_the_workspace_is_protected(repository: 
     finally:
         await sandbox.close()
 
-    assert tried.err.count("Read-only file system") >= 2
+    assert tried.err.count("Read-only file system") == 1, "the settings are a copy"
     assert tried.err.count("busy") >= 2
     assert (done.code, done.err) == (0, "")
     assert "evil" not in (git / "config").read_text()

@@ -398,7 +398,7 @@ async def test_without_namespaces_a_profile_is_a_second_sandbox_of_that_tier(
     policy = project.parent / ".config" / "ringfence" / "policy.toml"
     policy.write_text(POLICY.replace('deny = ["**/hidden.txt"]', 'remove = ["LANG"]'))
     for module in ("opening", "beside"):
-        monkeypatch.setattr(f"ringfence.session.{module}.require", lambda _: ("B",))
+        monkeypatch.setattr(f"ringfence.session.{module}.require", lambda *_: ("B",))
     (project / "shell.sh").write_text(f"git config -f {project.parent}/keys/config secret.value")
 
     async with ringfence.Session(workspace=project) as session:

@@ -68,6 +68,8 @@ def _retry(decision: Decision) -> str:
         return "nobody answered, so a retry helps only when a person is there to approve it"
     if decision.resolved_by == "person":
         return "a person said no, so do not retry"
+    if decision.resolved_by == "breaker":
+        return "too many of your questions were denied: stop here, and wait for the user's next message"
     return "a retry does not help, so find another way or tell the user"
 
 

@@ -34,9 +34,20 @@ MOST_AT_ONCE = 64
 _REMEMBERED = 4096
 
 
-async def serve_hooks(listener: socket.socket, agent: Agent, judge: Judge, recorder: Recorder) -> None:
-    """Answer hooks until cancelled. The listening socket stays the caller's."""
-    server = HookServer(agent, judge, recorder)
+async def _nothing() -> None:
+    return None
+
+
+async def serve_hooks(
+    listener: socket.socket,
+    agent: Agent,
+    judge: Judge,
+    recorder: Recorder,
+    on_turn: Callable[[], Awaitable[None]] = _nothing,
+) -> None:
+    """Answer hooks until cancelled. The listening socket stays the caller's. `on_turn` is waited for when a person's
+    prompt begins a turn, before the agent goes on."""
+    server = HookServer(agent, judge, recorder, on_turn)
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
@@ -51,7 +62,10 @@ async def serve_hooks(listener: socket.socket, agent: Agent, judge: Judge, recor
 class HookServer:
     """Answers single connections; keeps only which calls were already reported as ended."""
 
-    def __init__(self, agent: Agent, judge: Judge, recorder: Recorder) -> None:
+    def __init__(
+        self, agent: Agent, judge: Judge, recorder: Recorder, on_turn: Callable[[], Awaitable[None]] = _nothing
+    ) -> None:
+        self._on_turn = on_turn
         self._agent = agent
         self._judge = judge
         self._recorder = recorder
@@ -95,6 +109,8 @@ class HookServer:
             call = self._agent.parse_hook(event, payload)
             await self._record(call)
             if call.moment is not HookMoment.BEFORE_TOOL:
+                if call.moment is HookMoment.PROMPT:
+                    await self._on_turn()
                 return self._agent.render(call, None)
             return self._agent.render(call, await self._decide(call))
         except HookUnreadable as unreadable:

@@ -11,15 +11,29 @@ from contextlib import contextmanager
 
 import msgspec
 
-from ringfence.approvals import matchers
-from ringfence.approvals.objects import NANOSECONDS, ONCE_SECONDS, REPO_DAYS, Grant, Request, Scope, Vote
-from ringfence.approvals.permission import Permission, wider
-from ringfence.approvals.stores.store import ApprovalsBroken, Store
+from ringfence.approvals import amendments, matchers, voting
+from ringfence.approvals.objects import (
+    CLOCK_SLACK_NS,
+    NANOSECONDS,
+    ONCE_SECONDS,
+    REPO_DAYS,
+    BreakGlass,
+    Grant,
+    Request,
+    Scope,
+    Vote,
+)
+from ringfence.approvals.permission import Permission, narrowest, wider
+from ringfence.approvals.signing import Signer, signed
+from ringfence.approvals.stores.store import ApprovalsBroken, Store, broken
 from ringfence.approvals.transitions import Illegal, State, Trigger, at, step
+from ringfence.approvals.voting import IsMember, Standing, Terms
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Decision
+from ringfence.model.vote import link, same_answer, text_digest
 
 _SESSION_SECONDS = 7 * 24 * 3600
+_LASTING = {Scope.ONCE: ONCE_SECONDS, Scope.SESSION: _SESSION_SECONDS, Scope.REPO: REPO_DAYS * 24 * 3600}
 
 
 class Cast(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,15 +46,45 @@ class Cast(msgspec.Struct, frozen=True, kw_only=True):
     grant: Grant | None = None
     problem: str = ""
     """Why the vote was not taken."""
+    vote: Vote | None = None
+    """The vote as it was taken down, linked and signed; None where it was not, or was before."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the vote was taken, and others are needed as well."""
+        return not self.problem and not self.counted and self.request.state is State.PENDING
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of state that nobody's answer made."""
+
+    request: Request
+    """The request before."""
+    after: State
 
 
 class Desk:
     """The requests and grants of one user."""
 
-    def __init__(self, store: Store, now_ns: Callable[[], int], new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        now_ns: Callable[[], int],
+        new_id: Callable[[], str],
+        *,
+        signer: Signer | None = None,
+        is_member: IsMember = lambda _name, _group: False,
+    ) -> None:
         self._store = store
         self._now_ns = now_ns
         self._new_id = new_id
+        self._signer = signer
+        self._is_member = is_member
+
+    @property
+    def look_seconds(self) -> float:
+        """How often somebody who waits may look for an answer."""
+        return self._store.look_seconds
 
     def open(
         self,
@@ -52,10 +96,13 @@ class Desk:
         prompt: Sequence[str],
         seconds: int,
         widest: Scope = Scope.REPO,
+        terms: Terms | None = None,
+        witness: str = "",
+        host: str = "",
     ) -> tuple[Request, bool]:
         """The request for this question, and whether it is new: the same question joins the one that is open."""
         now = self._now_ns()
-        action = decision.action
+        action, offered = decision.action, amendments.offer(decision)
         fresh = Request(
             id=self._new_id(),
             session=session,
@@ -73,6 +120,13 @@ class Desk:
             expires_ns=now + seconds * NANOSECONDS,
             widest=Scope.ONCE if decision.override else widest,
             override=decision.override,
+            risk=decision.risk,
+            effects=decision.effects,
+            begins=offered.words,
+            why_exact=offered.why_not,
+            terms=terms or Terms(),
+            witness=witness,
+            host=host,
         )
         with self._transaction():
             standing = self._store.pending(fresh.dedupe)
@@ -100,6 +154,11 @@ class Desk:
         with self._errors():
             return tuple(self._store.votes(request_id))
 
+    def grant_of(self, request_id: str) -> Grant | None:
+        """The grant that a request made."""
+        with self._errors():
+            return self._store.grant_of(request_id)
+
     def cast(self, vote: Vote, *, uses: int = 1) -> Cast | None:
         """Take a vote; None for a request that does not exist. An approval for `once` covers `uses` uses."""
         with self._transaction():
@@ -107,24 +166,86 @@ class Desk:
             if found is None:
                 return None
             request = self._refreshed(found)
-            if self._store.vote(vote.id) is not None:
-                return Cast(request=request, counted=False, grant=self._store.grant_of(request.id))
-            # INVARIANT: what was shown is what is approved; a vote on anything else is not a vote on this.
-            if vote.seen != request.shown:
-                return Cast(request=request, counted=False, problem="what was seen is not what is asked")
-            problem = _beyond(request, vote)
+            if request.state is not found.state:
+                # SECURITY: written down, because a clock that is set right again must not make a late vote count.
+                self._store.set_state(request.id, request.state)
+            known = self._store.vote(vote.id)
+            if known is not None:
+                problem = "" if same_answer(known, vote) else "this vote was cast before, and said something else"
+                return Cast(request=request, counted=False, grant=self._store.grant_of(request.id), problem=problem)
+            votes = tuple(self._store.votes(request.id))
+            problem = self._refusal(request, vote, votes)
             if problem:
                 return Cast(request=request, counted=False, problem=problem)
-            self._store.add_vote(vote)
-            after = step(request.state, Trigger.APPROVE if vote.approve else Trigger.DENY)
-            if isinstance(after, Illegal):
-                return Cast(request=request, counted=False, problem=str(after))
+            taken = self._take(request, vote, votes)
+            late = step(request.state, Trigger.APPROVE if vote.approve else Trigger.DENY)
+            if isinstance(late, Illegal):
+                return Cast(request=request, counted=False, problem=str(late), vote=taken)
+            after = step(request.state, self._trigger(request, (*votes, taken)))
+            assert isinstance(after, State), "what is pending takes every outcome of a vote"
+            return self._settled(request, after, taken, votes, uses)
+
+    def through_glass(self, request_id: str, glass: BreakGlass) -> Grant | None:
+        """Approve a request because the glass is broken, for once; None where it is not open any more."""
+        with self._transaction():
+            found = self._store.request(request_id)
+            request = found and self._refreshed(found)
+            after = request and step(request.state, Trigger.BREAK_GLASS)
+            if request is None or not isinstance(after, State):
+                return None
             self._store.set_state(request.id, after)
-            request = msgspec.structs.replace(request, state=after)
-            grant = self._grant(request, vote, uses) if vote.approve else None
-            if grant is not None:
-                self._store.add_grant(grant)
-            return Cast(request=request, counted=True, grant=grant)
+            by = Vote(id="", request=request.id, approver=glass.who, approve=True, seen=request.shown)
+            grant = self._grant(request, [by], 1, break_glass=glass.id)
+            self._store.add_grant(grant)
+            return grant
+
+    def settle(self, request_id: str, *, uses: int = 1) -> Cast | None:
+        """Let the votes that are there decide, as after a crash; None where they do not."""
+        with self._transaction():
+            found = self._store.request(request_id)
+            votes = tuple(self._store.votes(request_id))
+            request = found and self._refreshed(found)
+            if request is None or request.state is not State.PENDING or not votes:
+                return None
+            after = step(request.state, self._trigger(request, votes))
+            if isinstance(after, Illegal) or after is State.PENDING:
+                return None
+            return self._settled(request, after, votes[-1], votes[:-1], uses)
+
+    def escalate(self, request_id: str) -> Request | None:
+        """Hand a request to the next step of its ladder, because who was asked cannot answer; None where there is none.
+
+        The votes that are there stay: who could not be reached has not said no.
+        """
+        with self._transaction():
+            found = self._store.request(request_id)
+            request = found and self._refreshed(found)
+            if request is None or isinstance(step(request.state, Trigger.ESCALATE), Illegal):
+                return None
+            following = self.step_of(request) + 1
+            if following >= len(request.terms.steps):
+                return None
+            self._store.set_step(request.id, following)
+            return msgspec.structs.replace(request, step=following)
+
+    def step_of(self, request: Request) -> int:
+        """The step of the ladder that a request has reached: by time, or because it was handed on."""
+        seconds = (self._now_ns() - request.created_ns) / NANOSECONDS
+        return max(request.step, voting.step_at(request.terms, seconds))
+
+    def sweep(self) -> tuple[Moved, ...]:
+        """Write down every deadline that has passed: a clock that is set back then brings nothing to life again."""
+        with self._errors():
+            due = [one for one in self._store.unfinished() if self._refreshed(one).state is not one.state]
+        return tuple(moved for one in due if (moved := self._swept(one.id)) is not None)
+
+    def _swept(self, request_id: str) -> Moved | None:
+        with self._transaction():
+            found = self._store.request(request_id)
+            if found is None or (after := self._refreshed(found).state) is found.state:
+                return None
+            self._store.set_state(request_id, after)
+            return Moved(request=found, after=after)
 
     def move(self, request_id: str, trigger: Trigger) -> State | Illegal | None:
         """Let something else than a vote happen to a request; None for a request that does not exist."""
@@ -160,16 +281,29 @@ class Desk:
         permitted = permission or Permission()
         with self._errors():
             # Looked up first without a lock: most actions have no grant, and must not wait for a writer.
+            known = self._remembered(decision)
             fitting = [
                 grant
-                for grant in self._store.grants(matchers.remembered(decision.action))
-                if _answers(grant, decision, session, workspace) and permitted.covers(grant, self._now_ns())
+                for grant in known
+                if grant.state(self._now_ns()) == "active"
+                and _answers(grant, decision, session, workspace)
+                and permitted.covers(grant, self._now_ns(), self._store.votes(grant.request), decision.risk)
             ]
         for grant in fitting:
             with self._transaction():
                 if self._store.consume(grant.id, self._now_ns()):
                     return msgspec.structs.replace(grant, uses=grant.uses + 1)
         return None
+
+    def _remembered(self, decision: Decision) -> list[Grant]:
+        """Grants for exactly this, then those for commands that begin like it and do no more."""
+        found = list(self._store.grants(matchers.remembered(decision.action)))
+        for key in amendments.keys(decision):
+            for grant in self._store.grants(key):
+                answered = self._store.request(grant.request)
+                if answered is not None and amendments.covers(answered, decision):
+                    found.append(grant)
+        return found
 
     def grants(self, prefix: str = "") -> tuple[Grant, ...]:
         """All grants, newest first."""
@@ -201,16 +335,61 @@ class Desk:
             if grant is not None:
                 self._store.revoke(grant.id, self._now_ns())
 
-    def _grant(self, request: Request, vote: Vote, uses: int) -> Grant:
-        once = vote.scope is Scope.ONCE
-        lasting = {Scope.ONCE: ONCE_SECONDS, Scope.SESSION: _SESSION_SECONDS, Scope.REPO: REPO_DAYS * 24 * 3600}
-        seconds = lasting[vote.scope] if vote.seconds is None else min(vote.seconds, lasting[Scope.REPO])
+    def _refusal(self, request: Request, vote: Vote, votes: Sequence[Vote]) -> str:
+        """Why a vote is not taken."""
+        # INVARIANT: what was shown is what is approved; a vote on anything else is not a vote on this.
+        if vote.seen != request.shown:
+            return "what was seen is not what is asked"
+        if request.state is not State.PENDING:
+            return ""
+        if vote.approve and any(one.approver == vote.approver for one in votes):
+            return "who has voted cannot vote again; a no still counts"
+        problem = _beyond(request, vote)
+        if problem or not vote.approve:
+            return problem
+        return voting.refusal(request.terms, vote, self._is_member) or voting.not_asked_yet(
+            request.terms, self.step_of(request), vote, self._is_member
+        )
+
+    def _take(self, request: Request, vote: Vote, votes: Sequence[Vote]) -> Vote:
+        """Take a vote down, linked to the one before it and signed."""
+        previous = link(votes[-1]) if votes else request.binding
+        at_ms = self._now_ns() // 1_000_000
+        linked = msgspec.structs.replace(vote, at_ms=at_ms, previous=previous, text_digest=text_digest(vote))
+        taken = signed(linked, self._signer)
+        self._store.add_vote(taken)
+        return taken
+
+    def _trigger(self, request: Request, votes: Sequence[Vote]) -> Trigger:
+        match voting.standing(request.terms, request.risk, votes, self._is_member):
+            case Standing.APPROVED:
+                return Trigger.APPROVE
+            case Standing.DENIED:
+                return Trigger.DENY
+            case Standing.OPEN:
+                return Trigger.VOTE
+
+    def _settled(self, request: Request, after: State, taken: Vote, earlier: Sequence[Vote], uses: int) -> Cast:
+        self._store.set_state(request.id, after)
+        request = msgspec.structs.replace(request, state=after)
+        grant = None
+        if after is State.APPROVED:
+            grant = self._grant(request, [one for one in (*earlier, taken) if one.approve], uses)
+            self._store.add_grant(grant)
+        return Cast(request=request, counted=after is not State.PENDING, grant=grant, vote=taken)
+
+    def _grant(self, request: Request, votes: Sequence[Vote], uses: int, *, break_glass: str = "") -> Grant:
+        """The grant that some people made together: as wide and as long as the most careful of them wanted."""
+        scope = narrowest(vote.scope for vote in votes)
+        once = scope is Scope.ONCE
+        wanted = [vote.seconds for vote in votes if vote.seconds is not None]
+        seconds = min([*wanted, _LASTING[Scope.REPO]]) if wanted else _LASTING[scope]
         now = self._now_ns()
         return Grant(
             id=self._new_id(),
             request=request.id,
-            matcher=f"exact:{request.digest}" if once else request.matcher,
-            scope=vote.scope,
+            matcher=f"exact:{request.digest}" if once else _matcher(request, votes),
+            scope=scope,
             session=request.session,
             workspace=request.workspace,
             placement=request.placement,
@@ -218,17 +397,20 @@ class Desk:
             asking=request.asking,
             created_ns=now,
             expires_ns=now + seconds * NANOSECONDS,
-            approver=vote.approver,
+            approver=", ".join(dict.fromkeys(vote.approver for vote in votes)),
             max_uses=uses if once else None,
+            break_glass=break_glass,
         )
 
     def _refreshed(self, request: Request) -> Request:
         """The request with its deadline applied: it counts when it is read, not when somebody sweeps."""
-        expires = request.expires_ns
+        made, expires, now = request.created_ns, request.expires_ns, self._now_ns()
         if request.state is State.APPROVED:
             grant = self._store.grant_of(request.id)
-            expires = grant.expires_ns if grant is not None else expires
-        return msgspec.structs.replace(request, state=at(request.state, expires, self._now_ns()))
+            made, expires = (grant.created_ns, grant.expires_ns) if grant is not None else (made, expires)
+        # SECURITY: a clock that was set back must not give anything more time; before it was made is after its end.
+        moment = expires if now < made - CLOCK_SLACK_NS else now
+        return msgspec.structs.replace(request, state=at(request.state, expires, moment))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -240,9 +422,7 @@ class Desk:
         try:
             yield
         except (sqlite3.Error, msgspec.MsgspecError, ValueError) as failure:
-            raise ApprovalsBroken(
-                f"the approvals cannot be read or written: {failure}", remedy="move the file of approvals aside"
-            ) from failure
+            raise broken(str(failure), remedy="move the file of approvals aside") from failure
 
 
 def _beyond(request: Request, vote: Vote) -> str:
@@ -251,9 +431,21 @@ def _beyond(request: Request, vote: Vote) -> str:
         return ""
     if wider(vote.scope, request.widest):
         return f"the policy permits an answer for `{request.widest}` at most"
+    if vote.words is not None:
+        if vote.scope is Scope.ONCE:
+            return "an answer for once is for exactly this command; remember it with `--scope`"
+        if problem := amendments.refusal(request, vote.words):
+            return problem
     if request.override and not vote.reason.strip():
         return "it overrides a rule that denies, so it needs a reason: `--reason`"
     return ""
+
+
+def _matcher(request: Request, votes: Sequence[Vote]) -> str:
+    """What an answer is remembered for: as many words as the most careful of them wanted, or exactly this."""
+    words = [vote.words for vote in votes]
+    counted = [one for one in words if one is not None]
+    return amendments.key(request.begins[: max(counted)]) if len(counted) == len(words) else request.matcher
 
 
 def _answers(grant: Grant, decision: Decision, session: str, workspace: str) -> bool:

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from ringfence.approvals.answers import allowed, denied, unrecorded
+from ringfence.approvals.breaker import Limits
 from ringfence.approvals.channels.channel import Channel
-from ringfence.approvals.desk import Desk
+from ringfence.approvals.desk import Desk, Moved
+from ringfence.approvals.fuse import Fuse
+from ringfence.approvals.glass import Glass
 from ringfence.approvals.named_hosts import NamedHosts
-from ringfence.approvals.question import Question, Settled, granted
+from ringfence.approvals.objects import BreakGlass, Request
+from ringfence.approvals.question import Question, Settled
+from ringfence.approvals.records import granted, transition
 from ringfence.approvals.site import Site
+from ringfence.approvals.stores.store import ApprovalsBroken
 from ringfence.approvals.transitions import State, Trigger
 from ringfence.model.action import Action, action_digest
 from ringfence.model.decision import Decision, Verdict
-from ringfence.model.event import ApprovalTransition, DecisionMade, Receipt
+from ringfence.model.event import DecisionMade, Receipt
 from ringfence.model.ports import Clock, Recorder
 from ringfence.model.situations import LedgerBroken
 
@@ -38,9 +45,20 @@ class Gate:
         recorder: Recorder,
         clock: Clock,
         site: Site,
+        glass: Glass | None = None,
+        limits: Limits | None = None,
+        turn: Callable[[], int] = lambda: 0,
+        witness: Callable[[Decision], str] = lambda _: "",
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`turn`: a number that changes when the person speaks to the agent. `witness`: the digest of the files that
+        an action would run. `tell`: says something to the person at the session's terminal."""
         self._evaluate = evaluate
         self._desk = desk
+        self._glass = glass
+        self._fuse = Fuse(limits or Limits(), clock, recorder, turn)
+        self._witness = witness
+        self._tell = tell
         self._channel = channel
         self._recorder = recorder
         self._clock = clock
@@ -49,10 +67,12 @@ class Gate:
         self._open = False
         self._questions: dict[tuple[str, str], Question] = {}
         self._named = NamedHosts()
+        self._swept: tuple[Moved, ...] = ()
 
     async def __aenter__(self) -> Gate:
         await self._tasks.__aenter__()
         self._open = True
+        self._sweep()
         return self
 
     async def __aexit__(
@@ -62,6 +82,15 @@ class Gate:
         for question in tuple(self._questions.values()):
             question.withdraw("the session is ending")
         await self._tasks.__aexit__(kind, value, trace)
+
+    def _sweep(self) -> None:
+        """Put on record what ended while nobody looked: every deadline that passed, of sessions that are gone too."""
+        with suppress(ApprovalsBroken):
+            # A store that cannot be swept is told by the first question, which it denies.
+            self._swept = self._desk.sweep()
+        for moved in self._swept:
+            why = "nobody answered in time" if moved.after is State.EXPIRED else "it was not used in time"
+            self._moved(moved.request, moved.after, why, before=moved.request.state)
 
     async def decide(
         self,
@@ -150,18 +179,28 @@ class Gate:
             permission=self._site.permission,
         )
         if grant is not None:
-            await self._recorder.record(granted(grant, "used"))
+            self._recorder.record_soon(granted(grant, "used"))
             self._named.note(decision, grant, self._clock.time_ns())
             return allowed(decision, by=f"grant:{grant.id}", who=grant.approver)
         named = self._named.answer(decision, self._clock.time_ns())
         if named is not None and not self._desk.revoked(named.id):
             return allowed(decision, by=f"grant:{named.id}", who=named.approver)
-        if self._channel.refusal or not self._open:
-            return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
+        if self._broken_glass() is None:
+            if self._channel.refusal or not self._open:
+                return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
+            if why := self._fuse.blown():
+                return denied(decision, by="breaker", why=why)
         settled = await self._question(decision).wait()
+        self._fuse.note(settled)
         if settled.grant is None:
             return denied(decision, by=settled.by, why=settled.why)
         return await self._use(settled, decision)
+
+    def _broken_glass(self) -> BreakGlass | None:
+        permission = self._site.permission
+        if self._glass is None or permission.break_glass is None:
+            return None
+        return self._glass.active(self._site.workspace, permission)
 
     def _question(self, decision: Decision) -> Question:
         """The open question for this action under this policy; whoever asks the same joins it."""
@@ -175,6 +214,9 @@ class Gate:
                 recorder=self._recorder,
                 clock=self._clock,
                 site=self._site,
+                witness=self._witness(decision),
+                tell=self._tell,
+                broken_glass=self._broken_glass,
             )
             question.start(self._tasks).add_done_callback(lambda _: self._questions.pop(key, None))
         return question
@@ -185,30 +227,29 @@ class Gate:
         assert request is not None
         now = self._judge(decision.action)
         # INVARIANT: what was shown is what runs, under the policy that asked.
-        if now.verdict is not Verdict.ASK or (now.policy, action_digest(now.action)) != (
-            request.policy,
-            request.digest,
-        ):
+        # SECURITY: a script that the agent changes while somebody reads the question is another script.
+        same_files = self._witness(now) == request.witness
+        same = (now.policy, action_digest(now.action)) == (request.policy, request.digest)
+        if now.verdict is not Verdict.ASK or not same or not same_files:
             self._desk.move(request.id, Trigger.CHANGE)
-            await self._recorder.record(self._moved(request.id, State.INVALIDATED, "the policy changed meanwhile"))
+            self._desk.withdraw(request.id)
+            changed = "the policy" if same_files else "a file that would run"
+            self._moved(request, State.INVALIDATED, f"{changed} changed meanwhile")
             return None
         grant = self._desk.use(request.id)
         if grant is None:
             return None
-        await self._recorder.record(granted(grant, "used"))
+        self._recorder.record_soon(granted(grant, "used"))
         if grant.uses == 1:
-            await self._recorder.record(self._moved(request.id, State.CONSUMED, ""))
+            self._moved(request, State.CONSUMED, "")
         self._named.note(decision, grant, self._clock.time_ns())
         return allowed(decision, by=settled.by, who=grant.approver)
 
-    def _moved(self, request: str, after: State, reason: str) -> ApprovalTransition:
-        return ApprovalTransition(
-            request=request,
-            before=State.APPROVED.value,
-            after=after.value,
-            actor="session",
-            channel=self._channel.name,
-            reason=reason,
+    def _moved(self, request: Request, after: State, reason: str, *, before: State = State.APPROVED) -> None:
+        actor = "timeout" if after in {State.EXPIRED, State.LAPSED} else "session"
+        now, channel = self._clock.time_ns(), self._channel.name
+        self._recorder.record_soon(
+            transition(request, after, before=before, now_ns=now, actor=actor, channel=channel, reason=reason)
         )
 
 

@@ -1,28 +1,38 @@
-"""Requests, votes and grants: what is kept of a question and of its answer."""
+"""Requests, grants and broken glass: what is kept of a question and of its answer."""
 
 from __future__ import annotations
-
-from enum import StrEnum
 
 import msgspec
 
 from ringfence.approvals.transitions import State
-from ringfence.model.action import Action
-from ringfence.model.decision import Placement
+from ringfence.approvals.voting import Terms
+from ringfence.model.action import Action, Effect
+from ringfence.model.decision import Placement, Risk
+from ringfence.model.vote import Scope, Vote, binding
+
+__all__ = [
+    "BREAK_GLASS_SECONDS",
+    "CLOCK_SLACK_NS",
+    "NANOSECONDS",
+    "ONCE_SECONDS",
+    "REPO_DAYS",
+    "BreakGlass",
+    "Grant",
+    "Request",
+    "Review",
+    "Scope",
+    "Vote",
+]
 
 NANOSECONDS = 1_000_000_000
 REPO_DAYS = 30
 """How long an answer is remembered for a repository, unless it says so itself."""
 ONCE_SECONDS = 300
 """How long an approval waits to be used."""
-
-
-class Scope(StrEnum):
-    """How far an approval reaches."""
-
-    ONCE = "once"
-    SESSION = "session"
-    REPO = "repo"
+BREAK_GLASS_SECONDS = 3600
+"""How long a broken glass lasts at most."""
+CLOCK_SLACK_NS = 5 * NANOSECONDS
+"""How far a clock may be set back before what was made after that moment no longer counts."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +62,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The widest scope that the policy permits an approval."""
     override: bool = False
     """Whether a yes overrides a deny: then it holds once, and needs a reason."""
+    risk: Risk = Risk.LOW
+    terms: Terms = Terms()
+    """Whose answers count, and how many."""
+    witness: str = ""
+    """The digest of the files that would run, where they can be read: they are looked at again before they run."""
+    effects: tuple[Effect, ...] = ()
+    """What it does, as far as it is known."""
+    begins: tuple[str, ...] = ()
+    """The words of the command, where an answer can be remembered for the first few of them."""
+    why_exact: str = ""
+    """Why it cannot."""
+    host: str = ""
+    """The machine that it was asked on."""
+    step: int = 0
+    """How far up the ladder it was handed, by whoever could not answer."""
     state: State = State.PENDING
 
     @property
@@ -59,21 +84,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """What makes two open questions the same one."""
         return f"{self.session}|{self.digest}|{self.policy}"
 
-
-class Vote(msgspec.Struct, frozen=True, kw_only=True):
-    """One person's answer. The same id again is the same vote."""
-
-    id: str
-    request: str
-    approver: str
-    """`person:NAME`."""
-    approve: bool
-    seen: str
-    """The digest of what the person saw."""
-    scope: Scope = Scope.ONCE
-    reason: str = ""
-    seconds: int | None = None
-    """How long it is remembered, where the person said so."""
+    @property
+    def binding(self) -> str:
+        """What the first vote is linked to."""
+        return binding(request=self.id, action=self.digest, policy=self.policy, shown=self.shown)
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +109,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """None for as often as it takes."""
     uses: int = 0
     revoked_ns: int | None = None
+    break_glass: str = ""
+    """The broken glass that it was made by."""
 
     @property
     def uses_left(self) -> int | None:
@@ -107,4 +123,37 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
             return "revoked"
         if self.uses_left == 0:
             return "used"
-        return "expired" if now_ns >= self.expires_ns else "active"
+        return "active" if self.created_ns - CLOCK_SLACK_NS <= now_ns < self.expires_ns else "expired"
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody else found when they looked at what was done behind a broken glass."""
+
+    who: str
+    justified: bool
+    reason: str
+    at_ns: int
+
+
+class BreakGlass(msgspec.Struct, frozen=True, kw_only=True):
+    """One time that somebody went ahead without waiting for approvals. Until it is reviewed, they cannot again."""
+
+    id: str
+    who: str
+    """`person:NAME`."""
+    reason: str
+    workspace: str
+    """Where it holds."""
+    created_ns: int
+    expires_ns: int
+    ticket: str = ""
+    ended_ns: int | None = None
+    """When it was ended ahead of time."""
+    review: Review | None = None
+
+    def state(self, now_ns: int) -> str:
+        """`active`, `unreviewed` once it is over, or `reviewed`."""
+        if self.review is not None:
+            return "reviewed"
+        over = self.ended_ns is not None or not self.created_ns - CLOCK_SLACK_NS <= now_ns < self.expires_ns
+        return "unreviewed" if over else "active"

@@ -17,6 +17,7 @@ from ringfence.model.action import (
     FileAction,
     McpAction,
     OpaqueAction,
+    RequestFacts,
 )
 from ringfence.model.decision import Decision, Placement, Verdict
 from ringfence.model.display import visible, visible_argv
@@ -89,7 +90,8 @@ def _exactly(action: Action) -> list[str]:
             return lines + [f"sets     {visible(name)}={_whole(visible(value))}" for name, value in action.environment]
         case ConnectAction():
             request = f"{action.method or 'any method'} {visible(action.path or '')}".strip()
-            return [f"to       {visible(action.host)}:{action.port}", f"request  {request}"]
+            lines = [f"to       {visible(action.host)}:{action.port}", f"request  {request}"]
+            return lines + [f"does     {visible(one)}" for one in _operations(action)]
         case FileAction():
             return [f"file     {visible(action.path)}"]
         case McpAction():
@@ -130,3 +132,9 @@ def _opens(decision: Decision) -> list[str]:
 
 def _where(decision: Decision) -> str:
     return "inside the sandbox" if decision.placement is Placement.INSIDE else "OUTSIDE THE SANDBOX"
+
+
+def _operations(action: ConnectAction) -> tuple[str, ...]:
+    """What the request does beside reading or writing, where that was looked for."""
+    facts = action.facts if isinstance(action.facts, RequestFacts) else RequestFacts()
+    return tuple(one for one in facts.operations if one not in ("read", "write"))

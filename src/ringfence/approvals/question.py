@@ -1,30 +1,33 @@
 """One open question and everybody who waits for it: put once, answered once, and on record at every step.
 
-It ends with an answer from the channel or from elsewhere, with the deadline, or because nobody waits any more. Whatever
-else happens ends it as not approved.
+It ends once the votes are enough, from the channel or from elsewhere, with the deadline, or because nobody waits any
+more. Whatever else happens ends it as not approved.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from ringfence.approvals.channels.channel import Answer, Channel, Outcome, Unanswered
-from ringfence.approvals.desk import Cast, Desk
-from ringfence.approvals.objects import NANOSECONDS, Grant, Request, Vote
+from ringfence.approvals import voting
+from ringfence.approvals.channels.channel import Answer, Channel, Unanswered
+from ringfence.approvals.desk import Desk
+from ringfence.approvals.objects import NANOSECONDS, BreakGlass, Grant, Request, Vote
 from ringfence.approvals.prompt import prompt
+from ringfence.approvals.records import granted, transition
 from ringfence.approvals.site import Site
 from ringfence.approvals.transitions import Illegal, State, Trigger
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
-from ringfence.model.event import ApprovalRequested, ApprovalTransition, GrantChanged
+from ringfence.model.display import visible
+from ringfence.model.event import ApprovalRequested, ApprovalTransition, BreakGlassChanged, VoteTaken
 from ringfence.model.ports import Clock, Recorder
+from ringfence.model.vote import PERSON
 from ringfence.model.wording import action_text
 
-LOOK_SECONDS = 0.1
-"""How often the desk is looked at for an answer that was given elsewhere."""
+__all__ = ["Question", "Settled", "granted"]
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +46,17 @@ class Question:
     """A question that is being put."""
 
     def __init__(
-        self, decision: Decision, *, desk: Desk, channel: Channel, recorder: Recorder, clock: Clock, site: Site
+        self,
+        decision: Decision,
+        *,
+        desk: Desk,
+        channel: Channel,
+        recorder: Recorder,
+        clock: Clock,
+        site: Site,
+        witness: str = "",
+        tell: Callable[[str], None] = lambda _: None,
+        broken_glass: Callable[[], BreakGlass | None] = lambda: None,
     ):
         self._decision = decision
         self._desk = desk
@@ -51,6 +64,13 @@ class Question:
         self._recorder = recorder
         self._clock = clock
         self._site = site
+        self._witness = witness
+        self._tell = tell
+        self._broken_glass = broken_glass
+        self._terms = site.permission.terms_for(decision)
+        self._on_record: set[str] = set()
+        """Votes, and the end, that are on record or on their way there: each goes there once."""
+        self._step = 0
         self._waiting = 0
         self._why_withdrawn = "nobody waits for the answer any more"
         self._task: asyncio.Task[None] | None = None
@@ -103,6 +123,9 @@ class Question:
             prompt=prompt(self._decision),
             seconds=self._site.timeout_seconds,
             widest=self._site.permission.widest,
+            terms=self._terms,
+            witness=self._witness,
+            host=self._site.host,
         )
         if fresh:
             await self._recorder.record(
@@ -119,68 +142,160 @@ class Question:
         return request
 
     async def _answer(self, request: Request) -> Settled:
+        # Before anybody is asked: the question may have been answered meanwhile, or nobody need be asked.
+        if (settled := self._given(request)) is not None:
+            return settled
         patience = (request.expires_ns - self._clock.time_ns()) / NANOSECONDS
-        outcome: Outcome | None
         try:
             async with asyncio.timeout(max(0.0, patience)):
-                outcome = await self._first(request)
+                return await self._first(request)
         except TimeoutError:
-            outcome = self._given_elsewhere(request)
-        if outcome is None:
-            return self._end(request, Trigger.EXPIRE, "timeout", "timeout", "nobody answered in time")
-        if isinstance(outcome, Unanswered):
-            return self._end(request, Trigger.CANCEL, self._channel.name, "nobody", outcome.reason)
-        return await self._count(request, outcome)
+            return self._given(request) or self._end(
+                request, Trigger.EXPIRE, "timeout", "timeout", "nobody answered in time"
+            )
 
-    async def _first(self, request: Request) -> Outcome:
-        """The first answer, from the channel or from elsewhere."""
-        first: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    async def _first(self, request: Request) -> Settled:
+        """How it ends first: by the channel, or by what others have answered."""
+        first: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
 
-        async def run(source: Awaitable[Outcome]) -> None:
+        async def run(source: Awaitable[Settled | None]) -> None:
             try:
-                outcome = await source
+                settled = await source
             except Exception as failure:  # noqa: BLE001 - a way of asking that fails is nobody to ask
-                outcome = Unanswered(reason=f"asking failed: {failure}")
-            if not first.done():
-                first.set_result(outcome)
+                settled = self._end(request, Trigger.CANCEL, "session", "nobody", f"asking failed: {failure}")
+            if settled is not None and not first.done():
+                first.set_result(settled)
 
         async with asyncio.TaskGroup() as racers:
-            tasks = [
-                racers.create_task(run(self._channel.ask(request))),
-                racers.create_task(run(self._elsewhere(request))),
-            ]
-            outcome = await first
+            tasks = [racers.create_task(run(self._by_channel(request))), racers.create_task(run(self._watch(request)))]
+            settled = await first
             for task in tasks:
                 task.cancel()
-        return outcome
+        return settled
 
-    async def _elsewhere(self, request: Request) -> Outcome:
+    async def _by_channel(self, request: Request) -> Settled | None:
+        """What the channel's answer makes of it; None where others have to answer as well."""
+        try:
+            outcome = await self._channel.ask(request)
+        except Exception as failure:  # noqa: BLE001 - a way of asking that fails is nobody to ask
+            outcome = Unanswered(reason=f"asking failed: {failure}")
+        if isinstance(outcome, Unanswered):
+            return self._unanswered(request, outcome)
+        cast = self._desk.cast(self._vote(request, outcome), uses=self._uses(request))
+        if cast is None:
+            return self._end(request, Trigger.CHANGE, "session", "nobody", "the request is gone from the list")
+        if cast.problem:
+            refused = VoteTaken(vote=cast.vote or self._vote(request, outcome), refused=cast.problem)
+            self._recorder.record_soon(refused)
+            if self._terms.others_may and cast.request.state is State.PENDING:
+                self._tell(f"ringfence: the answer does not count: {cast.problem}; {self._where(request)}")
+                return None
+            why = f"the answer does not count: {cast.problem}"
+            return self._given(request) or self._end(request, Trigger.CHANGE, "session", "nobody", why)
+        if cast.waits:
+            self._tell(f"ringfence: the answer counts, and others have to approve as well; {self._where(request)}")
+        # What the votes make of it is read where everybody reads it.
+        return self._given(request)
+
+    def _unanswered(self, request: Request, outcome: Unanswered) -> Settled | None:
+        # INVARIANT: that somebody cannot be asked says nothing about the action; those who can be asked still are.
+        if self._desk.escalate(request.id) is not None or self._terms.others_may:
+            self._tell(f"ringfence: {outcome.reason}; {self._where(request)}")
+            return None
+        return self._end(request, Trigger.CANCEL, self._channel.name, "nobody", outcome.reason)
+
+    async def _watch(self, request: Request) -> Settled:
         while True:
-            outcome = self._given_elsewhere(request)
-            if outcome is not None:
-                return outcome
-            await asyncio.sleep(LOOK_SECONDS)
+            settled = self._given(request)
+            if settled is not None:
+                return settled
+            await asyncio.sleep(self._desk.look_seconds)
 
-    def _given_elsewhere(self, request: Request) -> Outcome | None:
+    def _given(self, request: Request) -> Settled | None:
+        """How it ended by the votes that were cast, whoever cast them; each goes on record once.
+
+        Nothing here waits for the record: the decision does, and it is recorded after all of this.
+        """
         now = self._desk.request(request.id)
         if now is None:
-            return Unanswered(reason="the request is gone from the list")
-        if now.state not in {State.APPROVED, State.DENIED}:
-            return None
-        for vote in self._desk.votes(request.id):
-            if vote.approve is (now.state is State.APPROVED):
-                return Answer(
-                    vote=vote.id, approver=vote.approver, approve=vote.approve, seen=vote.seen, reason=vote.reason
-                )
-        return Unanswered(reason=f"the request is {now.state.value}, and nobody's vote says why")
+            return Settled(by="nobody", why="the request is gone from the list", request=request)
+        votes = self._desk.votes(request.id)
+        for vote in votes:
+            if self._is_first(vote.id):
+                self._recorder.record_soon(VoteTaken(vote=vote))
+                if now.state is State.PENDING or vote is not votes[-1]:
+                    self._note(now, State.PENDING, vote)
+        match now.state:
+            case State.PENDING:
+                self._climb(now)
+                return self._through_glass(now)
+            case State.APPROVED:
+                return self._approved(now, votes)
+            case State.DENIED:
+                return self._denied(now, votes)
+            case _:
+                return None
 
-    async def _count(self, request: Request, answer: Answer) -> Settled:
-        refusal = self._site.permission.refusal(answer.approver, override=request.override) if answer.approve else ""
-        if refusal:
+    def _climb(self, request: Request) -> None:
+        """Put on record that the next people of the ladder are asked."""
+        reached = self._desk.step_of(request)
+        for number in range(self._step + 1, reached + 1):
+            asked = voting.listed(request.terms.steps[number].who)
+            self._recorder.record_soon(
+                self._transition(request, State.PENDING, "timeout", f"now asked as well: {asked}")
+            )
+            self._tell(f"ringfence: nobody has answered yet; now asked as well: {asked}")
+        self._step = max(self._step, reached)
+
+    def _through_glass(self, request: Request) -> Settled | None:
+        """Go ahead, because somebody who may has broken the glass; None where nobody has."""
+        glass = self._broken_glass()
+        grant = None if glass is None else self._desk.through_glass(request.id, glass)
+        if glass is None or grant is None or not self._is_first(State.APPROVED):
+            return None
+        now = self._clock.time_ns()
+        self._recorder.record_soon(
+            transition(request, State.APPROVED, now_ns=now, actor=glass.who, channel="break-glass", reason=glass.reason)
+        )
+        self._recorder.record_soon(granted(grant, "created"))
+        self._recorder.record_soon(
+            BreakGlassChanged(
+                glass=glass.id, change="used", actor=glass.who, reason=glass.reason, workspace=request.workspace
+            )
+        )
+        who = visible(glass.who.removeprefix(PERSON))
+        self._tell(f"ringfence: allowed, because {who} broke the glass ({glass.id}): {request.prompt[0]}")
+        return Settled(by="break-glass", why=glass.who, request=request, grant=grant)
+
+    def _approved(self, request: Request, votes: tuple[Vote, ...]) -> Settled:
+        grant = self._desk.grant_of(request.id)
+        counted = voting.standing(self._terms, request.risk, votes, self._site.permission.is_member)
+        if grant is None or counted is not voting.Standing.APPROVED:
             # SECURITY: an answer that was given elsewhere has made its grant already; it must not be used later either.
             self._desk.withdraw(request.id)
-            return self._end(request, Trigger.CHANGE, "session", "nobody", f"the answer does not count: {refusal}")
-        vote = Vote(
+            why = next(filter(None, map(self._refusal, votes)), "it is not by those who have to approve")
+            return self._end(request, Trigger.CHANGE, "session", "nobody", f"the answer does not count: {why}")
+        last = next(vote for vote in reversed(votes) if vote.approve)
+        if self._is_first(State.APPROVED):
+            self._note(request, State.APPROVED, last, actor=grant.approver)
+            self._recorder.record_soon(granted(grant, "created"))
+        return Settled(by="person", why=grant.approver, request=request, grant=grant)
+
+    def _denied(self, request: Request, votes: tuple[Vote, ...]) -> Settled:
+        last = next((vote for vote in reversed(votes) if not vote.approve), None)
+        if last is None:
+            return Settled(by="nobody", why="the request is denied, and nobody's vote says why", request=request)
+        if self._is_first(State.DENIED):
+            self._note(request, State.DENIED, last)
+        who = last.approver.removeprefix(PERSON)
+        why = f"{who} denied it" + (f": {last.reason}" if last.reason else "")
+        return Settled(by="person", why=why, request=request)
+
+    def _refusal(self, vote: Vote) -> str:
+        return voting.refusal(self._terms, vote, self._site.permission.is_member) if vote.approve else ""
+
+    def _vote(self, request: Request, answer: Answer) -> Vote:
+        return Vote(
             id=answer.vote,
             request=request.id,
             approver=answer.approver,
@@ -188,25 +303,19 @@ class Question:
             seen=answer.seen,
             scope=answer.scope,
             reason=answer.reason,
+            channel=self._channel.name,
+            authentication=answer.authentication,
+            evidence=answer.evidence,
         )
-        # Connections to one host come in flocks: all that wait for this answer may use it. A command runs once.
-        uses = max(1, self._waiting) if isinstance(request.action, ConnectAction) else 1
-        cast = self._desk.cast(vote, uses=uses)
-        if cast is None or cast.problem:
-            why = cast.problem if cast is not None else "the request is gone from the list"
-            return self._end(request, Trigger.CHANGE, "session", "nobody", f"the answer does not count: {why}")
-        return await self._record(cast, answer)
 
-    async def _record(self, cast: Cast, answer: Answer) -> Settled:
-        request, after = cast.request, cast.request.state
-        await self._recorder.record(self._transition(request, after, answer.approver, answer.reason))
-        if not answer.approve or cast.grant is None:
-            why = f"{answer.approver.removeprefix('person:')} denied it" + (
-                f": {answer.reason}" if answer.reason else ""
-            )
-            return Settled(by="person", why=why, request=request)
-        await self._recorder.record(granted(cast.grant, "created"))
-        return Settled(by="person", why=answer.approver, request=request, grant=cast.grant)
+    def _uses(self, request: Request) -> int:
+        # Connections to one host come in flocks: all that wait for this answer may use it. A command runs once.
+        return max(1, self._waiting) if isinstance(request.action, ConnectAction) else 1
+
+    def _where(self, request: Request) -> str:
+        asked = self._terms.steps[self._desk.step_of(request)].who if self._terms.steps else ()
+        who = voting.listed(asked) if asked else "; ".join(voting.listed(one.who) for one in self._terms.thresholds)
+        return f"{who} can answer: ringfence approvals show {request.id}"
 
     def _end(self, request: Request | None, trigger: Trigger, actor: str, by: str, why: str) -> Settled:
         """End it without an answer. Nothing is awaited here, because we may just have been cancelled."""
@@ -220,20 +329,26 @@ class Question:
             self._recorder.record_soon(self._transition(request, state, actor, why), lambda _: None)
         return Settled(by=by, why=why, request=request)
 
-    def _transition(self, request: Request, after: State, actor: str, reason: str) -> ApprovalTransition:
-        return ApprovalTransition(
-            request=request.id,
-            before=State.PENDING.value,
-            after=after.value,
-            actor=actor,
-            channel=self._channel.name,
-            reason=reason,
-            latency_ms=max(0, self._clock.time_ns() - request.created_ns) // 1_000_000,
+    def _is_first(self, what: str) -> bool:
+        if what in self._on_record:
+            return False
+        self._on_record.add(what)
+        return True
+
+    def _note(self, request: Request, after: State, vote: Vote, *, actor: str = "") -> None:
+        self._recorder.record_soon(
+            transition(
+                request,
+                after,
+                now_ns=self._clock.time_ns(),
+                actor=actor or vote.approver,
+                channel=vote.channel or self._channel.name,
+                reason=vote.reason,
+                vote=vote,
+            )
         )
 
-
-def granted(grant: Grant, change: str) -> GrantChanged:
-    """The event that says what happened to a grant."""
-    return GrantChanged(
-        grant=grant.id, change=change, scope=grant.scope.value, matcher=grant.matcher, uses_left=grant.uses_left
-    )
+    def _transition(self, request: Request, after: State, actor: str, reason: str) -> ApprovalTransition:
+        return transition(
+            request, after, now_ns=self._clock.time_ns(), actor=actor, channel=self._channel.name, reason=reason
+        )

@@ -16,5 +16,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The digest of the policy at the start, for decisions that could not be evaluated."""
     permission: Permission = Permission()
     """What the policy lets an answer do."""
+    host: str = ""
+    """The name of this machine."""
     timeout_seconds: int = 300
     """An unanswered question is a deny after this."""

@@ -27,7 +27,10 @@ class State(StrEnum):
 class Trigger(StrEnum):
     """What can happen to a request."""
 
+    VOTE = "vote"
+    ESCALATE = "escalate"
     APPROVE = "approve"
+    BREAK_GLASS = "break-glass"
     DENY = "deny"
     EXPIRE = "expire"
     CANCEL = "cancel"
@@ -62,7 +65,10 @@ def _row(before: State, trigger: Trigger, after: State, meaning: str) -> Transit
 
 
 TABLE: tuple[Transition, ...] = (
-    _row(State.PENDING, Trigger.APPROVE, State.APPROVED, "a person approves; a grant is made"),
+    _row(State.PENDING, Trigger.VOTE, State.PENDING, "somebody approves, and others have to as well"),
+    _row(State.PENDING, Trigger.ESCALATE, State.PENDING, "who was asked does not answer; the next are asked"),
+    _row(State.PENDING, Trigger.APPROVE, State.APPROVED, "enough people approve; a grant is made"),
+    _row(State.PENDING, Trigger.BREAK_GLASS, State.APPROVED, "the glass is broken; the grant is marked for review"),
     _row(State.PENDING, Trigger.DENY, State.DENIED, "a person denies"),
     _row(State.PENDING, Trigger.EXPIRE, State.EXPIRED, "nobody answers in time; this is a deny"),
     _row(State.PENDING, Trigger.CANCEL, State.CANCELLED, "the question is withdrawn, or nobody can be asked"),

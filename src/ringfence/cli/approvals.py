@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
@@ -11,20 +10,24 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.approvals.desk import Cast, Desk
+from ringfence.approvals import amendments, voting
+from ringfence.approvals.desk import Cast, Desk, Moved
 from ringfence.approvals.objects import Grant, Request, Scope, Vote
-from ringfence.approvals.question import granted
-from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.records import granted, transition
+from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.transitions import State, Trigger
-from ringfence.cli import codes
+from ringfence.cli import approvals_examples, approvals_glass, codes
+from ringfence.cli.approvals_record import put_on_record
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import elapsed, local, span
 from ringfence.model import ids
 from ringfence.model.canonical import digest
 from ringfence.model.display import shortened, visible
+from ringfence.model.event import ApprovalTransition, Body, VoteTaken
 from ringfence.model.situations import UsageInvalid
+from ringfence.model.vote import Authentication
+from ringfence.session.answering import desk_of
 from ringfence.session.sources import Places, places, user
-from ringfence.telemetry.ledger import Ledger
 from ringfence.telemetry.presence import folder_beside, is_recorded
 
 _Found = TypeVar("_Found", Request, Grant)
@@ -34,9 +37,11 @@ def main(words: Sequence[str]) -> int:
     """Run the command."""
     parsed = _arguments().parse_args(words)
     where = places(os.environ)
-    store = SqliteStore(where.approvals)
+    store = open_store(where.approvals)
     try:
-        return _Command(Desk(store, time.time_ns, ids.new_id), where, as_json=parsed.json).run(parsed)
+        if parsed.part in approvals_glass.PARTS:
+            return approvals_glass.run(parsed.part, vars(parsed), store, where)
+        return _Command(desk_of(store, where), where, as_json=parsed.json).run(parsed)
     finally:
         store.close()
 
@@ -59,12 +64,15 @@ def _arguments() -> Arguments:
     approve = part("approve", "approve a request")
     approve.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.ONCE.value)
     approve.add_argument("--for", dest="span", metavar="SPAN", help="how long it holds: `8h`, `30d`")
+    about = "remember it for every command that begins with the first N words of this one, and does no more"
+    approve.add_argument("--words", type=int, metavar="N", help=about)
     approve.add_argument("--reason", default="", help="why, for the record")
     part("deny", "deny a request").add_argument("--reason", default="", help="why, for the record")
     part("grants", "list grants that hold", named=False).add_argument(
         "--all", action="store_true", help="and ended ones"
     )
     part("revoke", "revoke a grant")
+    approvals_glass.add(part)
     return arguments
 
 
@@ -81,6 +89,7 @@ class _Command:
         return action(vars(parsed))
 
     def _list(self, words: dict[str, object]) -> int:
+        self._sweep()
         everything = map(self._current, self._desk.requests())
         found = [request for request in everything if words["all"] or request.state is State.PENDING]
         for request in found:
@@ -91,21 +100,73 @@ class _Command:
 
     def _show(self, words: dict[str, object]) -> int:
         request = self._one_request(words)
-        self._print(_plain(request), "\n".join([f"request {request.id}, {request.state}", "", *request.prompt]))
+        votes = self._desk.votes(request.id)
+        plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._asked(request)}
+        lines = [f"request {request.id}, {request.state}", "", *request.prompt]
+        lines += ["", *map(_vote_line, votes)] if votes else []
+        if request.state is State.PENDING:
+            lines += ["", f"  asked    {self._asked(request)}"]
+            few = request.begins[: amendments.FEWEST]
+            if few:
+                lines += self._examples(request, len(few))
+                lines += [f"           with `approve {request.id} --scope repo --words {len(few)}`"]
+            elif request.why_exact:
+                lines += [f"  remember exactly this only: {visible(request.why_exact)}"]
+        self._print(plain, "\n".join(lines))
         return codes.OK
+
+    def _asked(self, request: Request) -> str:
+        """Who has to answer, in words."""
+        terms = request.terms
+        parts = [
+            f"{one.approve} of {voting.listed(one.who)}"
+            + (f", with a {one.assurance}" if one.assurance is not Authentication.ACCOUNT else "")
+            for one in terms.thresholds
+        ]
+        if not terms.owner_may:
+            parts.append("not whoever runs the session")
+        if terms.steps:
+            asked = [name for one in terms.steps[: self._desk.step_of(request) + 1] for name in one.who]
+            parts.append(f"so far {voting.listed(asked)}")
+            later = terms.steps[self._desk.step_of(request) + 1 :]
+            parts += [f"after {one.after_seconds} s {voting.listed(one.who)}" for one in later]
+        return "; ".join(parts)
+
+    def _sweep(self) -> None:
+        """Write down, and put on record, what ended while nobody looked."""
+        for moved in self._desk.sweep():
+            self._record(moved.request.session, self._ended(moved))
+
+    def _ended(self, moved: Moved) -> ApprovalTransition:
+        return transition(
+            moved.request,
+            moved.after,
+            before=moved.request.state,
+            now_ns=time.time_ns(),
+            actor="timeout",
+            channel="command",
+            reason="its time is over",
+        )
+
+    def _record(self, session: str, *bodies: Body) -> None:
+        put_on_record(self._places.ledger, session, *bodies)
 
     def _approve(self, words: dict[str, object]) -> int:
         seconds = span(str(words["span"])) if words["span"] else None
-        return self._vote(words, approve=True, scope=Scope(str(words["scope"])), seconds=seconds)
+        number = words["words"]
+        count = number if isinstance(number, int) else None
+        return self._vote(words, approve=True, scope=Scope(str(words["scope"])), seconds=seconds, count=count)
 
     def _deny(self, words: dict[str, object]) -> int:
         return self._vote(words, approve=False, scope=Scope.ONCE, seconds=None)
 
-    def _vote(self, words: dict[str, object], *, approve: bool, scope: Scope, seconds: int | None) -> int:
+    def _vote(
+        self, words: dict[str, object], *, approve: bool, scope: Scope, seconds: int | None, count: int | None = None
+    ) -> int:
         request = self._one_request(words)
         if not self._json:
             # What is approved is what was seen: it is printed, and the vote carries the digest of what was printed.
-            print("\n".join([*request.prompt, ""]))
+            print("\n".join([*request.prompt, *self._examples(request, count), ""]))
         vote = Vote(
             id=ids.new_id(),
             request=request.id,
@@ -115,16 +176,31 @@ class _Command:
             scope=scope,
             reason=str(words["reason"]),
             seconds=seconds,
+            words=count,
+            channel="command",
         )
         cast = self._desk.cast(vote)
         assert cast is not None, "a request was found, and requests are never removed"
+        if cast.problem:
+            # What counts is put on record by the session that waits for it; nobody waits for what does not.
+            self._record(request.session, VoteTaken(vote=cast.vote or vote, refused=cast.problem))
         return self._told(cast)
+
+    def _examples(self, request: Request, count: int | None) -> list[str]:
+        """What an answer for the first words of a command would mean, tried out."""
+        if count is None or amendments.refusal(request, count):
+            return []
+        return approvals_examples.lines(request, count, approvals_examples.examples(request, count, self._places))
 
     def _told(self, cast: Cast) -> int:
         plain = {**_plain(cast.request), "counted": cast.counted, "grant": cast.grant.id if cast.grant else None}
         if cast.counted:
             scope = f" ({cast.grant.scope})" if cast.grant else ""
             self._print(plain, f"{cast.request.id} is {cast.request.state}{scope}")
+            return codes.OK
+        if cast.waits:
+            text = f"{cast.request.id} has your vote, and waits for others: {self._asked(cast.request)}"
+            self._print(plain, text)
             return codes.OK
         self._print(plain, f"{cast.request.id} was not answered: {cast.problem}")
         return codes.FAILED
@@ -148,7 +224,7 @@ class _Command:
         if not self._desk.revoke(grant.id):
             print(f"ringfence: {grant.id} was revoked before", file=sys.stderr)
             return codes.FAILED
-        asyncio.run(_put_on_record(self._places.ledger, grant))
+        self._record(grant.session, granted(grant, "revoked"))
         revoked = msgspec.structs.replace(grant, revoked_ns=time.time_ns())
         self._print(_plain_grant(revoked, "revoked"), f"{grant.id} is revoked")
         return codes.OK
@@ -159,10 +235,17 @@ class _Command:
 
     def _current(self, request: Request) -> Request:
         """The request as it stands; one whose session was killed has nobody left who could use an answer."""
-        if request.state is State.PENDING and not self._is_recorded(request.session):
-            self._desk.move(request.id, Trigger.CANCEL)
-            return self._desk.request(request.id) or request
-        return request
+        elsewhere = request.host not in {"", user().host}
+        if request.state is not State.PENDING or elsewhere or self._is_recorded(request.session):
+            return request
+        if isinstance(self._desk.move(request.id, Trigger.CANCEL), State):
+            why = "its session is gone"
+            now = time.time_ns()
+            self._record(
+                request.session,
+                transition(request, State.CANCELLED, now_ns=now, actor="session", channel="command", reason=why),
+            )
+        return self._desk.request(request.id) or request
 
     def _state(self, grant: Grant, now_ns: int) -> str:
         state = grant.state(now_ns)
@@ -176,19 +259,20 @@ class _Command:
         print(msgspec.json.encode(plain).decode() if self._json else text)
 
 
-async def _put_on_record(ledger: str, grant: Grant) -> None:
-    recorder = await Ledger.start(ledger, session=grant.session)
-    try:
-        await recorder.record(granted(grant, "revoked"))
-    finally:
-        await recorder.close(sealed=False)
-
-
 def _one(found: Sequence[_Found], prefix: str, noun: str, listing: str) -> _Found:
     if len(found) == 1:
         return found[0]
     number = f"no {noun}" if not found else f"more than one {noun}"
     raise UsageInvalid(f"{number} has an id that begins with `{prefix}`", remedy=f"list them with {listing}")
+
+
+def _vote_line(vote: Vote) -> str:
+    said = "approves" if vote.approve else "denies"
+    moment = local(vote.at_ms * 1_000_000)
+    why = f": {visible(vote.reason)}" if vote.reason else ""
+    return (
+        f"  vote     {visible(vote.approver)} {said}, {moment}, by {vote.authentication} ({visible(vote.channel)}){why}"
+    )
 
 
 def _gist(request: Request) -> str:

@@ -172,5 +172,9 @@ def _result(governed: Governed, decision: Decision, code: int) -> dict[str, obje
         "hosts": sorted(governed.tally.hosts),
         "files_changed": changes.files if changes else 0,
         "control_files": list(changes.control_files) if changes else [],
+        "limits": [
+            {"limit": limit, "allowed": allowed, "outcome": outcome, "times": times}
+            for (limit, allowed, outcome), times in sorted(governed.tally.limits.items())
+        ],
         "denials": [to_contract(one) for one in governed.tally.denials],
     }

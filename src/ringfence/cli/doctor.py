@@ -24,7 +24,7 @@ _SCHEMA = 1
 _GIVES = {
     "A": "own namespaces, Landlock, seccomp, all TCP and DNS captured",
     "B": "Landlock and seccomp without namespaces; a supervisor changes files and joins sockets",
-    "C": "nothing of its own; this version cannot run in it",
+    "C": "nothing of its own; only where a policy declares what holds the session",
     "none": "this system is not supported",
 }
 
@@ -98,6 +98,11 @@ def _mark(word: str, *, good: bool, colours: bool) -> str:
 
 
 def _summary(report: TierReport, outcomes: tuple[Outcome, ...], error: str) -> str:
+    if report.tier == "C":
+        return (
+            "Sessions are refused on this machine. Follow the fix lines above and run `ringfence doctor` again. Where\n"
+            "something around the session holds it, declare that: `min_tier` and `boundary` in `[sandbox]`."
+        )
     if report.tier not in ("A", "B"):
         return "Sessions are refused on this machine. Follow the fix lines above and run `ringfence doctor` again."
     if error:

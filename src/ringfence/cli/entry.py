@@ -17,11 +17,13 @@ COMMANDS = {
     "exec": ("ringfence.cli.exec", "run one governed command"),
     "policy": ("ringfence.cli.policy", "check, show and explain the policy"),
     "trust": ("ringfence.cli.trust", "trust a project's own policy"),
+    "credentials": ("ringfence.cli.credentials", "keep credentials outside the sandbox, and try those that are bound"),
     "approvals": ("ringfence.cli.approvals", "list and answer approval requests, and the grants they made"),
     "sessions": ("ringfence.cli.sessions", "list recorded sessions, newest first"),
     "stats": ("ringfence.cli.stats", "say how often people were asked, and by which rules"),
     "log": ("ringfence.cli.log", "show what happened, and verify the record"),
     "workspace": ("ringfence.cli.workspace", "show what a session changed in the files, and undo it"),
+    "verify": ("ringfence.cli.verify", "try the escape battery on this machine, and sign the result"),
     "doctor": ("ringfence.cli.doctor", "show what this machine can enforce, by trying it"),
 }
 """Each command, the module whose `main(arguments)` runs it, and its line in the help."""

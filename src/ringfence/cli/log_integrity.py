@@ -70,7 +70,8 @@ def _tell(report: Report) -> None:
     unsealed = report.entries - report.sealed
     erased = f", {report.erased} with their content erased" if report.erased else ""
     open_end = f"; the last {unsealed} are not sealed yet" if unsealed else ""
-    print(f"verified: {report.entries} entries{erased}, {_count(report.checkpoints, 'checkpoint')}{open_end}")
+    votes = f", {_count(report.votes, 'signed vote')}" if report.votes else ""
+    print(f"verified: {report.entries} entries{erased}, {_count(report.checkpoints, 'checkpoint')}{votes}{open_end}")
 
 
 def _verify_proof(path: str, key: str, *, as_json: bool) -> int:

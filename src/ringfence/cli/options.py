@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ringfence.cli.failure import Arguments
 from ringfence.model.situations import UsageInvalid
+from ringfence.policy.effective import WorkspaceMode
 from ringfence.session.options import Ask, Options
 
 
@@ -17,9 +18,14 @@ def parser(program: str, description: str, what: str) -> Arguments:
     add = arguments.add_argument
     add("--policy", metavar="FILE|PRESET", help="use this policy file or preset instead of your own policy")
     add("--workspace", metavar="DIR", help="the folder to work in (default: the Git top level, else this folder)")
-    add("--direct", action="store_true", help="changes go straight to the workspace (default)")
-    add("--staged", action="store_true", help="changes wait for a commit gate")
+    add(
+        "--direct",
+        action="store_true",
+        help="changes go straight to the workspace (default, where the policy does not say `staged`)",
+    )
+    add("--staged", action="store_true", help="changes wait in a layer until you apply them")
     add("--min-tier", choices=("A", "B", "C"), help="refuse to run with less containment than this")
+    add("--image", metavar="IMAGE|DIR", help="take programs from this container image instead of this machine")
     add("--allow-host", metavar="H", action="append", default=[], help="allow this destination in this session")
     add("--read", metavar="P", action="append", default=[], help="make this path readable in this session")
     add("--write", metavar="P", action="append", default=[], help="make this path writable in this session")
@@ -45,19 +51,26 @@ def command_of(parsed: argparse.Namespace, example: str) -> tuple[str, ...]:
 
 def options_of(parsed: argparse.Namespace) -> Options:
     """The session's options; what this version cannot do is refused, never ignored."""
-    if parsed.staged:
-        remedy = "leave `--staged` out: changes then go straight to the workspace, with control files protected"
-        raise UsageInvalid("staged workspaces are not available in this version", remedy=remedy)
+    if parsed.staged and parsed.direct:
+        raise UsageInvalid("`--staged` and `--direct` are opposites", remedy="leave one out")
     if parsed.ask == "web":
         raise UsageInvalid("the web page is not available in this version", remedy="use `--ask terminal` or `queue`")
     return Options(
         workspace=parsed.workspace,
         policy=parsed.policy,
         min_tier=parsed.min_tier,
+        image=parsed.image,
         allow_hosts=tuple(parsed.allow_host),
         read=tuple(parsed.read),
         write=tuple(parsed.write),
         environment=tuple(parsed.env),
         publish=tuple(parsed.publish),
+        workspace_mode=_mode(parsed),
         ask=Ask(parsed.ask),
     )
+
+
+def _mode(parsed: argparse.Namespace) -> WorkspaceMode | None:
+    if parsed.staged:
+        return WorkspaceMode.STAGED
+    return WorkspaceMode.DIRECT if parsed.direct else None

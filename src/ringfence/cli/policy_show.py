@@ -16,6 +16,7 @@ from ringfence.policy.effective import (
     CommandRule,
     CredentialPolicy,
     HostRule,
+    Limits,
     McpRule,
     Origin,
     Policy,
@@ -67,8 +68,10 @@ class _Printing:
             self.line(f"{rule.verdict.value:<6} {_host_rule(rule)}", rule.origin)
         for port in network.host_ports:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
+        for one in network.inspect:
+            self.line(f"inspect {one.hosts}", one.origin)
         for pattern in network.pass_through:
-            self.line(f"not looked into {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
+            self.line(f"not inspected {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
 
     def commands(self, policy: Policy) -> None:
         self.head("commands: deny, then ask, then allow; what no rule names runs inside the sandbox")
@@ -102,6 +105,9 @@ class _Printing:
             for number, names in enumerate(lists, 1):
                 self.line(f"{key} {' '.join(names)}", policy.origin_of(f"approvals.{key}.{number}"))
         self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
+        self.line(f"workspace {policy.workspace_mode.value}", policy.origin_of("filesystem.workspace"))
+        if policy.boundary:
+            self.line(f"boundary of tier C: {visible(policy.boundary)}", policy.origin_of("sandbox.boundary"))
 
     def sections(self, policy: Policy) -> None:
         """What is only shown where somebody wrote it."""
@@ -114,7 +120,7 @@ class _Printing:
         self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
-        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+        for key in Limits.__struct_fields__:
             value = getattr(policy.limits, key)
             if value is not None:
                 self.line(f"{key} at most {value}", policy.origin_of(f"limits.{key}"))
@@ -212,7 +218,8 @@ def _profile(profile: CommandProfile) -> str:
 
 
 def _host_rule(rule: HostRule) -> str:
-    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths))
+    predicates = " ".join(f"{key}={glob}" for key, glob in (*rule.query, *rule.headers))
+    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths), ",".join(rule.operations), predicates)
     why = f": {rule.reason}" if rule.reason else ""
     return f"{' '.join(part for part in parts if part)}{why}"
 

@@ -25,24 +25,38 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         )
     if tally.hosts:
         lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
+    if tally.passed_through:
+        shown = [visible(host) for host in sorted(tally.passed_through)]
+        lines.append(_line("unseen", f"not inspected, by `network.pass_through`: {_some(shown)}"))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
         rule = denial.because.rule if denial.because else "policy"
         text = f"{palette.red(shortened(action_text(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"
         lines.append(_line("denied" if index == 0 else "", text))
     if len(tally.denials) > _SHOWN:
         lines.append(_line("", f"and {len(tally.denials) - _SHOWN} more"))
+    for index, ((limit, allowed, outcome), times) in enumerate(sorted(tally.limits.items())):
+        often = "once" if times == 1 else f"{times} times"
+        text = f"{palette.red(f'limits.{limit} = {allowed}')} was reached {often}: {outcome}"
+        lines.append(_line("limits" if index == 0 else "", text))
     if governed.changes is not None:
         more = "" if governed.changes.complete else " or more"
-        lines.append(_line("files", f"{governed.changes.files}{more} changed in {visible(governed.workspace)}"))
+        where = "wait to be applied to" if governed.staged else "changed in"
+        lines.append(_line("files", f"{governed.changes.files}{more} {where} {visible(governed.workspace)}"))
         if governed.changes.control_files:
             names = _some([visible(name) for name in governed.changes.control_files])
             one = len(governed.changes.control_files) == 1
             what_for = "it may run or be obeyed by itself" if one else "these may run or be obeyed by themselves"
             lines.append(_line("look at", f"{palette.yellow(names)} ({what_for})"))
-        if governed.changes.files:
+        if governed.staged:
+            short = governed.session[:_PREFIX]
+            lines.append(_line("look", f"`ringfence workspace diff {short}`"))
+            lines.append(_line("apply", f"`ringfence workspace apply {short}`, or `discard`"))
+        elif governed.changes.files:
             lines.append(_line("undo", f"`ringfence workspace undo {governed.session[:_PREFIX]}`"))
+    for notice in governed.kept_out:
+        lines.append(_line("git", palette.yellow(notice)))
     for notice in governed.unkept:
-        lines.append(_line("undo", palette.yellow(notice)))
+        lines.append(_line("kept" if governed.staged else "undo", palette.yellow(notice)))
     lines.append(_line("record", f"`ringfence log {governed.session[:_PREFIX]}`"))
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from ringfence.workspace.entries import Entry, Kind
 
 MOST = 1024 * 1024
 """Bytes of a file that are compared line by line."""
+_SETTINGS = (b".git/config", b".git/config.worktree")
 _LETTERS = {Change.ADDED: "A", Change.CHANGED: "M", Change.DELETED: "D"}
 _KINDS = {Kind.FILE: "file", Kind.LINK: "link", Kind.FOLDER: "folder"}
 
@@ -48,12 +49,13 @@ def as_stat(found: Sequence[Difference], paint: Palette) -> list[str]:
     for one in found:
         letter = _LETTERS[one.change]
         colour = {"A": paint.green, "M": paint.yellow, "D": paint.red}[letter]
-        lines.append(f"{colour(letter)} {_name(one.path)}{_note(one)}")
+        lines.append(f"{colour(letter)} {_name(one.path)}{note(one)}")
     counted = [f"{sum(one.change is change for one in found)} {change.value}" for change in Change]
     return [*lines, paint.dim(", ".join(counted))]
 
 
-def _note(one: Difference) -> str:
+def note(one: Difference) -> str:
+    """What a change is, where its letter does not say it all."""
     before, after = one.before, one.after
     if before is not None and after is not None:
         if before.kind is not after.kind:
@@ -68,8 +70,8 @@ def as_text(found: Sequence[Difference], snapshots: Snapshots, paint: Palette) -
     """A unified diff, with the state of Git itself as a list."""
     lines: list[str] = []
     for one in found:
-        if one.path.startswith(b".git/") or one.path == b".git" or one.folder:
-            lines.append(f"{_LETTERS[one.change]} {_name(one.path)}{_note(one)}")
+        if (one.path.startswith(b".git/") and one.path not in _SETTINGS) or one.path == b".git" or one.folder:
+            lines.append(f"{_LETTERS[one.change]} {_name(one.path)}{note(one)}")
         else:
             lines.extend(_file(one, snapshots, paint))
     return lines
@@ -77,7 +79,7 @@ def as_text(found: Sequence[Difference], snapshots: Snapshots, paint: Palette) -
 
 def _file(one: Difference, snapshots: Snapshots, paint: Palette) -> Iterator[str]:
     name = _name(one.path)
-    yield paint.bold(f"{_LETTERS[one.change]} {name}{_note(one)}")
+    yield paint.bold(f"{_LETTERS[one.change]} {name}{note(one)}")
     before, after = _lines(one.before, snapshots), _lines(one.after, snapshots)
     if before is None or after is None:
         yield "  (binary, or too large to be compared line by line)"
@@ -92,18 +94,25 @@ def _lines(entry: Entry | None, snapshots: Snapshots) -> list[str] | None:
         return []
     if entry.kind is Kind.LINK:
         return [f"-> {_name(entry.target)}"]
-    body = snapshots.content(entry.chunks, MOST)
-    if body is None or b"\0" in body:
+    body = text_of(entry, snapshots)
+    if body is None:
         return None
     lines = body.decode("utf-8", "replace").split("\n")
     if lines[-1] == "":
         lines.pop()
     elif lines:
         lines[-1] += " (no newline at the end)"
-    return [_printable(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
-def _printable(line: str) -> str:
+def text_of(entry: Entry, snapshots: Snapshots) -> bytes | None:
+    """The content of a file that can be compared line by line."""
+    body = snapshots.content(entry.chunks, MOST)
+    return None if body is None or b"\0" in body else body
+
+
+def printable(line: str) -> str:
+    """A line of a file for a screen."""
     # A tab and a backslash are plain in a diff; everything that a terminal acts on is not.
     return "".join(each if each in "\t\\" else visible(each) for each in line)
 

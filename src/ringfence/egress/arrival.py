@@ -57,7 +57,10 @@ class Arrival:
             step = self._front.feed(b"")
         if isinstance(step, Wanted):
             self._core.leave(self)
-            Opening(self._core, self._client, step, edges=edges)
+            if step.head is not None and self._core.inspector is not None:
+                self._core.inspector.take_plain(self._client, step, edges)
+            else:
+                Opening(self._core, self._client, step, edges=edges)
         elif isinstance(step, Reject):
             self._reject(step)
         return step is not None

@@ -26,6 +26,8 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the name may lead to an address of one's own network, whatever its range."""
     refused: tuple[Network, ...] = ()
     """Ranges that rules deny: addresses in them are not dialled, whatever name led there."""
+    sight: str = ""
+    """How much of the connection is seen, for the record: `inspected`, `passed through` or `not inspected`."""
     needs_request: bool = False
     """The rules for this host look at methods or paths, so this decision, whatever it is, is not the last word: the
     gateway reads the request and asks again with it. Where it cannot read it, because it is encrypted, it refuses.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.engine import Engine
+from ringfence.egress.front import Wanted
 from ringfence.egress.limits import Limits
 from ringfence.egress.refusal import Refusal, denied
 from ringfence.egress.resolver import Resolver
@@ -31,6 +33,25 @@ class Stage(Protocol):
         ...
 
 
+class Inspects(Protocol):
+    """Looks into requests. Takes clients over whose requests have to be seen."""
+
+    reads_tls: bool
+    """Whether it can end the TLS of a client."""
+
+    def take_tls(self, client: socket.socket, wanted: Wanted, first: bytes, events: int) -> None:
+        """A client that begins to speak TLS; `first` was read of it already, `events` were not acted upon."""
+        ...
+
+    def take_plain(self, client: socket.socket, wanted: Wanted, events: int) -> None:
+        """A client that speaks plain HTTP; its first head is read, and what came behind it is `wanted.rest`."""
+        ...
+
+    def close(self) -> None:
+        """Close what waits for further requests."""
+        ...
+
+
 class Core:
     """Shared by all connections; knows which are open and which have to be done with something by a certain time."""
 
@@ -49,6 +70,7 @@ class Core:
         self.resolver = resolver
         self.clock = clock
         self.limits = limits
+        self.inspector: Inspects | None = None
         self._on_closed = on_closed
         self._on_refused = on_refused
         self.open: set[Stage] = set()
@@ -95,6 +117,11 @@ class Core:
             logger.exception("a connection is closed because of an error in the gateway")
             stage.close("an error in the gateway")
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the session is over."""
+        return self._closed
+
     def relax(self, stage: Stage) -> None:
         """There is no deadline for this stage any more."""
         self._deadlines.pop(stage, None)
@@ -105,6 +132,8 @@ class Core:
         for stage in tuple(self.open):
             stage.close("the session ended")
         self._deadlines.clear()
+        if self.inspector is not None:
+            self.inspector.close()
         self.engine.close()
         self.resolver.close()
 

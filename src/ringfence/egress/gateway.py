@@ -7,16 +7,20 @@ It takes the sockets that were made inside the sandbox and carries what is autho
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.core import Core
 from ringfence.egress.dns import Resolve
 from ringfence.egress.dns_service import DnsService
+from ringfence.egress.inspection import Inspection
+from ringfence.egress.inspector import Inspector
 from ringfence.egress.limits import Limits, fitting
 from ringfence.egress.listeners import Entrance, Listener
 from ringfence.egress.resolver import Resolver, SystemResolver
 from ringfence.egress.synthetic import SyntheticAddresses
+from ringfence.egress.upstreams import machine_trust
 from ringfence.model.clock import SystemClock
 from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
@@ -32,6 +36,7 @@ class Gateway:
 
     `on_closed` is called for each connection that was allowed, when it ends or could not be opened. `on_refused` is
     called with each denial of the gateway's own (an address, a foreign server name ...), which no policy has seen.
+    `inspection` is what requests are looked into with, `trust` what their servers are verified by.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class Gateway:
         on_refused: Callable[[Decision], None] = _nothing,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        inspection: Inspection | None = None,
+        trust: Callable[[], ssl.SSLContext] = machine_trust,
     ) -> None:
         clock = clock or SystemClock()
         limits = fitting(limits or Limits())
@@ -54,6 +61,8 @@ class Gateway:
             on_closed=on_closed,
             on_refused=on_refused,
         )
+        if inspection is not None:
+            self._core.inspector = Inspector(self._core, inspection, trust)
         self._names = SyntheticAddresses(limits.dns_names)
         self._dns = DnsService(Resolve(self._names, limits.dns_queries), clients=limits.dns_clients)
         self._listeners: list[Listener] = []

@@ -1,36 +1,89 @@
-"""Turns a request that was made to a proxy into the one that its server gets: re-issued, never passed through.
-
-The connection is closed after one request, so that a second one is judged like the first.
-"""
+"""Turns a request into the one that its server gets, and an answer into the one that its client gets: re-issued, never
+passed through. The framing is always ours."""
 
 from __future__ import annotations
 
 from ringfence.egress.http_head import RequestHead
+from ringfence.egress.http_response import ResponseHead
 from ringfence.model.host import Destination
 
 _HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"http2-settings", b"host", b"content-length")
 )
 
+_NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
+"""Other ways to the same server go past the gateway, or nowhere."""
+
 
 def server_head(head: RequestHead, destination: Destination) -> bytes:
     """The head for the server at `destination`: origin form, one Host, our own framing, without what was for us."""
-    named = {
-        token.strip().lower() for name, value in head.fields if name == b"connection" for token in value.split(b",")
-    }
-    lines = [f"{head.method} {head.path}{head.query} HTTP/1.1".encode(), b"Host: " + _host(destination)]
+    sized = any(name == b"content-length" for name, _ in head.fields)
+    length = None if head.chunked else head.length if sized or head.length else -1
+    return reissued(head, destination, length=length, keep=False)
+
+
+def reissued(
+    head: RequestHead,
+    destination: Destination,
+    *,
+    length: int | None,
+    keep: bool,
+    secure: bool = False,
+    upgrade: bool = False,
+) -> bytes:
+    """The same with the framing of a body that may have been changed: None for chunks, -1 for no body at all.
+
+    `keep`: the connection is kept for the next request. `upgrade`: it becomes a WebSocket.
+    """
+    named = connection_tokens(head.fields)
+    lines = [f"{head.method} {head.path}{head.query} HTTP/1.1".encode(), b"Host: " + _host(destination, secure=secure)]
     for name, value in head.fields:
         if name in _HOP_BY_HOP or name.startswith(b"proxy-") or name == b"transfer-encoding" or name in named:
             continue
+        if upgrade and name == b"sec-websocket-extensions":
+            continue  # what is compressed by agreement of the two cannot be looked into
         lines.append(name + b": " + value)
-    if head.chunked:
+    if length is None:
         lines.append(b"Transfer-Encoding: chunked")
-    elif any(name == b"content-length" for name, _ in head.fields):
-        lines.append(f"Content-Length: {head.length}".encode())
-    lines.append(b"Connection: close")
+    elif length >= 0:
+        lines.append(b"Content-Length: %d" % length)
+    if upgrade:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+    elif not keep:
+        lines.append(b"Connection: close")
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-def _host(destination: Destination) -> bytes:
-    text = destination.host.authority if destination.port == 80 else str(destination)
+def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: bool, bodyless: bool) -> bytes:
+    """The head for the client: our framing, without what was for us. `bodyless`: the length is not that of what
+    follows, but the server's word about the resource."""
+    named = connection_tokens(head.fields)
+    lines = [b"HTTP/1.1 %d %b" % (head.status, head.phrase)]
+    switching = head.status == 101
+    for name, value in head.fields:
+        if name in _HOP_BY_HOP or name in _NOT_FOR_CLIENTS or name.startswith(b"proxy-connection") or name in named:
+            if not (bodyless and name == b"content-length"):
+                continue
+        lines.append(name + b": " + value)
+    if switching:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
+    elif chunked:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif length is not None and not bodyless:
+        lines.append(b"Content-Length: %d" % length)
+    if not keep and not switching and not head.interim:
+        lines.append(b"Connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def connection_tokens(fields: tuple[tuple[bytes, bytes], ...]) -> frozenset[bytes]:
+    """What the Connection header names, in lower case."""
+    return frozenset(
+        token.strip().lower() for name, value in fields if name == b"connection" for token in value.split(b",")
+    )
+
+
+def _host(destination: Destination, *, secure: bool) -> bytes:
+    usual = 443 if secure else 80
+    text = destination.host.authority if destination.port == usual else str(destination)
     return text.encode("ascii")

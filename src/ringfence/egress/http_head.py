@@ -60,13 +60,15 @@ class RequestHead(msgspec.Struct, frozen=True, kw_only=True):
     """The minor version: 0 or 1."""
 
 
-def parse_head(head: bytes) -> RequestHead:
-    """The request whose head, up to and including the empty line, is `head`; `HeadInvalid` where it is not one."""
+def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
+    """The request whose head, up to and including the empty line, is `head`; `HeadInvalid` where it is not one.
+
+    `default_port` is the one that a Host header without a port means."""
     # A client asks for tunnels to the same host in the same words again and again.
-    return _parse_again(head) if len(head) < _SHORT else _parse(head)
+    return _parse_again(head, default_port) if len(head) < _SHORT else _parse(head, default_port)
 
 
-def _parse(head: bytes) -> RequestHead:
+def _parse(head: bytes, default_port: int) -> RequestHead:
     # SECURITY: a bare CR or LF ends a line for some parsers and not for others; so does a folded line.
     if not head.endswith(END):
         raise HeadInvalid("the request's head has no end")
@@ -78,7 +80,7 @@ def _parse(head: bytes) -> RequestHead:
     minor = int(request[3])
     method, target = request[1].decode("ascii"), request[2].decode("ascii")
     length, chunked = _framing(fields, minor)
-    form, destination, path, query = _target(method, target, _host(fields, minor, method))
+    form, destination, path, query = _target(method, target, _host(fields, minor, method), default_port)
     return RequestHead(
         method=method,
         target=form,
@@ -138,14 +140,16 @@ def _host(fields: tuple[tuple[bytes, bytes], ...], minor: int, method: str) -> b
     return None
 
 
-def _target(method: str, target: str, host: bytes | None) -> tuple[Target, Destination | None, str, str]:
+def _target(
+    method: str, target: str, host: bytes | None, default_port: int
+) -> tuple[Target, Destination | None, str, str]:
     if method == "CONNECT":
         named = _destination(target, None)
         _agree(named, host)
         return Target.AUTHORITY, named, "", ""
     if target.startswith("/") or target == "*":
         path, question, query = target.partition("?")
-        destination = None if host is None else _destination(host, 80)
+        destination = None if host is None else _destination(host, default_port)
         return Target.ORIGIN, destination, _path(path), question + query
     scheme, separator, rest = target.partition("://")
     if separator != "://" or scheme.lower() != "http":

@@ -36,7 +36,7 @@ def _tls(
     name: bytes | None, destination: Destination, action: ConnectAction, *, needs_request: bool
 ) -> Decision | None:
     if needs_request:
-        text = "a rule for this host looks at HTTP methods or paths, which TLS hides and this version does not inspect"
+        text = "a rule for this host looks at HTTP methods or paths, which TLS hides here"
         return refusal.built_in(action, "inspection.needed", text, "ask for a rule without `methods` and `paths`")
     if name is None:
         # A server that gets no name answers with its default site, which need not be the authorised one. Clients leave

@@ -6,6 +6,8 @@ nothing of sockets: values in, values out. The first one that holds decides, and
 
 from __future__ import annotations
 
+import logging
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -13,9 +15,12 @@ import msgspec
 
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
-from ringfence.model.action import ConnectAction
+from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision
-from ringfence.model.host import Destination
+from ringfence.model.host import Destination, Host
+from ringfence.policy.judges.connect import FactsWanted
+
+logger = logging.getLogger(__name__)
 
 Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Header fields in order, the names in lower case."""
@@ -23,6 +28,11 @@ Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Confirm: TypeAlias = Callable[[Decision, Callable[[Decision], None]], Callable[[], None]]
 """Puts a decision with the verdict `ask` to whoever answers, and calls back once with the final one. What it returns
 cancels: nobody waits any more. Whatever needs an answer and has nobody to give it is denied."""
+
+
+Judge: TypeAlias = Callable[[McpAction, Callable[[Decision], None]], Callable[[], None]]
+"""Decides about one call of a tool, asks whoever has to be asked, records, and calls back once. What it returns
+cancels."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,24 +123,53 @@ class Amendment(Protocol):
         ...
 
 
+class Certifies(Protocol):
+    """Answers for the hosts whose TLS ends in the gateway."""
+
+    def context(self, host: Host) -> ssl.SSLContext:
+        """What a client that asks for `host` is answered with."""
+        ...
+
+
+def _nothing_more(host: str, port: int) -> FactsWanted:
+    return FactsWanted()
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session looks into requests with."""
+
+    authority: Certifies | None = None
+    """Signs for the hosts whose TLS ends here; None where only plain requests are looked into."""
+    amendments: tuple[Amendment, ...] = ()
+    """In the order in which they see a request, behind the policy."""
+    confirm: Confirm | None = None
+    """Where nobody can be asked, `ask` is a deny."""
+    judge: Judge | None = None
+    """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
+    wants: Callable[[str, int], FactsWanted] = _nothing_more
+    """What the rules about a host and port ask about a request, beside its method and path."""
+
+
 Value = TypeVar("Value", RequestHead, ResponseHead, bytes)
 Apply: TypeAlias = Callable[[Steps, Value], Value | Held]
 
 
 class Chain:
-    """The steps of one request in one direction. After a yes to what one of them held, the ones behind it go on."""
+    """The steps of one request in one direction. After a yes to what one of them held, the ones behind it go on; a
+    fault in one of them is `fault`, a denial."""
 
-    __slots__ = ("_at", "steps")
+    __slots__ = ("_at", "_fault", "steps")
 
-    def __init__(self, steps: Sequence[Steps]) -> None:
+    def __init__(self, steps: Sequence[Steps], fault: Callable[[], Decision]) -> None:
         self.steps = tuple(steps)
+        self._fault = fault
         self._at: tuple[int, bool, bytes] = (0, False, b"")
         """The step that held, whether it held its last bytes, and what is before those."""
 
     def run(self, value: Value, apply: Apply[Value], *, resume: bool = False) -> Value | Held:
         """The value after all steps, or what one of them held. `resume` goes on behind that one."""
         for number in range(self._at[0] + 1 if resume else 0, len(self.steps)):
-            result = apply(self.steps[number], value)
+            result = self._apply(apply, self.steps[number], value)
             if isinstance(result, Held):
                 self._at = (number, False, b"")
                 return result
@@ -149,14 +188,22 @@ class Chain:
         while number < len(self.steps):
             step = self.steps[number]
             if carried and not in_last:
-                passed = apply(step, carried)
+                passed = self._apply(apply, step, carried)
                 if isinstance(passed, Held):
                     self._at = (number, False, b"")
                     return passed
                 carried = passed
-            tail = last(step)
+            tail = self._apply(lambda one, _: last(one), step, b"")
             if isinstance(tail, Held):
                 self._at = (number, True, carried)
                 return tail
             carried, number, in_last = carried + tail, number + 1, False
         return carried
+
+    def _apply(self, apply: Apply[Value], step: Steps, value: Value) -> Value | Held:
+        # Whatever goes wrong where somebody looks into a request: what was not looked into does not go on.
+        try:
+            return apply(step, value)
+        except Exception:
+            logger.exception("a step failed")
+            return Held(decision=self._fault())

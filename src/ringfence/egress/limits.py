@@ -22,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """For one address to answer, where there are others to try."""
     half_closed_seconds: float = 600.0
     """For a connection of which one side has finished and nothing has moved since."""
+    idle_seconds: float = 300.0
+    """For a client that may send another request on a connection that is looked into."""
     linger_seconds: float = 2.0
     """For a client to read why it was refused."""
     dns_queries: int = 200_000

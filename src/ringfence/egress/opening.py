@@ -37,6 +37,7 @@ class Opening:
         "_core",
         "_dialling",
         "_edges",
+        "_sight",
         "_started",
         "_wanted",
         "destination",
@@ -52,6 +53,7 @@ class Opening:
         self._answered = False
         self._cancel: Cancel | None = None
         self._dialling: Dialling | None = None
+        self._sight = ""
         self._started = core.clock.monotonic()
         core.enter(self)
         core.engine.handle(client, self._client_ready)
@@ -103,6 +105,7 @@ class Opening:
             self._dial(authorization)
 
     def _dial(self, authorization: Authorization) -> None:
+        self._sight = authorization.sight
         self._dialling = Dialling(
             self._core,
             self,
@@ -124,6 +127,7 @@ class Opening:
             self._wanted,
             address=address,
             started=self._started,
+            sight=self._sight,
             client_events=self._edges,
             server_events=events,
         )

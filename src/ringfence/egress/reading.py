@@ -5,6 +5,7 @@ What cannot be read is refused: a tunnel that nobody looks into cannot keep a ru
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.farewell import Farewell, Unspoken
-from ringfence.egress.first_bytes import Http, Spoken, look
+from ringfence.egress.first_bytes import Http, Spoken, Tls, look
 from ringfence.egress.front import Wanted
 from ringfence.egress.http_head import HeadInvalid
 from ringfence.egress.identity import foreign
@@ -31,7 +32,7 @@ Reopen = Callable[[Core, socket.socket, Wanted], object]
 class Reading:
     """A client that is told to go on, so that its request can be seen. `reopen` takes it from there."""
 
-    __slots__ = ("_client", "_core", "_decision", "_first", "_reopen", "_wanted", "destination")
+    __slots__ = ("_client", "_core", "_decision", "_first", "_peeked", "_reopen", "_wanted", "destination")
 
     def __init__(self, core: Core, client: socket.socket, wanted: Wanted, decision: Decision, reopen: Reopen) -> None:
         self.destination: Destination | None = wanted.destination
@@ -41,6 +42,7 @@ class Reading:
         self._decision = decision
         self._reopen = reopen
         self._first = wanted.rest
+        self._peeked = b""
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
         core.engine.handle(client, self._ready)
@@ -49,7 +51,7 @@ class Reading:
         except OSError:
             return self.close("")
         self._consider(ended=False)
-        self._ready(READABLE)
+        self._ready(select.EPOLLIN)
         return None
 
     def close(self, error: str) -> None:
@@ -59,35 +61,48 @@ class Reading:
             self._core.engine.discard(self._client)
 
     def _ready(self, events: int) -> None:
-        while self in self._core.open and events & (READABLE | HANGUP):
+        if self in self._core.open and events & (READABLE | HANGUP):
             try:
-                data = self._client.recv(CHUNK)
+                # What may be the beginning of TLS stays where the other end of that TLS will read it.
+                data = self._client.recv(self._core.limits.head + CHUNK, socket.MSG_PEEK)
             except BlockingIOError:
                 return None
             except OSError:
                 return self.close("")
-            self._first += data
-            self._consider(ended=not data)
+            self._peeked = data
+            return self._consider(ended=not data or bool(events & HANGUP))
         return None
 
     def _consider(self, *, ended: bool) -> None:
+        first = self._first + self._peeked
         try:
-            spoken = look(self._first, ended=ended)
+            spoken = look(first, ended=ended)
         except (HeadInvalid, HelloInvalid) as invalid:
             return self._refuse(refusal.malformed(str(invalid)))
         if spoken is not None:
             self._understood(spoken)
-        elif len(self._first) > self._core.limits.head:
+        elif ended:
+            self.close("")
+        elif len(first) > self._core.limits.head:
             self._refuse(refusal.too_large(self._core.limits.head))
         return None
 
     def _understood(self, spoken: Spoken) -> None:
-        decision = foreign(spoken, self._wanted.destination, needs_request=True)
+        inspector = self._core.inspector
+        ends_tls = isinstance(spoken, Tls) and inspector is not None and inspector.reads_tls
+        decision = foreign(spoken, self._wanted.destination, needs_request=not ends_tls)
         if decision is not None:
             return self._deny(decision)
-        assert isinstance(spoken, Http)
-        wanted = msgspec.structs.replace(self._wanted, opened=b"", rest=spoken.rest, head=spoken.head, direct=True)
         self._core.leave(self)
+        if isinstance(spoken, Tls):
+            assert inspector is not None
+            return inspector.take_tls(self._client, self._wanted, self._first, select.EPOLLIN)
+        assert isinstance(spoken, Http)
+        self._client.recv(len(self._peeked))
+        if inspector is not None:
+            wanted = msgspec.structs.replace(self._wanted, opened=b"", rest=self._first + self._peeked, direct=True)
+            return inspector.take_plain(self._client, wanted, select.EPOLLIN)
+        wanted = msgspec.structs.replace(self._wanted, opened=b"", rest=spoken.rest, head=spoken.head, direct=True)
         self._reopen(self._core, self._client, wanted)
         return None
 
@@ -104,8 +119,9 @@ class Reading:
 
     def _refuse(self, reason: Refusal) -> None:
         self._core.leave(self)
-        words = reason.in_answer_to(self._first)
+        first = self._first + self._peeked
+        words = reason.in_answer_to(first)
         if words:
             Farewell(self._core, self._client, words)
         else:
-            Unspoken(self._core, self._client, reason, self._first)
+            Unspoken(self._core, self._client, reason, first)

@@ -39,17 +39,18 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     alert: int = ACCESS_DENIED
     """The TLS alert."""
 
-    def as_http(self) -> bytes:
-        """A complete HTTP response."""
+    def as_http(self, *, keep: bool = False) -> bytes:
+        """A complete HTTP response. `keep`: the client may go on with its next request."""
         body = self.text.encode()
         rule = (
             f"X-Ringfence-Rule: {self.rule}\r\n"
             if self.rule and self.rule.isascii() and self.rule.isprintable()
             else ""
         )
+        end = "" if keep else "Connection: close\r\n"
         head = (
             f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(body)}\r\nX-Ringfence-Verdict: {self.verdict}\r\n{rule}Connection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nX-Ringfence-Verdict: {self.verdict}\r\n{rule}{end}\r\n"
         )
         return head.encode("ascii") + body
 

@@ -3,12 +3,15 @@ compared with the host that was authorised before a byte of it goes on. Bytes in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from ringfence.egress.first_bytes import Http, Spoken, look
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_head import HeadInvalid
 from ringfence.model.decision import Decision
+
+_HTTP_2 = re.compile(rb"(?:^|[,\s])(?:h2c?|http/)")
 
 
 class ForeignRequest(HeadInvalid):
@@ -60,7 +63,11 @@ class Requests:
             raise ForeignRequest(decision)
         if isinstance(spoken, Http):
             self._body = Body(spoken.head)
-            self._may_switch = any(name == b"upgrade" for name, _ in spoken.head.fields)
+            wanted = [value.lower() for name, value in spoken.head.fields if name == b"upgrade"]
+            # SECURITY: there every request can name another host, and none of them is seen.
+            if any(_HTTP_2.search(value) for value in wanted):
+                raise HeadInvalid("a switch to HTTP/2 without TLS hides which host is asked; go on with HTTP/1.1")
+            self._may_switch = bool(wanted)
             end = len(data) - len(spoken.rest)
             return data[:end], spoken.rest
         # SECURITY: a server that did not switch reads what follows as a request; what begins as none, it cannot obey.

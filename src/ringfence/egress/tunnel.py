@@ -38,6 +38,7 @@ class Tunnel:
         "_first",
         "_moved",
         "_server",
+        "_sight",
         "_started",
         "_up",
         "_wanted",
@@ -53,6 +54,7 @@ class Tunnel:
         *,
         address: str,
         started: float,
+        sight: str,
         client_events: int,
         server_events: int,
     ) -> None:
@@ -62,6 +64,7 @@ class Tunnel:
         self._server = server
         self._wanted = wanted
         self._address = address
+        self._sight = sight
         self._started = started
         self._first = wanted.rest
         self._moved = -1
@@ -274,6 +277,7 @@ class Tunnel:
                 received_bytes=max(0, self._down.moved - len(self._wanted.opened)),
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
+                inspection=self._sight,
             )
         )
 

@@ -65,6 +65,18 @@ class FileAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     """The absolute path."""
 
 
+class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What else is known about an HTTP request: only what a rule about its host asks for, because the rest is nobody's
+    business and may be secret."""
+
+    operations: tuple[str, ...] = ()
+    """What it does, such as `read`, `git-push` or `graphql-mutation`."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Keys of the query that rules name, with their values, decoded; a key may stand here more than once."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Header fields that rules name, in lower case, with their values."""
+
+
 class ConnectAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="connect"):
     """A connection to a destination, or one HTTP request to it."""
 
@@ -75,6 +87,8 @@ class ConnectAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     """The HTTP method, where the request can be seen."""
     path: str | None = None
     """The HTTP path without query, where the request can be seen."""
+    facts: RequestFacts | msgspec.UnsetType = msgspec.UNSET
+    """What rules ask about the request beyond that; left out where it was not looked for."""
 
 
 class McpAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from ringfence.model.decision import Decision
+from ringfence.model.vote import Vote
 
 SCHEMA = 1
 """The version of this family. A reader of version N reads every version up to N."""
@@ -119,6 +120,48 @@ class ApprovalTransition(msgspec.Struct, frozen=True, kw_only=True, tag_field="e
     channel: str
     reason: str = ""
     latency_ms: int | None = None
+    """Milliseconds since the question was put."""
+    authentication: str = ""
+    """How the actor has shown who they are: `account`, `signed`, `passkey`; empty where it is no person."""
+    shown: str = ""
+    """The digest of what was shown."""
+    action: str = ""
+    """The digest of the action."""
+    policy: str = ""
+
+
+class VoteTaken(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.vote"):
+    """Somebody answered. The vote is linked to the one before it and signed: `log verify` checks both."""
+
+    vote: Vote
+    refused: str = ""
+    """Why it does not count; empty where it does."""
+
+
+class BreakGlassChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="break-glass"):
+    """Somebody went ahead without waiting for approvals, ended it, or reviewed it."""
+
+    glass: str
+    change: str
+    """`broken`, `used`, `ended`, `reviewed`."""
+    actor: str
+    reason: str
+    workspace: str = ""
+    ticket: str = ""
+    outcome: str = ""
+    """Of a review: `justified` or `unjustified`."""
+
+
+class BreakerChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.breaker"):
+    """The circuit breaker of a session opened or closed."""
+
+    state: str
+    """`open`, `half-open`, `closed`."""
+    in_a_row: int
+    """Denials in a row."""
+    of_recent: int
+    """Denials among the last answers."""
+    reason: str
 
 
 class GrantChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="grant"):
@@ -130,6 +173,8 @@ class GrantChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     scope: str
     matcher: str
     uses_left: int | None = None
+    break_glass: str = ""
+    """The broken glass that made it."""
 
 
 class CommandStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="command.started"):
@@ -162,6 +207,20 @@ class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     received_bytes: int
     duration_ms: int
     error: str = ""
+    inspection: str = ""
+    """`inspected`, `passed through` (a policy leaves its TLS alone) or `not inspected` (nothing asks for it)."""
+
+
+class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="credential.used"):
+    """The gateway puts a credential into a request. Its name is here; its value is nowhere."""
+
+    credential: str
+    """As the policy calls it."""
+    host: str
+    port: int
+    method: str
+    path: str
+    """Without query."""
 
 
 class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="way.used"):
@@ -184,6 +243,42 @@ class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     """Files created or changed that a tool of yours may run later."""
 
 
+class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="limit"):
+    """A session reached one of its limits."""
+
+    limit: str
+    """The key under `[limits]`: `memory_mb`, `processes`, `open_files`, `file_mb`, `disk_mb`, `wall_seconds`."""
+    allowed: int
+    seen: int
+    outcome: str
+    """`killed`: a program was ended; `refused`: it was given no more; `ended`: the session was."""
+    keeper: str
+    """Who held it: `cgroup`, `rlimit`, `namespace`, `watch`, `clock`."""
+    program: str
+    """What reached it; empty where that is not known."""
+    layer: str
+    """Who set it."""
+    source: str
+
+
+class BatteryRun(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="battery"):
+    """The escape battery was run against a tier of the sandbox on this machine (`ringfence verify`)."""
+
+    battery: str
+    """The digest of the attacks: rows and programs."""
+    version: str
+    """The version of Ringfence."""
+    kernel: str
+    tier: str
+    holds: bool
+    """No attack got out that was not known to, and none ended in a way that was not foreseen."""
+    whole: bool
+    """Every attack of the battery was tried, not a choice of them."""
+    results: tuple[tuple[str, str], ...]
+    """Each attack and its outcome: `stopped`, `known`, `escaped`, `unclear`, `impossible`."""
+    duration_ms: int
+
+
 Body: TypeAlias = (
     SessionStarted
     | SessionEnded
@@ -194,12 +289,18 @@ Body: TypeAlias = (
     | DecisionMade
     | ApprovalRequested
     | ApprovalTransition
+    | VoteTaken
+    | BreakGlassChanged
+    | BreakerChanged
     | GrantChanged
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
     | WayUsed
+    | CredentialUsed
     | WorkspaceChanged
+    | LimitReached
+    | BatteryRun
 )
 
 

@@ -32,6 +32,8 @@ class Staged(StrEnum):
 
     REFUSE = "refuse"
     """Never applied."""
+    PARTS = "parts"
+    """What of it cannot run code is applied, key by key and file by file; the rest never."""
     REVIEW = "review"
     """Applied when a person has seen it."""
 
@@ -68,12 +70,12 @@ _INSTALL = "names commands or sources that run on install or build"
 CONTROL_FILES: tuple[ControlFile, ...] = (
     _row(".git/", "the repository's own settings and hooks lie in it", Direct.PIN),
     _row(".git/hooks/", "programs that Git runs", Direct.PROTECT, Staged.REFUSE),
-    _row(".git/config", "names programs that Git runs on any command", Direct.PROTECT, Staged.REFUSE, stub=""),
+    _row(".git/config", "names programs that Git runs on any command", Direct.PROTECT, Staged.PARTS, stub=""),
     # A folder in this place would stop Git; the file says "this folder", which is what its absence means.
     _row(".git/commondir", "leads Git to other settings", Direct.PROTECT, Staged.REFUSE, stub=".\n"),
-    _row(".git/modules/", "settings and hooks of submodules", Direct.PROTECT, Staged.REFUSE),
-    _row(".git/worktrees/", "leads Git's other working trees to other settings", Direct.PROTECT, Staged.REFUSE),
-    _row(".git/config.worktree", "names programs that Git runs", Direct.PROTECT, Staged.REFUSE, stub=""),
+    _row(".git/modules/", "settings and hooks of submodules", Direct.PROTECT, Staged.PARTS),
+    _row(".git/worktrees/", "leads Git's other working trees to other settings", Direct.PROTECT, Staged.PARTS),
+    _row(".git/config.worktree", "names programs that Git runs", Direct.PROTECT, Staged.PARTS, stub=""),
     _row(".git/info/attributes", "sends files through filters", Direct.REPORT),
     _row(".git/objects/info/alternates", "leads Git to other objects", Direct.REPORT),
     _row(".git/rebase-merge/git-rebase-todo", "`exec` lines run when the rebase goes on", Direct.REPORT),
@@ -134,6 +136,29 @@ CONTROL_FILES: tuple[ControlFile, ...] = (
     _row("**/conftest.py", "runs with the tests", Direct.REPORT),
     _row("**/sitecustomize.py", "runs with every Python", Direct.REPORT),
     _row("**/*.pth", "runs with every Python", Direct.REPORT),
+    _row("**/.venv/bin/**", "programs that you start from the project's environment", Direct.REPORT),
+    _row("**/venv/bin/**", "programs that you start from the project's environment", Direct.REPORT),
+    _row("**/node_modules/.bin/**", "programs that the project's scripts start", Direct.REPORT),
+    *(
+        _row(f"**/{name}", "says where the next installation takes its packages from", Direct.REPORT)
+        for name in (
+            "package-lock.json",
+            "npm-shrinkwrap.json",
+            "yarn.lock",
+            "pnpm-lock.yaml",
+            "bun.lock",
+            "uv.lock",
+            "poetry.lock",
+            "pdm.lock",
+            "Pipfile.lock",
+            "requirements*.txt",
+            "Cargo.lock",
+            "Gemfile.lock",
+            "composer.lock",
+            "go.sum",
+            "flake.lock",
+        )
+    ),
     _row("**/Makefile", "runs on `make`", Direct.REPORT),
     _row("**/justfile", "runs on `just`", Direct.REPORT),
 )
@@ -148,6 +173,11 @@ def control_file(path: str) -> ControlFile | None:
     return None
 
 
+def row_for(path: str, rows: Iterable[ControlFile]) -> ControlFile | None:
+    """The row that speaks for a path, of those that hold under a policy."""
+    return next((row for row in rows if _matcher(row.pattern).fullmatch(path)), None)
+
+
 @lru_cache(maxsize=256)
 def _matcher(pattern: str) -> re.Pattern[str]:
     body = pattern
@@ -156,7 +186,7 @@ def _matcher(pattern: str) -> re.Pattern[str]:
         body, prefix = body[3:], "(.*/)?"
     if body.endswith("/**"):
         body, suffix = body[:-3], "/.*"
-    return re.compile(prefix + re.escape(body).replace(r"\*", "[^/]*") + suffix)
+    return re.compile(prefix + re.escape(body).replace(r"\*", "[^/]*") + suffix, re.DOTALL)
 
 
 def is_reported(path: str, rows: Iterable[ControlFile] = CONTROL_FILES) -> bool:

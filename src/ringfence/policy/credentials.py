@@ -10,10 +10,11 @@ from collections.abc import Iterable
 
 from ringfence.model.host import Host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.effective import CredentialPolicy, CredentialRule, NoCredentials
+from ringfence.policy.effective import CredentialPolicy, CredentialRule, NoCredentials, Origin
 from ringfence.policy.globs import Glob, components
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
+WEB_PORTS = (80, 443)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
@@ -41,9 +42,31 @@ class CredentialTable:
             rule for rule, _, globs in self._rules if rule.id in named and _fits(rule, globs, method.upper(), path)
         )
 
+    def pinning(self, host: Host, port: int) -> tuple[CredentialRule, ...]:
+        """Those because of which a host takes no other credential: on their own port, and where a web server listens
+        that is most likely the same one."""
+        if self.forbidding(host, port) is not None:
+            return ()
+        return tuple(
+            rule
+            for rule, patterns, _ in self._rules
+            if _means(patterns, host, port)
+            or (port in WEB_PORTS and any(one.matches(host, one.port or port) for one in patterns))
+        )
+
     def pins(self, host: Host, port: int) -> bool:
         """Whether requests to a host may carry no credential but those of the policy, so that each has to be seen."""
-        return self.forbidding(host, port) is not None or bool(self.of_host(host, port))
+        return self.forbidding(host, port) is not None or bool(self.pinning(host, port))
+
+    def saying(self, host: Host, port: int) -> list[Origin]:
+        """Where it is written that requests to a host have to be seen because of credentials."""
+        forbidding = self.forbidding(host, port)
+        return [rule.origin for rule in self.pinning(host, port)] + ([forbidding.origin] if forbidding else [])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no host is treated otherwise than without it."""
+        return not (self._rules or self._forbidden)
 
 
 def host_means(patterns: Iterable[str], host: Host, port: int) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
 from ringfence.policy.conditions import Condition
-from ringfence.policy.effective import CommandProfile, CommandRule, Origin, PathRule, PolicyTest
+from ringfence.policy.effective import CommandProfile, CommandRule, Origin, PathRule, PolicyTest, WorkspaceMode
 from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import (
@@ -59,6 +59,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """How strictly what is written here is meant, where a rule does not say otherwise."""
     extends: tuple[Extension, ...] = ()
     filesystem: tuple[PathRule, ...] = ()
+    workspace_mode: tuple[WorkspaceMode, Origin] | None = None
     network: NetworkSection = NetworkSection()
     command_rules: tuple[CommandRule, ...] = ()
     profiles: tuple[CommandProfile, ...] = ()
@@ -182,12 +183,15 @@ def _commands(top: Table) -> Table:
 
 def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -> Document:
     enforcement = take_enforcement(top)
+    paths = top.take_table("filesystem", about="Which paths can be read or written, and where changes go.")
+    mode = filesystem.workspace_mode(paths)
     return Document(
         layer=layer,
         file=top.faults.file,
         enforcement=enforcement or otherwise,
         extends=settings.extends(top, layer),
-        filesystem=filesystem.rules(top.take_table("filesystem", about="Which paths can be read or written."), layer),
+        filesystem=filesystem.rules(paths, layer),
+        workspace_mode=mode,
         control_files=control_files.section(
             top.take_table("control_files", about="Files of the workspace that tools obey later."), layer
         ),

@@ -8,8 +8,9 @@ from enum import StrEnum
 import msgspec
 
 from ringfence.model.action import EffectKind
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Risk, Verdict
 from ringfence.model.shown import PlacedFile
+from ringfence.model.vote import Authentication
 from ringfence.policy.control_files import ControlFile
 from ringfence.policy.layers import Enforcement
 
@@ -73,6 +74,12 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     """Upper case; empty means any."""
     paths: tuple[str, ...] = ()
     """Globs; empty means any."""
+    operations: tuple[str, ...] = ()
+    """What requests do, as the gateway reads it; empty means anything."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Keys of the query, each with a glob that its value has to match."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Header fields in lower case, each with a glob that its value has to match."""
     verdict: Verdict
     private: bool = False
     """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
@@ -82,6 +89,11 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     """False where its layer only tightens: then it never stands in for a stricter default."""
     enforcement: Enforcement | None = None
     """How strictly it is meant; as its document is, where it says nothing."""
+
+    @property
+    def looks_at_requests(self) -> bool:
+        """Whether more than the destination has to be known to say whether it speaks."""
+        return bool(self.methods or self.paths or self.operations or self.query or self.headers)
 
 
 class McpRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +136,14 @@ class CommandRule(msgspec.Struct, frozen=True, kw_only=True):
     """How strictly it is meant; as its document is, where it says nothing."""
 
 
+class Inspect(msgspec.Struct, frozen=True, kw_only=True):
+    """Destinations whose TLS the gateway ends."""
+
+    hosts: str
+    """A pattern, normalised like those of a host rule."""
+    origin: Origin
+
+
 class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where data can go."""
 
@@ -138,6 +158,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor: Verdict | None = None
     """What requirements say at least about destinations that no rule of the administrator allows."""
     floor_origin: Origin | None = None
+    inspect: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, beside those whose rules look at requests."""
 
 
 class CommandProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,6 +317,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
     open_files: int | None = None
     file_mb: int | None = None
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    disk_mb: int | None = None
 
 
 class Remember(StrEnum):
@@ -303,6 +328,28 @@ class Remember(StrEnum):
     ONCE = "once"
     SESSION = "session"
     REPO = "repo"
+
+
+class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of people of whom enough have to agree."""
+
+    who: tuple[str, ...]
+    approve: int = 1
+    deny: int = 1
+    assurance: Authentication = Authentication.ACCOUNT
+    risk: Risk = Risk.LOW
+    """The lowest risk that it is about."""
+    rules: tuple[str, ...] = ()
+    """The rules whose questions it is about; empty for all."""
+    origin: Origin
+
+
+class StepRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the ladder: who is asked as well, and when."""
+
+    who: tuple[str, ...]
+    after_seconds: int = 0
+    origin: Origin
 
 
 class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -319,6 +366,19 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     anybody who can answer at all."""
     overriders: tuple[tuple[str, ...], ...] = ()
     """Likewise for overriding a rule that is enforced softly."""
+    self_approval: bool = True
+    """Whether whoever runs a session may approve its questions."""
+    quorums: tuple[QuorumRule, ...] = ()
+    """Sets of people that all have to be met, by different people."""
+    steps: tuple[StepRule, ...] = ()
+    """The ladder; empty for everybody at once."""
+    break_glass: tuple[tuple[str, ...], ...] | None = None
+    """Lists of people; whoever is on every one may go ahead without approval. None for nobody."""
+    break_glass_minutes: int = 60
+    denials_in_a_row: int = 3
+    """After so many denied questions in a row, nothing is asked any more in this turn of the agent."""
+    denials_of_50: int = 10
+    """Likewise, of the last 50."""
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -396,6 +456,15 @@ class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class WorkspaceMode(StrEnum):
+    """Where a session's changes of the workspace go."""
+
+    DIRECT = "direct"
+    """To the real tree, at once."""
+    STAGED = "staged"
+    """To a layer over it, until somebody applies them."""
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides, with the origin of each part."""
 
@@ -407,8 +476,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     approvals: ApprovalPolicy
     min_tier: str
     """`A`, `B` or `C`: below it nothing runs."""
+    workspace_mode: WorkspaceMode = WorkspaceMode.DIRECT
     layers: tuple[str, ...]
     """The documents that were read, lowest first."""
+    boundary: str = ""
+    """What holds a session of tier C, as somebody declared it; nothing where nobody did."""
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()

@@ -26,7 +26,7 @@ from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.advice import message, next_steps, subject
 from ringfence.policy.effective import HostRule, Policy
 from ringfence.policy.judges.command import CommandJudge
-from ringfence.policy.judges.connect import ConnectJudge
+from ringfence.policy.judges.connect import ConnectJudge, FactsWanted, Sight
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
 from ringfence.policy.judges.mcp import McpJudge
@@ -65,12 +65,26 @@ class Evaluator:
             return self._failed(action, error)
 
     def needs_request(self, host: str, port: int) -> bool:
-        """Whether the verdict about a destination depends on the HTTP method or path, so that waiting to see them is
-        worth while."""
+        """Whether the gateway has to see every request to a destination, and judge each."""
+        return self.sight(host, port) is Sight.INSPECTED
+
+    def sight(self, host: str, port: int) -> Sight:
+        """How much of what is said to a destination the gateway sees."""
         try:
-            return self._connections.needs_request(host, port)
+            return self._connections.sight(host, port)
         except ValueError:
-            return False
+            return Sight.UNSEEN
+
+    def wants(self, host: str, port: int) -> FactsWanted:
+        """What has to be read of a request to a destination so that it can be judged."""
+        wanted = self._connections.wants(host, port)
+        calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
+        return msgspec.structs.replace(wanted, calls=calls)
+
+    @property
+    def inspects(self) -> bool:
+        """Whether there is any destination whose requests have to be seen."""
+        return self._connections.inspects
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether the name may lead to an address of one's own network although no rule names its range."""
@@ -201,4 +215,13 @@ def _risk(verdict: Verdict, finding: Finding) -> Risk:
             return Risk.LOW
 
 
-__all__ = ["Context", "Effect", "Evaluator", "declared_networks", "denied_networks", "evaluate", "strictest_first"]
+__all__ = [
+    "Context",
+    "Effect",
+    "Evaluator",
+    "Sight",
+    "declared_networks",
+    "denied_networks",
+    "evaluate",
+    "strictest_first",
+]

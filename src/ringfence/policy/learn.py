@@ -29,19 +29,10 @@ from ringfence.policy.narrowing import (
 )
 from ringfence.policy.paths import BINDING
 from ringfence.policy.shell.analysis import Invocation, analyse_argv, analyse_shell
+from ringfence.policy.starters import STARTERS
 
 GRAVE = frozenset({EffectKind.PUBLISH, EffectKind.DESTROY, EffectKind.PRIVILEGE, EffectKind.CONFIGURE})
 """Effects that a rule never lets pass without somebody having decided so."""
-
-_STARTERS = """
-    ash bash busybox csh dash elvish fish ksh mksh nu nushell pwsh sh tcsh xonsh yash zsh
-    awk gawk mawk bun deno irb java lua node nodejs perl php python python2 python3 ruby sed tclsh
-    at batch chroot chrt command coproc doas env eval exec find flock ionice nice nohup nsenter parallel pkexec run0
-    runuser script setsid source stdbuf strace su sudo systemd-run taskset time timeout tmux screen unshare watch xargs
-    mosh rsh ssh telnet
-"""
-STARTERS = frozenset(_STARTERS.split())
-"""Programs that run what their arguments say: an exception for one of them is an exception for anything."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

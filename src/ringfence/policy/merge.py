@@ -7,7 +7,7 @@ not trusted only tightens; a preset's rule is replaced by one of the same id, be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import msgspec
 
@@ -32,6 +32,7 @@ from ringfence.policy.effective import (
     EnvironmentPolicy,
     HostRule,
     Inactive,
+    Inspect,
     Limits,
     McpPolicy,
     McpRule,
@@ -39,19 +40,24 @@ from ringfence.policy.effective import (
     Origin,
     PathRule,
     Policy,
+    QuorumRule,
     Remember,
+    StepRule,
     TelemetryPolicy,
     ToolArguments,
+    WorkspaceMode,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
 from ringfence.policy.merge_ways import merged_profiles, merged_ways
 from ringfence.policy.paths import BINDING, covers
+from ringfence.policy.sections.answering import AnsweringSection
 
 _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
 
 _TIERS = ("C", "B", "A")
+_MODES = (WorkspaceMode.DIRECT, WorkspaceMode.STAGED)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +117,16 @@ _CLAIMED = (
 _UNLIMITED = 1 << 40
 
 
+class _Answering(TypedDict):
+    self_approval: bool
+    quorums: tuple[QuorumRule, ...]
+    steps: tuple[StepRule, ...]
+    break_glass: tuple[tuple[str, ...], ...] | None
+    break_glass_minutes: int
+    denials_in_a_row: int
+    denials_of_50: int
+
+
 class _Merging:
     def __init__(self, documents: tuple[Document, ...], facts: Facts) -> None:
         self.documents = documents
@@ -126,6 +142,8 @@ class _Merging:
         preset = next(document for document in self.documents if document.layer is Layer.PRESET)
         tiers = [(document, document.sandbox.min_tier) for document in self.documents]
         tier, _ = self._scalar("sandbox.min_tier", tiers, _TIERS.index, "A")
+        modes = [(document, document.workspace_mode) for document in self.documents]
+        mode, _ = self._scalar("filesystem.workspace", modes, _MODES.index, WorkspaceMode.DIRECT)
         return Policy(
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
@@ -144,6 +162,8 @@ class _Merging:
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
+            workspace_mode=mode,
+            boundary=self._boundary(),
             # Those of presets and bundles are about what was shipped, not about what people made of it.
             tests=tuple(test for one in self.documents if one.layer is not Layer.PRESET for test in one.tests),
             layers=tuple(
@@ -230,6 +250,9 @@ class _Merging:
             pass_through=self._passed_through(),
             floor=None if floor is None else floor[0],
             floor_origin=None if floor is None else floor[1],
+            inspect=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
+            ),
         )
 
     def _rules(self, layers: list[tuple[Document, tuple[_Rule, ...]]]) -> tuple[_Rule, ...]:
@@ -384,7 +407,60 @@ class _Merging:
             remember_days=self._scalar("approvals.remember_days", days, lambda value: -value, 30)[0],
             approvers=self._people(people),
             overriders=self._people(overriding),
+            **self._answering([(document, one.answering) for document, one in said]),
         )
+
+    def _answering(self, said: list[tuple[Document, AnsweringSection]]) -> _Answering:
+        own = [(document, one.self_approval) for document, one in said]
+        minutes = [(document, one.break_glass_minutes) for document, one in said]
+        in_a_row = [(document, one.denials_in_a_row) for document, one in said]
+        of_recent = [(document, one.denials_of_50) for document, one in said]
+        return _Answering(
+            self_approval=self._scalar("approvals.self_approval", own, lambda may: 0 if may else 1, True)[0],
+            break_glass=self._break_glass([(document, one.break_glass) for document, one in said]),
+            break_glass_minutes=self._scalar("approvals.break_glass_minutes", minutes, lambda value: -value, 60)[0],
+            denials_in_a_row=self._scalar("approvals.denials_in_a_row", in_a_row, lambda value: -value, 3)[0],
+            denials_of_50=self._scalar("approvals.denials_of_50", of_recent, lambda value: -value, 10)[0],
+            quorums=self._quorums([(document, one.quorums) for document, one in said]),
+            steps=self._steps([(document, one.steps) for document, one in said]),
+        )
+
+    def _break_glass(
+        self, written: list[tuple[Document, tuple[tuple[str, ...], Origin] | None]]
+    ) -> tuple[tuple[str, ...], ...] | None:
+        """Who may go ahead without approval: on the word of an administrator, narrowed by requirements."""
+        for document, one in written:
+            if one is not None and not document.layer.binds:
+                self.skip(one[1], "`approvals.break_glass`", "only the managed policy lets anybody break the glass")
+        counted = [(document, "break_glass", one) for document, one in written if document.layer.binds]
+        opened = any(one is not None and document.layer is Layer.MANAGED for document, _, one in counted)
+        found = self._people(counted)
+        return found if opened else None
+
+    def _quorums(self, written: list[tuple[Document, tuple[QuorumRule, ...]]]) -> tuple[QuorumRule, ...]:
+        """Every set of people that counts: each is one more that has to be met."""
+        for document, rules in written:
+            for rule in rules if not document.trusted else ():
+                self.skip(rule.origin, "a set of approvers", distrust(document))
+        return tuple(rule for document, rules in written if document.trusted for rule in rules)
+
+    def _steps(self, written: list[tuple[Document, tuple[StepRule, ...]]]) -> tuple[StepRule, ...]:
+        """The ladder of the highest layer that has one; those of administrators stand above a person's."""
+        kept: tuple[StepRule, ...] = ()
+        binding = False
+        for document, steps in written:
+            if not steps:
+                continue
+            if not document.trusted:
+                self.skip(steps[0].origin, "the ladder", distrust(document))
+            elif binding and not document.layer.binds:
+                self.skip(steps[0].origin, "the ladder", f"{kept[0].origin.source} has another", kept[0].origin)
+            else:
+                if kept:
+                    why = f"{steps[0].origin.source} has another"
+                    self.skip(kept[0].origin, "the ladder", why, steps[0].origin, told=False)
+                kept, binding = steps, document.layer.binds
+        return kept
 
     def _people(
         self, written: list[tuple[Document, str, tuple[tuple[str, ...], Origin] | None]]
@@ -404,13 +480,27 @@ class _Merging:
 
     def _limits(self) -> Limits:
         found = {}
-        for key in ("wall_seconds", "processes", "open_files", "file_mb"):
+        for key in Limits.__struct_fields__:
             written: list[tuple[Document, tuple[int, Origin] | None]] = [
                 (document, getattr(document.limits, key)) for document in self.documents
             ]
             value, _ = self._scalar(f"limits.{key}", written, lambda most: -most, _UNLIMITED)
             found[key] = None if value == _UNLIMITED else value
         return Limits(**found)
+
+    def _boundary(self) -> str:
+        """What holds a session of tier C. Only who may loosen can declare it."""
+        found = ""
+        for document in self.documents:
+            if document.sandbox.boundary is None:
+                continue
+            text, at = document.sandbox.boundary
+            if document.trusted:
+                found = text
+                self.origins["sandbox.boundary"] = at
+            else:
+                self.skip(at, "`sandbox.boundary`", distrust(document))
+        return found
 
     def _telemetry(self) -> TelemetryPolicy:
         order = list(ToolArguments)

@@ -5,15 +5,27 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
-from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation, McpAction
+import msgspec
+
+from ringfence.model.action import (
+    Action,
+    CommandAction,
+    ConnectAction,
+    FileAction,
+    FileOperation,
+    McpAction,
+    RequestFacts,
+)
 from ringfence.model.canonical import canonical_json, text_from_os
 from ringfence.model.host import parse_destination
+from ringfence.policy.operations import KINDS as KINDS_OF_REQUESTS
+from ringfence.policy.operations import UNKNOWN
 from ringfence.policy.schema import escaped
 
 KINDS = ("shell", "argv", "connect", "read", "write", "mcp")
 """The keys of which a question has exactly one."""
 
-_KEYS = frozenset({*KINDS, "cwd", "method", "path", "tool", "arguments"})
+_KEYS = frozenset({*KINDS, "cwd", "method", "path", "tool", "arguments", "operations", "query", "headers"})
 
 
 def action_of(question: Mapping[str, object], *, cwd: str, home: str) -> Action:
@@ -50,7 +62,24 @@ def _connect(question: Mapping[str, object]) -> ConnectAction:
         port=destination.port,
         method=None if method is None else _text(question, "method").upper(),
         path=None if path is None else _text(question, "path"),
+        facts=_facts(question),
     )
+
+
+def _facts(question: Mapping[str, object]) -> RequestFacts | msgspec.UnsetType:
+    if not {"operations", "query", "headers"} & set(question):
+        return msgspec.UNSET
+    named = question.get("operations", [])
+    if not isinstance(named, list | tuple) or not all(one in (*KINDS_OF_REQUESTS, UNKNOWN) for one in named):
+        raise ValueError(f"`operations` is a list of {', '.join(f'`{one}`' for one in KINDS_OF_REQUESTS)}")
+    return RequestFacts(operations=tuple(named), query=_pairs(question, "query"), headers=_pairs(question, "headers"))
+
+
+def _pairs(question: Mapping[str, object], key: str) -> tuple[tuple[str, str], ...]:
+    value = question.get(key, {})
+    if not isinstance(value, dict) or not all(isinstance(one, str) for pair in value.items() for one in pair):
+        raise ValueError(f"`{key}` is an object of texts")
+    return tuple((name.lower() if key == "headers" else name, text) for name, text in value.items())
 
 
 def _argv(value: object) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation
+import msgspec
+
+from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, FileOperation, RequestFacts
 from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.wording import action_text
@@ -68,9 +70,12 @@ def _requests(rule: HostRule) -> Iterator[Action]:
         host = pattern.name or (str(pattern.network.network_address) if pattern.network is not None else "")
         port = pattern.port or 443
         paths = [path.removesuffix("**") + "anything" if path.endswith("**") else path for path in rule.paths]
+        facts: RequestFacts | msgspec.UnsetType = msgspec.UNSET
+        if rule.operations or rule.query or rule.headers:
+            facts = RequestFacts(operations=("write",))
         for method in rule.methods or ("POST", "DELETE", "GET"):
             for path in paths or ("/anything",):
-                yield ConnectAction(host=host, port=port, method=method, path=path)
+                yield ConnectAction(host=host, port=port, method=method, path=path, facts=facts)
         yield ConnectAction(host=host, port=port)
 
 

@@ -6,17 +6,20 @@ the host's files disappear. A step that fails ends everything, with the step's n
 
 from __future__ import annotations
 
-import errno
+import encodings.ascii  # noqa: F401 - needed when its file is not there any more: an image need not have Python
 import gc
 import os
 import resource
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
 from ringfence.sandbox import landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
-from ringfence.sandbox.supervisor import Nested, Supervisor
+from ringfence.sandbox.rlimits import bound, pin
+from ringfence.sandbox.supervisor import Nested, Supervisor, Usage
 
 _PROCESSES = 16384
 """How many processes and threads a sandbox may have."""
+_NEVER_AGAIN = 300
+"""The lowest process numbers, which the kernel gives out once."""
 _OWN_NUMBERS_SINCE = (6, 14)
 """The kernel from which on each process namespace has a highest process number of its own."""
 
@@ -40,6 +43,10 @@ def main() -> None:
             from ringfence.sandbox.backends import unshared
 
             unshared.build(control, layout, progress)
+        if layout.get("tier") == "C":
+            from ringfence.sandbox.backends import declared
+
+            declared.build(control, layout, progress)
         _build(control, layout, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
         number = error.errno if isinstance(error, OSError) else 0
@@ -52,8 +59,8 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     inside_uid, inside_gid = layout["uid"], layout["gid"]
     progress.append("landlock")
     abi = landlock.version()
-    nested = layout["nested"]
-    program = seccomp.prepare(nested=nested)
+    limits, nested = layout["limits"], layout["nested"]
+    program = seccomp.prepare(pinned=bool(limits["processors"]), nested=nested)
     user = os.geteuid()
     progress.append("namespaces")
     namespaces.enter_outer(inside_uid, inside_gid, nested=nested)
@@ -66,36 +73,37 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     progress.append("network")
     sockets, facts = _network(layout["host_ports"])
     progress.append("process numbers")
-    limits = layout["limits"]
-    bounded = _bound_numbers(limits["processes"] or _PROCESSES)
+    bounded = _bound_numbers(limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES)
     progress.append("files")
     notices, ways = _files(layout)
-    if user == 0 and not bounded and limits["processes"]:
-        text = "`limits.processes` cannot be held for root here: that takes Linux 6.14 and a `/proc/sys` to write to"
-        raise OSError(errno.EPERM, text)
-    if user == 0 and not bounded:
+    if user == 0 and not bounded and not limits["processes"]:
         # The limit of an account does not hold for root, whatever its number in here.
         text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
         notices.append(text)
     progress.append("hook socket")
     sockets |= {"hook": listeners.hook(), **ways}
+    progress.append("usage")
+    sockets_and_more = {name: each.fileno() for name, each in sockets.items()}
+    sockets_and_more["procfs"] = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    usage = Usage((*(path for path, _, _ in layout["private"]), "/dev/shm"))  # noqa: S108
     progress.append("privileges")
     _limit(limits)
     _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
-    landlock.stay_within(abi)
+    landlock.stay_within(abi, nested=nested)
     reached = [path for _, path in layout["sockets"]]
-    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev",), reached))
+    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev", "/dev/null"), reached))
     facts += [("landlock", f"{abi}, scopes only" if nested else str(abi)), ("seccomp", "filter")]
     facts += [("namespaces", "user net mnt pid ipc uts cgroup" + (", nested allowed" if nested else ""))]
-    lines = [" ".join(sockets)]
+    lines = [" ".join(sockets_and_more)]
     lines += [f"fact {name} {value}" for name, value in facts]
     lines += [f"notice {text}" for text in notices]
-    descriptors = tuple(each.fileno() for each in sockets.values())
+    descriptors = tuple(sockets_and_more.values())
     wire.send(control, ("ready " + "\n".join(lines)).encode(errors="replace")[: wire.PACKET], descriptors)
     for each in sockets.values():
         each.close()
-    (Nested if nested else Supervisor)(control, reader, rules, program).serve()
+    os.close(sockets_and_more["procfs"])
+    (Nested if nested else Supervisor)(control, reader, rules, program, usage).serve()
 
 
 def _stand_by(control: socket, child: int, reader: int) -> None:
@@ -117,7 +125,7 @@ def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, 
 
 
 def _bound_numbers(most: int) -> bool:
-    """Whether the kernel keeps the sandbox's processes below a number; for root nothing else bounds a fork bomb."""
+    """Whether the kernel keeps the sandbox's processes below a number; nothing else in it does for root."""
     # SECURITY: an older kernel has one such setting for the whole machine, and the host's root would change it.
     major, minor, *_ = os.uname().release.replace("-", ".").replace("+", ".").split(".")
     if (int(major), int(minor)) < _OWN_NUMBERS_SINCE:
@@ -138,13 +146,19 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     private = layout["private"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
+    staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in (*mounts.DEVICES, *layout["devices"])]
     root.begin()
     mounts.private_proc(root)
     mounts.private_devices(root, devices, layout["shared_memory"])
-    work: list[tuple[str, tuple[int, bool] | tuple[int, str]]] = [(target, (fd, rw)) for fd, target, rw in sources]
+    work: list[tuple[str, tuple[int, bool] | tuple[int, str] | tuple[int, int, int, int]]]
+    work = [(target, (fd, rw)) for fd, target, rw in sources]
     work += [(path, (mode, size)) for path, mode, size in private]
+    work += staged
     for target, what in sorted(work, key=lambda each: each[0].count("/")):
+        if len(what) == 4:
+            root.overlay(target, what)
+            continue
         number, detail = what
         if isinstance(detail, str):
             options = {"mode": f"{number:o}", "size": detail, "nr_inodes": "500000"}
@@ -164,11 +178,17 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     return root.notices, ways
 
 
+def _four(lower: int, holders: int, upper: int, work: int) -> tuple[int, int, int, int]:
+    return lower, holders, upper, work
+
+
 def _protect(root: mounts.Root, layout: wire.Request) -> None:
     for name in layout["pinned"]:
         root.rebind(name, 0)
     for name in layout["read_only"]:
         root.rebind(name, syscalls.RDONLY)
+    for path, leads_to in layout.get("settings", ()):
+        root.stand_in(path, leads_to)
     for name, with_what in layout["stubs"]:
         root.cover(name, with_what)
     for path in layout["masked"]:
@@ -182,15 +202,10 @@ def _protect(root: mounts.Root, layout: wire.Request) -> None:
 def _limit(limits: wire.Request) -> None:
     """What every process inside inherits and none can raise."""
     # Processes are counted within the namespaces, so this bounds a fork bomb and not the user's other programs.
-    for kind, wanted in (
-        (resource.RLIMIT_NPROC, limits["processes"] or _PROCESSES),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_FSIZE, limits["file_mb"] and limits["file_mb"] * 1024 * 1024),
-    ):
-        if wanted:
-            _, hard = resource.getrlimit(kind)
-            most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-            resource.setrlimit(kind, (most, most))
+    bound(resource.RLIMIT_NPROC, limits["processes"] or _PROCESSES)
+    bound(resource.RLIMIT_NOFILE, limits["open_files"])
+    bound(resource.RLIMIT_FSIZE, limits["file_mb"] and limits["file_mb"] * 1024 * 1024)
+    pin(limits["processors"])
 
 
 def _seal(hostname: str, inside_uid: int, inside_gid: int) -> None:

@@ -15,6 +15,10 @@ from ringfence.sandbox import syscalls
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REFER = 1, 2, 4, 8, 1 << 13
 TRUNCATE, IOCTL_DEV, RESOLVE_UNIX = 1 << 14, 1 << 15, 1 << 16
 _FIRST = (1 << 13) - 1
+TRUNCATE_SINCE = 3
+"""The generation that knows of files that are cut short."""
+NETWORK_SINCE = 4
+"""The generation that knows of TCP."""
 SCOPES_SINCE = 6
 """The generation that knows of signals and abstract sockets."""
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2
@@ -44,15 +48,22 @@ def scopes(abi: int) -> int:
     return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= SCOPES_SINCE else 0
 
 
-def stay_within(abi: int) -> None:
-    """Bind this process and everything it starts to signal and address by abstract socket each other only."""
+def stay_within(abi: int, *, nested: bool = False) -> None:
+    """Bind this process and everything it starts to signal and address by abstract socket each other only. `nested`:
+    no rule for files follows, because one would forbid every mount."""
     # One domain for all commands of a sandbox, apart from the file rules that each command gets: they may signal one
     # another.
     if not scopes(abi):
         return
-    attributes = pack("=QQQ", 0, 0, scopes(abi))
+    # A domain that does not name the right to move between folders denies it, whatever another one allows: `mv` would
+    # copy, and Git could not store what is pushed to it.
+    attributes = pack("=QQQ", 0 if nested else REFER, 0, scopes(abi))
     what = "landlock: stay within"
     ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
+    if not nested:
+        everywhere = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        syscalls.call(syscalls.LANDLOCK_ADD_RULE, ruleset, _RULE_PATH, pack("=Qi", REFER, everywhere), 0, what=what)
+        os.close(everywhere)
     syscalls.call(syscalls.LANDLOCK_RESTRICT_SELF, ruleset, 0, what=what)
     os.close(ruleset)
 
@@ -74,7 +85,7 @@ class Ruleset:
 
     def __init__(self, abi: int, paths: list[tuple[str, int]], *, network: bool = False) -> None:
         self._rights = handled(abi)
-        self._network = _BIND_AND_CONNECT if network and abi >= 4 else 0
+        self._network = _BIND_AND_CONNECT if network and abi >= NETWORK_SINCE else 0
         self._anchors = [(os.open(path, os.O_PATH | os.O_CLOEXEC), rights) for path, rights in paths]
         self._prepared = self._build(())
 

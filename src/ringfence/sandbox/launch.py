@@ -17,17 +17,24 @@ from typing import Any
 import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
-from ringfence.sandbox import wire
+from ringfence.sandbox import limit_keepers, wire
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
+from ringfence.sandbox.limit_groups import PREFIX, Group, place
+from ringfence.sandbox.limit_watch import Inside, Usage, Watch
+from ringfence.sandbox.limits import Keeper, Outcome, Reached, told
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import fix_for
+from ringfence.sandbox.processes import Table
 from ringfence.sandbox.survey import survey
-from ringfence.sandbox.survey_unshared import survey_unshared
+from ringfence.sandbox.survey_unshared import survey_declared, survey_unshared
 
+_SURVEYS = {"A": survey, "B": survey_unshared, "C": survey_declared}
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _ENOENT, _EACCES = 2, 13
+_SIGXFSZ = 25
 _TRIALS = {"landlock": "landlock", "namespaces": "namespaces", "network": "capture", "privileges": "no capabilities"}
 """Which trial of the probe speaks of a step of the set-up."""
 
@@ -52,7 +59,12 @@ class Command:
 
     async def wait(self) -> int:
         """The exit code; 128+N when signal N ended it. `SandboxLost` if the sandbox ended first."""
-        return await asyncio.shield(self._ended)
+        if not self._ended.done():
+            # Not a shield, which costs two more turns of the loop; whoever stops waiting must not end the command.
+            woken: asyncio.Future[None] = self._ended.get_loop().create_future()
+            self._ended.add_done_callback(lambda _: _mark(woken))
+            await woken
+        return self._ended.result()
 
     def signal(self, signum: int) -> None:
         """Send a signal to the command's process group; nothing happens when it has ended."""
@@ -82,8 +94,17 @@ class Sandbox:
         self._reaped = False
         self._lost = False
         self._release: Callable[[], None] = lambda: None
+        self.private_git: PrivateGit | None = None
+        """What Git wrote in copies; there until the sandbox is closed."""
+        self.before_release: Callable[[PrivateGit], None] = lambda _: None
+        """Called when everything inside has ended and the copies are still there."""
         self._arrived: list[tuple[str, socket.socket]] = []
         self._on_arrival: Callable[[str, socket.socket], None] | None = None
+        self._plan: Plan | None = None
+        self._keepers: dict[str, Keeper] = {}
+        self._group: Group | None = None
+        self._procfs = -1
+        self._on_limit: Callable[[Reached], None] = lambda _: None
         self.variables: Mapping[str, str] = {}
         """What commands find in their environment because of where things lie in this sandbox."""
 
@@ -110,11 +131,13 @@ class Sandbox:
         sandbox = cls(launcher.pid, control, on_lost)
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
-            look = survey if tier == "A" else survey_unshared
-            surveyed = look(plan, str(launcher.pid))
+            surveyed = _SURVEYS[tier](plan, str(launcher.pid))
             sandbox._release = surveyed.release
+            sandbox.private_git = surveyed.private_git
             sandbox.variables = surveyed.variables
-            wire.send_request(control, surveyed.layout)
+            await sandbox._limit(plan, tier)
+            limits = limit_keepers.layout(plan.limits, sandbox._keepers)
+            wire.send_request(control, {**surveyed.layout, "limits": limits})
             async with asyncio.timeout(_START_SECONDS):
                 await sandbox._ready
         except BaseException as error:
@@ -127,7 +150,57 @@ class Sandbox:
             raise
         sandbox.notices = (*surveyed.notices, *sandbox.notices)
         sandbox.listeners = {**sandbox.listeners, **surveyed.listeners}
+        if plan.image is not None:
+            sandbox.enforcement += (("image", f"{plan.image.name} {plan.image.digest}"),)
         return sandbox
+
+    async def watch(self, on_limit: Callable[[Reached], None]) -> None:
+        """Watch over the limits of the plan until it is cancelled; `on_limit` is told about each that is reached.
+
+        Where nothing has to be watched it returns at once. `SandboxLost` when the sandbox is gone.
+        """
+        self._on_limit = on_limit
+        plan = self._plan
+        if plan is None or not limit_keepers.needs_watch(plan.limits):
+            return
+        own = self._procfs >= 0
+        folder = self._procfs if own else os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            await Watch(
+                Table(folder, ancestor=None if own else self._launcher),
+                plan.limits,
+                self._keepers,
+                inside=Inside(usage=self._usage, handle=self._handle, tell=self._reached),
+                group=self._group,
+                origins=plan.limit_origins,
+            ).run()
+        finally:
+            if not own:
+                os.close(folder)
+
+    async def _limit(self, plan: Plan, tier: str) -> None:
+        """Decide who holds each limit, before anything is started."""
+        self._plan = plan
+        name = f"{PREFIX}{os.getpid()}-{self._launcher}"
+        self._group = await asyncio.to_thread(place, plan.limits, self._launcher, name, uid=os.getuid())
+        self._keepers = limit_keepers.keepers(
+            plan.limits, held=self._group.held if self._group else frozenset(), tier=tier, root=os.getuid() == 0
+        )
+
+    async def _usage(self) -> Usage:
+        answer, _ = await self._ask(self._next(), {"op": "usage"}, ())
+        written, places, shared = map(int, answer.split())
+        return Usage(written=written, places=places, shared=shared)
+
+    async def _handle(self, pid: int) -> int:
+        try:
+            _, descriptors = await self._ask(self._next(), {"op": "handle", "pid": pid}, ())
+        except SandboxUnavailable as gone:
+            raise ProcessLookupError(pid) from gone
+        return descriptors[0]
+
+    def _reached(self, reached: Reached) -> None:
+        self._on_limit(reached)
 
     def take_arrivals(self, on_arrival: Callable[[str, socket.socket], None]) -> None:
         """Be given each connection that was made inside, and what it is: in a sandbox without a network of its own
@@ -239,7 +312,13 @@ class Sandbox:
         self._reaped = True
         try:
             await _reap(self._launcher)
+            if self.private_git is not None:
+                self.before_release(self.private_git)
         finally:
+            if self._procfs >= 0:
+                os.close(self._procfs)
+            if self._group is not None:
+                await asyncio.to_thread(self._group.remove)
             self._release()
 
     def _next(self) -> int:
@@ -279,12 +358,20 @@ class Sandbox:
             case "exit":
                 number, _, code = rest.partition(" ")
                 ended = self._ends.pop(int(number), None)
+                self._explain(int(code))
                 if ended is not None and not ended.done():
                     ended.set_result(int(code))
             case "arrived":
                 self._take_arrival(rest, descriptors)
             case _:
                 self._take_answer(word, rest, descriptors)
+
+    def _explain(self, code: int) -> None:
+        """Tell about a limit that shows only in how a command ended."""
+        most = self._plan.limits.file_mb if self._plan is not None else None
+        if most is not None and code == 128 + _SIGXFSZ:
+            keeper = Keeper.RLIMIT
+            self._reached(Reached(limit="file_mb", allowed=most, seen=most, outcome=Outcome.KILLED, keeper=keeper))
 
     def _take_answer(self, word: str, rest: str, descriptors: tuple[int, ...]) -> None:
         number, _, text = rest.partition(" ")
@@ -308,13 +395,14 @@ class Sandbox:
 
     def _take_listeners(self, text: str, descriptors: tuple[int, ...]) -> None:
         names, *lines = text.split("\n")
-        self.listeners = {
-            name: socket.socket(fileno=each) for name, each in zip(names.split(), descriptors, strict=True)
-        }
+        found = dict(zip(names.split(), descriptors, strict=True))
+        self._procfs = found.pop("procfs", -1)
+        self.listeners = {name: socket.socket(fileno=each) for name, each in found.items()}
         for listener in self.listeners.values():
             listener.setblocking(False)
         facts = [line.split(" ", 2) for line in lines if line.startswith("fact ")]
         measured = {"tier": "A", **{name: value for _, name, value in facts}}
+        measured["limits"] = told(self._keepers)
         self.enforcement = tuple(measured.items())
         self.notices = tuple(line[7:] for line in lines if line.startswith("notice "))
         self._ready.set_result(None)

@@ -72,6 +72,19 @@ class Root:
         tree = clone_tree(source, NOSUID | NODEV | (0 if writable else RDONLY), f"bind `{target}`")
         self.mount(tree, target, folder=folder)
 
+    def overlay(self, target: str, layers: tuple[int, int, int, int]) -> None:
+        """Show a folder, with every write to it kept in another. `layers`: lower, place holders, upper, work."""
+        lower, holders, upper, work = (f"/proc/self/fd/{layer}" for layer in layers)
+        options = {"lowerdir": f"{lower}:{holders}", "upperdir": upper, "workdir": work, "userxattr": ""}
+        try:
+            tree = self._filesystem("overlay", NOSUID | NODEV, options)
+        except OSError as error:
+            text = f"the workspace cannot be staged here, because the kernel gives no overlay: {error.strerror}"
+            raise OSError(error.errno, text) from error
+        self.mount(tree, target, folder=True)
+        for layer in layers:
+            os.close(layer)
+
     def rebind(self, target: str, attributes: int) -> None:
         """Bind a path on itself, with attributes: this pins it against renaming too."""
         # A link is bound as a link: it stays what it is and can no more be replaced.
@@ -80,6 +93,17 @@ class Root:
         attach(tree, point, f"bind `{target}` on itself")
         os.close(tree)
         os.close(point)
+
+    def stand_in(self, path: str, target: str) -> None:
+        """Mount a link in a file's place: what replaces the file by renaming is led to where the link leads."""
+        stored = f"{STORE}/link%{target.strip('/').replace('/', '%')}"
+        os.symlink(target, stored[1:], dir_fd=self._descriptor)
+        source = self.open(stored, os.O_PATH | os.O_NOFOLLOW)
+        point = self.open(path, os.O_PATH | os.O_NOFOLLOW)
+        tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"put a link on `{path}`")
+        attach(tree, point, f"put a link on `{path}`")
+        for each in (tree, source, point):
+            os.close(each)
 
     def cover(self, target: str, folder_with: str = "folder") -> None:
         """Cover a path by something empty; a folder of mode 000, a file of mode 000, or an empty readable folder."""

@@ -13,6 +13,7 @@ from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy, WayPolicy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
+from ringfence.sandbox.limits import set_limits
 
 SYSTEM_ROOTS = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu", "/home/linuxbrew",
@@ -48,15 +49,32 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Files and folders that Ringfence itself runs from, which nothing inside may change."""
 
 
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """The root file system of a container image, unpacked, which takes the place of the host's programs."""
+
+    name: str
+    """As it was asked for."""
+    digest: str
+    root: str
+    """The folder that it lies in."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the image itself puts into the environment."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a sandbox is to be made of."""
 
     facts: HostFacts
     workspace: str
     workspace_writable: bool
-    workspace_mode: str = "direct"
+    staging: str | None = None
+    """The folder that keeps what the session writes to a staged workspace; None where it writes to the real one."""
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
+    overlays: tuple[PlacedFile, ...] = ()
+    """Files of ours over those of the system, where mounts are possible and the system's are visible."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Variables that name files beside the hook's socket; where that is elsewhere, they name that place."""
     programs: tuple[str, ...] = ()
     """Programs that have to be found inside, beside those on PATH: names or absolute paths."""
     host_ports: tuple[int, ...] = ()
@@ -71,6 +89,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     ways: WayPolicy = WayPolicy()
     """What is opened between the sandbox and the host."""
+    limit_origins: tuple[tuple[str, Origin], ...] = ()
+    """Who set each limit."""
+    image: Image | None = None
+    """What programs come from; without one, the host."""
+    boundary: str = ""
+    """What holds a session of tier C, as the policy declares it."""
     notices: tuple[str, ...] = ()
 
 
@@ -79,21 +103,19 @@ def build_plan(
     *,
     facts: HostFacts,
     workspace: str,
-    workspace_mode: str = "direct",
+    staging: str | None = None,
     binds: Iterable[Bind] = (),
     files: Iterable[PlacedFile] = (),
+    overlays: Iterable[PlacedFile] = (),
+    variables: Iterable[tuple[str, str]] = (),
     programs: Iterable[str] = (),
     host_ports: Iterable[int] = (),
     extra_read: Iterable[str] = (),
     extra_write: Iterable[str] = (),
+    image: Image | None = None,
 ) -> Plan:
     """The plan for a policy and a workspace. `binds` are the agent's own; a deny rule of the policy covers them too."""
     check_workspace(workspace, facts.home)
-    if workspace_mode != "direct":
-        raise UsageInvalid(
-            f"the workspace mode `{workspace_mode}` is not available yet",
-            remedy="run with `--direct`, which is the default",
-        )
     ports = tuple(sorted({*policy.network.host_ports, *host_ports}))
     if len(ports) > _HOST_PORTS_LIMIT:
         raise UsageInvalid(
@@ -106,17 +128,22 @@ def build_plan(
         facts=facts,
         workspace=workspace,
         workspace_writable=found.workspace_writable,
-        workspace_mode=workspace_mode,
+        staging=staging if found.workspace_writable else None,
         binds=found.binds(binds),
         files=tuple(files),
+        overlays=tuple(overlays),
+        variables=tuple(variables),
         programs=tuple(programs),
         host_ports=ports,
         rules=rules,
         denied=tuple(found.denied),
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
+        image=image,
+        boundary=policy.boundary,
         limits=policy.limits,
         ways=policy.ways,
+        limit_origins=tuple((key, policy.origin_of(f"limits.{key}")) for key in set_limits(policy.limits)),
         notices=tuple(found.notices),
     )
 

@@ -10,7 +10,9 @@ import platform
 import msgspec
 
 from ringfence.model.situations import SandboxUnavailable
-from ringfence.sandbox import landlock
+from ringfence.policy.effective import Limits
+from ringfence.sandbox import landlock, limit_groups
+from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.interpreter import interpreter, start
 
 TIERS = ("A", "B", "C")
@@ -21,9 +23,16 @@ _FILES = ("mounts by descriptor", "private proc", "private devices", "private ro
 _NETWORK = ("loopback", "every address", "capture")
 REQUIRED = ("landlock", "seccomp", *_NAMESPACES, *_FILES, *_NETWORK)
 """What tier A needs."""
-REQUIRED_B = ("landlock", "seccomp", "landlock scopes", "user notification", "calls answered")
+REQUIRED_B = ("landlock", "seccomp", "landlock truncation", "user notification", "calls answered")
 """What tier B needs."""
-OPTIONAL = ("overlay", "cgroup delegation", "landlock scopes", "user notification", "calls answered")
+OPTIONAL = (
+    "overlay",
+    "cgroup delegation",
+    "landlock truncation",
+    "landlock scopes",
+    "user notification",
+    "calls answered",
+)
 """What later layers use where it is there."""
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
@@ -56,22 +65,22 @@ def probe() -> TierReport:
     if platform.system() != "Linux":
         fact = Fact(name="kernel", ok=False, detail=f"{platform.system()} is not supported in this version")
         return TierReport(tier="none", facts=(fact,))
-    tried = _tried()
+    tried = {**_tried(), "cgroup delegation": _group()}
     facts = tuple(_fact(name, tried.get(name)) for name in (*REQUIRED, *OPTIONAL))
     return TierReport(tier=_tier({fact.name for fact in facts if fact.ok}), facts=facts)
 
 
-def require(min_tier: str) -> tuple[str, ...]:
+def require(min_tier: str, boundary: str = "") -> tuple[str, ...]:
     """The tiers that a session may try, strongest first, or `SandboxUnavailable` when the machine is known to give
-    none that is strong enough.
+    none that is strong enough. `boundary` is what the policy declares to hold a session of tier C.
 
     Cheap: it reads what the kernel says of itself. What only a trial shows, the start of the sandbox shows, and
     refuses.
     """
     if min_tier not in TIERS:
         raise SandboxUnavailable(f"there is no tier `{min_tier}`", remedy="the tiers are `A`, `B` and `C`")
-    obstacles = {"A": _obstacle(), "B": _obstacle_to_b()}
-    allowed = tuple(tier for tier in ("A", "B") if tier <= min_tier)
+    obstacles = {"A": _obstacle(), "B": _obstacle_to_b(), "C": ("", "") if boundary else _UNDECLARED}
+    allowed = tuple(tier for tier in TIERS if tier <= min_tier)
     possible = tuple(tier for tier in allowed if not obstacles[tier][0])
     if not possible:
         reason, fix = obstacles[allowed[-1]]
@@ -85,6 +94,10 @@ def require(min_tier: str) -> tuple[str, ...]:
     return possible
 
 
+_UNDECLARED = (
+    "tier C is no sandbox, and the policy does not declare what holds the session instead",
+    'where a container or a machine of its own does, say so in your policy, under `[sandbox]`: `boundary = "..."`',
+)
 ALLOW_B = (
     "this machine may give a sandbox of tier B, without namespaces: allow it with `--min-tier B`, "
     'or with `min_tier = "B"` under `[sandbox]` in your policy'
@@ -104,12 +117,17 @@ def fix_for(name: str) -> str:
         return "allow the mount calls: `--security-opt seccomp=unconfined --security-opt apparmor=unconfined` (Docker)"
     if name == "landlock":
         return "use a kernel from 5.13 on, with `landlock` in its `lsm=` boot parameter (see /sys/kernel/security/lsm)"
+    if name == "landlock truncation":
+        return "use a kernel from 6.2 on; tier B needs it, tier A does not"
     if name == "landlock scopes":
-        return "use a kernel from 6.12 on; tier B needs it, tier A does not"
+        return "use a kernel from 6.12 on, which keeps signals inside; before, tier B's supervisor does"
     if name == "capture":
         return "load the kernel modules `nf_tables`, `nft_redir` and `nf_nat` (`sudo modprobe nft_redir nf_nat`)"
     if name == "cgroup delegation":
-        return "start the session in a delegated group: `systemd-run --user --scope -p Delegate=yes`"
+        return (
+            "run where systemd's user manager runs (`loginctl enable-linger`), or below a cgroup v2 group that hands "
+            "out memory, pids and cpu and that you may write in"
+        )
     return "use a kernel from 5.13 on"
 
 
@@ -134,11 +152,11 @@ def _obstacle_to_b() -> tuple[str, str]:
         generation = landlock.version()
     except OSError as error:
         return f"the kernel offers no Landlock: {error.strerror}", fix_for("landlock")
-    if generation < landlock.SCOPES_SINCE:
+    if generation < landlock.TRUNCATE_SINCE:
         return (
-            f"tier B needs Landlock's generation {landlock.SCOPES_SINCE}, which keeps signals inside, "
+            f"tier B needs Landlock's generation {landlock.TRUNCATE_SINCE}, which keeps files from being cut short, "
             f"and the kernel has {generation}",
-            "use a kernel from 6.12 on",
+            "use a kernel from 6.2 on",
         )
     return "", ""
 
@@ -171,6 +189,23 @@ def _tried() -> dict[str, tuple[bool, str]]:
         os.waitpid(pid, 0)
     rows = [line.split("\t") for line in text.splitlines()]
     return {row[0]: (row[1] == "ok", row[2]) for row in rows if len(row) == 3}
+
+
+def _group() -> tuple[bool, str]:
+    """Whether a group with every limit can be had, found out by making one."""
+    limits = Limits(memory_mb=1024, processes=1024, cpu_percent=100)
+    launcher = Launcher()
+    try:
+        group = limit_groups.place(limits, launcher.pid, f"{limit_groups.PREFIX}{os.getpid()}-doctor", uid=os.getuid())
+    finally:
+        launcher.abandon()
+    if group is None:
+        return False, (
+            "none: a watch outside the sandbox holds `limits.memory_mb`, `disk_mb` and `processes`, "
+            "and `cpu_percent` by whole processors"
+        )
+    group.remove()
+    return True, "the kernel holds `limits.memory_mb`, `processes` and `cpu_percent`"
 
 
 def _fact(name: str, outcome: tuple[bool, str] | None) -> Fact:

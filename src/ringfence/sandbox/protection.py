@@ -19,6 +19,10 @@ from ringfence.sandbox.stubs import Stub
 from ringfence.sandbox.syscalls import open_beneath, open_plain
 from ringfence.sandbox.worktree import Linked, enclosing, first_line
 
+SETTINGS = frozenset({".git/config", ".git/config.worktree"})
+REPOSITORIES = frozenset({".git/modules", ".git/worktrees"})
+STAGED = SETTINGS | REPOSITORIES
+"""What a session may write in a staged workspace, because it reaches the real repository key by key at the gate."""
 NESTED_LIMIT = 50
 """How many nested repositories are protected one by one."""
 
@@ -28,6 +32,10 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
 
     pinned: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    """Git's settings files: read-only, or a private copy in their place."""
+    repositories: tuple[str, ...] = ()
+    """Folders in which Git keeps repositories of others, submodules and working trees: likewise."""
     wanted: tuple[Stub, ...] = ()
     notices: tuple[str, ...] = ()
 
@@ -49,6 +57,8 @@ def protection(
     place_holders: frozenset[tuple[str, str]],
     repositories: Repositories,
     named: ControlFilePolicy | None = None,
+    *,
+    staged: bool = False,
 ) -> Protection:
     """What to protect in a workspace and its repositories, by the table of control files, by what the policy adds to it
     and by what Git's settings name."""
@@ -56,7 +66,8 @@ def protection(
     repository = repositories.shared
     nested = repositories.nested[:NESTED_LIMIT]
     search = _Search(place_holders)
-    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT and row.pattern not in added.exempt]
+    exempt = {*added.exempt, *(STAGED if staged else ())}
+    rows = [row for row in CONTROL_FILES if row.direct is not Direct.REPORT and row.pattern not in exempt]
     inside = _inside_repository(workspace)
     led = repository is not None or inside is not None
     search.look(workspace, [(row.pattern, row) for row in rows], linked=led)
@@ -88,6 +99,8 @@ def protection(
     return Protection(
         pinned=tuple(dict.fromkeys(search.pinned)),
         read_only=tuple(dict.fromkeys(search.read_only)),
+        settings=tuple(dict.fromkeys(search.settings)),
+        repositories=tuple(dict.fromkeys(search.repositories)),
         wanted=tuple(dict.fromkeys(search.wanted)),
         notices=tuple(dict.fromkeys(search.notices)),
     )
@@ -100,6 +113,8 @@ class _Search:
         self._place_holders = place_holders
         self.pinned: list[str] = []
         self.read_only: list[str] = []
+        self.settings: list[str] = []
+        self.repositories: list[str] = []
         self.wanted: list[Stub] = []
         self.notices: list[str] = []
 
@@ -109,7 +124,12 @@ class _Search:
             for name, row in rows:
                 kind = None if (base, name) in self._place_holders else _kind(root, name)
                 if kind is None:
-                    self.wanted += _place_holder(root, base, name, row)
+                    held = _place_holder(root, base, name, row)
+                    self.wanted += held
+                    if held:
+                        self._private(row, f"{base}/{name}", stat.S_IFDIR if row.stub is None else stat.S_IFREG)
+                elif self._private(row, f"{base}/{name}", kind):
+                    continue
                 elif row.direct is Direct.PIN and kind == stat.S_IFDIR:
                     self.pinned.append(f"{base}/{name}")
                 else:
@@ -117,6 +137,16 @@ class _Search:
                     self.notices += _about(row, kind, linked=linked)
         finally:
             os.close(root)
+
+    def _private(self, row: ControlFile, path: str, kind: int) -> bool:
+        """Whether a path is one of those that a session may have a private copy of."""
+        if row.pattern in SETTINGS and kind == stat.S_IFREG:
+            self.settings.append(path)
+            return True
+        if row.pattern in REPOSITORIES and kind == stat.S_IFDIR:
+            self.repositories.append(path)
+            return True
+        return False
 
     def protect(self, base: str, rows: list[ControlFile]) -> None:
         """Protect what a policy names: the file or folder, and the folders above it, so that none can be moved away."""

@@ -98,6 +98,11 @@ NUMBERS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """The calls the filter speaks of. A name that a machine type does not have is a call that it never had."""
 
+AFFINITY = "sched_setaffinity"
+AFFINITY_NUMBERS = {"x86_64": 203, "aarch64": 122}
+PINNED = ((EPERM, (AFFINITY,)),)
+"""Denied where a processor share is held by giving so many processors."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -140,9 +145,13 @@ def program(
     return tuple(code)
 
 
-def prepare(*, nested: bool = False) -> Filter:
-    """The filter of this machine, ready to be installed any number of times."""
-    return Filter(program(os.uname().machine, nested=nested))
+def prepare(*, pinned: bool = False, nested: bool = False) -> Filter:
+    """The filter of this machine, ready to be installed any number of times. `pinned`: programs stay on the processors
+    that they were started on. `nested`: they may make namespaces."""
+    machine = os.uname().machine
+    if not pinned:
+        return Filter(program(machine, nested=nested))
+    return Filter(program(machine, denied=PINNED, more={AFFINITY: AFFINITY_NUMBERS[machine]}, nested=nested))
 
 
 class Filter:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -76,8 +77,27 @@ def claim(
     return made, lambda: _release(state, owner)
 
 
+def standing(state: str) -> frozenset[tuple[str, str]]:
+    """The (workspace, name) of the place holders that other sessions have made."""
+    if not os.path.exists(os.path.join(state, _MANIFEST)):
+        return frozenset()
+    with _manifest(state) as entries:
+        return frozenset((entry.stub.workspace, entry.stub.name) for entry in entries)
+
+
+def usual_state(home: str) -> str:
+    """Where it is kept what was made on the host, unless the session says otherwise."""
+    return os.path.join(home, ".local", "state", "ringfence")
+
+
 def sweep(state: str) -> int:
-    """Remove the place holders of sessions that are gone. Safe at any time and from any process of the user."""
+    """Remove the place holders of sessions that are gone, and their copies of Git's settings. Safe at any time and from
+    any process of the user."""
+    copies = os.path.join(state, "git")
+    for name in os.listdir(copies) if os.path.isdir(copies) else ():
+        owner = name.partition("-")[0]
+        if owner.isdecimal() and _started(int(owner)) is None:
+            shutil.rmtree(os.path.join(copies, name), ignore_errors=True)
     if not os.path.exists(os.path.join(state, _MANIFEST)):
         return 0
     with _manifest(state) as entries:

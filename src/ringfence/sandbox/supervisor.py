@@ -28,6 +28,7 @@ _ENOENT, _EACCES, _ENOEXEC, _ENOTDIR, _EINVAL, _EBADFD = 2, 13, 8, 20, 22, 77
 _REGULAR, _FIFO, _CHARACTER, _SOCKET, _TYPE = 0o100000, 0o010000, 0o020000, 0o140000, 0o170000
 _READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
 _LOOPBACK = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
+_NULL = os.makedev(1, 3)
 _MODES = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
 
 
@@ -38,6 +39,59 @@ class Refused(Exception):
         super().__init__(text)
         self.number = number
         self.text = text
+
+
+class Usage:
+    """What this process and those that it waited for have used up, and the places that only it sees. The files are
+    opened before anything is restricted."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        self._places = [os.open(each, os.O_PATH | os.O_CLOEXEC) for each in places]
+        self._io = os.open("/proc/self/io", flags)
+        self._segments = os.open("/proc/sysvipc/shm", flags) if places and os.path.exists("/proc/sysvipc/shm") else -1
+
+    def text(self) -> str:
+        """Bytes written to disks, in the private folders, and in shared memory segments."""
+        lines = os.pread(self._io, 4096, 0).decode().splitlines()
+        written = next((line.split()[1] for line in lines if line.startswith("write_bytes:")), "0")
+        found = [os.fstatvfs(each) for each in self._places]
+        places = sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found)
+        return f"{written} {places} {self._shared()}"
+
+    def _shared(self) -> int:
+        if self._segments < 0:
+            return 0
+        os.lseek(self._segments, 0, os.SEEK_SET)
+        text = b"".join(iter(lambda: os.read(self._segments, 65_536), b"")).decode()
+        # The column before the last is what lies in memory.
+        return sum(int(line.split()[-2]) for line in text.splitlines()[1:])
+
+
+class Starter:
+    """A thread that waits to start one command."""
+
+    def __init__(self, part: Callable[[], None]) -> None:
+        self._part = part
+        self._run: Callable[[BaseException | None], None] | None = None
+        self._go = _thread.allocate_lock()
+        self._go.acquire()
+        _thread.start_new_thread(self._wait, ())
+
+    def start(self, run: Callable[[BaseException | None], None]) -> None:
+        """Start it; `run` is given what went wrong before, or nothing."""
+        self._run = run
+        self._go.release()
+
+    def _wait(self) -> None:
+        failure: BaseException | None = None
+        try:
+            self._part()
+        except BaseException as error:  # noqa: BLE001 - told when there is somebody to be told
+            failure = error
+        self._go.acquire()
+        assert self._run is not None, "a starter starts what it was given"
+        self._run(failure)
 
 
 class Supervisor:
@@ -51,12 +105,21 @@ class Supervisor:
     multiplexer = "/dev/pts/ptmx"
     """Where terminals come from."""
 
-    def __init__(self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter) -> None:
+    def __init__(
+        self,
+        control: socket,
+        lifeline: int,
+        rules: landlock.Ruleset | None,
+        program: seccomp.Filter | None,
+        usage: Usage | None = None,
+    ) -> None:
         self._control = control
         self._lifeline = lifeline
         self._rules = rules
         self._program = program
         self.events = select.poll()
+        self._usage = usage or Usage(())
+        self._starter: Starter | None = None
         self._commands: dict[int, int] = {}
         self._pids: dict[int, int] = {}
 
@@ -71,6 +134,8 @@ class Supervisor:
         events = self.events
         for descriptor in (self._control.fileno(), self._lifeline, woken):
             events.register(descriptor, select.POLLIN)
+        self.bind()
+        self.make_ready()
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -85,6 +150,13 @@ class Supervisor:
                 else:
                     self.take(descriptor, event)
             self._reap()
+
+    def bind(self) -> None:
+        """Take on what every command inherits."""
+        # The filter is the same for all and cannot be taken off, and to install it costs the kernel a third of a
+        # command's start. This process needs nothing that it refuses.
+        assert self._program is not None, "a supervisor without a filter says so"
+        self._program.install()
 
     def patience(self) -> int | None:
         """For how many milliseconds nothing has to be done, if nothing happens."""
@@ -118,6 +190,7 @@ class Supervisor:
                     pid = self._spawn(request, descriptors)
                     self._commands[pid], self._pids[number] = number, pid
                     self.send(f"spawned {number} {pid}")
+                    self.make_ready()
                 case "pty":
                     master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
                     self.send(f"pty {number} {name}", (master,))
@@ -126,6 +199,12 @@ class Supervisor:
                     made = _connect(request["family"], request["port"])
                     self.send(f"connected {number} ", (made.fileno(),))
                     made.close()
+                case "usage":
+                    self.send(f"usage {number} {self._usage.text()}")
+                case "handle":
+                    handle = os.pidfd_open(request["pid"])
+                    self.send(f"handle {number} {request['pid']}", (handle,))
+                    os.close(handle)
                 case "signal":
                     self._signal(request["command"], request["signal"])
                 case _:
@@ -171,16 +250,18 @@ class Supervisor:
         done = _thread.allocate_lock()
         done.acquire()
 
-        def run() -> None:
+        def run(failure: BaseException | None) -> None:
             try:
+                if failure is not None:
+                    raise failure
                 outcome.append(self._start(request, actions, streams))
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
                 outcome.append(error)
             finally:
                 done.release()
 
-        # no_new_privs, Landlock and seccomp bind a thread and what it starts: a short-lived one takes them on and
-        # starts the command, without a fork of the interpreter.
+        # Landlock binds a thread and what it starts: a short-lived one takes it on and starts the command, without a
+        # fork of the interpreter.
         self.in_thread(run)
         done.acquire()
         result = outcome[0]
@@ -192,7 +273,6 @@ class Supervisor:
         self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]
     ) -> int:
         cwd = request["cwd"]
-        self.part()
         try:
             os.chdir(cwd)
         except OSError as error:
@@ -200,22 +280,31 @@ class Supervisor:
                 0, f"the working directory `{cwd}` cannot be entered in the sandbox: {error.strerror}"
             ) from error
         os.umask(request["umask"])
-        self.confine(request, streams)
         argv, environment = request["argv"], request["env"]
-        return _execute(argv, environment, actions)
+        # INVARIANT: looked for before the thread is bound: in tier B it could not even look, because whoever would have
+        # to answer waits for it.
+        candidates = _candidates(argv[0], environment.get("PATH", "/usr/bin:/bin"))
+        self.confine(request, streams)
+        return _execute(candidates, argv, environment, actions)
 
     def part(self) -> None:
         """Give the calling thread a working directory of its own."""
         syscalls.unshare(syscalls.CLONE_FS, "own working directory")
 
-    def in_thread(self, run: Callable[[], None]) -> None:
-        """Start a thread that starts a command."""
-        _thread.start_new_thread(run, ())
+    def in_thread(self, run: Callable[[BaseException | None], None]) -> None:
+        """Have a thread of its own start a command."""
+        starter, self._starter = self._starter or Starter(self.part), None
+        starter.start(run)
+
+    def make_ready(self) -> None:
+        """Have a thread wait for the next command, so that the command does not wait for a thread."""
+        if self._starter is None:
+            self._starter = Starter(self.part)
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread, and the command that it is about to start."""
+        assert self._rules is not None, "a supervisor without rules says how it confines"
         self._rules.restrict(streams)
-        self._program.install()
 
     def stream_rule(self, descriptor: int) -> list[tuple[int, int]]:
         """What a command may do with the file behind one of its streams."""
@@ -238,8 +327,7 @@ class Nested(Supervisor):
     that mounts alone hold the file policy: nothing but the scopes of Landlock binds the commands."""
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
-        """Bind the calling thread by the filter alone."""
-        self._program.install()
+        """Nothing more: the filter binds this process and all that it starts."""
 
     def stream_rule(self, descriptor: int) -> list[tuple[int, int]]:
         """No file can be a stream: `/proc/self/fd/0` would open it anew, for writing too."""
@@ -262,9 +350,11 @@ def _connect(family: int, port: int) -> socket:
     return made
 
 
-def _execute(argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]) -> int:
+def _execute(
+    candidates: list[tuple[str, bool]], argv: list[str], environment: dict[str, str], actions: list[tuple[int, ...]]
+) -> int:
     refused = _ENOENT
-    for path in _candidates(argv[0], environment.get("PATH", "/usr/bin:/bin")):
+    for path, exists in candidates:
         try:
             return _posix_spawn(path, argv, environment, actions)
         except OSError as error:
@@ -272,9 +362,9 @@ def _execute(argv: list[str], environment: dict[str, str], actions: list[tuple[i
                 return _posix_spawn("/bin/sh", ["sh", path, *argv[1:]], environment, actions)
             if error.errno not in (_ENOENT, _EACCES, _ENOTDIR):
                 raise Refused(error.errno or 0, f"`{path}` cannot be started: {error.strerror}") from error
-            if error.errno == _ENOENT and os.path.exists(path):
+            if error.errno == _ENOENT and exists:
                 raise Refused(_ENOENT, f"the interpreter that `{path}` names is not in the sandbox") from error
-            if error.errno == _EACCES and os.path.exists(path):
+            if error.errno == _EACCES and exists:
                 refused = _EACCES
     why = "cannot be executed" if refused == _EACCES else "is not in the sandbox"
     raise Refused(refused, f"the program `{argv[0]}` {why}")
@@ -292,17 +382,19 @@ def _posix_spawn(path: str, argv: list[str], environment: dict[str, str], action
     )
 
 
-def _candidates(program: str, path: str) -> list[str]:
+def _candidates(program: str, path: str) -> list[tuple[str, bool]]:
+    """Where a program may lie, and whether there is something, a link that leads nowhere apart."""
     if "/" in program:
-        return [program]
+        return [(program, os.path.exists(program))]
     named = [os.path.join(folder or ".", program) for folder in path.split(":")]
     # Looking costs a thousandth of trying: each folder of PATH without the program would cost a process.
-    return [each for each in named if os.path.lexists(each)]
+    return [(each, os.path.exists(each)) for each in named if os.path.lexists(each)]
 
 
 def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
-    kind = os.fstat(descriptor).st_mode & _TYPE
-    if kind == _SOCKET:
+    about = os.fstat(descriptor)
+    kind = about.st_mode & _TYPE
+    if kind == _SOCKET or (kind == _CHARACTER and about.st_rdev == _NULL and _is_null(about)):
         return []
     if kind not in (_REGULAR, _FIFO, _CHARACTER):
         # SECURITY: a folder among the streams is a way around every mount: `/proc/self/fd/0/..`.
@@ -314,6 +406,13 @@ def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
         raise Refused(_EINVAL, "a descriptor without access cannot be a stream of a sandboxed command")
     rights = _MODES[flags & os.O_ACCMODE]
     return [(descriptor, rights | (landlock.IOCTL_DEV if kind == _CHARACTER else 0))]
+
+
+def _is_null(about: os.stat_result) -> bool:
+    # The same file as the one inside, which every command may open by itself: a rule set of its own costs the kernel
+    # more than all other rules.
+    own = os.stat("/dev/null")
+    return (own.st_dev, own.st_ino) == (about.st_dev, about.st_ino)
 
 
 def _open_terminal(multiplexer: str, rows: int, columns: int) -> tuple[int, str]:

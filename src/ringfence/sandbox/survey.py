@@ -13,12 +13,13 @@ from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
-from ringfence.sandbox import etc, git_settings, protection, scan, stubs
+from ringfence.sandbox import etc, git_private, git_settings, overlay, protection, scan, stubs
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
-from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Plan, check_workspace, covers
+from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Image, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
 from ringfence.sandbox.way_places import KNOWN_HOSTS, PROGRAMS, way_places
 from ringfence.sandbox.worktree import Linked, linked
@@ -38,6 +39,8 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
     """What commands have to find in their environment."""
     listeners: Mapping[str, socket.socket] = {}
     """What was made outside to be listened at."""
+    private_git: PrivateGit | None = None
+    """What Git writes in copies, for the session to bring back before the release."""
 
 
 def survey(plan: Plan, name: str) -> Surveyed:
@@ -47,11 +50,15 @@ def survey(plan: Plan, name: str) -> Surveyed:
     workspace = real_workspace(plan, links)
     home = real_home(plan, links)
     uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
-    binds = [*system_roots(links), *visible_etc(links)]
     asked, about_own = opened(plan.binds, links)
     asked, about_asked = reached(plan, workspace, asked)
+    if plan.image is None:
+        binds = [*system_roots(links), *visible_etc(links)]
+    else:
+        binds = image_roots(plan.image, (workspace, home, *(bind.target for bind in asked)), links)
     binds += [canonical(bind, links) for bind in asked]
-    binds += program_folders(plan, workspace, home, links)
+    if plan.image is None:
+        binds += program_folders(plan, workspace, home, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
@@ -60,24 +67,26 @@ def survey(plan: Plan, name: str) -> Surveyed:
     made = {file.path for file in plan.files if file.made}
     # What was made for this sandbox takes the place of the host's file of that name.
     ordered = [bind for bind in unique([*binds, own, *shared]) if bind.target not in made]
+    staged = _staged(plan, workspace, repository)
+    bound = ordered if staged is None else [bind for bind in ordered if bind != own]
     files += [
         (file.path, file.content, file.mode)
         for file in private_files(plan, workspace)
         if not (file.path == KNOWN_HOSTS and any(covers(bind.target, file.path) for bind in ordered))
+    ]
+    files += [
+        (file.path, file.content, file.mode)
+        for file in plan.overlays
+        if any(covers(bind.target, file.path) for bind in ordered)
     ]
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
         "hostname": facts.hostname,
         "host_ports": list(plan.host_ports),
-        "limits": {
-            "processes": plan.limits.processes,
-            "open_files": plan.limits.open_files,
-            "file_mb": plan.limits.file_mb,
-        },
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
-        "binds": [(bind.source, bind.target, bind.writable, bind.required) for bind in ordered],
+        "overlays": [(workspace, (workspace, staged.holders, staged.upper, staged.work))] if staged else [],
         "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
         "files": files,
         "writable": [place[0] for place in private]
@@ -85,14 +94,20 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + [bind.target for bind in ordered if bind.writable],
     }
     layout |= way_places(plan.ways, ordered, commands=any(covers(PROGRAMS, file.path) for file in plan.files))
+    layout_binds = [(bind.source, bind.target, bind.writable, bind.required) for bind in bound]
     ours = own_places(facts.own, facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)
     hidden = hidden_paths(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
-    found, mounted, release = _protected(plan, workspace, repository, nested, name)
+    inner = git_private.modules(f"{workspace}/.git", protection.NESTED_LIMIT)
+    nested = (*nested, *(os.path.relpath(each, workspace) for each in inner))
+    found, mounted, release = _protected(plan, workspace, repository, nested, name, staged)
+    copies = _private_git(plan, found, inner, name, release)
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
     covered = Covered(ordered, [place[0] for place in private])
     layout |= {
+        "binds": [*layout_binds, *(copies.binds() if copies else ())],
+        "settings": copies.links() if copies else [],
         "pinned": [*covered.without(ours.pinned), *found.pinned],
         "read_only": [
             *found.read_only,
@@ -103,26 +118,70 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
-    return Surveyed(layout=layout, notices=notices, release=release)
+    variables = {**dict(plan.image.variables if plan.image else ()), **dict(plan.variables)}
+
+    def release_all() -> None:
+        if copies is not None:
+            copies.remove()
+        release()
+
+    return Surveyed(layout=layout, notices=notices, release=release_all, private_git=copies, variables=variables)
+
+
+def _private_git(
+    plan: Plan, found: protection.Protection, inner: tuple[str, ...], name: str, release: Callable[[], None]
+) -> PrivateGit | None:
+    if not found.settings and not found.repositories:
+        return None
+    folder = os.path.join(plan.facts.state or stubs.usual_state(plan.facts.home), "git", f"{os.getpid()}-{name}")
+    try:
+        return git_private.prepare(folder, found, inner)
+    except BaseException:
+        release()
+        raise
+
+
+def _staged(plan: Plan, workspace: str, repository: Linked | None) -> overlay.Overlay | None:
+    if plan.staging is None:
+        return None
+    if repository is not None:
+        raise SandboxUnavailable(
+            f"the workspace cannot be staged: its repository lies elsewhere, in `{repository.repository}`",
+            remedy="run with `--direct`, or in the main working tree of the repository",
+        )
+    return overlay.prepare(plan.staging, workspace)
 
 
 def _protected(
-    plan: Plan, workspace: str, repository: Linked | None, nested: tuple[str, ...], name: str
+    plan: Plan,
+    workspace: str,
+    repository: Linked | None,
+    nested: tuple[str, ...],
+    name: str,
+    staged: overlay.Overlay | None,
 ) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
-    state = plan.facts.state or os.path.join(plan.facts.home, ".local", "state", "ringfence")
+    state = plan.facts.state or stubs.usual_state(plan.facts.home)
     looked: list[protection.Protection] = []
     home = plan.facts.home
     personal = plan.facts.git_settings or git_settings.personal(home)
     repositories = protection.Repositories(shared=repository, nested=nested, personal=personal, home=home)
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
-        looked.append(protection.protection(workspace, place_holders, repositories, plan.control_files))
+        looked.append(
+            protection.protection(workspace, place_holders, repositories, plan.control_files, staged=staged is not None)
+        )
         return looked[0].wanted
 
-    made, release = stubs.claim(state, look, name)
-    return looked[0], [protection.stub_mount(stub) for stub in made], release
+    if staged is not None:
+        made, release = overlay.place_holders(staged, look(stubs.standing(state))), lambda: None
+    else:
+        made, release = stubs.claim(state, look, name)
+    # What has a private copy is covered by that.
+    copied = {*looked[0].settings, *looked[0].repositories}
+    mounted = [protection.stub_mount(stub) for stub in made]
+    return looked[0], [each for each in mounted if each[0] not in copied], release
 
 
 def own_repository(plan: Plan, workspace: str) -> Linked | None:
@@ -238,6 +297,35 @@ def system_roots(links: Links) -> list[Bind]:
             found.append(Bind(source=real, target=real))
     # A link into another root needs no mount of its own.
     return [bind for bind in found if not any(covers(o.target, bind.target) and o != bind for o in found)]
+
+
+def image_roots(image: Image, places: tuple[str, ...], links: Links) -> list[Bind]:
+    """What an image holds, in the places it has there, but for what a sandbox has to itself and what lies above
+    `places`, which come from the host."""
+    # SECURITY: an image's links are followed by the programs inside, and never by us on the host (T1).
+    found: list[Bind] = []
+    waiting = [f"/{name}" for name in _entries(image.root) if name not in _NOT_OF_AN_IMAGE]
+    while waiting:
+        path = waiting.pop(0)
+        source = image.root + path
+        if path in _NOT_BELOW or any(covers(path, place) for place in places):
+            continue
+        if os.path.islink(source):
+            links.found[path] = os.readlink(source)
+        elif path in _NAME_BY_NAME and os.path.isdir(source):
+            waiting += [f"{path}/{name}" for name in _entries(source)]
+        else:
+            found.append(Bind(source=source, target=path))
+    return found
+
+
+_NOT_OF_AN_IMAGE = frozenset({"dev", "proc", "sys", "run", "tmp", "home", "root", "mnt", "media"})
+_NAME_BY_NAME = ("/etc", "/var")
+_NOT_BELOW = frozenset({*etc.SYNTHESISED, "/etc/mtab", "/var/tmp", "/var/run", "/var/lock"})  # noqa: S108
+
+
+def _entries(folder: str) -> list[str]:
+    return sorted(os.listdir(folder))
 
 
 def visible_etc(links: Links) -> list[Bind]:

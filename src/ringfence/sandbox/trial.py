@@ -27,10 +27,10 @@ def main() -> None:
     gid = 1000 if os.geteuid() == 0 else os.getegid()
     _try("landlock", lambda: f"generation {landlock.version()}")
     _try("seccomp", _seccomp)
-    _try("landlock scopes", _scopes)
+    _try("landlock truncation", lambda: _generation(landlock.TRUNCATE_SINCE, "files that are cut short"))
+    _try("landlock scopes", lambda: _generation(landlock.SCOPES_SINCE, "signals and abstract sockets"))
     _try("user notification", _user_notification)
     _try("calls answered", _calls_answered)
-    _try("cgroup delegation", _cgroup)
     if _try("namespaces", lambda: namespaces.enter_outer(uid, gid)):
         _try("loopback", netlink.loopback_up)
         _try("every address", lambda: "IPv4 and IPv6" if netlink.take_every_address() else "IPv4 only")
@@ -81,10 +81,10 @@ def _seccomp() -> None:
         raise OSError(22, "the filter was not accepted")
 
 
-def _scopes() -> None:
+def _generation(needed: int, what: str) -> None:
     generation = landlock.version()
-    if generation < landlock.SCOPES_SINCE:
-        raise OSError(38, f"generation {generation} does not know of signals and abstract sockets")
+    if generation < needed:
+        raise OSError(38, f"generation {generation} does not know of {what}")
 
 
 def _calls_answered() -> None:
@@ -129,16 +129,6 @@ def _user_notification() -> None:
     number = seccomp.SECCOMP[os.uname().machine]
     action = _USER_NOTIFICATION.to_bytes(4, "little")
     syscalls.call(number, _GET_ACTION_AVAILABLE, 0, action, what="user notification")
-
-
-def _cgroup() -> str:
-    with open("/proc/self/cgroup", encoding="ascii") as file:
-        line = next((each for each in file if each.startswith("0::")), "")
-    path = "/sys/fs/cgroup" + line[3:].strip()
-    if not line or not os.access(path, os.W_OK):
-        raise OSError(13, f"`{path}` is not delegated to this user")
-    with open(f"{path}/cgroup.controllers", encoding="ascii") as file:
-        return file.read().strip() or "no controllers"
 
 
 def _try(name: str, trial: Callable[[], object]) -> bool:

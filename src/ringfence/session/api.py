@@ -17,6 +17,7 @@ from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import CommandEnded, CommandStarted
 from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
+from ringfence.policy.effective import WorkspaceMode
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
 from ringfence.session.options import Ask, Options
@@ -72,20 +73,25 @@ class Session:
         write: Sequence[str] = (),
         environment: Sequence[str] = (),
         min_tier: str | None = None,
+        workspace_mode: WorkspaceMode | str | None = None,
+        image: str | None = None,
     ) -> None:
         """`workspace`: the folder to work in (default: the Git top level, else the working directory).
         `policy`: a preset's name or a file (default: the user's own policy). `ask`: who answers questions; nobody by
         default, so that an `ask` is a deny. The rest opens more for this session, still under requirements:
         `allow_hosts` destinations, `read` and `write` paths, `environment` names of variables that are passed on.
+        `image`: a container image, or the folder of an unpacked one, that programs come from.
         """
         self._options = Options(
             workspace=None if workspace is None else os.fspath(workspace),
             policy=None if policy is None else os.fspath(policy),
             min_tier=min_tier,
+            image=image,
             allow_hosts=tuple(allow_hosts),
             read=tuple(read),
             write=tuple(write),
             environment=tuple(environment),
+            workspace_mode=None if workspace_mode is None else WorkspaceMode(workspace_mode),
             ask=Ask(ask),
         )
         self._opened: AbstractAsyncContextManager[Governed] | None = None

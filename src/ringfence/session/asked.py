@@ -8,19 +8,24 @@ from collections.abc import Mapping
 
 from ringfence.agents import AgentRequest, AgentSetup, HostDisk
 from ringfence.agents.agent import Agent
-from ringfence.approvals.objects import Scope
 from ringfence.approvals.permission import Permission
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
 from ringfence.model.shown import PlacedFile
-from ringfence.model.situations import RunDenied
-from ringfence.policy.effective import Policy
+from ringfence.model.situations import RunDenied, UsageInvalid
+from ringfence.model.vote import PERSON
+from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
-from ringfence.sandbox.plan import HostFacts, Plan, build_plan
+from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
+from ringfence.session.answering import permission_of
+from ringfence.session.images import image
 from ringfence.session.options import Options
 from ringfence.session.policy_files import SessionGrants, load_policy
-from ringfence.session.sources import Places, User, git_settings, is_member, own_program, places, situation, user
+from ringfence.session.snapshots import Snapshots
+from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
+from ringfence.session.staging import Staging
+from ringfence.session.trusting import Trusting
 from ringfence.session.ways.opened import way_files
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
@@ -48,6 +53,8 @@ class Asked:
         self.cwd = self.typed_in if within else self.workspace
         """Where commands run: a folder outside the workspace is not there inside."""
         self.session = new_id()
+        self.snapshots = Snapshots(self.places, self.workspace)
+        self.staging = Staging(self.snapshots, self.session)
         self.without_repository = not os.path.lexists(os.path.join(self.workspace, ".git"))
         """Seen before a session's place holders stand there."""
 
@@ -85,35 +92,19 @@ class Asked:
                     remedy=f"only {listed} may run; `generic` stands for every program without a profile",
                 )
 
-    def check_credentials(self, policy: Policy) -> None:
-        """`RunDenied` where the policy binds credentials: this version cannot put them into requests yet."""
-        for rule in policy.credentials.rules:
-            raise RunDenied(
-                f"denied: credential `{rule.id}` ({rule.origin.layer}, {rule.origin.source}) cannot be put into"
-                " requests by this version",
-                remedy="leave `[[credentials]]` out of the policy of this session",
-            )
-        for none in policy.credentials.forbidden:
-            raise RunDenied(
-                f"denied: that no credential goes to `{none.hosts[0]}` ({none.origin.layer}, {none.origin.source})"
-                " cannot be enforced by this version",
-                remedy="leave `[[credentials]]` out of the policy of this session",
-            )
-
     def permission(self, policy: Policy) -> Permission:
         """What the policy lets answers do."""
-        said = policy.approvals
-        return Permission(
-            widest=Scope(said.remember.value),
-            days=said.remember_days,
-            approvers=said.approvers,
-            overriders=said.overriders,
-            is_member=is_member,
-        )
+        return permission_of(policy.approvals, owner=f"{PERSON}{self.user.name}")
 
-    def plan(self, policy: Policy, setup: AgentSetup, stand_ins: tuple[PlacedFile, ...] = ()) -> Plan:
-        """The sandbox that the policy and the profile make together, with what stands for programs of which some
-        commands have a plan of their own."""
+    def plan(
+        self,
+        policy: Policy,
+        setup: AgentSetup,
+        trust: Trusting | None = None,
+        stand_ins: tuple[PlacedFile, ...] = (),
+    ) -> Plan:
+        """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside;
+        `stand_ins`: what stands for programs of which some commands have a plan of their own."""
         return build_plan(
             policy,
             facts=self._facts(),
@@ -122,12 +113,29 @@ class Asked:
             files=(
                 *policy.environment.files,
                 *setup.files,
+                *(trust.files if trust else ()),
                 *way_files(policy.ways, self.places.home),
                 *stand_ins,
             ),
+            overlays=trust.overlays if trust else (),
+            variables=trust.variables if trust else (),
             programs=(self.argv[0], interpreter()),
             host_ports=setup.host_ports,
+            staging=self.staging.folder if policy.workspace_mode is WorkspaceMode.STAGED else None,
+            image=self._image(setup),
         )
+
+    def _image(self, setup: AgentSetup) -> Image | None:
+        name = self.options.image
+        if name is None:
+            return None
+        if setup.name != "generic":
+            raise UsageInvalid(
+                f"`--image` is not available for {setup.name} yet: its hooks run with this machine's Python",
+                remedy="leave `--image` out, or run the session in a container of that image",
+            )
+        wanted = name if os.path.isabs(name) or not name.startswith((".", "~")) else self._path(name)
+        return image(os.path.expanduser(wanted), state=self.places.state, environ=self.environ)
 
     def without_effect(self, evaluator: Evaluator) -> tuple[str, ...]:
         """What the person opened for this session and stays shut, as notices."""
@@ -154,7 +162,7 @@ class Asked:
             argv=tuple(map(text_from_os, self.argv)),
             cwd=text_from_os(self.cwd),
             workspace=text_from_os(self.workspace),
-            workspace_mode="direct",
+            workspace_mode=policy.workspace_mode.value,
             user=self.user.name,
             host=self.user.host,
             tier=measured.pop("tier", "?"),
@@ -173,6 +181,7 @@ class Asked:
             write=tuple(map(self._path, self.options.write)),
             environment=self.options.environment,
             publish=self.options.publish,
+            workspace_mode=self.options.workspace_mode,
         )
         return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
 

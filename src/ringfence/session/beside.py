@@ -11,33 +11,33 @@ from contextlib import AsyncExitStack, ExitStack
 import msgspec
 
 from ringfence.agents.agent import AgentSetup
-from ringfence.approvals.gate import Gate
-from ringfence.model.situations import SandboxLost
+from ringfence.model.situations import SandboxLost, SandboxUnavailable
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.policy.profiles import Chosen
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
 from ringfence.session.asked import Asked
 from ringfence.session.background import Background
+from ringfence.session.governed import Governed
 from ringfence.session.network import gateway_of
 from ringfence.session.outside import Host, without_gateway
 from ringfence.session.profiled import Beside
-from ringfence.session.tally import Tally
 from ringfence.session.ways.opened import Ways, way_variables
-
-NewGate = Callable[[AsyncExitStack, Policy, Evaluator], Gate]
 
 
 class Places:
     """Everything of a session that runs beside its own sandbox."""
 
-    def __init__(self, asked: Asked, tally: Tally, new_gate: NewGate) -> None:
+    def __init__(self, asked: Asked, governed: Governed, before_release: Callable[[PrivateGit], None]) -> None:
         self._asked = asked
-        self._tally = tally
-        self._new_gate = new_gate
+        self._looking = governed.looking
+        self._tally = governed.tally
+        self._new_gate = governed.new_gate
+        self._before_release = before_release
         self._ends: list[Callable[[], None]] = []
         self._ended = False
 
@@ -70,14 +70,21 @@ class Places:
         evaluator = Evaluator(policy, Context(home=self._asked.places.home, workspace=self._asked.workspace))
         lost = asyncio.Event()
         plan = self._plan(policy, chosen)
-        tiers = require(self._asked.options.min_tier or policy.min_tier)
+        if plan.staging is not None:
+            raise SandboxUnavailable(
+                "a command with a plan of its own cannot run in a staged session: its changes would go past the layer",
+                remedy="run the session with `--direct`",
+            )
+        tiers = require(self._asked.options.min_tier or policy.min_tier, policy.boundary)
         sandbox = await start_strongest(plan, tiers, on_lost=lost.set)
+        sandbox.before_release = self._before_release
         stack.push_async_callback(sandbox.close)
         # No agent's hook asks from there.
-        sandbox.listeners["hook"].close()
+        if "hook" in sandbox.listeners:
+            sandbox.listeners["hook"].close()
         gate = self._new_gate(stack, policy, evaluator)
         await stack.enter_async_context(gate)
-        gateway = gateway_of(gate, evaluator, self._tally)
+        gateway = gateway_of(gate, evaluator, self._tally, self._looking)
         network = ExitStack()
         network.callback(gateway.close)
         stack.callback(network.close)
@@ -92,15 +99,17 @@ class Places:
 
     def _plan(self, policy: Policy, chosen: Chosen) -> Plan:
         names = tuple(name for profile in chosen.profiles for name in profile.prefix[0])
-        plan = self._asked.plan(policy, AgentSetup(name="generic", argv=()))
+        plan = self._asked.plan(policy, AgentSetup(name="generic", argv=()), self._looking.trust)
         return msgspec.structs.replace(plan, programs=(*plan.programs, *names))
 
     def _variables(self, policy: Policy) -> Mapping[str, str]:
-        return environment.inside(
+        credentials = self._looking.credentials
+        variables = environment.inside(
             self._asked.environ,
             keep=policy.environment.keep,
             fixed=(*policy.environment.set, *way_variables(policy.ways).items()),
             session=self._asked.session,
             user=self._asked.user.name,
-            remove=policy.environment.remove,
+            remove=(*policy.environment.remove, *credentials.removed),
         )
+        return credentials.inside(variables)

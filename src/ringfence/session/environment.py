@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ringfence.sandbox.survey_unshared import PROXIED
+
 PROXY = "http://127.0.0.1:3128"
 """The gateway's explicit proxy, as seen from inside. Whatever ignores these variables is captured all the same."""
 
 _LOCAL = "localhost,127.0.0.1,::1"
-_PROXIED = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 _QUIET = (("npm_config_update_notifier", "false"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1"))
 """Nothing looks for newer versions of itself: `npm test` would put a question about a connection."""
@@ -44,7 +45,7 @@ def inside(
         "LOGNAME": user,
         **dict(_QUIET),
         **kept,
-        **dict.fromkeys(_PROXIED, PROXY),
+        **dict.fromkeys(PROXIED, PROXY),
         "no_proxy": _LOCAL,
         "NO_PROXY": _LOCAL,
         "NODE_USE_ENV_PROXY": "1",

@@ -21,6 +21,7 @@ from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.way_places import COMMANDS_NAME
+from ringfence.session.network import Looking
 from ringfence.session.placing import Place
 from ringfence.session.profiled import Profiles, Request
 from ringfence.session.stage import Stage
@@ -50,6 +51,10 @@ class Governed(msgspec.Struct, kw_only=True):
     """Set when a part is lost without which the session must not go on."""
     profiles: Profiles | None = None
     """The plans of single commands; there once the session is connected."""
+    staged: bool = False
+    """Whether changes wait in a layer, and the real tree is as it was."""
+    looking: Looking
+    """What gateways look into requests with."""
     broken: RingfenceError | None = None
     """Why the session had to end, where that was not the command's doing."""
     exit_code: int | None = None
@@ -57,6 +62,8 @@ class Governed(msgspec.Struct, kw_only=True):
     outcome: str = "exited"
     changes: Changes | None = None
     """What was left in the workspace, once the session is over."""
+    kept_out: tuple[str, ...] = ()
+    """What the session changed in Git's settings and did not reach the real ones."""
     unkept: tuple[str, ...] = ()
     """What could not be kept of the workspace as the session left it."""
 

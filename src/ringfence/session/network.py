@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+import msgspec
+
 from ringfence.approvals.gate import Gate
-from ringfence.egress import Gateway
+from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
-from ringfence.model.ports import Recorder
-from ringfence.policy.evaluate import Evaluator, declared_networks, denied_networks
+from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
+from ringfence.session.credentials.holding import Holding
+from ringfence.session.tally import Tally
+from ringfence.session.trusting import Trusting
 
 
 class GatewayJudge:
@@ -28,9 +32,10 @@ class GatewayJudge:
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
+        sight = self._evaluator.sight(action.host, action.port)
         declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
         refused = self._denied(port=action.port)
-        if action.method is None and self._evaluator.needs_request(action.host, action.port):
+        if action.method is None and sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
             done(Authorization(decision=decision, declared=declared, refused=refused, needs_request=True))
@@ -38,17 +43,33 @@ class GatewayJudge:
 
         def answer(decision: Decision) -> None:
             private = self._evaluator.may_be_private(action)
-            done(Authorization(decision=decision, declared=declared, private=private, refused=refused))
+            done(
+                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+            )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 
 
-def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Recorder) -> Gateway:
+class Looking(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session's gateways look into requests with."""
+
+    trust: Trusting | None
+    credentials: Holding
+
+
+def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
     """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
+    inspection = Inspection(
+        authority=None if looking.trust is None else looking.trust.authority,
+        amendments=looking.credentials.amendments(recorder),
+        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        wants=lru_cache(evaluator.wants),
+    )
     return Gateway(
         GatewayJudge(gate, evaluator),
         on_closed=recorder.record_soon,
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        inspection=inspection,
     )
 
 

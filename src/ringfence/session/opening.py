@@ -7,48 +7,61 @@ later ends the session.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import cache, partial
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
-from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate, Site
-from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.glass import Glass
+from ringfence.approvals.stores.opening import open_store
+from ringfence.model.action import FileAction, FileOperation
+from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
+from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
-from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost
-from ringfence.policy.control_files import is_reported, rows_with
+from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
+from ringfence.policy.control_files import ControlFile, is_reported, rows_with
 from ringfence.policy.effective import Policy, TelemetryPolicy
 from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
 from ringfence.sandbox.way_places import COMMANDS_NAME, PROGRAMS
 from ringfence.session import environment
+from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked, interpreter
 from ringfence.session.asking import channel_for
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
+from ringfence.session.credentials.holding import held
+from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
+from ringfence.session.limiting import Limiting
 from ringfence.session.mediation import Mediation, stand_ins
-from ringfence.session.network import gateway_of
+from ringfence.session.network import Looking, gateway_of
 from ringfence.session.options import Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
-from ringfence.session.snapshots import Snapshots, SnapshotsBroken
+from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
+from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
+from ringfence.session.trusting import trusting
+from ringfence.session.turns import Turns
 from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.session.ways.relay import serve
+from ringfence.session.witnessing import witness
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
@@ -94,8 +107,9 @@ async def open_session(
         governed = await _start(stack, asked, agent, ledger, launcher, on_denial, announce)
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
+        say = _unless_full_screen(announce, governed) if whole_agent else announce
         try:
-            await _connect(stack, asked, governed, agent, ledger)
+            await _connect(stack, governed, agent, ledger, asked, say)
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
             failure = error
@@ -125,13 +139,16 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     asked.check_agent(policy, setup)
-    asked.check_credentials(policy)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
+    credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
-    tiers = require(asked.options.min_tier or policy.min_tier)
-    plan = asked.plan(policy, setup, stand_ins(policy, interpreter()))
+    tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
+    trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
+    plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()))
     # Before the sandbox puts its place holders into the workspace.
-    unkept = await _snapshot(asked, "start")
+    unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
+    if plan.staging is not None:
+        stack.enter_context(asked.staging.held())
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await start_strongest(
         plan,
@@ -144,12 +161,22 @@ async def _start(
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (*unmet, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices, *shortened, *unkept)
+    notices = (
+        *unmet,
+        *credentials.notices,
+        *policy.notices,
+        *setup.notices,
+        *plan.notices,
+        *sandbox.notices,
+        *shortened,
+        *unkept,
+    )
     stage = Stage()
     new_gate = partial(_gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce)
     governed = Governed(
         session=asked.session,
         workspace=asked.workspace,
+        staged=plan.staging is not None,
         cwd=asked.cwd,
         setup=setup,
         policy=policy,
@@ -161,16 +188,19 @@ async def _start(
         tally=tally,
         stage=stage,
         notices=tuple(dict.fromkeys(notices)),
-        environment=environment.inside(
-            asked.environ,
-            keep=(*policy.environment.keep, *setup.keep),
-            fixed=(*policy.environment.set, *setup.set, *way_variables(policy.ways).items()),
-            session=asked.session,
-            user=asked.user.name,
-            remove=policy.environment.remove,
-        )
-        | dict(sandbox.variables),
+        environment=credentials.inside(
+            environment.inside(
+                asked.environ,
+                keep=(*policy.environment.keep, *setup.keep),
+                fixed=(*policy.environment.set, *setup.set, *way_variables(policy.ways).items()),
+                session=asked.session,
+                user=asked.user.name,
+                remove=(*policy.environment.remove, *credentials.removed),
+            )
+            | dict(sandbox.variables)
+        ),
         lost=lost,
+        looking=Looking(trust=trust, credentials=credentials),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -179,19 +209,25 @@ async def _start(
         governed.environment = {**governed.environment, "PATH": f"{PROGRAMS}:{path}"}
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
+    sandbox.before_release = lambda private: _bring_back(governed, private, asked)
     stack.push_async_callback(_ended, governed, began_ns, asked)
     return governed
 
 
-async def _snapshot(asked: Asked, moment: str) -> tuple[str, ...]:
-    """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops."""
-    snapshots = Snapshots(asked.places, asked.workspace)
+async def _snapshot(asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:
+    """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops,
+    unless the session is staged, whose changes are told by comparing with it."""
     try:
         _, notices = await asyncio.to_thread(
-            snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
+            asked.snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
         )
     except (SnapshotsBroken, OSError) as failure:
         why = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)
+        if needed:
+            raise SandboxUnavailable(
+                f"the workspace cannot be staged: no snapshot of it could be taken: {why}",
+                remedy="run with `--direct`, or free space on the disk of your state folder",
+            ) from failure
         return (f"this session cannot be undone: no snapshot of the workspace could be taken: {why}",)
     return notices
 
@@ -208,11 +244,17 @@ def _gate(
     seconds: int,
     announce: Say,
 ) -> Gate:
-    store = SqliteStore(asked.places.approvals)
+    store = open_store(asked.places.approvals)
     stack.callback(store.close)
+    path = asked.environ.get("PATH")
+
+    def may_write(place: str) -> bool:
+        written = FileAction(operation=FileOperation.WRITE, path=text_from_os(place))
+        return evaluator.evaluate(written).verdict is not Verdict.DENY
+
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
-        desk=Desk(store, time.time_ns, new_id),
+        desk=desk_of(store, asked.places),
         channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
         recorder=tally,
         clock=SystemClock(),
@@ -221,17 +263,49 @@ def _gate(
             workspace=asked.workspace,
             policy=policy.digest,
             permission=asked.permission(policy),
+            host=asked.user.host,
             timeout_seconds=seconds,
         ),
+        glass=Glass(store, time.time_ns, new_id),
+        limits=breaker_limits(policy.approvals),
+        turn=lambda: stage.entered,
+        witness=lambda decision: witness(decision, path=path, may_write=may_write),
+        tell=announce,
     )
 
 
-async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agent: Agent, ledger: Ledger) -> None:
+def _unless_full_screen(announce: Say, governed: Governed) -> Say:
+    """Say nothing while an agent owns the screen: the summary and the record do."""
+
+    def said(text: str) -> None:
+        if governed.stage.relay is None:
+            announce(text)
+
+    return said
+
+
+def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
+    """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
+    turns = Turns(asked.snapshots, asked.session)
+
+    async def began() -> None:
+        if not governed.staged:
+            await turns.began()
+            if turns.problem is not None:
+                text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
+                await governed.tally.record(NoticeGiven(topic="session", text=text))
+
+    return began
+
+
+async def _connect(
+    stack: AsyncExitStack, governed: Governed, agent: Agent, ledger: Ledger, asked: Asked, announce: Say
+) -> None:
     """The ways out of the sandbox: network and hooks, each to the gate."""
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
     background = await stack.enter_async_context(Background())
-    gateway = gateway_of(governed.gate, governed.evaluator, tally)
+    gateway = gateway_of(governed.gate, governed.evaluator, tally, governed.looking)
     network = ExitStack()
     network.callback(gateway.close)
     stack.callback(network.close)
@@ -240,7 +314,7 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.environ, asked.places.home)
     await ways.open(stack, background.start)
     governed.notices = (*governed.notices, *ways.notices)
-    places = Places(asked, tally, governed.new_gate)
+    places = Places(asked, governed, lambda private: _bring_back(governed, private, asked))
     network.callback(places.end)
     governed.profiles = Profiles(
         Plans(
@@ -255,10 +329,11 @@ async def _connect(stack: AsyncExitStack, asked: Asked, governed: Governed, agen
     if COMMANDS_NAME in listeners:
         background.start(serve(listeners[COMMANDS_NAME], Mediation(governed).answer))
     background.start(_end_with(ledger, governed.lost))
-    if governed.policy.limits.wall_seconds is not None:
-        background.start(_end_after(governed.policy, governed.lost))
+    limiting = Limiting(governed.policy, tally, announce, governed.lost)
+    background.start(limiting.watch(governed.sandbox))
+    background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
-    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally))
+    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
@@ -279,16 +354,6 @@ async def _end_with(ledger: Ledger, lost: asyncio.Future[RingfenceError]) -> Non
     _lose(lost, await ledger.lost())
 
 
-async def _end_after(policy: Policy, lost: asyncio.Future[RingfenceError]) -> None:
-    """A session has only so much time."""
-    seconds = policy.limits.wall_seconds
-    assert seconds is not None
-    await asyncio.sleep(seconds)
-    origin = policy.origin_of("limits.wall_seconds")
-    text = f"the session ended after {seconds} s (limits.wall_seconds, {origin.layer}, {origin.source})"
-    _lose(lost, SandboxLost(text, remedy="start another one, or ask whoever set this limit"))
-
-
 async def _end_everything(governed: Governed, network: ExitStack) -> None:
     """Whatever part was lost, the rest ends: first the network, then everything inside."""
     governed.broken = await governed.lost
@@ -297,16 +362,35 @@ async def _end_everything(governed: Governed, network: ExitStack) -> None:
     governed.sandbox.end()
 
 
+def _told(governed: Governed, rows: tuple[ControlFile, ...]) -> Callable[[str], bool]:
+    """Which changed paths are told at the end. What came back from a private copy was looked at already."""
+    copied = governed.sandbox.private_git is not None
+
+    def told(path: str) -> bool:
+        return is_reported(path, rows) and not (copied and is_brought_back(os.fsencode(path)))
+
+    return told
+
+
+def _bring_back(governed: Governed, private: PrivateGit, asked: Asked) -> None:
+    governed.kept_out = bring_back(private, asked.snapshots, asked.session)
+
+
 async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     """The last events of a session. A ledger that is broken has said so already."""
     await governed.sandbox.close()
-    governed.unkept = await _snapshot(asked, "end")
     named = governed.policy.control_files
     rows = rows_with(named.rows, named.exempt)
-    changes = changes_since(governed.workspace, began_ns, lambda path: is_reported(path, rows))
+    if governed.staged:
+        changes, governed.unkept = await asyncio.to_thread(collected, asked.staging, rows, new_id)
+    else:
+        governed.unkept = await _snapshot(asked, "end")
+        changes = changes_since(governed.workspace, began_ns, _told(governed, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
         return
+    for text in governed.kept_out:
+        await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
     duration = (time.time_ns() - began_ns) // 1_000_000

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from ringfence.policy.effective import WorkspaceMode
+
 
 class Ask(StrEnum):
     """Who answers when an action needs a person."""
@@ -23,6 +25,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None = None
     """The name of a preset or the path of a policy file; None means the user's own policy."""
     min_tier: str | None = None
+    image: str | None = None
+    """A container image, or the folder of an unpacked one, that programs come from instead of the host."""
     allow_hosts: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -30,4 +34,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Names of variables of the person's environment that reach the sandbox."""
     publish: tuple[str, ...] = ()
     """Ports of the sandbox that appear on this machine's loopback: `3000`, `8080:3000`."""
+    workspace_mode: WorkspaceMode | None = None
+    """None means what the policy says."""
     ask: Ask = Ask.TERMINAL

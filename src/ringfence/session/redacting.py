@@ -22,6 +22,7 @@ _STRUCTURE = frozenset(
     {
         "event", "kind", "verdict", "placement", "risk", "operation", "scope", "change", "outcome", "before", "after",
         "resolved_by", "layer", "rule", "source", "policy", "request", "grant", "call", "shown", "session",
+        "id", "approver", "seen", "channel", "authentication", "previous", "text_digest", "key", "signature",
     }
 )  # fmt: skip
 """Fields that say what an event is, and never hold what somebody typed."""

@@ -8,7 +8,7 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import Access, HostRule, Origin, PathRule, PublishedPort
+from ringfence.policy.effective import Access, HostRule, Origin, PathRule, PublishedPort, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.sections.network import NetworkSection
@@ -31,6 +31,7 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     host_ports: tuple[int, ...] = ()
     publish: tuple[str, ...] = ()
     """Ports of the sandbox that appear on the host's loopback: `3000`, `8080:3000`."""
+    workspace_mode: WorkspaceMode | None = None
     source: str = COMMAND_LINE
     """Who opened it, for the reasons of decisions."""
 
@@ -44,6 +45,7 @@ def granted(grants: SessionGrants) -> Document:
         layer=Layer.SESSION,
         file=grants.source,
         filesystem=tuple(_granted_path(access, path, option, origin) for access, path, option in paths),
+        workspace_mode=None if grants.workspace_mode is None else (grants.workspace_mode, origin),
         network=NetworkSection(
             rules=tuple(_granted_host(text, origin) for text in grants.allow_hosts),
             host_ports=tuple((port, origin) for port in grants.host_ports),

@@ -16,17 +16,21 @@ from ringfence.model.display import shortened, visible
 from ringfence.model.situations import RingfenceError, UsageInvalid
 from ringfence.session.sources import Places
 from ringfence.workspace.difference import Difference, differences
+from ringfence.workspace.entries import Entry
+from ringfence.workspace.git_index import index_listing, read_index
+from ringfence.workspace.git_state import below_git
 from ringfence.workspace.ignored import ignored
-from ringfence.workspace.objects import give_back_objects, keep_objects
-from ringfence.workspace.restoring import as_it_is, restore
-from ringfence.workspace.store import Snapshot, SnapshotsBroken, Store
+from ringfence.workspace.objects import give_back_objects, keep_objects, remove_objects
+from ringfence.workspace.restoring import Now, as_it_stands, restore
+from ringfence.workspace.store import Snapshot, SnapshotsBroken, Store, pack
 from ringfence.workspace.taking import Naming, take
 
-_GIT = re.compile(
-    rb"\.git/(?:objects|hooks|info/(?:attributes|exclude|grafts)|config|config\.worktree)(?:/.*)?|\.git/.*\.lock"
-)
-"""What is kept another way (objects), cannot be changed in a session (hooks, settings), or is only a moment's."""
-_MODULES = re.compile(rb"\.git/modules/.*/(?:objects|hooks|info/attributes|config|config\.worktree)(?:/.*)?")
+TURN = "turn "
+"""How the moment of a turn's beginning is written, before its number."""
+TURNS_KEPT = 20
+_GIT = re.compile(rb"\.git/(?:objects|hooks|info/(?:attributes|exclude|grafts))(?:/.*)?|\.git/.*\.lock", re.DOTALL)
+"""What is kept another way (objects), cannot be changed in a session (hooks), or is only a moment's."""
+_MODULES = re.compile(rb"\.git/modules/.*/(?:objects|hooks|info/attributes)(?:/.*)?", re.DOTALL)
 
 
 class Undone(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,13 +50,15 @@ class Snapshots:
     def __init__(self, places: Places, workspace: str) -> None:
         name = hashlib.sha256(os.fsencode(workspace)).hexdigest()[:24]
         self.workspace = workspace
-        self._folder = os.path.join(places.state, "snapshots", name)
+        self.folder = os.path.join(places.state, "snapshots", name)
+        self.layers = os.path.join(places.state, "staged", name)
+        """What staged sessions wrote, by session."""
 
     def take(self, *, id: str, session: str, moment: str, now_ns: int) -> tuple[Snapshot, tuple[str, ...]]:  # noqa: A002
         """Keep the workspace as it is; what a person has to be told about it."""
-        with self._store() as store:
+        with self.store() as store:
             naming = Naming(id=id, session=session, moment=moment, taken_ns=now_ns)
-            snapshot = take(self.workspace, store, naming, skip=self._skip())
+            snapshot = take(self.workspace, store, naming, skip=self._skip(), needed=self._staged())
         problem = keep_objects(self.workspace, self._objects)
         notices = []
         if snapshot.left_out:
@@ -63,15 +69,25 @@ class Snapshots:
             notices.append(f"what Git stored is not kept for undo: {problem}")
         return snapshot, tuple(notices)
 
-    def changes(self, session: str) -> tuple[Snapshot, tuple[Difference, ...], bool]:
-        """What a session changed; the last tells whether its end was seen, or the folder as it is now stands for it."""
-        with self._store() as store:
+    def turn(self, *, id: str, session: str, number: int, now_ns: int) -> None:  # noqa: A002
+        """Keep the workspace as it is when a turn begins; of each session the newest of them stay."""
+        self.take(id=id, session=session, moment=f"{TURN}{number}", now_ns=now_ns)
+        with self.store() as store, store.transaction():
+            mine = [one for one in store.snapshots(session) if one.session == session and one.moment.startswith(TURN)]
+            for one in mine[TURNS_KEPT:]:
+                store.forget(one.id)
+
+    def changes(self, session: str, turn: int | None = None) -> tuple[Snapshot, tuple[Difference, ...], bool]:
+        """What a session changed, or what it changed since a turn began; the last tells whether its end was seen, or
+        the folder as it is now stands for it."""
+        with self.store() as store:
             before, after = self._ends(store, session)
+            before = before if turn is None else self._turn(store, before, turn)
             if after is not None:
                 return before, differences(store.entries(before), store.entries(after)), True
         # The session has not ended, or was killed: what lies there now is its end.
         now, _ = self.take(id=f"{before.id}-now", session="", moment="now", now_ns=before.taken_ns)
-        with self._store() as store:
+        with self.store() as store:
             found = differences(store.entries(before), store.entries(now))
             with store.transaction():
                 store.forget(now.id)
@@ -79,7 +95,7 @@ class Snapshots:
 
     def content(self, keys: tuple[bytes, ...], most: int) -> bytes | None:
         """The content behind the pieces of a file; nothing where it is longer than `most`."""
-        with self._store() as store:
+        with self.store() as store:
             body = bytearray()
             for key in keys:
                 body += store.piece(key)
@@ -88,21 +104,33 @@ class Snapshots:
             return bytes(body)
 
     def undo(
-        self, session: str, paths: tuple[str, ...], *, force: bool, new_id: Callable[[], str], now_ns: int
+        self,
+        session: str,
+        paths: tuple[str, ...],
+        *,
+        force: bool,
+        new_id: Callable[[], str],
+        now_ns: int,
+        turn: int | None = None,
     ) -> Undone:
-        """Put what a session changed back to how it was before, after keeping how it is now."""
-        before, found, ended = self.changes(session)
+        """Put what a session changed back to how it was before it, or before a turn, after keeping how it is now."""
+        before, found, ended = self.changes(session, turn)
         wanted = tuple(one for one in found if _named(one.path, paths))
         if paths and not wanted:
             raise UsageInvalid(
                 "the session changed none of these paths", remedy=f"see `ringfence workspace diff {before.session}`"
             )
         kept, _ = self.take(id=new_id(), session=f"undo-{new_id()}", moment="undo", now_ns=now_ns)
-        moved = () if force or not ended else tuple(one for one in wanted if not as_it_is(self.workspace, one))
-        chosen = tuple(one for one in wanted if one not in moved)
+        with self.store() as store:
+            stands = {one.path: self.stand(store, one) for one in wanted}
+        moved = () if force or not ended else tuple(one for one in wanted if stands[one.path] is Now.OTHER)
+        chosen = tuple(one for one in wanted if one not in moved and stands[one.path] is not Now.BEFORE)
         give_back_objects(self.workspace, self._objects)
-        with self._store() as store:
+        for path in _new_repositories(chosen, moved):
+            remove_objects(self.workspace, path)
+        with self.store() as store:
             done = restore(self.workspace, store, chosen, suffix=new_id())
+            self._still_applied(store, before, {one.path: one.before for one in chosen if one.path in set(done.paths)})
         return Undone(
             restored=done.paths,
             changed_since=tuple(one.path for one in moved if not one.folder),
@@ -110,7 +138,64 @@ class Snapshots:
             way_back=kept.id,
         )
 
-    def _ends(self, store: Store, session: str) -> tuple[Snapshot, Snapshot | None]:
+    def stand(self, store: Store, one: Difference) -> Now:
+        """Which side of a change a path is on. Of Git's index only what it lists counts: `git status` rewrites it."""
+        found = as_it_stands(self.workspace, one)
+        if found is not Now.OTHER or not one.path.endswith(b"/index") or below_git(one.path) is None:
+            return found
+        try:
+            now = index_listing(read_index(self.workspace, one.path), self.empty_repository)
+        except OSError:
+            return Now.OTHER
+        for side, entry in ((Now.AFTER, one.after), (Now.BEFORE, one.before)):
+            if entry is not None and now is not None:
+                if index_listing(b"".join(map(store.piece, entry.chunks)), self.empty_repository) == now:
+                    return side
+        return Now.OTHER
+
+    def _still_applied(self, store: Store, start: Snapshot, back: dict[bytes, Entry | None]) -> None:
+        """Of a staged session, what was put back is pending again."""
+        found = store.snapshots(start.session)
+        applied = next((one for one in found if one.moment == "applied" and one.session == start.session), None)
+        if applied is None:
+            return
+        entries = {entry.path: entry for entry in store.entries(applied)}
+        for path, entry in back.items():
+            if entry is None:
+                entries.pop(path, None)
+            else:
+                entries[path] = entry
+        ordered = tuple(entries[path] for path in sorted(entries))
+        listing, packed = pack(ordered)
+        with store.transaction():
+            store.forget(applied.id)
+            store.add(msgspec.structs.replace(applied, listing=listing), ordered, packed)
+
+    def start_of(self, store: Store, session: str) -> Snapshot:
+        """The snapshot before a session."""
+        return self._starts(store, session)[0]
+
+    def _turn(self, store: Store, start: Snapshot, number: int) -> Snapshot:
+        mine = [one for one in store.snapshots(start.session) if one.session == start.session]
+        turns = {one.moment: one for one in mine if one.moment.startswith(TURN)}
+        found = turns.get(f"{TURN}{number}")
+        if found is None:
+            kept = ", ".join(sorted((name.removeprefix(TURN) for name in turns), key=int))
+            raise UsageInvalid(
+                f"turn {number} of the session is not kept",
+                remedy=f"the turns that are kept: {kept}"
+                if kept
+                else "turns are kept where the agent's hooks tell of them",
+            )
+        return found
+
+    def _staged(self) -> frozenset[str]:
+        try:
+            return frozenset(os.listdir(self.layers))
+        except FileNotFoundError:
+            return frozenset()
+
+    def _starts(self, store: Store, session: str) -> tuple[Snapshot, tuple[Snapshot, ...]]:
         found = store.snapshots(session)
         starts = [one for one in found if one.moment in {"start", "undo"}]
         if not found or not starts:
@@ -120,18 +205,33 @@ class Snapshots:
             )
         if len({one.session for one in starts}) > 1:
             raise UsageInvalid(f"`{visible(session)}` is the beginning of several sessions", remedy="write more of it")
-        start = starts[-1]
-        return start, next((one for one in found if one.moment == "end" and one.session == start.session), None)
+        return starts[-1], found
 
-    def _store(self) -> Store:
-        return Store(os.path.join(self._folder, "snapshots.db"))
+    def _ends(self, store: Store, session: str) -> tuple[Snapshot, Snapshot | None]:
+        start, found = self._starts(store, session)
+        mine = [one for one in found if one.session == start.session]
+        if start.session in self._staged() and not any(one.moment == "applied" for one in mine):
+            raise UsageInvalid(
+                "nothing of this staged session was applied, so there is nothing to undo",
+                remedy=f"`ringfence workspace discard {start.session}` drops what it wrote",
+            )
+        return start, next((one for one in mine if one.moment in {"end", "applied"}), None)
+
+    def store(self) -> Store:
+        """What keeps them; to be closed."""
+        return Store(os.path.join(self.folder, "snapshots.db"))
+
+    @property
+    def empty_repository(self) -> str:
+        """From where Git is asked what it ignores."""
+        return os.path.join(self.folder, "empty.git")
 
     @property
     def _objects(self) -> str:
-        return os.path.join(self._folder, "objects")
+        return os.path.join(self.folder, "objects")
 
     def _skip(self) -> Callable[[bytes], bool]:
-        left = ignored(self.workspace, os.path.join(self._folder, "empty.git"))
+        left = ignored(self.workspace, self.empty_repository)
 
         def skip(path: bytes) -> bool:
             if path in left:
@@ -144,12 +244,18 @@ class Snapshots:
 def workspace_of(places: Places, workspace: str) -> Snapshots:
     """The snapshots of a workspace; `RingfenceError` where there are none."""
     found = Snapshots(places, workspace)
-    if not os.path.exists(os.path.join(found._folder, "snapshots.db")):
+    if not os.path.exists(os.path.join(found.folder, "snapshots.db")):
         raise RingfenceError(
             f"there are no snapshots of `{visible(workspace)}`",
             remedy="each `ringfence run` takes one; name another folder with `--workspace`",
         )
     return found
+
+
+def _new_repositories(chosen: tuple[Difference, ...], left: tuple[Difference, ...]) -> list[bytes]:
+    """Repositories that go as a whole, with nothing in them that somebody changed since."""
+    gone = [one.path for one in chosen if one.before is None and one.folder and below_git(one.path) is not None]
+    return [path for path in gone if not any(one.path.startswith(path + b"/") for one in left)]
 
 
 def _named(path: bytes, paths: tuple[str, ...]) -> bool:

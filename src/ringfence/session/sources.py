@@ -44,6 +44,8 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     """Ledger, keys, approvals, the list of what we left on disk."""
     user_policy: str
     managed_folder: str = MANAGED_FOLDER
+    shared_approvals: str = ""
+    """The address of a database of approvals that several machines share; empty for the user's own file."""
     package_settings: dict[str, str] = {}
     """The variables that package managers read their settings from, and PATH."""
 
@@ -59,8 +61,13 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def approvals(self) -> str:
-        """The database of approval requests and grants."""
-        return os.path.join(self.state, "approvals.db")
+        """The database of approval requests and grants: a file, or the address of one that machines share."""
+        return self.shared_approvals or os.path.join(self.state, "approvals.db")
+
+    @property
+    def credentials(self) -> str:
+        """The names of stored credentials, and the values of those that no keyring keeps."""
+        return os.path.join(self.state, "credentials.json")
 
     @property
     def trust(self) -> str:
@@ -106,6 +113,7 @@ def places(environ: Mapping[str, str]) -> Places:
         home=home,
         state=os.path.join(state, "ringfence"),
         user_policy=os.path.join(config, "ringfence", "policy.toml"),
+        shared_approvals=environ.get("RINGFENCE_APPROVALS", ""),
         package_settings={name: value for name, value in environ.items() if name.upper().startswith(_PACKAGES)},
     )
 

@@ -11,6 +11,11 @@ class Stage:
     def __init__(self) -> None:
         self.relay: TerminalRelay | None = None
 
+    @property
+    def entered(self) -> int:
+        """How often the person has pressed Enter to the program inside: each is a turn of an agent."""
+        return 0 if self.relay is None else self.relay.entered
+
     def suspend(self) -> None:
         """A question is about to be asked."""
         if self.relay is not None:

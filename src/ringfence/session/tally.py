@@ -7,7 +7,15 @@ from collections.abc import Callable
 
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
-from ringfence.model.event import ApprovalRequested, Body, ConnectionClosed, DecisionMade, Receipt, ToolCallRequested
+from ringfence.model.event import (
+    ApprovalRequested,
+    Body,
+    ConnectionClosed,
+    DecisionMade,
+    LimitReached,
+    Receipt,
+    ToolCallRequested,
+)
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken
 
@@ -25,10 +33,14 @@ class Tally:
         self.tool_calls = 0
         self.hosts: dict[str, int] = {}
         """Bytes sent and received, by destination that was reached."""
+        self.passed_through: set[str] = set()
+        """Those of them that a policy leaves uninspected."""
         self.observed = 0
         """Decisions that rules which only observe would have changed."""
         self.denials: list[Decision] = []
         """The first hundred distinct ones."""
+        self.limits: Counter[tuple[str, int, str]] = Counter()
+        """How often each limit was reached: its key, what it allows, what came of it."""
 
     async def record(self, body: Body) -> Receipt:
         """Record, then count."""
@@ -62,8 +74,12 @@ class Tally:
                 self.asked += 1
             case ToolCallRequested():
                 self.tool_calls += 1
+            case LimitReached(limit=limit, allowed=allowed, outcome=outcome):
+                self.limits[limit, allowed, outcome] += 1
             case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
                 name = f"{host}:{port}"
+                if body.inspection == "passed through":
+                    self.passed_through.add(name)
                 self.hosts[name] = self.hosts.get(name, 0) + sent + received
             case _:
                 pass

@@ -48,6 +48,8 @@ class TerminalRelay:
         self._saved: list[int | list[bytes | int]] | None = None
         self._suspended = False
         self._running = False
+        self.entered = 0
+        """How often the person has pressed Enter. Nothing inside can do that for them."""
 
     def start(self) -> None:
         """Take over the terminal."""
@@ -123,6 +125,7 @@ class TerminalRelay:
             self._in = None
             self._gone()
             return
+        self.entered += data.count(b"\r")
         self._to_master += data
         self._flush()
 

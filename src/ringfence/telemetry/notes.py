@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -65,6 +66,47 @@ def sign(checkpoint: Checkpoint, key_file: str) -> str:
     text = checkpoint.text()
     signature = _key_hash(name, public) + private.sign(text.encode())
     return f"{text}\n— {name} {base64.b64encode(signature).decode()}\n"
+
+
+class NoteSigner:
+    """Signs texts with the key in a file, which is made on first use, for its owner alone."""
+
+    def __init__(self, key_file: str) -> None:
+        self._key_file = key_file
+        self._loaded: tuple[VerifierKey, Callable[[bytes], bytes]] | None = None
+
+    @property
+    def key(self) -> str:
+        """The verifier key, as text."""
+        return str(self._load()[0])
+
+    def sign(self, body: bytes) -> str:
+        """The signature over some bytes, in base64."""
+        return base64.b64encode(self._load()[1](body)).decode()
+
+    def _load(self) -> tuple[VerifierKey, Callable[[bytes], bytes]]:
+        # Imported here, because most sessions are asked nothing.
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        if self._loaded is None:
+            name, seed = _signing_key(self._key_file)
+            private = Ed25519PrivateKey.from_private_bytes(seed)
+            key = VerifierKey(name, private.public_key().public_bytes_raw())
+            _publish(self._key_file, key)
+            self._loaded = key, private.sign
+        return self._loaded
+
+
+def holds(body: bytes, signature: str, key: VerifierKey) -> bool:
+    """Whether a signature over some bytes is by this key."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(_base64(signature), body)
+    except (InvalidSignature, NoteInvalid):
+        return False
+    return True
 
 
 def verify(note: str, key: VerifierKey) -> Checkpoint:

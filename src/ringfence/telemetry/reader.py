@@ -20,6 +20,7 @@ from ringfence.model.event import (
     ApprovalRequested,
     Body,
     ConnectionClosed,
+    CredentialUsed,
     DecisionMade,
     Event,
     SessionEnded,
@@ -307,7 +308,7 @@ def verdict_of(body: Body | None) -> Verdict | None:
 
 def host_of(body: Body | None) -> str | None:
     """The destination that an event is about."""
-    if isinstance(body, ConnectionClosed):
+    if isinstance(body, ConnectionClosed | CredentialUsed):
         return body.host
     if isinstance(body, DecisionMade) and isinstance(body.decision.action, ConnectAction):
         return body.decision.action.host

@@ -77,6 +77,11 @@ class Redaction:
         return b"secret:" + hmac.digest(self._key, secret, "sha256")[:8].hex().encode()
 
 
+def holds_secret(content: bytes) -> bool:
+    """Whether a text holds something of the shape of a secret."""
+    return any(mark in content for mark in _MARKS) and _PATTERNS.search(content) is not None
+
+
 def _cut(value: object) -> object:
     match value:
         case str() if len(value) > TEXT_LIMIT:

@@ -5,6 +5,7 @@ Every text that came from outside is escaped here, so that a line of the timelin
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import assert_never
 
@@ -75,6 +76,8 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="»", label="prompt", what=what)
         case events.ApprovalRequested() | events.ApprovalTransition() | events.GrantChanged():
             return _approval(body)
+        case events.VoteTaken() | events.BreakGlassChanged() | events.BreakerChanged():
+            return _answering(body)
         case events.CommandStarted():
             return Row(symbol="$", label="ran", what=_argv(body.argv), tone=Tone.QUIET)
         case events.CommandEnded():
@@ -82,12 +85,29 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="$", label="ended", what=what, tone=Tone.QUIET)
         case events.ConnectionClosed():
             return _connection(body)
+        case events.CredentialUsed():
+            what = f"{visible(body.credential)} for {visible(body.method)} {visible(body.host)}:{body.port}"
+            return Row(symbol="⚿", label="used", what=f"{what}{_text(body.path)}", tone=Tone.QUIET)
         case events.WorkspaceChanged():
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
+        case events.LimitReached():
+            return _limit(body)
+        case events.BatteryRun():
+            return _battery(body)
         case _:
             assert_never(body)
+
+
+_LIMIT_ENDS = {"killed": "killed", "refused": "given no more", "ended": "the session was ended"}
+
+
+def _limit(reached: events.LimitReached) -> Row:
+    program = f"{_text(reached.program)} " if reached.program else ""
+    what = f"{program}{_LIMIT_ENDS.get(reached.outcome, visible(reached.outcome))}"
+    why = f"limits.{visible(reached.limit)} {reached.allowed}, {reached.seen} used; {visible(reached.source)}"
+    return Row(symbol="▲", label="limit", what=what, why=why, tone=Tone.STOPPED)
 
 
 _RESOLVED = {
@@ -96,6 +116,8 @@ _RESOLVED = {
     "nobody": "; nobody could be asked",
     "timeout": "; nobody answered in time",
     "person": "; a person answered",
+    "break-glass": "; the glass was broken",
+    "breaker": "; too many questions were denied",
 }
 _MARKS = {
     Verdict.ALLOW: ("✓", Tone.GOOD),
@@ -147,10 +169,37 @@ def _approval(body: events.ApprovalRequested | events.ApprovalTransition | event
             assert_never(body)
 
 
+def _answering(body: events.VoteTaken | events.BreakGlassChanged | events.BreakerChanged) -> Row:
+    match body:
+        case events.VoteTaken(vote=vote):
+            said = "approves" if vote.approve else "denies"
+            what = f"{visible(vote.approver)} {said} request {visible(vote.request)}"
+            why = f"does not count: {_text(body.refused)}" if body.refused else _text(vote.reason)
+            return Row(symbol="?", label="vote", what=what, why=why, tone=Tone.QUIET)
+        case events.BreakGlassChanged():
+            what = f"{visible(body.actor)}: {visible(body.change)} {visible(body.outcome)}".rstrip()
+            return Row(symbol="!", label="glass", what=what, why=_text(body.reason), tone=Tone.ATTENTION)
+        case events.BreakerChanged():
+            what = f"questions to people: the breaker is {visible(body.state)}"
+            return Row(symbol="!", label="breaker", what=what, why=_text(body.reason), tone=Tone.ATTENTION)
+        case _:
+            assert_never(body)
+
+
 def _connection(body: events.ConnectionClosed) -> Row:
     size = f"{_bytes(body.sent_bytes)} out, {_bytes(body.received_bytes)} in, {_duration(body.duration_ms)}"
     why = _text(body.error) if body.error else ""
+    if body.inspection == "passed through":
+        why = "; ".join(filter(None, (why, "not inspected: `network.pass_through`")))
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
+
+
+def _battery(body: events.BatteryRun) -> Row:
+    numbers = Counter(outcome for _, outcome in body.results)
+    what = f"tier {visible(body.tier)}: " + ", ".join(f"{number} {visible(name)}" for name, number in numbers.items())
+    why = f"kernel {visible(body.kernel)}" + ("" if body.whole else "; not the whole battery")
+    tone = Tone.GOOD if body.holds else Tone.STOPPED
+    return Row(symbol="✓" if body.holds else "✗", label="battery", what=_text(what), why=why, tone=tone)
 
 
 def _argv(argv: tuple[str, ...]) -> str:

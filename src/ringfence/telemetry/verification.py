@@ -16,6 +16,7 @@ from ringfence.telemetry.entries import commitment_of
 from ringfence.telemetry.reader import Entry, LedgerReader
 from ringfence.telemetry.seal import key_file
 from ringfence.telemetry.tree import Frontier
+from ringfence.telemetry.votes import VoteCheck
 
 MAX_FAULTS = 100
 
@@ -24,7 +25,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong."""
 
     kind: str
-    """`content`, `gap`, `order`, `time`, `truncated`, `tree`, `checkpoint`, `key`, `unreadable`."""
+    """`content`, `gap`, `order`, `time`, `truncated`, `tree`, `checkpoint`, `key`, `vote`, `unreadable`."""
     sequence: int | None
     """The first entry that it concerns."""
     text: str
@@ -41,6 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     sealed: int
     """Entries that the last good checkpoint covers."""
     root: str
+    votes: int = 0
+    """Votes whose signature and link hold."""
     faults: tuple[Fault, ...]
 
     @property
@@ -59,6 +62,7 @@ class _Verifier:
         self._reader = reader
         self.faults: list[Fault] = []
         self._tree = Frontier()
+        self._votes = VoteCheck(reader.path)
         self._erased = 0
         self._time_ns = 0
         self._good = self._sealed = 0
@@ -87,6 +91,7 @@ class _Verifier:
             checkpoints=self._good,
             sealed=self._sealed,
             root=self._tree.root().hex(),
+            votes=self._votes.signed,
             faults=tuple(self.faults),
         )
 
@@ -96,10 +101,22 @@ class _Verifier:
         self._time_ns = max(self._time_ns, entry.time_ns)
         if entry.content is None or entry.salt is None:
             self._erased += 1
+            self._votes.erased = True
         elif commitment_of(entry.salt, entry.content) != entry.commitment:
             self._fault("content", entry.sequence, f"the content of `{entry.event}` is not what was recorded")
-        elif not _labelled(entry):
+        else:
+            self._content(entry, entry.content)
+
+    def _content(self, entry: Entry, content: bytes) -> None:
+        try:
+            event = msgspec.json.decode(content, type=Event)
+        except msgspec.MsgspecError:
+            # Of a later version: its place in the record is all that can be checked.
+            return
+        if (event.session, event_name(event.body), event.id) != (entry.session, entry.event, entry.id):
             self._fault("content", entry.sequence, "its labels are not those of its content")
+        for wrong in self._votes.take(entry.sequence, event.body):
+            self._fault("vote", wrong.sequence, wrong.text)
 
     def _compare(self, seals: list[_Sealed]) -> None:
         wrong = [sealed for sealed in seals if sealed.checkpoint.root != self._tree.root()]
@@ -154,13 +171,3 @@ def verify(reader: LedgerReader) -> Report:
 def _missing(expected: int, found: int) -> str:
     last = found - 1
     return f"entry {expected} is missing" if last == expected else f"entries {expected} to {last} are missing"
-
-
-def _labelled(entry: Entry) -> bool:
-    """Whether session, event and id beside the content are those in it, as far as this version can read it."""
-    assert entry.content is not None
-    try:
-        event = msgspec.json.decode(entry.content, type=Event)
-    except msgspec.MsgspecError:
-        return True
-    return (event.session, event_name(event.body), event.id) == (entry.session, entry.event, entry.id)

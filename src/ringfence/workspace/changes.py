@@ -6,9 +6,13 @@ Found after the session by change time, which the kernel sets and a program cann
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 
 import msgspec
+
+from ringfence.workspace.git_index_names import misleads
 
 LIMIT = 200_000
 """Entries that are looked at; beyond it the count says so."""
@@ -18,11 +22,14 @@ _UNINTERESTING = (
     ".git/objects",
     ".git/logs",
     ".git/refs",
-    ".git/index",
     ".git/COMMIT_EDITMSG",
     ".git/ORIG_HEAD",
 )
 """What every commit changes, and nothing runs."""
+
+
+_INDEX = re.compile(r"index|sharedindex\..*")
+_MOST_OF_AN_INDEX = 256 * 1024 * 1024
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +54,25 @@ def changes_since(workspace: str, since_ns: int, is_control_file: Callable[[str]
             continue
         if not relative.startswith(".git/"):
             files += 1
-        if len(control) < 100 and is_control_file(relative):
+        if len(control) < 100 and (is_control_file(relative) or _is_hostile_index(workspace, relative)):
             control.append(relative)
     return Changes(files=files, control_files=tuple(sorted(control)), complete=True)
+
+
+def _is_hostile_index(workspace: str, relative: str) -> bool:
+    """Whether this is an index of Git's that makes a later `git checkout` write elsewhere."""
+    folder, name = os.path.split(relative)
+    if not _INDEX.fullmatch(name) or os.path.basename(folder) != ".git":
+        return False
+    try:
+        descriptor = os.open(os.path.join(workspace, relative), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return True
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return True
+        data = stream.read(_MOST_OF_AN_INDEX + 1)
+    return len(data) > _MOST_OF_AN_INDEX or misleads(data)
 
 
 def _entries(workspace: str) -> Iterator[tuple[str, os.stat_result]]:

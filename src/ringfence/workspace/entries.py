@@ -17,6 +17,8 @@ import msgspec
 
 MAX_DEPTH = 256
 """Folders inside folders; below it nothing is looked at, and the snapshot says so."""
+PIECE = 1024 * 1024
+"""Bytes of a file that are kept and compared as one."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -68,13 +70,24 @@ class Found(msgspec.Struct, frozen=True):
     folder: int
 
 
-def walk(top: int, skip: Callable[[bytes], bool], left_out: Callable[[bytes, str], None]) -> Iterator[Found]:
-    """Everything below an open folder, parents first. `left_out` hears of what cannot be read, and why."""
-    yield from _below(top, b"", 0, skip, left_out)
+def walk(
+    top: int,
+    skip: Callable[[bytes], bool],
+    left_out: Callable[[bytes, str], None],
+    special: Callable[[bytes, os.stat_result], None] = lambda path, status: None,
+) -> Iterator[Found]:
+    """Everything below an open folder, parents first. `left_out` hears of what cannot be read, and why; `special` of
+    sockets, pipes and devices."""
+    yield from _below(top, b"", 0, skip, left_out, special)
 
 
 def _below(
-    folder: int, path: bytes, depth: int, skip: Callable[[bytes], bool], left_out: Callable[[bytes, str], None]
+    folder: int,
+    path: bytes,
+    depth: int,
+    skip: Callable[[bytes], bool],
+    left_out: Callable[[bytes, str], None],
+    special: Callable[[bytes, os.stat_result], None],
 ) -> Iterator[Found]:
     if depth >= MAX_DEPTH:
         left_out(path, f"it lies more than {MAX_DEPTH} folders deep")
@@ -106,13 +119,15 @@ def _below(
                 left_out(inner, (error.strerror or str(error)).lower())
                 continue
             try:
-                yield from _below(opened, inner, depth + 1, skip, left_out)
+                yield from _below(opened, inner, depth + 1, skip, left_out, special)
             finally:
                 os.close(opened)
         elif stat.S_ISREG(status.st_mode):
             yield Found(inner, name, Kind.FILE, status, folder)
         elif stat.S_ISLNK(status.st_mode):
             yield Found(inner, name, Kind.LINK, status, folder)
+        else:
+            special(inner, status)
 
 
 def stamp(status: os.stat_result) -> Stamp:

@@ -7,6 +7,7 @@ another file system nothing is linked, and the caller is told.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 
@@ -49,6 +50,23 @@ def give_back_objects(workspace: str, kept: str) -> int:
     finally:
         os.close(top)
     return given
+
+
+def remove_objects(workspace: str, repository: bytes) -> None:
+    """Remove the stored objects of a repository that goes as a whole; nothing happens where there are none."""
+    top = open_folder(workspace)
+    try:
+        try:
+            folder = open_below(top, repository)
+        except OSError:
+            return
+        try:
+            # By descriptor, not following links: what somebody swaps meanwhile is removed as a link.
+            shutil.rmtree("objects", ignore_errors=True, dir_fd=folder)
+        finally:
+            os.close(folder)
+    finally:
+        os.close(top)
 
 
 def _for_each_object(top: int, kept: str, link: _Linking) -> str:

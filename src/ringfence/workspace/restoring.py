@@ -6,14 +6,16 @@ restoring of that path. A file is written under a new name beside its place and 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 
 import msgspec
 
 from ringfence.workspace.difference import Difference
-from ringfence.workspace.entries import Entry, Kind, open_below, open_folder, stamp
+from ringfence.workspace.entries import PIECE, Entry, Kind, open_below, open_file, open_folder, stamp
 from ringfence.workspace.store import Store
 
 _Step = Callable[[int, Difference], None]
@@ -126,30 +128,79 @@ class _Restoring:
             raise
 
 
-def as_it_is(workspace: str, one: Difference) -> bool:
-    """Whether a path still is what the session left: nobody changed it since."""
+class Now(StrEnum):
+    """How a path stands beside a change of it."""
+
+    BEFORE = "before"
+    """As it was before the change."""
+    AFTER = "after"
+    """As the change left it."""
+    OTHER = "other"
+    """Neither: somebody changed it since."""
+
+
+def as_it_stands(workspace: str, one: Difference) -> Now:
+    """Which side of a change a path is on, by what it holds and not by when it was written."""
     try:
         top = open_folder(workspace)
     except OSError:
-        return False
+        return Now.OTHER
     try:
         try:
             folder, name = _parent(top, one.path)
         except (FileNotFoundError, NotADirectoryError):
-            return one.after is None
+            return _missing(one)
+        except OSError:
+            return Now.OTHER
         try:
-            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            return _compared(folder, name, one)
         except FileNotFoundError:
-            return one.after is None
+            return _missing(one)
+        except OSError:
+            return Now.OTHER
         finally:
             os.close(folder)
     finally:
         os.close(top)
+
+
+def _missing(one: Difference) -> Now:
     if one.after is None:
-        return False
-    if one.after.kind is Kind.FOLDER:
-        return stat.S_ISDIR(status.st_mode)
-    return stamp(status) == one.after.stamp
+        return Now.AFTER
+    return Now.BEFORE if one.before is None else Now.OTHER
+
+
+def _compared(folder: int, name: bytes, one: Difference) -> Now:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    sides = ((Now.AFTER, one.after), (Now.BEFORE, one.before))
+    pieces: tuple[bytes, ...] | None = None
+    for side, entry in sides:
+        if entry is None or stat.S_IFMT(status.st_mode) != _FORMATS[entry.kind]:
+            continue
+        if entry.kind is Kind.LINK:
+            if os.fsencode(os.readlink(name, dir_fd=folder)) == entry.target:
+                return side
+            continue
+        # The mode of a folder is not compared: it is put right with its content, whoever changed it.
+        if entry.kind is Kind.FOLDER or stamp(status) == entry.stamp:
+            return side
+        if status.st_mode & 0o1777 != entry.mode & 0o1777 or status.st_size != entry.stamp.size:
+            continue
+        pieces = pieces if pieces is not None else _pieces(folder, name)
+        if pieces == entry.chunks:
+            return side
+    return Now.OTHER
+
+
+def _pieces(folder: int, name: bytes) -> tuple[bytes, ...]:
+    found = list[bytes]()
+    with open(open_file(name, folder), "rb", buffering=0) as stream:
+        while body := stream.read(PIECE):
+            found.append(hashlib.sha256(body).digest())
+    return tuple(found)
+
+
+_FORMATS = {Kind.FILE: stat.S_IFREG, Kind.LINK: stat.S_IFLNK, Kind.FOLDER: stat.S_IFDIR}
 
 
 def _parent(top: int, path: bytes) -> tuple[int, bytes]:

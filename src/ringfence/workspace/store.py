@@ -22,6 +22,10 @@ from ringfence.workspace.entries import Entry
 SCHEMA = 1
 KEPT = 40
 """Snapshots that are kept of one workspace; the oldest go first."""
+TURNS_OF = 5
+"""Sessions of which the beginnings of turns are kept."""
+STAGED = frozenset({"staged", "applied"})
+"""The moments at which a snapshot is no picture of the real tree, so that its stamps are none of it."""
 _PIECE_LEVEL = 1
 """Compression: fast, because a person waits for it."""
 
@@ -47,7 +51,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     session: str
     moment: str
-    """`start` or `end` of the session, or `undo`: before something was undone."""
+    """`start` or `end` of the session, `turn N` where one began, `undo`: before something was undone or applied;
+    `staged`: as a staged session saw the tree in the end, `applied`: with what was taken over of that so far."""
     taken_ns: int
     listing: bytes
     """The hash of the list of entries."""
@@ -158,10 +163,16 @@ class Store:
         """Drop one snapshot; what only it held goes with the next old ones."""
         self._database.execute("DELETE FROM snapshot WHERE id = ?", (snapshot_id,))
 
-    def forget_old(self, kept: int = KEPT) -> None:
-        """Drop the oldest snapshots, and what only they held."""
-        doomed = self._database.execute("SELECT id FROM snapshot ORDER BY number DESC LIMIT -1 OFFSET ?", (kept,))
-        ids = [(row[0],) for row in doomed.fetchall()]
+    def forget_old(self, kept: int = KEPT, *, needed: frozenset[str] = frozenset()) -> None:
+        """Drop the oldest snapshots but those of sessions that are needed, and what only they held."""
+        # SECURITY: what is inside tells when a turn begins. However often it does, no other snapshot goes for it.
+        query = "SELECT id, session FROM snapshot WHERE moment NOT LIKE 'turn %' ORDER BY number DESC LIMIT -1 OFFSET ?"
+        doomed = [row for row in self._database.execute(query, (kept,)).fetchall() if row[1] not in needed]
+        query = (
+            "SELECT id, session FROM snapshot WHERE moment LIKE 'turn %' AND session NOT IN"
+            " (SELECT session FROM snapshot WHERE moment = 'start' ORDER BY number DESC LIMIT ?)"
+        )
+        ids = [(row[0],) for row in (*doomed, *self._database.execute(query, (TURNS_OF,)).fetchall())]
         if not ids:
             return
         self._database.executemany("DELETE FROM snapshot WHERE id = ?", ids)

@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from ringfence.workspace.entries import Entry, Found, Kind, open_file, open_folder, stamp, walk
-from ringfence.workspace.store import Snapshot, Store, pack
+from ringfence.workspace.entries import PIECE, Entry, Found, Kind, open_file, open_folder, stamp, walk
+from ringfence.workspace.store import STAGED, Snapshot, Store, pack
 
-PIECE = 1024 * 1024
 MAX_ENTRIES = 400_000
 MAX_FILE = 512 * 1024 * 1024
 MAX_READ = 4 * 1024 * 1024 * 1024
@@ -37,7 +36,9 @@ class _Full(Exception):
     pass
 
 
-class _Taking:
+class Taking:
+    """Keeps what it finds below a folder, reading only what is not known already."""
+
     def __init__(self, store: Store, known: dict[bytes, Entry], settled_ns: int, skip: Callable[[bytes], bool]) -> None:
         self._store = store
         self._known = known
@@ -48,6 +49,7 @@ class _Taking:
         self.left_out: list[tuple[bytes, str]] = []
 
     def run(self, top: int) -> None:
+        """Keep everything below an open folder."""
         try:
             for found in walk(top, self._skip, self._leave_out):
                 self._keep(found)
@@ -102,12 +104,20 @@ class _Taking:
             self.left_out.append((path, why))
 
 
-def take(workspace: str, store: Store, naming: Naming, *, skip: Callable[[bytes], bool]) -> Snapshot:
-    """Keep the workspace as it is now. `skip`: relative paths that are not looked at."""
+def take(
+    workspace: str,
+    store: Store,
+    naming: Naming,
+    *,
+    skip: Callable[[bytes], bool],
+    needed: frozenset[str] = frozenset(),
+) -> Snapshot:
+    """Keep the workspace as it is now. `skip`: relative paths that are not looked at. `needed`: sessions whose
+    snapshots stay, however old."""
     with store.transaction():
-        last = store.snapshots()[:1]
+        last = [one for one in store.snapshots() if one.moment not in STAGED][:1]
         known = {entry.path: entry for one in last for entry in store.entries(one)}
-        taking = _Taking(store, known, last[0].taken_ns - _TICK_NS if last else 0, skip)
+        taking = Taking(store, known, last[0].taken_ns - _TICK_NS if last else 0, skip)
         top = open_folder(workspace)
         try:
             taking.run(top)
@@ -124,5 +134,5 @@ def take(workspace: str, store: Store, naming: Naming, *, skip: Callable[[bytes]
             left_out=tuple(taking.left_out),
         )
         store.add(snapshot, entries, packed)
-        store.forget_old()
+        store.forget_old(needed=needed)
     return snapshot

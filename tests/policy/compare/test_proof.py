@@ -36,6 +36,7 @@ HANDLINGS = st.builds(
     bindings=st.lists(BINDINGS, max_size=2).map(tuple),
     forbidden=st.lists(HOSTS, max_size=1).map(tuple),
     passed_through=st.lists(HOSTS, max_size=2).map(tuple),
+    seen=st.lists(HOSTS, max_size=1).map(tuple),
 )
 
 
@@ -146,6 +147,11 @@ def _means(patterns: tuple[str, ...], action: ConnectAction) -> bool:
     return any(HostPattern.parse(text).matches(host, action.port) for text in patterns)
 
 
+def _means_on_any_port(patterns: tuple[str, ...], action: ConnectAction) -> bool:
+    host, parsed = parse_host(action.host), [HostPattern.parse(text) for text in patterns]
+    return any(one.matches(host, one.port or action.port) for one in parsed)
+
+
 def _asks_for(one: Binding, action: ConnectAction) -> bool:
     if one.methods and action.method not in one.methods:
         return False
@@ -156,14 +162,17 @@ def _asks_for(one: Binding, action: ConnectAction) -> bool:
 
 def _level(evaluator: Evaluator, action: ConnectAction, handling: Handling, what: str, question: Question) -> Verdict:
     """What a policy lets pass of a connection with a credential, said once more and in other words."""
-    passed, forbidden = _means(handling.passed_through, action), _means(handling.forbidden, action)
+    passed = _means(handling.passed_through, action) and not _means(handling.seen, action)
+    forbidden = _means(handling.forbidden, action)
     bound = [one for one in handling.bindings if _means(one.hosts, action) and not forbidden]
     ours = [one for one in bound if (one.source or one.credential) == what]
     match question:
         case Question.INSPECTION:
             carries = passed and bool(ours)
         case _ if what == FOREIGN:
-            carries = passed or not (bound or forbidden)
+            web = action.port in (80, 443)
+            pinned = [one for one in handling.bindings if web and _means_on_any_port(one.hosts, action)]
+            carries = passed or not (bound or pinned or forbidden)
         case _:
             carries = not passed and any(_asks_for(one, action) for one in ours)
     return evaluator.evaluate(action).verdict if carries else Verdict.DENY

@@ -11,7 +11,7 @@ from ringfence.sandbox.probe import require
 
 @pytest.fixture(autouse=True)
 def tier_b_is_possible() -> None:
-    """Landlock's sixth generation, from Linux 6.12 on."""
+    """Landlock's third generation, from Linux 6.2 on."""
     if "B" not in require("C"):
         pytest.skip("this machine's kernel gives no tier B")
 

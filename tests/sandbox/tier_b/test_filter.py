@@ -12,9 +12,9 @@ UID, GID = 1001, 1002
 EPERM = ERRNO | 1
 
 
-def answer(machine: str, name: str, *arguments: int) -> int:
+def answer(machine: str, name: str, *arguments: int, shows: bool = False) -> int:
     number = {**seccomp.NUMBERS[machine], **calls.NUMBERS[machine]}[name]
-    return run(calls.program(machine, UID, GID), machine, number, *arguments)
+    return run(calls.program(machine, UID, GID, shows=shows), machine, number, *arguments)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -25,6 +25,17 @@ def test_what_changes_files_and_sockets_is_put_to_the_supervisor(machine: str) -
     answers = {name: answer(machine, name, *arguments.get(name, ())) for name in calls.served(machine).values()}
 
     assert answers == dict.fromkeys(answers, NOTIFY)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_looks_and_reads_by_path_are_put_to_it_only_where_something_is_shown_at_another(machine: str) -> None:
+    looks = [name for name in ("open", "openat", *calls.LOOKS) if name in calls.NUMBERS[machine] or name == "openat"]
+    by_descriptor = {"newfstatat": (3, 1, 1, 0x1000), "statx": (3, 1, 0x1000)}
+
+    assert {answer(machine, name) for name in looks} == {ALLOW}
+    assert {answer(machine, name, shows=True) for name in looks} == {NOTIFY}
+    assert {answer(machine, name, *by_descriptor[name], shows=True) for name in by_descriptor} == {ALLOW}
+    assert answer(machine, "openat", 0, 0, 0o101, 0o4755, shows=True) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -17,7 +17,9 @@ from pathlib import Path
 import pip
 import pytest
 
-NO_NAMESPACES = str(Path(__file__).parents[1] / "no_namespaces.py")
+from ringfence.verify import no_namespaces
+
+NO_NAMESPACES = str(no_namespaces.__file__)
 # Without the environment that the tests themselves run in: it lies where nothing inside may read.
 PATH = os.pathsep.join(each for each in os.environ["PATH"].split(os.pathsep) if not each.startswith(sys.prefix))
 MAIN = "import sys; from ringfence.cli.entry import main; sys.exit(main())"

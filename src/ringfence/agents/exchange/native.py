@@ -29,7 +29,9 @@ _POLICY_FIELDS = frozenset(
 _COMMAND_FIELDS = frozenset({"id", "prefix", "verdict", "reason", "match", "not_match", "origin", "enforcement"})
 _HOST_FIELDS = frozenset({"id", "hosts", "methods", "paths", "verdict", "reason", "origin", "opens", "enforcement"})
 _PATH_FIELDS = frozenset({"pattern", "access", "origin", "reason"})
-_NETWORK_FIELDS = frozenset({"default", "default_origin", "rules", "host_ports", "floor", "floor_origin"})
+_NETWORK_FIELDS = frozenset(
+    {"default", "default_origin", "rules", "host_ports", "floor", "floor_origin", "pass_through"}
+)
 
 
 class NativeAgent(StrEnum):
@@ -185,6 +187,9 @@ def lose_rest(policy: Policy, losses: Losses) -> None:
         more = written_fields(rule, _PATH_FIELDS)
         if more:
             losses.tighten(rule.origin.source, path_item(rule), f"agents do not know {_listed(more)}")
+    for pattern in policy.network.pass_through:
+        origin = policy.origin_of(f"network.pass_through.{pattern}")
+        losses.lose(origin.source, f"network.pass_through {pattern}", "agents look into no connection", restricts=False)
     for port in policy.network.host_ports:
         reason = "agents have no setting for single ports of the host's loopback"
         losses.lose(POLICY, f"network.host_ports {port}", reason, restricts=False)

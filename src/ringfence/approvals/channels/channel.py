@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ringfence.approvals.objects import Request, Scope
+from ringfence.model.vote import Authentication
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The digest of what was shown: computed from it, never copied from the request."""
     scope: Scope = Scope.ONCE
     reason: str = ""
+    authentication: Authentication = Authentication.ACCOUNT
+    """How they have shown who they are."""
+    evidence: str = ""
+    """What proves that, where it can be checked later."""
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from ringfence.approvals.objects import Grant, Request, Vote
-from ringfence.approvals.stores.store import ApprovalsBroken
+from ringfence.approvals.objects import CLOCK_SLACK_NS, BreakGlass, Grant, Request, Vote
+from ringfence.approvals.stores.store import ApprovalsBroken, broken
 from ringfence.approvals.transitions import State
 
-SCHEMA = 1
+SCHEMA = 2
 LOCK_SECONDS = 2.0
 """How long to wait for another process. A question that cannot be put on record in this time is denied."""
 
@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS request (
     id TEXT PRIMARY KEY,
     dedupe TEXT NOT NULL,
     state TEXT NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    step INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX IF NOT EXISTS request_open ON request (dedupe) WHERE state = 'pending';
 CREATE TABLE IF NOT EXISTS vote (
@@ -40,15 +41,26 @@ CREATE TABLE IF NOT EXISTS grants (
     max_uses INTEGER,
     uses INTEGER NOT NULL,
     revoked_ns INTEGER,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    created_ns INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS grants_matcher ON grants (matcher)
+CREATE INDEX IF NOT EXISTS grants_matcher ON grants (matcher);
+CREATE TABLE IF NOT EXISTS break_glass (id TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS request_state ON request (state)
 """
+_SINCE_1 = """
+ALTER TABLE request ADD COLUMN step INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grants ADD COLUMN created_ns INTEGER NOT NULL DEFAULT 0
+"""
+"""What a database of schema 1 lacks, besides whole tables."""
+_REQUEST = "SELECT body, state, step FROM request"
 _GRANT = "SELECT body, uses, revoked_ns FROM grants"
 
 
 class SqliteStore:
     """The store of one user (`ringfence.approvals.stores.store.Store`)."""
+
+    look_seconds = 0.01
 
     def __init__(self, path: str) -> None:
         try:
@@ -66,14 +78,22 @@ class SqliteStore:
             ) from failure
 
     def _prepare(self) -> None:
-        version = int(self._database.execute("PRAGMA user_version").fetchone()[0])
+        version = self._version()
         if version > SCHEMA:
             raise sqlite3.DatabaseError(f"they were written by a newer version (schema {version})")
-        if version < SCHEMA:
-            with self.transaction():
-                for statement in _TABLES.split(";"):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {SCHEMA}")
+        if version == SCHEMA:
+            return
+        with self.transaction():
+            # Somebody else may have done it while we waited.
+            statements = "" if self._version() == SCHEMA else _TABLES
+            if self._version() == 1:
+                statements = f"{_SINCE_1};{_TABLES}"
+            for statement in statements.split(";"):
+                self._database.execute(statement)
+            self._database.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _version(self) -> int:
+        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         """Let go of the database."""
@@ -82,10 +102,12 @@ class SqliteStore:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Nobody else writes until it ends; an exception inside undoes everything."""
-        self._database.execute("BEGIN IMMEDIATE")
+        with _errors():
+            self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._database.execute("COMMIT")
+            with _errors():
+                self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
@@ -101,74 +123,105 @@ class SqliteStore:
 
     def requests(self, prefix: str = "") -> Sequence[Request]:
         """Requests whose id begins so, newest first."""
-        rows = self._database.execute(
-            "SELECT body, state FROM request WHERE substr(id, 1, ?) = ? ORDER BY id DESC", (len(prefix), prefix)
-        )
+        rows = self._execute(f"{_REQUEST} WHERE substr(id, 1, ?) = ? ORDER BY id DESC", (len(prefix), prefix))
+        return tuple(map(_request, rows))
+
+    def unfinished(self) -> Sequence[Request]:
+        """Requests that are pending or approved, oldest first."""
+        rows = self._execute(f"{_REQUEST} WHERE state IN ('pending', 'approved') ORDER BY id")
         return tuple(map(_request, rows))
 
     def add_request(self, request: Request) -> None:
         """Keep a new request."""
-        row = (request.id, request.dedupe, request.state.value, msgspec.json.encode(request))
-        self._database.execute("INSERT INTO request VALUES (?, ?, ?, ?)", row)
+        row = (request.id, request.dedupe, request.state.value, msgspec.json.encode(request), request.step)
+        self._execute("INSERT INTO request (id, dedupe, state, body, step) VALUES (?, ?, ?, ?, ?)", row)
 
     def set_state(self, request_id: str, state: State) -> None:
         """Change the state of a request."""
-        self._database.execute("UPDATE request SET state = ? WHERE id = ?", (state.value, request_id))
+        self._execute("UPDATE request SET state = ? WHERE id = ?", (state.value, request_id))
+
+    def set_step(self, request_id: str, step: int) -> None:
+        """Hand a request to a step of the ladder."""
+        self._execute("UPDATE request SET step = ? WHERE id = ?", (step, request_id))
 
     def vote(self, vote_id: str) -> Vote | None:
         """A vote by its id."""
-        row = self._database.execute("SELECT body FROM vote WHERE id = ?", (vote_id,)).fetchone()
+        row = self._execute("SELECT body FROM vote WHERE id = ?", (vote_id,)).fetchone()
         return msgspec.json.decode(row[0], type=Vote) if row else None
 
     def votes(self, request_id: str) -> Sequence[Vote]:
         """The votes on a request, in the order they were cast."""
-        rows = self._database.execute("SELECT body FROM vote WHERE request = ? ORDER BY number", (request_id,))
+        rows = self._execute("SELECT body FROM vote WHERE request = ? ORDER BY number", (request_id,))
         return tuple(msgspec.json.decode(row[0], type=Vote) for row in rows)
 
     def add_vote(self, vote: Vote) -> None:
         """Keep a vote."""
         row = (vote.id, vote.request, msgspec.json.encode(vote))
-        self._database.execute("INSERT INTO vote (id, request, body) VALUES (?, ?, ?)", row)
+        self._execute("INSERT INTO vote (id, request, body) VALUES (?, ?, ?)", row)
 
     def add_grant(self, grant: Grant) -> None:
         """Keep a new grant."""
         row = (grant.id, grant.request, grant.matcher, grant.expires_ns, grant.max_uses, grant.uses, grant.revoked_ns)
-        self._database.execute("INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, msgspec.json.encode(grant)))
+        self._execute(
+            "INSERT INTO grants (id, request, matcher, expires_ns, max_uses, uses, revoked_ns, body, created_ns)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, msgspec.json.encode(grant), grant.created_ns),
+        )
 
     def grant_of(self, request_id: str) -> Grant | None:
         """The grant that a request made."""
-        row = self._database.execute(f"{_GRANT} WHERE request = ?", (request_id,)).fetchone()
+        row = self._execute(f"{_GRANT} WHERE request = ?", (request_id,)).fetchone()
         return _grant(row) if row else None
 
     def grants(self, matcher: str | None = None, prefix: str = "") -> Sequence[Grant]:
         """Grants, newest first; by matcher, or by the beginning of their id."""
         where, values = ("matcher = ?", (matcher,)) if matcher is not None else ("?", (True,))
-        rows = self._database.execute(f"{_GRANT} WHERE {where} ORDER BY id DESC", values)
+        rows = self._execute(f"{_GRANT} WHERE {where} ORDER BY id DESC", values)
         return tuple(grant for grant in map(_grant, rows) if grant.id.startswith(prefix))
 
     def consume(self, grant_id: str, now_ns: int) -> bool:
         """Take one use, if there is one left and it is neither expired nor revoked: exactly one caller succeeds."""
-        done = self._database.execute(
+        done = self._execute(
             "UPDATE grants SET uses = uses + 1 WHERE id = ? AND revoked_ns IS NULL AND ? < expires_ns"
-            " AND (max_uses IS NULL OR uses < max_uses)",
-            (grant_id, now_ns),
+            " AND created_ns <= ? AND (max_uses IS NULL OR uses < max_uses)",
+            (grant_id, now_ns, now_ns + CLOCK_SLACK_NS),
         )
         return done.rowcount == 1
 
     def revoke(self, grant_id: str, now_ns: int) -> bool:
         """Revoke a grant that is not revoked yet."""
-        done = self._database.execute(
-            "UPDATE grants SET revoked_ns = ? WHERE id = ? AND revoked_ns IS NULL", (now_ns, grant_id)
-        )
+        done = self._execute("UPDATE grants SET revoked_ns = ? WHERE id = ? AND revoked_ns IS NULL", (now_ns, grant_id))
         return done.rowcount == 1
 
+    def put_break_glass(self, glass: BreakGlass) -> None:
+        """Keep a broken glass, or what became of one."""
+        row = (glass.id, msgspec.json.encode(glass))
+        self._execute("INSERT INTO break_glass VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body", row)
+
+    def broken_glass(self) -> Sequence[BreakGlass]:
+        """Every broken glass, newest first."""
+        rows = self._execute("SELECT body FROM break_glass ORDER BY id DESC")
+        return tuple(msgspec.json.decode(row[0], type=BreakGlass) for row in rows)
+
     def _one_request(self, where: str, value: str) -> Request | None:
-        row = self._database.execute(f"SELECT body, state FROM request WHERE {where}", (value,)).fetchone()  # noqa: S608
+        row = self._execute(f"{_REQUEST} WHERE {where}", (value,)).fetchone()
         return _request(row) if row else None
 
+    def _execute(self, statement: str, values: Sequence[str | int | bytes | None] = ()) -> sqlite3.Cursor:
+        with _errors():
+            return self._database.execute(statement, values)
 
-def _request(row: tuple[bytes, str]) -> Request:
-    return msgspec.structs.replace(msgspec.json.decode(row[0], type=Request), state=State(row[1]))
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as failure:
+        raise broken(str(failure), remedy="move the file of approvals aside, and be asked again") from failure
+
+
+def _request(row: tuple[bytes, str, int]) -> Request:
+    return msgspec.structs.replace(msgspec.json.decode(row[0], type=Request), state=State(row[1]), step=row[2])
 
 
 def _grant(row: tuple[bytes, int, int | None]) -> Grant:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from ringfence.approvals.objects import Grant, Request, Vote
+from ringfence.approvals.objects import BreakGlass, Grant, Request, Vote
 from ringfence.approvals.transitions import State
 from ringfence.model.situations import RingfenceError
 
@@ -15,8 +15,18 @@ class ApprovalsBroken(RingfenceError):
     """The store of approvals cannot be used. Whatever would have been asked is denied."""
 
 
+def broken(why: str, *, remedy: str) -> ApprovalsBroken:
+    """What is raised when a store fails."""
+    return ApprovalsBroken(f"the approvals cannot be read or written: {why}", remedy=remedy)
+
+
 class Store(Protocol):
-    """Requests, votes and grants, kept so that they survive us."""
+    """Requests, votes and grants, kept so that they survive us. Whatever goes wrong in one is `ApprovalsBroken`."""
+
+    @property
+    def look_seconds(self) -> float:
+        """How often somebody who waits may look for an answer."""
+        ...
 
     def transaction(self) -> AbstractContextManager[None]:
         """Nobody else writes until it ends; an exception inside undoes everything."""
@@ -34,12 +44,20 @@ class Store(Protocol):
         """Requests whose id begins so, newest first."""
         ...
 
+    def unfinished(self) -> Sequence[Request]:
+        """Requests that are pending or approved, oldest first."""
+        ...
+
     def add_request(self, request: Request) -> None:
         """Keep a new request."""
         ...
 
     def set_state(self, request_id: str, state: State) -> None:
         """Change the state of a request."""
+        ...
+
+    def set_step(self, request_id: str, step: int) -> None:
+        """Hand a request to a step of the ladder."""
         ...
 
     def vote(self, vote_id: str) -> Vote | None:
@@ -72,4 +90,16 @@ class Store(Protocol):
 
     def revoke(self, grant_id: str, now_ns: int) -> bool:
         """Revoke a grant that is not revoked yet."""
+        ...
+
+    def put_break_glass(self, glass: BreakGlass) -> None:
+        """Keep a broken glass, or what became of one."""
+        ...
+
+    def broken_glass(self) -> Sequence[BreakGlass]:
+        """Every broken glass, newest first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
         ...

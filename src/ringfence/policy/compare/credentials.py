@@ -13,10 +13,11 @@ import msgspec
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
 from ringfence.model.host import parse_host
+from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.compare.destinations import Named
 from ringfence.policy.compare.environment import is_credential, variable_kinds
 from ringfence.policy.compare.network import Judged
-from ringfence.policy.credentials import CredentialTable, host_means
+from ringfence.policy.credentials import WEB_PORTS, CredentialTable, host_means
 from ringfence.policy.effective import (
     BUILT_IN,
     CredentialForm,
@@ -28,6 +29,7 @@ from ringfence.policy.effective import (
     Policy,
     SourceKind,
 )
+from ringfence.policy.layers import Layer
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +54,19 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
     """Patterns of hosts to which no credential goes, neither a bound one nor one of the agent's."""
     passed_through: tuple[str, ...] = ()
     """Patterns of hosts whose connections are not looked into."""
+    seen: tuple[str, ...] = ()
+    """Patterns of hosts whose connections are looked into all the same."""
 
     def named(self) -> tuple[Named, ...]:
         """Every host, method and path that tells connections apart."""
-        bound = (Named(hosts=one.hosts, methods=one.methods, paths=one.paths) for one in self.bindings)
-        return (*bound, Named(hosts=self.forbidden), Named(hosts=self.passed_through))
+        bound = [Named(hosts=one.hosts, methods=one.methods, paths=one.paths) for one in self.bindings]
+        pinned = [str(_on(host, port)) for one in self.bindings for host in one.hosts for port in WEB_PORTS]
+        return (
+            *bound,
+            Named(hosts=tuple(pinned)),
+            Named(hosts=self.forbidden),
+            Named(hosts=(*self.passed_through, *self.seen)),
+        )
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +94,21 @@ def handling_of(policy: Policy) -> Handling:
         ),
         forbidden=tuple(host for one in said.forbidden for host in one.hosts),
         passed_through=policy.network.pass_through,
+        seen=tuple(_required(policy)),
     )
+
+
+def _required(policy: Policy) -> Iterator[str]:
+    """What requirements want to be looked into, so that it is whoever passes it through."""
+    said = policy.credentials
+    yield from (one.hosts for one in policy.network.inspect if one.origin.layer == Layer.REQUIREMENTS)
+    for none in said.forbidden:
+        if none.origin.layer == Layer.REQUIREMENTS:
+            yield from none.hosts
+    for rule in said.rules:
+        if rule.origin.layer == Layer.REQUIREMENTS:
+            yield from rule.hosts
+            yield from (str(_on(host, port)) for host in rule.hosts for port in WEB_PORTS)
 
 
 def newly_uninspected(cases: Iterable[Judged], before: Handling, after: Handling) -> Iterator[Carried]:
@@ -150,7 +174,9 @@ class _Side:
         self._table = CredentialTable(CredentialPolicy(rules=rules, forbidden=forbidden))
 
     def is_passed(self, action: ConnectAction) -> bool:
-        return host_means(self._handling.passed_through, parse_host(action.host), action.port)
+        """Whether nothing of it is looked into."""
+        host, said = parse_host(action.host), self._handling
+        return host_means(said.passed_through, host, action.port) and not host_means(said.seen, host, action.port)
 
     def pins(self, action: ConnectAction) -> bool:
         """Whether other credentials are refused there; in what is not looked into they cannot be."""
@@ -171,6 +197,10 @@ class _Side:
     def _named(self, rules: Iterable[CredentialRule]) -> dict[str, str]:
         bindings = [self._handling.bindings[int(rule.id)] for rule in rules]
         return {one.source or f"the name {one.credential}": one.credential for one in bindings}
+
+
+def _on(host: str, port: int) -> HostPattern:
+    return msgspec.structs.replace(HostPattern.parse(host), port=port)
 
 
 def _rule(number: int, one: Binding) -> CredentialRule:

@@ -6,20 +6,23 @@ patterns match get the same verdict, so one of each kind stands for all. Which v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import ip_address
-from itertools import chain, count
+from itertools import chain, count, product
 
 import msgspec
 
-from ringfence.model.action import ConnectAction
+from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.host_pattern import HostPattern, Network, PatternKind
 from ringfence.policy.compare.address_classes import address_kinds
 from ringfence.policy.compare.limits import MAX_ACTIONS, TooLarge
 from ringfence.policy.compare.path_classes import url_paths
 from ringfence.policy.effective import HostRule
+from ringfence.policy.operations import covered
 
 OTHER = "other"
 """Stands for every port, method or path that no rule names."""
@@ -38,6 +41,8 @@ class Entry(msgspec.Struct, frozen=True):
     port: int | None
     methods: tuple[str, ...]
     paths: tuple[str, ...]
+    facts: tuple[RequestFacts, ...] = ()
+    """Requests that a rule tells from others by more than that."""
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,13 +84,19 @@ class HostKinds:
         self._ranges: dict[Network, list[Entry]] = {}
         for rule in rules:
             for text in rule.hosts:
-                self._add(HostPattern.parse(text), rule.methods, rule.paths)
+                self._add(HostPattern.parse(text), rule.methods, rule.paths, _told_apart(rule))
         for one in more:
             for text in one.hosts:
                 self._add(HostPattern.parse(text), one.methods, one.paths)
 
-    def _add(self, pattern: HostPattern, methods: tuple[str, ...], paths: tuple[str, ...]) -> None:
-        entry = Entry(pattern.port, methods, paths)
+    def _add(
+        self,
+        pattern: HostPattern,
+        methods: tuple[str, ...],
+        paths: tuple[str, ...],
+        facts: tuple[RequestFacts, ...] = (),
+    ) -> None:
+        entry = Entry(pattern.port, methods, paths, facts)
         match pattern.kind:
             case PatternKind.ANY:
                 self._any.append(entry)
@@ -151,12 +162,13 @@ def connections(kinds: Iterable[HostKind]) -> Iterator[Connection]:
     for kind in kinds:
         for port, port_text in ports_of(kind):
             requests = [entry for entry in kind.entries if entry.port in (None, port)]
-            for method, method_text, path, path_text in _requests(requests):
+            for (method, method_text, path, path_text), facts in product(_requests(requests), _facts(requests)):
                 told += 1
                 if told > MAX_ACTIONS:
                     raise TooLarge(f"the host rules make more than {MAX_ACTIONS} kinds of connections")
-                action = ConnectAction(host=kind.example, port=port, method=method, path=path)
-                yield Connection(action=action, host=kind, port=port_text, method=method_text, path=path_text)
+                action = ConnectAction(host=kind.example, port=port, method=method, path=path, facts=facts)
+                text = " ".join(filter(None, (method_text, _shown(facts))))
+                yield Connection(action=action, host=kind, port=port_text, method=text, path=path_text)
 
 
 def _requests(entries: list[Entry]) -> Iterator[tuple[str | None, str, str | None, str]]:
@@ -173,6 +185,34 @@ def _requests(entries: list[Entry]) -> Iterator[tuple[str | None, str, str | Non
     for method, method_text in methods:
         for path, path_text in paths:
             yield method, method_text, path, path_text
+
+
+def _facts(entries: list[Entry]) -> list[RequestFacts | msgspec.UnsetType]:
+    """What was not looked for, and every kind of what rules look for."""
+    return [msgspec.UNSET, *dict.fromkeys(one for entry in entries for one in entry.facts)]
+
+
+def _told_apart(rule: HostRule) -> tuple[RequestFacts, ...]:
+    """The requests that a rule speaks about, by what it asks beside method and path, and one that it does not."""
+    if not rule.operations and not rule.query and not rule.headers:
+        return ()
+    query = tuple((key, _example(glob)) for key, glob in rule.query)
+    headers = tuple((key, _example(glob)) for key, glob in rule.headers)
+    meant = sorted(covered(rule.operations)) or ["read", "write"]
+    other = RequestFacts(operations=("read",)), RequestFacts(operations=("write",))
+    return (*(RequestFacts(operations=(one,), query=query, headers=headers) for one in meant), *other)
+
+
+def _example(glob: str) -> str:
+    """A text that a glob matches; the glob itself where none is found easily."""
+    text = re.sub(r"\[!?(.)[^\]]*\]", r"\1", glob).replace("*", "x").replace("?", "x")
+    return text if fnmatchcase(text, glob) else glob
+
+
+def _shown(facts: RequestFacts | msgspec.UnsetType) -> str:
+    if not isinstance(facts, RequestFacts):
+        return ""
+    return ", ".join((*facts.operations, *(f"{key}={value}" for key, value in (*facts.query, *facts.headers))))
 
 
 @lru_cache(maxsize=1024)

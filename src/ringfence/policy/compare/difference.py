@@ -7,7 +7,15 @@ from enum import StrEnum
 
 import msgspec
 
-from ringfence.model.action import Action, CommandAction, ConnectAction, FileAction, McpAction, OpaqueAction
+from ringfence.model.action import (
+    Action,
+    CommandAction,
+    ConnectAction,
+    FileAction,
+    McpAction,
+    OpaqueAction,
+    RequestFacts,
+)
 from ringfence.model.decision import Decision, Placement, Verdict
 from ringfence.policy.evaluate import Evaluator
 
@@ -100,7 +108,10 @@ def question(action: Action) -> dict[str, object]:
             return {action.operation.value: action.path}
         case ConnectAction():
             host = f"[{action.host}]" if ":" in action.host else action.host
-            request = {"method": action.method, "path": action.path}
+            request: dict[str, object] = {"method": action.method, "path": action.path}
+            if isinstance(action.facts, RequestFacts):
+                request["operations"] = list(action.facts.operations)
+                request |= {"query": dict(action.facts.query), "headers": dict(action.facts.headers)}
             return {"connect": f"{host}:{action.port}", **{key: value for key, value in request.items() if value}}
         case McpAction():
             return {"mcp": action.server, "tool": action.tool, "arguments": msgspec.json.decode(action.arguments)}

@@ -12,7 +12,7 @@ import msgspec
 
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
-from ringfence.policy.effective import Attach, CredentialRule, Policy
+from ringfence.policy.effective import Attach, CredentialRule, Limits, Policy
 
 _ELSEWHERE = frozenset(
     {
@@ -24,9 +24,20 @@ _ELSEWHERE = frozenset(
 )
 """Compared by what they decide, or about the documents rather than about what is in force."""
 
+_NOT_SET = "not set"
+
+
+def _limit(text: str) -> int:
+    """How strict a limit is; one that nobody set is the loosest."""
+    return -(1 << 40) if text == _NOT_SET else -int(text)
+
+
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "approvals.timeout_seconds": lambda text: -int(text),
     "min_tier": "CBA".index,
+    "workspace_mode": ("direct", "staged").index,
+    "boundary": lambda text: 0 if text == _NOT_SET else -1,
+    **{f"limits.{name}": _limit for name in Limits.__struct_fields__},
 }
 
 
@@ -42,7 +53,7 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
     yield from _credentials(before, after)
     first, second = dict(_flat(before)), dict(_flat(after))
     for key in sorted({*first, *second}):
-        one, other = first.get(key, "not set"), second.get(key, "not set")
+        one, other = first.get(key, _NOT_SET), second.get(key, _NOT_SET)
         if one != other:
             strictness = _STRICTNESS.get(key)
             loosens = strictness is not None and strictness(other) < strictness(one)

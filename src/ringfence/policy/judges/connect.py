@@ -3,21 +3,57 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from enum import StrEnum
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
-from ringfence.model.action import ConnectAction, Effect, EffectKind
+import msgspec
+
+from ringfence.model.action import ConnectAction, Effect, EffectKind, RequestFacts
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.effective import HostRule, Policy
+from ringfence.policy.credentials import CredentialTable
+from ringfence.policy.effective import HostRule, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.layers import Layer
+from ringfence.policy.operations import UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.schema import escaped
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+
+
+class Sight(StrEnum):
+    """How much of a connection the gateway sees."""
+
+    INSPECTED = "inspected"
+    """Every request."""
+    PASSED_THROUGH = "passed through"
+    """Nothing inside TLS, because a policy says so."""
+    UNSEEN = "not inspected"
+    """Nothing inside TLS, because nothing asks for it."""
+
+
+class FactsWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules about a destination ask about a request, beside its method and path."""
+
+    operations: bool = False
+    body: bool = False
+    """Whether the body says what a request does."""
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    calls: bool = False
+    """Whether calls of tools over HTTP are judged by themselves, by rules about MCP."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything at all."""
+        return self.operations or bool(self.query or self.headers)
 
 
 class ConnectJudge:
@@ -26,11 +62,41 @@ class ConnectJudge:
     def __init__(self, policy: Policy) -> None:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
+        self._credentials = CredentialTable(policy.credentials)
+        self._inspect = tuple((HostPattern.parse(one.hosts), one.origin) for one in policy.network.inspect)
+        self._pass_through = tuple(
+            (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
+            for hosts in policy.network.pass_through
+        )
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
 
-    def needs_request(self, host: str, port: int) -> bool:
-        """Whether any rule about a destination asks for a method or path."""
-        return any(rule.methods or rule.paths for rule in self._table.rules(parse_host(host), port))
+    def sight(self, name: str, port: int) -> Sight:
+        """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
+        where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
+        host = parse_host(name)
+        wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
+        # Credentials are put into requests, or kept out of them, only where those are seen.
+        wanted += self._credentials.saying(host, port)
+        if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
+            return Sight.INSPECTED
+        if self._passed(host, port) is not None:
+            return Sight.PASSED_THROUGH
+        if wanted or self.needs_request(name, port):
+            return Sight.INSPECTED
+        return Sight.UNSEEN
+
+    def needs_request(self, name: str, port: int) -> bool:
+        """Whether any rule about a destination looks at requests."""
+        return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
+
+    @property
+    def inspects(self) -> bool:
+        """Whether anything is inspected at all."""
+        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
+
+    def _passed(self, host: Host, port: int) -> Origin | None:
+        return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether a rule that allows it says that the name may lead to an address of one's own network."""
@@ -49,7 +115,19 @@ class ConnectJudge:
         if not 0 < action.port < 65536:
             text = f"port {action.port} is not from 1 to 65535"
             return Finding(reasons=(built_in("network.port", Verdict.DENY, text),), effects=(effect,))
-        return Finding(reasons=self._reasons(action, host), effects=(effect,))
+        return Finding(reasons=(*self._reasons(action, host), *self._unseen_inside(action, host)), effects=(effect,))
+
+    def _unseen_inside(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
+        """A word about what will not be looked into, for everybody who reads the decision. It decides nothing: the
+        strictest of the other reasons does, and there is always one."""
+        if not self._pass_through or action.method is not None:
+            return ()
+        if self.sight(action.host, action.port) is not Sight.PASSED_THROUGH:
+            return ()
+        origin = self._passed(host, action.port)
+        assert origin is not None
+        text = f"what is said to `{host}` inside TLS is not inspected"
+        return (reason("network.pass_through", origin, Verdict.ALLOW, text),)
 
     def _reasons(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
         speaking: list[tuple[HostRule, Reason]] = []
@@ -72,13 +150,41 @@ class ConnectJudge:
 
     def _applies(self, rule: HostRule, action: ConnectAction) -> bool | None:
         """Whether a rule speaks about this request; nothing where that cannot be seen."""
-        if not rule.methods and not rule.paths:
+        if not rule.looks_at_requests:
             return True
         if (rule.methods and action.method is None) or (rule.paths and action.path is None):
             return None
         if rule.methods and (action.method or "").upper() not in rule.methods:
             return False
-        return not rule.paths or self._path(rule, action.path or "")
+        whole: bool | None = True
+        for part in self._parts(rule, action):
+            if part is False:
+                return False
+            whole = None if part is None else whole
+        return whole
+
+    def _parts(self, rule: HostRule, action: ConnectAction) -> Iterator[bool | None]:
+        if rule.paths:
+            yield self._path(rule, action.path or "")
+        if rule.operations:
+            yield operates(rule, action)
+        facts = action.facts if isinstance(action.facts, RequestFacts) else None
+        for predicates, known in (
+            (rule.query, facts.query if facts else None),
+            (rule.headers, facts.headers if facts else None),
+        ):
+            for name, text in predicates:
+                yield None if known is None else _holds(rule, text, [value for key, value in known if key == name])
+
+    def wants(self, name: str, port: int) -> FactsWanted:
+        """What has to be read of a request to a destination so that every rule about it can be judged."""
+        rules = self._table.rules(parse_host(name), port)
+        return FactsWanted(
+            operations=any(rule.operations for rule in rules),
+            body=any(needs_body(rule.operations) for rule in rules if rule.operations),
+            query=tuple(dict.fromkeys(key for rule in rules for key, _ in rule.query)),
+            headers=tuple(dict.fromkeys(key for rule in rules for key, _ in rule.headers)),
+        )
 
     def _path(self, rule: HostRule, path: str) -> bool | None:
         # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
@@ -105,6 +211,29 @@ class ConnectJudge:
         if floor is None or origin is None or allowed:
             return ()
         return (reason("network.default", origin, floor, f"no rule of the administrator allows host `{host}`"),)
+
+
+def operates(rule: HostRule, action: ConnectAction) -> bool | None:
+    """Whether a request does what a rule names: for an allowance nothing else, for any other rule any of it."""
+    if isinstance(action.facts, RequestFacts):
+        done = action.facts.operations
+    elif action.method is None or action.path is None:
+        return None
+    else:
+        done = operations(action.method, action.path, {}, None)
+    meant = covered(rule.operations)
+    if rule.verdict is Verdict.ALLOW:
+        return bool(done) and all(one in meant for one in done)
+    if any(one in meant for one in done):
+        return True
+    return None if UNKNOWN in done and needs_body(rule.operations) else False
+
+
+def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
+    # SECURITY: of two values of one key a server may take either: an allowance needs all of them to match, any other
+    # rule one.
+    matching = [fnmatchcase(value, glob) for value in values]
+    return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:
@@ -138,4 +267,6 @@ def _hidden(rule: HostRule) -> Reason:
 
 
 def _limits(rule: HostRule) -> str:
-    return escaped(" and ".join(part for part in (", ".join(rule.methods), " ".join(rule.paths)) if part))
+    predicates = " ".join(f"{name}={glob}" for name, glob in (*rule.query, *rule.headers))
+    parts = (", ".join(rule.methods), " ".join(rule.paths), ", ".join(rule.operations), predicates)
+    return escaped(" and ".join(part for part in parts if part))

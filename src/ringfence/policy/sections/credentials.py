@@ -30,12 +30,15 @@ _OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _FRAMING = frozenset(
     ("host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "cookie", "range")
 )
-_WORDS: dict[CredentialForm, str] = {
-    CredentialForm.GIT: "/{owner}/**",
-    CredentialForm.NPM: "/@{owner}/**",
-    CredentialForm.DOCKER: "/v2/{owner}/**",
+_OWNED: dict[CredentialForm, tuple[str, ...]] = {
+    CredentialForm.GIT: ("/{owner}/**",),
+    CredentialForm.NPM: ("/@{owner}/**",),
+    CredentialForm.DOCKER: (
+        *("/v2/{owner}/**", "/v2", "/token", "/v2/token", "/v2/auth", "/service/token", "/jwt/auth", "/oauth2/token"),
+    ),
 }
-"""Where the path of a request names whose it is, for the forms that have one such place."""
+"""Where the path of a request names whose it is, for the forms that have one such place. A registry hands out tokens
+beside it; those are held to the same paths."""
 _NAMED = {CredentialForm.HEADER: "header", CredentialForm.QUERY: "query"}
 _WITH_USER = frozenset((CredentialForm.BASIC, CredentialForm.GIT, CredentialForm.PYPI, CredentialForm.DOCKER))
 
@@ -207,11 +210,11 @@ def _paths(table: Table) -> tuple[str, ...]:
 
 
 def _owned(table: Table, form: CredentialForm, owners: tuple[str, ...]) -> tuple[str, ...]:
-    if owners and form not in _WORDS:
-        listed = ", ".join(f"`{one.value}`" for one in _WORDS)
+    if owners and form not in _OWNED:
+        listed = ", ".join(f"`{one.value}`" for one in _OWNED)
         table.fault("owners", f"`owners` is for {listed}; write the paths that name the account under `paths`")
         return ()
-    return tuple(_WORDS[form].format(owner=owner) for owner in owners)
+    return tuple(dict.fromkeys(path.format(owner=owner) for owner in owners for path in _OWNED[form]))
 
 
 def _matching(table: Table, key: str, about: str, shape: re.Pattern[str], expected: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringfence.policy.effective import Access, PathRule
+from ringfence.policy.effective import Access, Origin, PathRule, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.schema import Table
@@ -29,6 +29,13 @@ def rules(table: Table, layer: Layer) -> tuple[PathRule, ...]:
     if len(found) > MAX_PATHS:
         table.faults.add(table.path, f"`filesystem` has {len(found)} paths; the limit is {MAX_PATHS} in one file")
     return tuple(found)
+
+
+def workspace_mode(table: Table) -> tuple[WorkspaceMode, Origin] | None:
+    """Where changes of the workspace go; read before the rules, which finish the table."""
+    about = "Whether changes go to the workspace at once, or wait in a layer until somebody applies them."
+    mode = table.take_choice("workspace", WorkspaceMode, about=about)
+    return None if mode is None else (mode, table.faults.origin(table.at("workspace")))
 
 
 def _paths(table: Table, access: Access) -> list[PathRule]:

@@ -11,6 +11,9 @@ from ringfence.policy.schema import Table, escaped
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _PERSON = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9._-]{0,63}\$?")
 
+_OWNER = ":owner"
+"""Whoever runs the session."""
+
 
 def take_id(table: Table, ids: dict[str, str], *, default: str) -> str:
     """The id of a rule, unique in its file; one is made of its content where none is written."""
@@ -37,11 +40,11 @@ def take_enforcement(table: Table) -> Enforcement | None:
     )
 
 
-def take_people(table: Table, key: str, about: str) -> tuple[tuple[str, ...], Origin] | None:
+def take_people(table: Table, key: str, about: str, *, owner: bool = False) -> tuple[tuple[str, ...], Origin] | None:
     """A list of people and groups; nothing where the key is missing."""
     found = []
     for path, name in table.take_texts(key, about=about):
-        if _PERSON.fullmatch(name):
+        if _PERSON.fullmatch(name) or (owner and name == _OWNER):
             found.append(name)
         else:
             table.faults.add(path, f"`{escaped(name)}` is neither the name of a user nor `@` with that of a group")

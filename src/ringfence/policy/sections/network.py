@@ -11,6 +11,7 @@ from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import HostRule, Origin
 from ringfence.policy.globs import Glob
 from ringfence.policy.layers import Layer
+from ringfence.policy.operations import KINDS
 from ringfence.policy.schema import Table, escaped
 from ringfence.policy.sections.names import take_enforcement, take_id
 
@@ -19,6 +20,9 @@ MAX_RULES = 200_000
 
 REGISTRIES = ("pip", "uv", "npm", "pnpm", "yarn", "cargo", "go", "maven", "gradle", "apt")
 """Package managers whose own settings say which hosts they fetch from."""
+
+SECRET_FIELDS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-goog-api-key", "api-key"})
+"""Header fields that no rule looks at: their values would be on record."""
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
 
@@ -33,6 +37,8 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts whose connections are never looked into."""
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
+    inspect: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose TLS ends in the gateway, so that it sees every request."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
@@ -52,6 +58,9 @@ def section(table: Table, layer: Layer) -> NetworkSection:
     ports = _ports(table)
     passed = _passed_through(table)
     registries = _registries(table)
+    inspect = _patterns(
+        table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
+    )
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
@@ -59,6 +68,7 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         host_ports=ports,
         pass_through=passed,
         registries=registries,
+        inspect=inspect,
     )
 
 
@@ -67,6 +77,9 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
     hosts = _hosts(table)
     methods = _methods(table)
     paths = _paths(table)
+    operations = _operations(table)
+    query = _predicates(table, "query", about="Keys of the query, each with a glob; all of them have to match.")
+    headers = _predicates(table, "headers", about="Header fields, each with a glob; all of them have to match.")
     private = _private(table, hosts, verdict)
     reason = table.take_text("reason", "", about="Why, for the person who is asked or denied.")
     rule_id = take_id(table, ids, default=_named(hosts, verdict))
@@ -82,6 +95,9 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
         hosts=hosts,
         methods=methods,
         paths=paths,
+        operations=operations,
+        query=query,
+        headers=tuple((name.lower(), value) for name, value in headers),
         verdict=verdict,
         private=private,
         reason=reason or "",
@@ -125,6 +141,29 @@ def _methods(table: Table) -> tuple[str, ...]:
         else:
             table.faults.add(path, f"`{escaped(text)}` is not an HTTP method")
     return tuple(found)
+
+
+def _operations(table: Table) -> tuple[str, ...]:
+    found = []
+    about = (
+        "What requests do, as the gateway reads it: `read`, `write`, `git-push` and others; any where it is missing."
+    )
+    for path, text in table.take_texts("operations", about=about):
+        if text in KINDS:
+            found.append(text)
+        else:
+            listed = ", ".join(f"`{one}`" for one in KINDS)
+            table.faults.add(path, f"`{escaped(text)}` is nothing that requests do; known are {listed}")
+    return tuple(found)
+
+
+def _predicates(table: Table, key: str, *, about: str) -> tuple[tuple[str, str], ...]:
+    inner = table.take_table(key, about=about)
+    pairs = inner.take_pairs()
+    for name, _ in pairs:
+        if key == "headers" and name.lower() in SECRET_FIELDS:
+            inner.fault(name, f"`{escaped(name)}` holds secrets, which stand in no policy; bind a credential instead")
+    return pairs
 
 
 def _paths(table: Table) -> tuple[str, ...]:
@@ -174,6 +213,16 @@ def _registries(table: Table) -> tuple[tuple[str, Origin], ...]:
         else:
             listed = ", ".join(f"`{one}`" for one in REGISTRIES)
             table.faults.add(path, f"`{escaped(name)}` is not a package manager that is known here; known are {listed}")
+    return tuple(found)
+
+
+def _patterns(table: Table, key: str, *, about: str) -> tuple[tuple[str, Origin], ...]:
+    found = []
+    for path, text in table.take_texts(key, about=about):
+        try:
+            found.append((str(HostPattern.parse(text)), table.faults.origin(path)))
+        except ValueError as error:
+            table.faults.add(path, str(error))
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ from ringfence.model.shown import PlacedFile
 from ringfence.policy.effective import Origin, Remember, ToolArguments
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
+from ringfence.policy.sections.answering import AnsweringSection, answering
 from ringfence.policy.sections.names import take_people
 
 PRESETS = ("read-only", "workspace", "full-access")
@@ -56,6 +57,7 @@ class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):
     remember_days: tuple[int, Origin] | None = None
     approvers: tuple[tuple[str, ...], Origin] | None = None
     overriders: tuple[tuple[str, ...], Origin] | None = None
+    answering: AnsweringSection = AnsweringSection()
 
 
 class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,9 @@ class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[int, Origin] | None = None
     open_files: tuple[int, Origin] | None = None
     file_mb: tuple[int, Origin] | None = None
+    memory_mb: tuple[int, Origin] | None = None
+    cpu_percent: tuple[int, Origin] | None = None
+    disk_mb: tuple[int, Origin] | None = None
 
 
 class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +130,7 @@ def approvals(table: Table) -> ApprovalSection:
     days = table.take_integer("remember_days", least=1, most=30, about=about)
     approvers = take_people(table, "approvers", "Users, and groups as `@GROUP`, of this machine who may approve.")
     overriders = take_people(table, "overriders", "Likewise, who may override a rule that is enforced softly.")
+    answers = answering(table)
     table.finish()
     return ApprovalSection(
         timeout_seconds=_written(table, "timeout_seconds", timeout),
@@ -132,6 +138,7 @@ def approvals(table: Table) -> ApprovalSection:
         remember_days=_written(table, "remember_days", days),
         approvers=approvers,
         overriders=overriders,
+        answering=answers,
     )
 
 
@@ -144,12 +151,21 @@ def limits(table: Table) -> LimitSection:
     open_files = table.take_integer("open_files", least=256, most=1_000_000, about=about)
     about = "Megabytes (of 1,048,576 bytes) that one file written in a session can have."
     file_mb = table.take_integer("file_mb", least=1, most=1024 * 1024, about=about)
+    about = "Megabytes of memory that a session has at once; files in its own `/tmp` are memory too."
+    memory = table.take_integer("memory_mb", least=64, most=1024 * 1024, about=about)
+    about = "Share of a processor that a session has; `200` is two processors."
+    cpu = table.take_integer("cpu_percent", least=1, most=100 * 1024, about=about)
+    about = "Megabytes that a session writes to disks in all; it ends after that."
+    disk = table.take_integer("disk_mb", least=1, most=1024 * 1024 * 1024, about=about)
     table.finish()
     return LimitSection(
         wall_seconds=_written(table, "wall_seconds", wall),
         processes=_written(table, "processes", processes),
         open_files=_written(table, "open_files", open_files),
         file_mb=_written(table, "file_mb", file_mb),
+        memory_mb=_written(table, "memory_mb", memory),
+        cpu_percent=_written(table, "cpu_percent", cpu),
+        disk_mb=_written(table, "disk_mb", disk),
     )
 
 

@@ -12,6 +12,7 @@ from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
 
 MAX_ENTRIES = 50
+_BOUNDARY = 200
 
 DEVICES = re.compile(
     r"/dev/(dri/renderD[0-9]{1,3}|nvidia[0-9]{1,2}|nvidiactl|nvidia-uvm|nvidia-uvm-tools|nvidia-modeset|kfd|dxg|kvm"
@@ -73,6 +74,7 @@ class SandboxSection(msgspec.Struct, frozen=True, kw_only=True):
     nested_namespaces: tuple[bool, Origin] | None = None
     outside: tuple[bool, Origin] | None = None
     forbid: tuple[tuple[str, Origin], ...] = ()
+    boundary: tuple[str, Origin] | None = None
 
 
 def section(table: Table, layer: Layer) -> SandboxSection:
@@ -89,6 +91,7 @@ def section(table: Table, layer: Layer) -> SandboxSection:
     nested = table.take_flag("nested_namespaces", about=about)
     outside = table.take_flag("outside", about="Whether a command's profile may run it outside, without a sandbox.")
     forbid = _forbid(table)
+    boundary = _boundary(table)
     table.finish()
     if layer is Layer.REQUIREMENTS:
         opened = [way for way in Way if way is not Way.PROFILES and table.has(way.value)]
@@ -107,6 +110,7 @@ def section(table: Table, layer: Layer) -> SandboxSection:
         nested_namespaces=None if nested is None else (nested, table.faults.origin(table.at("nested_namespaces"))),
         outside=None if outside is None else (outside, table.faults.origin(table.at("outside"))),
         forbid=forbid,
+        boundary=None if boundary is None else (boundary, table.faults.origin(table.at("boundary"))),
     )
 
 
@@ -119,6 +123,19 @@ def published_port(text: str) -> PublishedPort | str:
     if host < 1024:
         return f"port {host} of this machine is privileged: choose one from 1024 on, such as `8{host:03d}:{inside}`"
     return PublishedPort(host=host, inside=inside)
+
+
+def _boundary(table: Table) -> str | None:
+    about = (
+        "For tier C: what holds the session instead of a sandbox, in your words (`the CI job's own VM`). Without it "
+        "nothing runs in that tier."
+    )
+    boundary = table.take_text("boundary", about=about)
+    if boundary is not None and (not boundary.strip() or not boundary.isprintable() or len(boundary) > _BOUNDARY):
+        text = f"`boundary` is one line of at most {_BOUNDARY} characters that says what holds the session"
+        table.fault("boundary", text)
+        return None
+    return boundary
 
 
 def _tables(table: Table, key: str, about: str) -> tuple[Table, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from _struct import pack, unpack_from
 
 TYPE_CHECKING = False
@@ -15,12 +16,25 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 _RECEIVE, _SEND, _IS_VALID, _ADD = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
+_SET_FLAGS, _SYNC_WAKE_UP = 0x40082104, 1
 _CONTINUE = 1
-_AT_NUMBER, _AND_SEND = 1, 2
+_AT_NUMBER = 1
 _NOTICE = 80
 _PATH_LIMIT = 4096
+_OWN_FOLDER = re.compile(
+    rb"/(?:(?:dev|proc/self|proc/thread-self)/fd/([0-9]{1,7})|proc/(?:thread-)?self/cwd)/+(?=[^/])"
+)
 AT_CWD = -100
 ENOENT, EINTR, ESRCH = 2, 4, 3
+
+
+def take_turns(listener: int) -> None:
+    """Have the kernel wake whoever answers where the caller runs, who waits meanwhile. Older kernels do not know of
+    it, and do without."""
+    try:
+        fcntl.ioctl(listener, _SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError:
+        return
 
 
 class Descriptor:
@@ -105,6 +119,15 @@ class Call:
         name = "cwd" if number == AT_CWD else f"fd/{number}"
         return os.open(f"/proc/{self.thread}/{name}", os.O_PATH | os.O_CLOEXEC)
 
+    def start(self, number: int, path: bytes) -> tuple[int, bytes]:
+        """Where the way along a path of the caller's starts, and the rest of the way."""
+        own = _OWN_FOLDER.match(path)
+        if own is not None:
+            return self.open_folder(int(own[1]) if own[1] else AT_CWD), path[own.end() :]
+        if path.startswith(b"/"):
+            return os.open("/", os.O_PATH | os.O_CLOEXEC), path
+        return self.open_folder(number), path
+
     def open_descriptor(self, number: int) -> int:
         """What a descriptor of the caller's refers to, without any right but to name it."""
         return os.open(f"/proc/{self.thread}/fd/{number}", os.O_PATH | os.O_CLOEXEC)
@@ -161,11 +184,16 @@ class Call:
     def _give(self, answer: Descriptor) -> None:
         flags = os.O_CLOEXEC if answer.close_on_exec else 0
         try:
-            fcntl.ioctl(self.listener, _ADD, pack("=QIIII", self.id, _AND_SEND, answer.number, 0, flags))
+            # A buffer that can be changed, or the result would be the buffer.
+            asked = bytearray(pack("=QIIII", self.id, 0, answer.number, 0, flags))
+            number = fcntl.ioctl(self.listener, _ADD, asked)
         except OSError as error:
             if error.errno == ENOENT:
                 return
             # No number is free for it, most likely.
-            self.answer(-(error.errno or 24))
+            number = -(error.errno or 24)
         finally:
+            # INVARIANT: closed before the caller goes on. A program that it has written and closed could not be run as
+            # long as we have it open for writing, and a pipe or connection would not end.
             os.close(answer.number)
+        self.answer(number)

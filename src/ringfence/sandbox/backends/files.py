@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ringfence.sandbox.backends.calls import Answer, Call
     from ringfence.sandbox.backends.guard import Guard
+    from ringfence.sandbox.backends.spares import Spares
 
 _EPERM, _ENOENT, _EACCES, _EEXIST, _EXDEV, _ENOTDIR, _EINVAL, _EROFS, _EOPNOTSUPP = 1, 2, 13, 17, 18, 20, 22, 30, 95
 _REGULAR, _FOLDER, _LINK, _TYPE = 0o100000, 0o040000, 0o120000, 0o170000
@@ -30,7 +31,7 @@ _NOREPLACE, _EXCHANGE = 1, 2
 _TMPFILE = 0o20000000 | os.O_DIRECTORY
 _LINKS = 40
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
-_RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
+RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
 _OWN_DESCRIPTOR = re.compile(rb"/(?:dev/(stdin|stdout|stderr)|(?:dev|proc/self|proc/thread-self)/fd/([0-9]{1,7}))")
 _STREAMS = {b"stdin": 0, b"stdout": 1, b"stderr": 2}
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108
@@ -62,12 +63,13 @@ class Place:
 class Files:
     """Serves the calls that change files."""
 
-    def __init__(self, guard: Guard, closed: list[str]) -> None:
+    def __init__(self, guard: Guard, closed: list[str], spares: Spares | None = None) -> None:
         self._guard = guard
+        self._spares = spares
         self._kept = _files_of(closed)
         self._own: set[tuple[int, int]] = set()
         self._terminals = Terminals()
-        self._renameat2 = _RENAMEAT2[os.uname().machine]
+        self._renameat2 = RENAMEAT2[os.uname().machine]
         self.handlers: dict[str, Callable[[Call], Answer]] = {
             "open": lambda c: self._open(c, AT_CWD, 0),
             "openat": lambda c: self._open(c, c.number_at(0), 1),
@@ -113,7 +115,7 @@ class Files:
         raise OSError(_EACCES, "not a place for a socket")
 
     def _resolve(self, call: Call, number: int, path: bytes, *, follow: bool) -> Place | None:
-        base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else call.open_folder(number)
+        base, path = call.start(number, path)
         try:
             for _ in range(_LINKS):
                 above, _, name = path.rstrip(b"/").rpartition(b"/")
@@ -128,10 +130,12 @@ class Files:
                 if target is None:
                     call.check()
                     return _placed(folder, os.fsdecode(name))
+                before, base = base, folder
+                os.close(before)
                 path = target
-                os.close(base)
-                base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else os.dup(folder)
-                os.close(folder)
+                if target.startswith(b"/"):
+                    base, path = call.start(AT_CWD, target)
+                    os.close(folder)
         except OSError:
             # What cannot be found is the kernel's to say, in its own words.
             return None
@@ -177,6 +181,9 @@ class Files:
     def _opened(self, call: Call, found: Place, flags: int, mode: int) -> Answer:
         # Without O_TRUNC until it is known what it is, and never waiting for the other end of a named pipe.
         changed = (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        spares = self._beside_hidden(found)
+        if spares is not None and flags & os.O_CREAT and found.kind() is None:
+            return self._given(spares.make_file(found, changed, mode & 0o1777 & ~call.umask()), flags)
         if flags & os.O_CREAT:
             os.umask(call.umask())
         opened = os.open(found.name, changed, mode, dir_fd=found.folder)
@@ -204,7 +211,8 @@ class Files:
             path = _real(held)
             if path is None or not self._guard.may_change(path) or os.fstat(held).st_mode & _TYPE != _REGULAR:
                 return Kernels()
-            opened = os.open(f"/proc/self/fd/{held}", (flags & ~os.O_TRUNC) | os.O_CLOEXEC)
+            # Without waiting: somebody may have a lease on it.
+            opened = os.open(f"/proc/self/fd/{held}", (flags & ~os.O_TRUNC) | os.O_NONBLOCK | os.O_CLOEXEC)
             return self._given(opened, flags)
         finally:
             os.close(held)
@@ -255,8 +263,12 @@ class Files:
                 return -_EEXIST
             if not self._guard.may_change(found.path):
                 return -_EROFS
+            mode, spares = call.number_at(index + 1) & 0o1777, self._beside_hidden(found)
+            if spares is not None:
+                spares.make_folder(found, mode & ~call.umask())
+                return 0
             os.umask(call.umask())
-            os.mkdir(found.name, call.number_at(index + 1) & 0o1777, dir_fd=found.folder)
+            os.mkdir(found.name, mode, dir_fd=found.folder)
         return 0
 
     def _mknod(self, call: Call, number: int, index: int) -> Answer:
@@ -269,6 +281,10 @@ class Files:
                 return -_EPERM
             if not self._guard.may_replace(found.path):
                 return -_EROFS
+            spares = self._beside_hidden(found)
+            if spares is not None:
+                os.close(spares.make_file(found, os.O_RDONLY, mode & 0o777 & ~call.umask()))
+                return 0
             os.umask(call.umask())
             os.mknod(found.name, _REGULAR | mode & 0o777, dir_fd=found.folder)
         return 0
@@ -281,17 +297,28 @@ class Files:
             if os.path.dirname(found.path) == _SHARED_MEMORY:
                 if not self._is_own(found):
                     return -_EACCES
+                status = os.lstat(found.name, dir_fd=found.folder)
+                if status.st_nlink == 1:
+                    self._own.discard((status.st_dev, status.st_ino))
             elif not self._guard.is_served(found.path):
                 return Kernels()
             elif found.kind() is None:
                 return -_ENOENT
             elif not self._guard.may_replace(found.path):
                 return -_EROFS
+            spares = self._beside_hidden(found)
+            fits = (found.kind() == _FOLDER) == bool(flags & _REMOVEDIR)
+            if spares is not None and fits and spares.remove(found):
+                return 0
             if flags & _REMOVEDIR:
                 os.rmdir(found.name, dir_fd=found.folder)
             else:
                 os.unlink(found.name, dir_fd=found.folder)
         return 0
+
+    def _beside_hidden(self, found: Place) -> Spares | None:
+        """What makes new names where the kernel would open them to nobody."""
+        return self._spares if self._spares is not None and self._spares.concern(found) else None
 
     def _is_own(self, found: Place) -> bool:
         try:
@@ -323,6 +350,15 @@ class Files:
             return -_EINVAL
         if not self._guard.may_replace(source.path) or not self._guard.may_replace(target.path):
             return -_EROFS
+        spares = self._beside_hidden(target)
+        if spares is not None and not flags:
+            spares.move(source, target)
+            return 0
+        for place, other in ((source, target), (target, source)):
+            spares = self._beside_hidden(other)
+            # Where names are exchanged, both have to be readable in their new place.
+            if spares is not None and (place is source or flags & _EXCHANGE) and not spares.know(place):
+                return -_EXDEV
         names = os.fsencode(source.name), os.fsencode(target.name)
         call, what = self._renameat2, f"rename `{source.name}`"
         syscalls.call(call, source.folder, names[0], target.folder, names[1], flags, what=what)
@@ -351,6 +387,9 @@ class Files:
                 allowed = self._guard.may_replace(source.path) and self._guard.may_replace(target.path)
             if not allowed:
                 return -_EROFS
+            spares = self._beside_hidden(target)
+            if spares is not None and not spares.know(source):
+                return -_EXDEV
             os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder, follow_symlinks=False)
         return 0
 
@@ -406,7 +445,7 @@ class Files:
         if again is not None:
             held = call.open_descriptor(_STREAMS[again[1]] if again[1] else int(again[2]))
         else:
-            base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else call.open_folder(number)
+            base, path = call.start(number, path)
             try:
                 held = syscalls.open_as_seen(base, path, os.O_PATH | (0 if follow else os.O_NOFOLLOW))
             finally:

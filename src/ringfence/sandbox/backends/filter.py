@@ -43,6 +43,9 @@ NUMBERS: dict[str, dict[str, int]] = {
         "sched_setscheduler": 144, "sched_setaffinity": 203, "sched_setattr": 314,
         "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220,
         "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241,
+        "stat": 4, "lstat": 6, "access": 21, "newfstatat": 262, "faccessat": 269, "statx": 332, "faccessat2": 439,
+        "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
+        "pidfd_send_signal": 424, "fcntl": 72,
     },
     "aarch64": {
         "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38, "renameat2": 276, "truncate": 45,
@@ -55,6 +58,9 @@ NUMBERS: dict[str, dict[str, int]] = {
         "sched_setscheduler": 119, "sched_setaffinity": 122, "sched_setattr": 274,
         "shmget": 194, "shmctl": 195, "shmat": 196, "semget": 190, "semctl": 191, "semtimedop": 192, "semop": 193,
         "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "mq_open": 180, "mq_unlink": 181,
+        "faccessat": 48, "newfstatat": 79, "statx": 291, "faccessat2": 439,
+        "kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240,
+        "pidfd_send_signal": 424, "fcntl": 25,
     },
 }  # fmt: skip
 """The calls this filter speaks of beyond the other tier's."""
@@ -67,6 +73,12 @@ SERVED = (
 )  # fmt: skip
 """The calls that are put to the supervisor."""
 
+LOOKS = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2")
+"""The calls that are put to it as well where private folders are shown at other paths, with all that open anything."""
+
+SIGNALS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
+"""The calls that are put to it as well where Landlock does not know of signals."""
+
 OWN_TERMINAL = os.O_RDWR | os.O_NOFOLLOW | os.O_SYNC
 """How the supervisor itself opens a command's terminal, which nobody else does. Landlock alone decides about it."""
 
@@ -74,8 +86,20 @@ _EOPNOTSUPP, _ENOPROTOOPT, _ENOSYS = 95, 92, 38
 _WRITES = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | MAKES_A_FILE
 _MSG_FASTOPEN = 0x20000000
 _PR_SET_DUMPABLE = 4
-_CHANGES_INODES = (0x40086602, 0x401C5820)
-"""FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR, which ask for no more than a descriptor of the owner's file."""
+_EMPTY_PATH = 0x1000
+_F_SETOWN, _F_SETOWN_EX = 8, 15
+_SETS_OWNER = (0x8901, 0x8902)
+"""FIOSETOWN and SIOCSPGRP, which do the same to a socket."""
+_SEQUENCED = 5
+_OF_FILES = (0x6600, 0x5800, 0x7600, 0x9400, 0xF500, 0xBC00, 0x9700, 0x6E00, 0x6F00)
+"""The letters of file systems' own controls: most change a file's flags, labels, verity or snapshots, and ask for no
+more than a descriptor of the owner's file, for reading."""
+_HARMLESS = {
+    "FS_IOC_GETFLAGS": 0x80086601, "FS_IOC_FIEMAP": 0xC020660B, "FS_IOC_FSGETXATTR": 0x801C581F,
+    "FS_IOC_GETVERSION": 0x80087601, "FICLONE": 0x40049409, "FICLONERANGE": 0x4020940D, "FIDEDUPERANGE": 0xC0189436,
+    "FS_IOC_GETFSLABEL": 0x81009431,
+}  # fmt: skip
+"""Those of them that look, or that write only where a descriptor says so."""
 
 # SECURITY: source routing and extension headers send what is addressed to one machine by way of another; memberships
 # announce themselves on the network; a filter or a bound device could keep the supervisor waiting.
@@ -96,20 +120,28 @@ DENIED: Denied = (
 )
 
 
-def program(machine: str, uid: int, gid: int) -> tuple[Instruction, ...]:
-    """The filter for a machine type and a user."""
-    return seccomp.program(machine, checked=_checked(uid, gid), denied=DENIED, more=NUMBERS[machine])
+def program(
+    machine: str, uid: int, gid: int, *, pinned: bool = False, shows: bool = False, signals: bool = False
+) -> tuple[Instruction, ...]:
+    """The filter for a machine type and a user. `pinned`: programs stay on the processors they were started on.
+    `shows`: folders are shown at other paths. `signals`: the supervisor has to keep signals inside."""
+    first: Checked = ((seccomp.AFFINITY, [refuse(EPERM)]),) if pinned else ()
+    checked = (*first, *(_shown() if shows else ()), *(_signals() if signals else ()), *_checked(uid, gid))
+    return seccomp.program(machine, checked=checked, denied=DENIED, more=NUMBERS[machine])
 
 
-def prepare() -> seccomp.Filter:
+def prepare(*, pinned: bool = False, shows: bool = False, signals: bool = False) -> seccomp.Filter:
     """The filter of this machine and user, ready to be installed any number of times."""
-    return seccomp.Filter(program(os.uname().machine, os.geteuid(), os.getegid()))
+    return seccomp.Filter(
+        program(os.uname().machine, os.geteuid(), os.getegid(), pinned=pinned, shows=shows, signals=signals)
+    )
 
 
-def served(machine: str) -> dict[int, str]:
+def served(machine: str, *, shows: bool = False, signals: bool = False) -> dict[int, str]:
     """The name of each call that is put to the supervisor, by its number."""
     numbers = {**seccomp.NUMBERS[machine], **NUMBERS[machine]}
-    return {numbers[name]: name for name in SERVED if name in numbers}
+    names = (*SERVED, *(LOOKS if shows else ()), *(SIGNALS if signals else ()))
+    return {numbers[name]: name for name in names if name in numbers}
 
 
 def _checked(uid: int, gid: int) -> Checked:
@@ -138,6 +170,29 @@ def _checked(uid: int, gid: int) -> Checked:
     )  # fmt: skip
 
 
+def _shown() -> Checked:
+    # To look at a descriptor says so in the flags, and needs no path.
+    by_descriptor = {"newfstatat": 3, "statx": 2}
+    return (
+        ("openat", _open_block(2, NOTIFY)),
+        ("open", _open_block(1, NOTIFY)),
+        *((name, [load(argument(index)), *when(ANY_BIT, _EMPTY_PATH, ALLOW), answer(NOTIFY)])
+          for name, index in by_descriptor.items()),
+        *((name, [answer(NOTIFY)]) for name in LOOKS if name not in by_descriptor),
+    )  # fmt: skip
+
+
+def _signals() -> Checked:
+    # SECURITY: a descriptor's owner is sent a signal when there is something to read, whoever that is.
+    owners = [load(argument(1)), *when(EQUAL, _F_SETOWN, ERRNO | EPERM), *when(EQUAL, _F_SETOWN_EX, ERRNO | EPERM)]
+    sockets = [load(argument(1)), *(each for number in _SETS_OWNER for each in when(EQUAL, number, ERRNO | EPERM))]
+    return (
+        *((name, [answer(NOTIFY)]) for name in SIGNALS),
+        ("fcntl", [*owners, answer(ALLOW)]),
+        ("ioctl", [*sockets, *_ioctl_block()]),
+    )
+
+
 _WITH_BLOCK = (
     "open", "openat", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2",
     "socket", "sendto", "recvfrom",
@@ -163,7 +218,7 @@ def _mode_block(index: int) -> list[Instruction]:
     return [load(argument(index)), *when(ANY_BIT, SET_ID, ERRNO | EPERM), answer(NOTIFY)]
 
 
-def _open_block(index: int) -> list[Instruction]:
+def _open_block(index: int, reads: int = ALLOW) -> list[Instruction]:
     mode = [load(argument(index + 1)), *when(ANY_BIT, SET_ID, ERRNO | EPERM), load(argument(index))]
     return [
         load(argument(index)),
@@ -171,17 +226,19 @@ def _open_block(index: int) -> list[Instruction]:
         (ANY_BIT, 0, len(mode), MAKES_A_FILE),
         *mode,
         *when(ANY_BIT, _WRITES, NOTIFY),
-        answer(ALLOW),
+        answer(reads),
     ]
 
 
 def _unix_block(verdict: int) -> list[Instruction]:
-    # SECURITY: a datagram socket takes an address with each message, behind a pointer; a stream has none to take.
+    # SECURITY: a datagram socket takes an address with each message, behind a pointer; a stream has none to take. And
+    # a raw socket of this family is a datagram socket by another name.
     kinds = [
         load(argument(1)),
         (seccomp.AND, 0, 0, seccomp.TYPE_MASK),
-        *when(EQUAL, seccomp.DATAGRAM, ERRNO | EPROTONOSUPPORT),
-        answer(verdict),
+        *when(EQUAL, seccomp.STREAM, verdict),
+        *when(EQUAL, _SEQUENCED, verdict),
+        refuse(EPROTONOSUPPORT),
     ]
     return [(EQUAL, 0, len(kinds), seccomp.UNIX), *kinds]
 
@@ -222,6 +279,9 @@ def _owner_block(index: int, uid: int, gid: int) -> list[Instruction]:
 
 def _ioctl_block() -> list[Instruction]:
     code = [load(argument(1))]
-    for number in _CHANGES_INODES:
-        code += when(EQUAL, number, ERRNO | _EOPNOTSUPP)
+    for number in _HARMLESS.values():
+        code += when(EQUAL, number, ALLOW)
+    code.append((seccomp.AND, 0, 0, 0xFF00))
+    for letter in _OF_FILES:
+        code += when(EQUAL, letter, ERRNO | _EOPNOTSUPP)
     return [*code, *seccomp.ioctl_block()]

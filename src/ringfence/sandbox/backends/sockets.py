@@ -34,7 +34,7 @@ from _socket import (
 )
 
 from ringfence.sandbox import listeners, syscalls
-from ringfence.sandbox.backends.calls import Descriptor, Kernels, Later
+from ringfence.sandbox.backends.calls import AT_CWD, Descriptor, Kernels, Later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class Sockets:
         self._ports: dict[tuple[str, int], int] = {}
         self._abstract: dict[bytes, int] = {}
         self._paths: dict[tuple[int, int], int] = {}
+        """The sockets with a path, each held by a descriptor: else the number of one that is gone would be given to
+        another, and to a daemon outside at that."""
         self._expected: dict[tuple[str, int], str] = {}
         self.waiting: dict[int, Waiting] = {}
         """The callers that wait, by the descriptor of their socket."""
@@ -283,7 +285,7 @@ class Sockets:
         path = name.partition(b"\0")[0]
         if path == os.fsencode(listeners.HOOK_PATH):
             return self._connect_to(call, made, number, self._hook, None)
-        base = os.open("/", os.O_PATH | os.O_CLOEXEC) if path.startswith(b"/") else call.open_folder(-100)
+        base, path = call.start(AT_CWD, path)
         try:
             held = syscalls.open_as_seen(base, path)
         finally:
@@ -411,17 +413,30 @@ class Sockets:
         if not name or name.startswith(b"\0"):
             made.bind(name)
             self._abstract[os.fsencode(made.getsockname())] = _number(made.fileno())
+            # SECURITY: a program can make names without end.
+            if len(self._abstract) > _REMEMBERED:
+                del self._abstract[next(iter(self._abstract))]
             return 0
         with self._files.socket_place(call, name.partition(b"\0")[0]) as place:
             os.umask(call.umask())
             os.fchdir(place.folder)
             try:
                 made.bind(place.name)
-                status = os.lstat(place.name)
+                held = os.open(place.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             finally:
                 os.chdir("/")
-        self._paths[status.st_dev, status.st_ino] = _number(made.fileno())
+        status = os.fstat(held)
+        self._paths[status.st_dev, status.st_ino] = held
+        self._let_go_of_paths()
         return 0
+
+    def _let_go_of_paths(self) -> None:
+        """Of too many, those that have been removed go first, then the oldest."""
+        if len(self._paths) <= _HELD:
+            return
+        gone = [key for key, held in self._paths.items() if not os.fstat(held).st_nlink]
+        for key in gone or [next(iter(self._paths))]:
+            os.close(self._paths.pop(key))
 
     def _listen(self, call: Call) -> Answer:
         number = call.socket_number(call.number_at(0))

@@ -16,11 +16,15 @@ from _socket import socket
 
 from ringfence.sandbox import landlock, namespaces, syscalls, wire
 from ringfence.sandbox.backends import filter as calls_filter
-from ringfence.sandbox.backends.calls import Call
+from ringfence.sandbox.backends.calls import Call, take_turns
 from ringfence.sandbox.backends.descendants import end_all
-from ringfence.sandbox.backends.files import Files
+from ringfence.sandbox.backends.files import RENAMEAT2, Files
 from ringfence.sandbox.backends.guard import Guard
+from ringfence.sandbox.backends.shown import Shown
+from ringfence.sandbox.backends.signals import Signals
 from ringfence.sandbox.backends.sockets import Sockets
+from ringfence.sandbox.backends.spares import Spares
+from ringfence.sandbox.rlimits import bound, pin
 from ringfence.sandbox.supervisor import Refused, Supervisor
 
 TYPE_CHECKING = False
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
     from ringfence.sandbox import seccomp
 
-_PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER = 36
 _ENOSYS, _EACCES, _EINVAL = 38, 13, 22
 _OWN_ADDRESS_BYTES = 3
 _TICK_MILLISECONDS = 20
@@ -44,38 +48,43 @@ _PROCESSES = 16_384
 def build(control: socket, layout: wire.Request, progress: list[str]) -> NoReturn:
     """Set the sandbox up and serve it until the session ends."""
     progress.append("landlock")
-    abi = landlock.version()
-    if abi < landlock.SCOPES_SINCE:
-        raise OSError(_ENOSYS, "tier B needs Landlock's sixth generation (Linux 6.12), which keeps signals inside")
+    abi = min(landlock.version(), layout["generation"])
+    if abi < landlock.TRUNCATE_SINCE:
+        raise OSError(_ENOSYS, "tier B needs Landlock's third generation (Linux 6.2), which keeps files from being cut")
+    signals = abi < landlock.SCOPES_SINCE
     progress.append("privileges")
     namespaces.give_up_privileges()
-    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("process 1")
     reader, writer = os.pipe()
     child = os.fork()
     if child:
-        _stand_by(control, child, reader)
+        stand_by(control, child, reader)
     os.close(writer)
-    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
+    syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1, what="take on orphans")
     progress.append("limits")
-    _limit()
+    limits = layout["limits"]
+    limit(limits)
     progress.append("rules")
     rules = landlock.Ruleset(abi, _rules(abi, layout), network=True)
-    supervisor = Unshared(control, reader, rules, calls_filter.prepare(), abi)
+    prepared = calls_filter.prepare(pinned=bool(limits["processors"]), shows=bool(layout["shown"]), signals=signals)
+    supervisor = Unshared(control, reader, rules, prepared, abi)
     progress.append("calls")
     supervisor.prepare(layout)
     namespaces.hide_memory()
-    facts = [("tier", "B"), ("landlock", f"{abi}, files, scopes, tcp"), ("seccomp", "filter and supervisor")]
+    kept = "files" + (", tcp" if abi >= landlock.NETWORK_SINCE else "") + ("" if signals else ", scopes")
+    facts = [("tier", "B"), ("landlock", f"{abi}, {kept}"), ("seccomp", "filter and supervisor")]
     facts += [("capture", "tcp by the supervisor, udp none but dns"), ("namespaces", "none")]
     lines = [""] + [f"fact {name} {value}" for name, value in facts]
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not limits["processes"]:
         lines.append("notice the number of processes is not limited: for root that takes a process namespace")
     wire.send(control, ("ready " + "\n".join(lines)).encode())
     supervisor.serve()
     raise AssertionError("the supervisor serves until it ends")
 
 
-def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
+def stand_by(control: socket, child: int, reader: int) -> NoReturn:
+    """Wait for the supervisor, and end what it leaves."""
     # As in the other tier, the pipe tells the supervisor when this process dies; and when the supervisor dies, what it
     # started becomes this one's to end.
     control.close()
@@ -86,15 +95,18 @@ def _stand_by(control: socket, child: int, reader: int) -> NoReturn:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _limit() -> None:
+def limit(limits: wire.Request) -> None:
+    """What this process and every command have at most."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The account's other processes count too, where there is no namespace of ours; and root's do not.
-    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
-    processes = _PROCESSES if most == resource.RLIM_INFINITY else min(most, _PROCESSES)
-    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    # The account's other processes count too, where there is no namespace of ours; and root's do not. What the policy
+    # allows is therefore the watch's to hold.
+    bound(resource.RLIMIT_NPROC, _PROCESSES)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Ours are the listeners and the sockets that wait; a command gets what the user has.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if most < _DESCRIPTORS else min(_DESCRIPTORS, most), most))
+    bound(resource.RLIMIT_NOFILE, limits["open_files"])
+    bound(resource.RLIMIT_FSIZE, limits["file_mb"] and limits["file_mb"] * 1024 * 1024)
+    pin(limits["processors"])
 
 
 def _rules(abi: int, layout: wire.Request) -> list[tuple[str, int]]:
@@ -102,6 +114,8 @@ def _rules(abi: int, layout: wire.Request) -> list[tuple[str, int]]:
     device = landlock.READ_FILE | landlock.WRITE_FILE | landlock.TRUNCATE | landlock.IOCTL_DEV
     rules = [(path, landlock.READ) for path in layout["read"]]
     rules += [(path, landlock.READ_DIR) for path in layout["listed"]]
+    for store in layout["stores"].values():
+        rules += [(f"{store}/{name}", landlock.READ) for name in os.listdir(store)]
     rules += [(path, everything) for path in layout["private"]]
     rules += [(f"/dev/{name}", device) for name in _DEVICES]
     return [(path, rights) for path, rights in rules if os.path.lexists(path)]
@@ -120,22 +134,30 @@ class Unshared(Supervisor):
         super().__init__(control, lifeline, rules, program)
         self._filter = program
         self._file_rules = rules
-        self._names = calls_filter.served(os.uname().machine)
+        self._names: dict[int, str] = {}
         self._handlers: dict[str, Callable[[Call], object]] = {}
         self._listeners: set[int] = set()
         self._polled: set[int] = set()
-        self._starting: list[Callable[[], None]] = []
+        self._starting: list[Callable[[BaseException | None], None]] = []
         self._wanted = _thread.allocate_lock()
         self._wanted.acquire()
         self._abi = abi
 
     def prepare(self, layout: wire.Request) -> None:
         """Make what calls are answered with."""
+        signals = self._abi < landlock.SCOPES_SINCE
+        self._names = calls_filter.served(os.uname().machine, shows=bool(layout["shown"]), signals=signals)
         guard = Guard(layout["roots"], layout["private"], layout["closed"], layout["pinned"])
-        files = Files(guard, layout["closed"])
+        stores, levels = layout["stores"], layout["levels"]
+        spares = Spares(stores, levels, layout["read"], RENAMEAT2[os.uname().machine]) if stores else None
+        files = Files(guard, [path for path in layout["closed"] if path not in stores.values()], spares)
         own = "127." + ".".join(str(1 + each % 254) for each in os.urandom(_OWN_ADDRESS_BYTES))
         self._sockets = Sockets(files, own, layout["hook"], layout["host_ports"], self._deliver)
         self._handlers = {**files.handlers, **self._sockets.handlers}
+        if layout["shown"]:
+            self._handlers |= Shown(layout["shown"], files.handlers).handlers
+        if signals:
+            self._handlers |= Signals().handlers
         self.events.register(self._sockets.gate.fileno(), select.POLLIN)
         ready = _thread.allocate_lock()
         ready.acquire()
@@ -144,6 +166,9 @@ class Unshared(Supervisor):
         ready.acquire()
         if failed:
             raise failed[0]
+
+    def bind(self) -> None:
+        """Nothing: this process does what its commands may not, and each of them has a listener of its own."""
 
     def patience(self) -> int | None:
         """Connections that somebody waits for are looked after in between."""
@@ -169,7 +194,10 @@ class Unshared(Supervisor):
         end_all()
         os._exit(0)
 
-    def in_thread(self, run: Callable[[], None]) -> None:
+    def make_ready(self) -> None:
+        """Nothing: threads come from the one that is in the domain all commands share."""
+
+    def in_thread(self, run: Callable[[BaseException | None], None]) -> None:
         """Commands are started from the one thread that is in the domain all of them share."""
         self._starting.append(run)
         self._wanted.release()
@@ -187,6 +215,7 @@ class Unshared(Supervisor):
         for each in opened:
             os.close(each)
         listener = self._filter.install_with_listener()
+        take_turns(listener)
         self._listeners.add(listener)
         self.events.register(listener, select.POLLIN)
 
@@ -210,7 +239,7 @@ class Unshared(Supervisor):
             ready.release()
         while True:
             self._wanted.acquire()
-            _thread.start_new_thread(self._starting.pop(0), ())
+            _thread.start_new_thread(self._starting.pop(0), (None,))
 
     def _serve(self, listener: int) -> None:
         call = Call.receive(listener)

@@ -1,0 +1,357 @@
+"""What is done with credentials in an inspected request and its answer: refuse, swap, sign, take out of the answer.
+
+Values in, values out, after the seam of `egress.inspection`. The value of a credential is in the head that goes to the
+server, and in nothing else that leaves here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import msgspec
+
+from ringfence.egress import refusal
+from ringfence.egress.credentials.choosing import Chosen, Refused, choose
+from ringfence.egress.credentials.echo import Echo, EchoStream, Packed
+from ringfence.egress.credentials.minted import MOST_BYTES, Minted
+from ringfence.egress.credentials.placing import Misplaced, place
+from ringfence.egress.credentials.presented import Presented, in_form, in_multipart, in_object
+from ringfence.egress.credentials.secret import Credential, Token
+from ringfence.egress.credentials.sigv4 import SignatureInvalid, Signed, needs_body, read_signed, sign_again
+from ringfence.egress.http_head import RequestHead
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.inspection import Fields, Held, Request, Steps
+from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.event import CredentialUsed
+from ringfence.policy.credentials import CredentialTable
+from ringfence.policy.effective import BUILT_IN, CredentialForm, CredentialRule, Origin
+
+MOST_SIGNED = 16 * 1024 * 1024
+"""The longest body that is held until its hash is known."""
+MOST_FORM = 1024 * 1024
+"""The longest form that is looked into; a longer one does not go to a host with a credential."""
+_LONGEST_NAME = 400
+_FORM = b"application/x-www-form-urlencoded"
+
+
+class Wallet(msgspec.Struct, frozen=True, kw_only=True):
+    """The credentials of a session."""
+
+    table: CredentialTable
+    credentials: tuple[Credential, ...] = ()
+    echo: Echo
+    used: Callable[[CredentialUsed], None]
+    """Puts a use on record, before the request goes."""
+    refused: Callable[[Decision], None]
+    """Puts on record what was taken out of an answer."""
+    minted: Minted
+    """What servers made for them."""
+
+    @staticmethod
+    def of(
+        table: CredentialTable,
+        credentials: tuple[Credential, ...],
+        used: Callable[[CredentialUsed], None],
+        refused: Callable[[Decision], None],
+        token: Token,
+    ) -> Wallet:
+        """A wallet with its echo."""
+        return Wallet(
+            table=table,
+            credentials=credentials,
+            echo=Echo(credentials),
+            used=used,
+            refused=refused,
+            minted=Minted(token),
+        )
+
+    def known(self) -> tuple[Credential, ...]:
+        """Every credential that may be shown, those included that servers made."""
+        return (*self.credentials, *self.minted.credentials())
+
+    def __call__(self, request: Request) -> Steps | None:
+        """The steps for a request; see `Amendment`."""
+        to = request.destination
+        if not self.table.pins(to.host, to.port):
+            return Elsewhere(self, request) if self.credentials else None
+        return Pinned(self, request)
+
+
+class Elsewhere(Steps):
+    """A host without a credential: a placeholder has no business there."""
+
+    def __init__(self, wallet: Wallet, request: Request) -> None:
+        self._wallet = wallet
+        self._request = request
+
+    def request(self, head: RequestHead) -> RequestHead | Held:
+        """The head as it is, or why a placeholder may not go there."""
+        wallet, request = self._wallet, self._request
+        found = choose(head, request.destination, wallet.table, wallet.known(), secure=request.secure)
+        return Held(decision=_denied(request, found)) if isinstance(found, Refused) else head
+
+
+class Pinned(Steps):
+    """A host with a credential, or with none for anybody."""
+
+    def __init__(self, wallet: Wallet, request: Request) -> None:
+        self._wallet = wallet
+        self._request = request
+        self._body: bytes | None = b""
+        self._stream = EchoStream(wallet.echo)
+        self._packed: Packed | None = None
+        self._coding = ""
+        self._shows_one = False
+        self._minting = next(
+            (one for one in wallet.table.of_host(request.destination.host, request.destination.port) if _mints(one)),
+            None,
+        )
+        self._whole_answer: bytes | None = None
+        self._last = b""
+        kind = _kind(request.head.fields)
+        self._in_parts = kind.startswith(b"multipart/")
+        if kind == _FORM or kind.endswith(b"json"):
+            self.whole = MOST_FORM
+        if _is_signed(request.head) and _has_body(request.head):
+            self.whole = MOST_SIGNED
+        if self.whole:
+            self._body = None if _has_body(request.head) else b""
+
+    def body(self, data: bytes, *, complete: bool) -> None:
+        """The beginning of the body."""
+        self._body = data if complete else None
+
+    def request(self, head: RequestHead) -> RequestHead | Held:
+        """The head with the credential that it is bound to, or why it may not go."""
+        wallet, request = self._wallet, self._request
+        shown = self._in_body(head)
+        if isinstance(shown, Refused):
+            return self._hold(shown)
+        found = choose(head, request.destination, wallet.table, wallet.known(), secure=request.secure, in_body=shown)
+        if isinstance(found, Refused):
+            return self._hold(found)
+        head = msgspec.structs.replace(head, fields=_readable(head.fields))
+        if found is None:
+            return head
+        try:
+            amended = self._amended(head, found)
+        except Misplaced as wrong:
+            text = f"the placeholder of credential `{found.credential.name}` belongs {wrong}"
+            return self._hold(_because(found.credential, "credentials.misplaced", text, "send it there"))
+        except SignatureInvalid as wrong:
+            text = f"the request cannot be signed with credential `{found.credential.name}`: {wrong}"
+            return self._hold(_because(found.credential, "credentials.signature", text, ""))
+        self._shows_one = not found.credential.for_anybody
+        if found.credential.for_anybody:
+            return amended
+        wallet.used(
+            CredentialUsed(
+                credential=found.credential.name,
+                host=request.destination.host.name,
+                port=request.destination.port,
+                method=head.method,
+                path=head.path,
+            )
+        )
+        return amended
+
+    def sent(self, data: bytes) -> bytes | Held:
+        """A piece of the body; a form in parts is stopped at the name of a part that holds a credential."""
+        if not self._in_parts:
+            return data
+        seen, self._last = self._last + data, (self._last + data)[-_LONGEST_NAME:]
+        for one in in_multipart(seen):
+            return self._foreign(one)
+        return data
+
+    def response(self, head: ResponseHead) -> ResponseHead | Held:
+        """The head of the answer without values, and without cookies: a session made with a credential is one too."""
+        self._coding = _value(head.fields, b"content-encoding").decode("latin-1").strip().lower()
+        if self._coding not in ("", "identity") and Packed.knows(self._coding):
+            self._packed = Packed(self._coding, self._wallet.echo)
+        kind = _kind(head.fields)
+        if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
+            self._whole_answer = b""
+        fields = []
+        for name, value in head.fields:
+            if name in (b"set-cookie", b"set-cookie2"):
+                continue
+            fields.append((name, self._clean(value)))
+        return msgspec.structs.replace(head, fields=tuple(fields), phrase=self._clean(head.phrase))
+
+    def received(self, data: bytes) -> bytes | Held:
+        """A piece of the answer without values."""
+        if self._coding in ("", "identity"):
+            before = self._stream.found
+            passed = self._stream.take(data)
+            self._tell(self._stream.found - before)
+            return self._collected(passed) if self._whole_answer is not None else passed
+        if self._packed is None:
+            return self._stop(f"the answer is packed as `{_plain(self._coding)}`, which cannot be looked into")
+        try:
+            if self._packed.has_value(data):
+                return self._stop("the answer repeats a credential, in a body that is packed")
+        except ValueError as error:
+            return self._stop(f"the answer cannot be unpacked: {error}")
+        return data
+
+    def all_received(self) -> bytes | Held:
+        """What was kept back."""
+        rest = self._stream.finish()
+        if self._whole_answer is None or self._minting is None:
+            return rest
+        whole = self._whole_answer + rest
+        minted = self._wallet.minted
+        before = minted.taken_out
+        try:
+            answer = minted.replaced(whole, self._minting, for_anybody=not self._shows_one)
+        except ValueError as error:
+            return self._stop(f"the answer has a token that would come inside as it is: {error}")
+        self._tell(minted.taken_out - before)
+        return answer
+
+    def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
+        """A message that logs in with another credential does not go."""
+        shown = _in_json(data) if text else ()
+        for one in shown:
+            return self._foreign(one)
+        return data
+
+    def message_received(self, data: bytes, *, text: bool) -> bytes | Held:
+        """A message without values."""
+        return self._clean(data)
+
+    def _collected(self, data: bytes) -> bytes:
+        """Keeps an answer until it is whole, because there may be a token in it. A longer one goes on as it is: a token
+        in it would be one that no host takes."""
+        assert self._whole_answer is not None
+        whole = self._whole_answer + data
+        self._whole_answer = whole if len(whole) <= MOST_BYTES else None
+        return b"" if self._whole_answer is not None else whole
+
+    def _amended(self, head: RequestHead, found: Chosen) -> RequestHead:
+        credential = found.credential
+        if credential.aws is None:
+            return place(head, credential, found.shown)
+        signed = _ours(head, credential)
+        body = self._body if needs_body(head, signed) else b""
+        return sign_again(head, _authority(self._request), signed, credential.aws, body=body)
+
+    def _in_body(self, head: RequestHead) -> tuple[Presented, ...] | Refused:
+        kind = _kind(head.fields)
+        if kind.endswith(b"json"):
+            return _in_json(self._body) if self._body else ()
+        if kind != _FORM:
+            return ()
+        if _value(head.fields, b"content-encoding"):
+            text = "a form that is packed cannot be looked into for other credentials"
+            return Refused(rule="credentials.foreign", text=text, next_step="send it as it is", origin=self._origin())
+        if self._body is None:
+            text = f"a form of more than {MOST_FORM:,} bytes cannot be looked into for other credentials"
+            return Refused(rule="credentials.foreign", text=text, next_step="send less", origin=self._origin())
+        return in_form(self._body)
+
+    def _foreign(self, one: Presented) -> Held:
+        to = self._request.destination
+        text = f"a credential is shown {one.where}, and `{to.host}` takes only those that are bound to it"
+        return self._hold(Refused(rule="credentials.foreign", text=text, origin=self._origin()))
+
+    def _origin(self) -> Origin:
+        to = self._request.destination
+        return next(iter(self._wallet.table.saying(to.host, to.port)), BUILT_IN)
+
+    def _clean(self, data: bytes) -> bytes:
+        cleaned, found = self._wallet.echo.replaced(data)
+        self._tell(found)
+        return cleaned
+
+    def _tell(self, found: int) -> None:
+        if found:
+            text = "the answer has a credential; it was taken out before it came inside"
+            self._wallet.refused(refusal.built_in(self._request.action, "credentials.echo", text))
+
+    def _stop(self, text: str) -> Held:
+        return Held(decision=refusal.built_in(self._request.action, "credentials.echo", text))
+
+    def _hold(self, refused: Refused) -> Held:
+        return Held(decision=_denied(self._request, refused))
+
+
+def _mints(rule: CredentialRule) -> bool:
+    return rule.form in {CredentialForm.DOCKER, CredentialForm.AWS}
+
+
+def _ours(head: RequestHead, credential: Credential) -> Signed:
+    signed = read_signed(head)
+    if signed is None or signed.key != credential.placeholder:
+        raise SignatureInvalid(f"it is not signed with the key in `{_KEY_VARIABLE}`")
+    return signed
+
+
+_KEY_VARIABLE = "AWS_ACCESS_KEY_ID"
+
+
+def _is_signed(head: RequestHead) -> bool:
+    try:
+        signed = read_signed(head)
+    except SignatureInvalid:
+        return False
+    return signed is not None and needs_body(head, signed)
+
+
+def _has_body(head: RequestHead) -> bool:
+    return head.chunked or head.length > 0
+
+
+def _authority(request: Request) -> str:
+    to = request.destination
+    return to.host.authority if to.port == 443 else str(to)
+
+
+def _readable(fields: Fields) -> Fields:
+    """The fields without what would make an answer unreadable here."""
+    kept = tuple((name, value) for name, value in fields if name != b"accept-encoding")
+    return (*kept, (b"accept-encoding", b"identity"))
+
+
+def _kind(fields: Fields) -> bytes:
+    return _value(fields, b"content-type").partition(b";")[0].strip().lower()
+
+
+def _value(fields: Fields, name: bytes) -> bytes:
+    return next((value for written, value in fields if written == name), b"")
+
+
+def _in_json(data: bytes | None) -> tuple[Presented, ...]:
+    if not data or len(data) > MOST_FORM or not data.lstrip().startswith(b"{"):
+        return ()
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
+        return ()
+    return in_object(values) if isinstance(values, dict) else ()
+
+
+def _denied(request: Request, found: Refused) -> Decision:
+    reason = Reason(
+        rule=found.rule,
+        layer=found.origin.layer,
+        source=found.origin.source,
+        verdict=Verdict.DENY,
+        text=found.text,
+    )
+    return _deny(request, reason, (found.next_step,) if found.next_step else ())
+
+
+def _deny(request: Request, reason: Reason, steps: tuple[str, ...]) -> Decision:
+    decision = refusal.built_in(request.action, reason.rule, reason.text, *steps)
+    return msgspec.structs.replace(decision, reasons=(reason,))
+
+
+def _because(credential: Credential, rule: str, text: str, step: str) -> Refused:
+    return Refused(rule=rule, text=text, next_step=step, origin=credential.rule.origin)
+
+
+def _plain(text: str) -> str:
+    return "".join(one for one in text[:40] if one.isalnum() or one in "-, ")

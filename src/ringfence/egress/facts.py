@@ -1,0 +1,55 @@
+"""What rules ask about a request beside its method and path, read off its head and body. Pure; it judges nothing."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_plus
+
+from ringfence.egress.http_head import RequestHead
+from ringfence.model.action import RequestFacts
+from ringfence.policy.judges.connect import FactsWanted
+from ringfence.policy.operations import Body, operations
+
+MOST_BODY = 1 << 20
+"""How much of a body is read to know what a request does; of a longer one it is not known."""
+
+_PLAIN = (b"", b"identity")
+
+
+def facts(
+    wanted: FactsWanted, head: RequestHead, content: bytes | None, *, complete: bool, websocket: bool
+) -> RequestFacts:
+    """The facts that are wanted. `content` is the beginning of the body, or nothing where it was not read."""
+    query = _query(head.query)
+    body = None
+    if content is not None:
+        coding = _field(head, b"content-encoding").lower()
+        media = _field(head, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
+        body = Body(content=content, complete=complete and coding in _PLAIN, media=media)
+    listed = {key: tuple(value for name, value in query if name == key) for key, _ in query}
+    headers = tuple(
+        (name.decode("ascii"), value.decode("latin-1"))
+        for name, value in head.fields
+        if name.decode("ascii") in wanted.headers
+    )
+    done = operations(head.method, head.path, listed, body, websocket=websocket) if wanted.operations else ()
+    return RequestFacts(
+        operations=done,
+        query=tuple((key, value) for key, value in query if key in wanted.query),
+        headers=headers,
+    )
+
+
+def _query(text: str) -> list[tuple[str, str]]:
+    """Every key with every value that any server could read there: some take `;` for `&`."""
+    found: list[tuple[str, str]] = []
+    plain = text.removeprefix("?")
+    for parts in (plain.split("&"), re.split("[&;]", plain) if ";" in plain else ()):
+        for part in parts:
+            key, _, value = part.partition("=")
+            found.append((unquote_plus(key), unquote_plus(value)))
+    return list(dict.fromkeys(found))
+
+
+def _field(head: RequestHead, name: bytes) -> bytes:
+    return next((value for one, value in head.fields if one == name), b"")

@@ -1,0 +1,44 @@
+"""Takes clients over whose requests are looked into, and keeps the connections to servers between those requests."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+
+from ringfence.egress.core import Core
+from ringfence.egress.front import Wanted
+from ringfence.egress.inspected import Inspected
+from ringfence.egress.inspection import Inspection
+from ringfence.egress.leg import EarlyTlsLeg, Leg, TlsLeg
+from ringfence.egress.upstreams import Upstreams
+
+
+class Inspector:
+    """Of one session."""
+
+    def __init__(self, core: Core, inspection: Inspection, trust: Callable[[], ssl.SSLContext]) -> None:
+        self.reads_tls = inspection.authority is not None
+        self._core = core
+        self._inspection = inspection
+        self._upstreams = Upstreams(core, trust)
+
+    def take_tls(self, client: socket.socket, wanted: Wanted, first: bytes, events: int) -> None:
+        """A client that begins to speak TLS, with a name in its hello that was compared already."""
+        authority = self._inspection.authority
+        assert authority is not None
+        context = authority.context(wanted.destination.host)
+        leg: Leg
+        if first:
+            leg = EarlyTlsLeg(client, context, first)
+        else:
+            leg = TlsLeg(client, context, server_name=None)
+        Inspected(self._core, self._inspection, self._upstreams, leg, wanted, secure=True, edges=events)
+
+    def take_plain(self, client: socket.socket, wanted: Wanted, events: int) -> None:
+        """A client that speaks plain HTTP."""
+        Inspected(self._core, self._inspection, self._upstreams, Leg(client), wanted, secure=False, edges=events)
+
+    def close(self) -> None:
+        """Close what waits."""
+        self._upstreams.close()

@@ -1,0 +1,55 @@
+"""The credentials of a session as its opening sees them. Most sessions have none, and load nothing for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from ringfence.egress.inspection import Amendment
+from ringfence.policy.effective import CredentialPolicy, Policy
+from ringfence.policy.evaluate import Evaluator
+from ringfence.session.sources import Places
+from ringfence.session.tally import Tally
+
+
+class Holding(Protocol):
+    """What a session does because of its credentials."""
+
+    notices: tuple[str, ...]
+    """What is bound and has no effect."""
+    removed: tuple[str, ...]
+    """Variables of the person's that do not come inside."""
+
+    def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables inside."""
+        ...
+
+    def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
+        """The gateway's steps."""
+        ...
+
+
+class Nothing:
+    """A session without credentials."""
+
+    notices: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables as they are."""
+        return dict(environment)
+
+    def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
+        """None."""
+        return ()
+
+
+async def held(policy: Policy, evaluator: Evaluator, places: Places, environ: Mapping[str, str]) -> Holding:
+    """The credentials of a session, read beside the loop: a command may take its time."""
+    if policy.credentials == CredentialPolicy():
+        return Nothing()
+    from ringfence.session.credentials.governing import Governing, outside_of
+
+    outside = outside_of(places, environ, evaluator.context.workspace, evaluator)
+    return await asyncio.to_thread(Governing, policy, outside)

@@ -1,0 +1,228 @@
+"""What a staged session keeps apart from the real tree: where its layer lies, and what is in it as changes.
+
+The layer stays, as evidence and for another look, until it is discarded. Nothing here writes to the workspace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ringfence.model.display import shortened, visible
+from ringfence.model.situations import RingfenceError, UsageInvalid
+from ringfence.policy.control_files import ControlFile, is_reported
+from ringfence.session.snapshots import Snapshots
+from ringfence.workspace.changes import Changes
+from ringfence.workspace.difference import Difference, differences
+from ringfence.workspace.entries import Entry, Kind
+from ringfence.workspace.git_state import Role, below_git, in_object_folder, role
+from ringfence.workspace.ignored import ignored_among
+from ringfence.workspace.layer import IGNORE_FILE, Outline, merged, outline
+from ringfence.workspace.store import Snapshot, Store, pack
+from ringfence.workspace.taking import Naming
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """What a staged session would change, beside what was applied of it already."""
+
+    session: str
+    start: Snapshot
+    """The real tree before the session."""
+    applied: Snapshot
+    """The same with what was applied; the start itself where nothing was."""
+    after: Snapshot
+    """The tree as the session saw it in the end."""
+    changes: tuple[Difference, ...]
+
+
+class Staging:
+    """The layer of one session."""
+
+    def __init__(self, snapshots: Snapshots, session: str) -> None:
+        self.session = session
+        self.folder = os.path.join(snapshots.layers, session)
+        self._snapshots = snapshots
+
+    @property
+    def upper(self) -> str:
+        """The folder that holds what the session wrote."""
+        return os.path.join(self.folder, "upper")
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """For as long as the session runs, nobody applies or discards what it writes; and the other way round."""
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        lock = os.open(os.path.join(self.folder, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise UsageInvalid(
+                f"session `{visible(self.session)}` is still running, or something else is done with its changes",
+                remedy="wait for its end",
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    def collect(self, *, id: str, now_ns: int) -> Snapshot:  # noqa: A002
+        """Keep what the session wrote, as the tree that it saw."""
+        seen = outline(self.upper)
+        with self._snapshots.store() as store:
+            start = self._snapshots.start_of(store, self.session)
+            base = store.entries(start)
+            left = self._left(seen, base, store)
+            with store.transaction():
+                entries, unread = merged(self.upper, seen, base, store, left.__contains__)
+                listing, packed = pack(entries)
+                about = self._about_ignored(left)
+                naming = Naming(id=id, session=start.session, moment="staged", taken_ns=now_ns)
+                found = Snapshot(
+                    id=naming.id,
+                    session=naming.session,
+                    moment=naming.moment,
+                    taken_ns=naming.taken_ns,
+                    listing=listing,
+                    left_out=(*about, *seen.refused, *unread)[:_SHOWN],
+                )
+                store.add(found, entries, packed)
+        return found
+
+    def pending(self, *, id: str, now_ns: int) -> Pending:  # noqa: A002
+        """What the session would change now. One that was killed is looked at now."""
+        with self._snapshots.store() as store:
+            mine = [one for one in store.snapshots(self.session) if one.session == self.session]
+        after = next((one for one in mine if one.moment == "staged"), None) or self.collect(id=id, now_ns=now_ns)
+        with self._snapshots.store() as store:
+            start = self._snapshots.start_of(store, self.session)
+            applied = next((one for one in mine if one.moment == "applied"), start)
+            changes = differences(store.entries(applied), store.entries(after))
+        return Pending(session=self.session, start=start, applied=applied, after=after, changes=changes)
+
+    def objects(self) -> tuple[bytes, ...]:
+        """What Git stored in the layer, by path."""
+        seen = outline(self.upper)
+        return tuple(path for path in seen.others if _role(path) is Role.OBJECT)
+
+    def discard(self, *, id: str) -> None:  # noqa: A002
+        """Remove the layer and what was kept of it. What was applied of it can still be undone."""
+        with self.held():
+            remove(self.folder)
+        with self._snapshots.store() as store, store.transaction():
+            start = self._snapshots.start_of(store, self.session)
+            mine = [one for one in store.snapshots(self.session) if one.session == self.session]
+            for one in mine:
+                if one.moment == "staged":
+                    store.forget(one.id)
+            if not any(one.moment == "applied" for one in mine):
+                # Nothing of it ever reached the real tree, whatever happened there since.
+                entries = store.entries(start)
+                store.add(msgspec.structs.replace(start, id=id, moment="applied"), entries, pack(entries)[1])
+
+    def end(self) -> None:
+        """Remove what only the mount needed."""
+        for name in ("work", "place-holders"):
+            remove(os.path.join(self.folder, name))
+
+    def _left(self, seen: Outline, base: tuple[Entry, ...], store: Store) -> frozenset[bytes]:
+        """What of the layer is no part of the tree: what Git ignores, what it stored, and what it makes again."""
+        stored = {path for path in (*seen.others, *seen.folders) if _is_stored(path)}
+        files = [path for path in seen.others if below_git(path) is None]
+        folders = [path for path in seen.folders if below_git(path) is None]
+        ignored = ignored_among(
+            files,
+            folders,
+            _ignore_files(seen, base, store),
+            workspace=self._snapshots.workspace,
+            empty_repository=self._snapshots.empty_repository,
+        )
+        needed = {above for path in files if path not in ignored for above in _above(path)}
+        return frozenset(stored | (ignored - needed))
+
+    def _about_ignored(self, left: frozenset[bytes]) -> tuple[tuple[bytes, str], ...]:
+        count = sum(1 for path in left if below_git(path) is None)
+        text = f"{count} path{'' if count == 1 else 's'} that Git ignores: they stay in the session's layer"
+        return ((b"", text),) if count else ()
+
+
+_SHOWN = 100
+_TOLD = 3
+
+
+def collected(
+    staging: Staging, rows: tuple[ControlFile, ...], new_id: Callable[[], str]
+) -> tuple[Changes, tuple[str, ...]]:
+    """What a session left in its layer, at its end; and what has to be told about it."""
+    try:
+        staging.end()
+        pending = staging.pending(id=new_id(), now_ns=time.time_ns())
+    except (RingfenceError, OSError) as failure:
+        why = failure.message if isinstance(failure, RingfenceError) else str(failure)
+        text = f"what the session wrote lies in `{staging.upper}` and could not be read: {why}"
+        return Changes(files=0, control_files=(), complete=False), (text,)
+    files = [os.fsdecode(one.path) for one in pending.changes if not one.folder and below_git(one.path) is None]
+    named = sorted(name for name in files if is_reported(name, rows))
+    told = [
+        f"`{shortened(visible(os.fsdecode(path)), 80)}`: {why}" if path else why for path, why in pending.after.left_out
+    ]
+    return Changes(files=len(files), control_files=tuple(named[:_SHOWN]), complete=True), tuple(told[:_TOLD])
+
+
+def find(snapshots: Snapshots, session: str) -> Staging | None:
+    """The staged session whose id begins so; None where there is none."""
+    try:
+        names = [name for name in os.listdir(snapshots.layers) if name.startswith(session)]
+    except FileNotFoundError:
+        return None
+    if len(names) > 1:
+        raise UsageInvalid(f"`{visible(session)}` is the beginning of several sessions", remedy="write more of it")
+    return Staging(snapshots, names[0]) if names else None
+
+
+def remove(folder: str) -> None:
+    """Remove a folder of ours, also where what is in it was closed to everybody."""
+
+    def open_up(function: object, name: str, _: object) -> None:
+        # What is around the folder is not ours to open, also where the folder itself is gone already.
+        with contextlib.suppress(OSError):
+            if name != folder:
+                os.chmod(os.path.dirname(name), 0o700)
+            if os.path.islink(name) or not os.path.isdir(name):
+                os.unlink(name)
+            else:
+                os.chmod(name, 0o700)
+                shutil.rmtree(name, ignore_errors=True)
+
+    shutil.rmtree(folder, onerror=open_up)
+
+
+def _role(path: bytes) -> Role | None:
+    rest = below_git(path)
+    return None if rest is None else role(rest)
+
+
+def _is_stored(path: bytes) -> bool:
+    """Whether Git keeps or makes it itself: it is taken over in another way, or not at all."""
+    rest = below_git(path)
+    return rest is not None and (role(rest) in (Role.OBJECT, Role.DERIVED) or in_object_folder(rest))
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while path := path.rpartition(b"/")[0]:
+        yield path
+
+
+def _ignore_files(seen: Outline, base: tuple[Entry, ...], store: Store) -> tuple[tuple[bytes, bytes], ...]:
+    found = {
+        entry.path: b"".join(map(store.piece, entry.chunks))
+        for entry in base
+        if entry.kind is Kind.FILE and entry.path.rpartition(b"/")[2] == IGNORE_FILE and not seen.gone(entry.path)
+    }
+    return tuple((found | dict(seen.ignore_files)).items())

@@ -1,0 +1,34 @@
+"""What Git's index lists, without what it remembers about files: two that list the same are the same to a person."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from ringfence.workspace.entries import open_below, open_file, open_folder
+from ringfence.workspace.ignored import ask_git, make_repository
+
+
+def index_listing(content: bytes, empty_repository: str) -> bytes | None:
+    """Mode, object, stage and path of each entry; None where Git cannot read it."""
+    make_repository(empty_repository)
+    with tempfile.TemporaryDirectory(dir=empty_repository, prefix="index-") as folder:
+        path = os.path.join(folder, "index")
+        with open(path, "wb") as stream:
+            stream.write(content)
+        return ask_git(["ls-files", "--stage", "-z"], folder, empty_repository, {"GIT_INDEX_FILE": path})
+
+
+def read_index(workspace: str, path: bytes) -> bytes:
+    """The index at a path of the workspace."""
+    above, _, name = path.rpartition(b"/")
+    top = open_folder(workspace)
+    try:
+        folder = open_below(top, above)
+    finally:
+        os.close(top)
+    try:
+        with open(open_file(name, folder), "rb") as stream:
+            return stream.read()
+    finally:
+        os.close(folder)

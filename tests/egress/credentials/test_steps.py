@@ -1,0 +1,378 @@
+"""What goes to the server and what comes back: the credential only where it is bound, and no other beside it."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+from base64 import b64encode
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.egress.credentials.carrying import (
+    SHOWN,
+    STANDING,
+    VALUE,
+    Carried,
+    answered,
+    carrying,
+    request,
+    rule_of,
+    sent,
+)
+
+from ringfence.egress.http_head import RequestHead
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.inspection import Held
+from ringfence.model.event import CredentialUsed
+
+GITHUB = """
+[[credentials]]
+id = "github"
+source = { environment = "GH" }
+form = "bearer"
+hosts = ["api.test"]
+methods = ["GET", "POST"]
+paths = ["/repos/acme/**"]
+variables = ["GH_TOKEN"]
+"""
+OTHER = "sk-ant-api03-attackerattackerattackerattackerattacker"
+
+
+def _bound(form: str, more: str = "", hosts: str = '["api.test"]') -> str:
+    return f'[[credentials]]\nid = "key"\nsource = {{ environment = "K" }}\nform = "{form}"\nhosts = {hosts}\n{more}\n'
+
+
+def _basic(user: str, password: str) -> str:
+    return b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _fields(outcome: RequestHead | Held) -> dict[bytes, bytes]:
+    assert isinstance(outcome, RequestHead), outcome
+    return {name: value for name, value in outcome.fields if name != b"accept-encoding"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "written", "fields", "query"),
+    [
+        (GITHUB, f"GET /repos/acme/shop\nAuthorization: Bearer {SHOWN}", {b"authorization": f"Bearer {VALUE}"}, ""),
+        (GITHUB, f"GET /repos/acme/shop\nAuthorization: token {SHOWN}", {b"authorization": f"token {VALUE}"}, ""),
+        (_bound("npm"), f"GET /left-pad\nAuthorization: Bearer {SHOWN}", {b"authorization": f"Bearer {VALUE}"}, ""),
+        (
+            _bound("basic", 'user = "me"'),
+            f"GET /\nAuthorization: Basic {_basic('x', SHOWN)}",
+            {b"authorization": f"Basic {_basic('me', VALUE)}"},
+            "",
+        ),
+        (
+            _bound("git"),
+            f"GET /acme/shop.git/info/refs?service=git-upload-pack\nAuthorization: Basic {_basic(SHOWN, '')}",
+            {b"authorization": f"Basic {_basic('x-access-token', VALUE)}"},
+            "?service=git-upload-pack",
+        ),
+        (
+            _bound("pypi"),
+            f"POST /legacy/\nAuthorization: Basic {_basic('__token__', SHOWN)}",
+            {b"authorization": f"Basic {_basic('__token__', VALUE)}"},
+            "",
+        ),
+        (_bound("header", 'header = "X-Api-Key"'), f"GET /\nx-api-key: {SHOWN}", {b"x-api-key": VALUE}, ""),
+        (_bound("query", 'query = "key"'), f"GET /a?key={SHOWN}&b=c", {}, f"?b=c&key={VALUE}"),
+        (_bound("bearer", 'attach = "always"'), "GET /", {b"authorization": f"Bearer {VALUE}"}, ""),
+        (_bound("query", 'query = "key"\nattach = "always"'), "GET /?b=c", {}, f"?b=c&key={VALUE}"),
+        (_bound("bearer"), "GET /", {}, ""),
+        (GITHUB, "GET /gists", {}, ""),
+    ],
+)
+def test_a_request_gets_what_it_is_bound_to(policy: str, written: str, fields: dict[bytes, str], query: str) -> None:
+    outcome = sent(carrying(policy), request(written))
+
+    assert isinstance(outcome, RequestHead)
+    assert (_fields(outcome), outcome.query) == ({name: text.encode() for name, text in fields.items()}, query)
+
+
+def test_each_use_is_on_record_by_name_and_without_a_value() -> None:
+    carried = carrying(GITHUB)
+
+    sent(carried, request(f"GET /repos/acme/shop?q=1\nAuthorization: Bearer {SHOWN}"))
+
+    assert carried.used == [
+        CredentialUsed(credential="github", host="api.test", port=443, method="GET", path="/repos/acme/shop")
+    ]
+
+
+FOREIGN = [
+    f"GET /repos/acme/x\nAuthorization: Bearer {OTHER}",
+    "GET /repos/acme/x\nAuthorization: Bearer x",
+    f"GET /repos/acme/x\nAuthorization: bearer  {OTHER}",
+    f"GET /repos/acme/x\nAuthorization: Basic {_basic('attacker', 'hunter2')}",
+    f"GET /repos/acme/x\nAuthorization: Basic {_basic(SHOWN, 'hunter2')}",
+    "GET /repos/acme/x\nAuthorization: Basic !!!",
+    "GET /repos/acme/x\nAuthorization: Digest username=a",
+    "GET /repos/acme/x\nAuthorization: attackers-own",
+    f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nAuthorization: Bearer {OTHER}",
+    f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-Api-Key: {OTHER}",
+    f"GET /repos/acme/x\nX-Api-Key: {OTHER}",
+    "GET /repos/acme/x\nx-api-key: short",
+    f"GET /repos/acme/x\napi-key: {OTHER}",
+    f"GET /repos/acme/x\nx-goog-api-key: {OTHER}",
+    f"GET /repos/acme/x\nPRIVATE-TOKEN: {OTHER}",
+    f"GET /repos/acme/x\nJOB-TOKEN: {OTHER}",
+    f"GET /repos/acme/x\nX-Auth-Token: {OTHER}",
+    f"GET /repos/acme/x\nX-Vault-Token: {OTHER}",
+    f"GET /repos/acme/x\nDD-API-KEY: {OTHER}",
+    f"GET /repos/acme/x\nOcp-Apim-Subscription-Key: {OTHER}",
+    "GET /repos/acme/x\nX-Client-Secret: abc",
+    "GET /repos/acme/x\nX-Sentry-Key: abc",
+    "GET /repos/acme/x\nmyapikey: abc",
+    "GET /repos/acme/x;access_token=abc/y",
+    "GET /repos/acme/x?sentry_key=abc",
+    "GET /repos/acme/x\nX-JFrog-Art-Api: AKIAABCDEFGHIJKLMNOP",
+    f"GET /repos/acme/x\nX-Anything: {OTHER}",
+    "GET /repos/acme/x\nCookie: session=abc",
+    f"GET /repos/acme/x?access_token={OTHER}",
+    "GET /repos/acme/x?api_key=abc",
+    "GET /repos/acme/x?a=b&apikey=abc",
+    "GET /repos/acme/x?a=b;apikey=abc",
+    "GET /repos/acme/x?%61pi_key=abc",
+    "GET /repos/acme/x?key=AIzaSyA-attackers-own-key",
+    "GET /repos/acme/x?private_token=abc",
+    "GET /repos/acme/x?X-Amz-Signature=abc&X-Amz-Credential=AKIAX/1/2/3/aws4_request",
+    "GET /repos/acme/x?sv=2020&sig=abc",
+    f"GET /repos/acme/x?q={OTHER}",
+    f"GET /repos/acme/x?{OTHER}",
+    f"GET /repos/acme/{OTHER}",
+    "POST /services/T0123456789/B0123456789/attackersownwebhookhook",
+    "GET /bot123456789:AAattackersownbotattackersownbotatt/sendDocument",
+    f"GET /repos/acme/x\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.{OTHER}",
+    "GET /repos/acme/x\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.YXR0YWNrZXI",
+]
+
+
+@pytest.mark.parametrize("written", FOREIGN)
+def test_the_attackers_own_credential_passes_where_none_is_bound_and_never_where_one_is(written: str) -> None:
+    elsewhere = carrying(_bound("bearer", hosts='["elsewhere.test"]'), {"key": ("value-elsewhere", "fake-elsewhere")})
+    carried = carrying(GITHUB)
+
+    assert rule_of(sent(elsewhere, request(written))) == ""
+    assert rule_of(sent(carried, request(written))) == "credentials.foreign"
+    assert carried.used == []
+
+
+@pytest.mark.parametrize("written", FOREIGN)
+def test_where_no_credential_may_go_none_goes(written: str) -> None:
+    carried = carrying('[[no_credentials]]\nhosts = ["api.test"]\n')
+
+    assert rule_of(sent(carried, request(written))) == "credentials.none"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "GET /repos/acme/x?page=2&per_page=100&page_token=abc&continuationToken=abc&key=color&q=token",
+        "GET /repos/acme/x\nIdempotency-Key: 7c1b\nX-CSRF-Token: abc\nX-GitHub-Api-Version: 2022-11-28",
+        'GET /repos/acme/token-tools/secret/auth.py\nUser-Agent: git/2.4\nAccept: */*\nIf-None-Match: "abc"',
+        "GET /repos/acme/x\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nSec-WebSocket-Protocol: chat, v2.realtime",
+    ],
+)
+def test_what_is_no_credential_is_left_alone(written: str) -> None:
+    assert rule_of(sent(carrying(GITHUB), request(written))) == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"),
+    [
+        (f"POST /gists\nAuthorization: Bearer {SHOWN}", "credentials.unbound"),
+        (f"POST /repos/victim/app/forks\nAuthorization: Bearer {SHOWN}", "credentials.unbound"),
+        (f"DELETE /repos/acme/app\nAuthorization: Bearer {SHOWN}", "credentials.unbound"),
+        (f"GET /repos/acme/%2e%2e/other\nAuthorization: Bearer {SHOWN}", None),
+        (f"GET /repos/acme/..%2fother\nAuthorization: Bearer {SHOWN}", "credentials.unbound"),
+        (f"POST /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-HTTP-Method-Override: DELETE", "credentials.unbound"),
+        (f"POST /repos/acme/x?_method=delete\nAuthorization: Bearer {SHOWN}", "credentials.unbound"),
+        (f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-Original-URL: /gists", "credentials.unbound"),
+        (f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-Forwarded-Host: evil.test", "credentials.unbound"),
+        (f"GET /repos/acme/x\nAuthorization: Basic {_basic('me', SHOWN)}", "credentials.misplaced"),
+        (f"GET /repos/acme/x\nX-Token: {SHOWN}", "credentials.misplaced"),
+        (f"GET /repos/acme/x?q={SHOWN}", "credentials.misplaced"),
+        (f"GET /repos/acme/{SHOWN}", "credentials.misplaced"),
+        (f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}\nX-Api-Key: {SHOWN}", "credentials.misplaced"),
+        (f"GET /repos/acme/x\nUser-Agent: a{SHOWN}b", "credentials.misplaced"),
+    ],
+)
+def test_a_placeholder_outside_of_its_binding_goes_nowhere(written: str, rule: str | None) -> None:
+    carried = carrying(GITHUB)
+    if rule is None:
+        with pytest.raises(ValueError, match="segment"):
+            request(written)
+        return
+
+    outcome = sent(carried, request(written))
+
+    assert rule_of(outcome) == rule
+    assert carried.used == []
+    assert VALUE not in str(msgspec.json.encode(outcome.decision)) if isinstance(outcome, Held) else False
+
+
+def test_a_placeholder_goes_to_no_other_host_and_not_in_the_clear() -> None:
+    shown = f"GET /repos/acme/x\nAuthorization: Bearer {SHOWN}"
+
+    assert rule_of(sent(carrying(GITHUB), request(shown, host="evil.test"))) == "credentials.unbound"
+    assert rule_of(sent(carrying(GITHUB), request(shown, port=8443))) == "credentials.unbound"
+    assert rule_of(sent(carrying(GITHUB), request(shown, secure=False))) == "credentials.clear"
+
+
+def test_two_credentials_of_a_host_are_told_apart_by_their_placeholders() -> None:
+    policy = _bound("bearer", 'attach = "always"') + _bound("bearer", 'attach = "always"').replace('"key"', '"two"')
+    carried = carrying(policy, {"key": ("value-of-one", "fake-of-one"), "two": ("value-of-two", "fake-of-two")})
+
+    assert rule_of(sent(carried, request("GET /"))) == "credentials.ambiguous"
+    shown = sent(carried, request("GET /\nAuthorization: Bearer fake-of-two"))
+    assert _fields(shown) == {b"authorization": b"Bearer value-of-two"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "rule"),
+    [
+        ("application/x-www-form-urlencoded", b"a=b&private_token=abc", "credentials.foreign"),
+        ("application/x-www-form-urlencoded; charset=utf-8", b"client%5Fsecret=abc", "credentials.foreign"),
+        ("application/x-www-form-urlencoded", b"a=b&title=secret+santa", ""),
+        ("application/json", b'{"access_token": "abc"}', "credentials.foreign"),
+        ("application/vnd.api+json", b'{"client_secret": "abc"}', "credentials.foreign"),
+        ("application/json", b'{"title": "token", "config": {"secret": "s"}}', ""),
+        ("application/json", b'{"a": ', ""),
+        ("text/plain", b"access_token=abc", ""),
+        ("application/x-www-form-urlencoded", b"a=" + b"b" * 2_000_000, "credentials.foreign"),
+    ],
+)
+def test_a_credential_in_a_form_is_found(kind: str, body: bytes, rule: str) -> None:
+    written = f"POST /repos/acme/x\nContent-Type: {kind}\nContent-Length: {len(body)}"
+
+    assert rule_of(sent(carrying(GITHUB), request(written), body)) == rule
+
+
+def _in_pieces(carried: Carried, body: bytes, size: int) -> list[bytes | Held]:
+    steps = carried.wallet(
+        request("POST /repos/acme/x\nContent-Type: multipart/form-data; boundary=b\nContent-Length: 9")
+    )
+    assert steps is not None
+    return [steps.sent(body[at : at + size]) for at in range(0, len(body), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 4096])
+def test_a_credential_in_a_form_of_parts_is_stopped_before_its_value(size: int) -> None:
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename="token"\r\n\r\n' + b"x" * 2000
+    login = b'\r\n--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n'
+
+    harmless = _in_pieces(carrying(GITHUB), start + b"\r\n--b--", size)
+    stopped = _in_pieces(carrying(GITHUB), start + login + b"attackers-own\r\n--b--", size)
+
+    assert b"".join(piece for piece in harmless if isinstance(piece, bytes)) == start + b"\r\n--b--"
+    sent_before = b"".join(itertools.takewhile(lambda piece: isinstance(piece, bytes), stopped))  # type: ignore[arg-type]
+    assert any(isinstance(piece, Held) for piece in stopped)
+    assert b"attackers-own" not in sent_before
+
+
+def test_answers_are_asked_for_in_a_form_that_can_be_read() -> None:
+    outcome = sent(carrying(GITHUB), request("GET /repos/acme/x\nAccept-Encoding: br, gzip"))
+
+    assert isinstance(outcome, RequestHead)
+    assert outcome.fields == ((b"accept-encoding", b"identity"),)
+
+
+def _body(parts: list[bytes | Held]) -> bytes:
+    assert all(isinstance(part, bytes) for part in parts), parts
+    return b"".join(part for part in parts if isinstance(part, bytes))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 200), max_size=8), st.sampled_from([b"", b"ghp_", b"ghp_Real", b"x" * 50]))
+def test_a_value_that_comes_back_is_taken_out_wherever_the_answer_is_cut(cuts: list[int], between: bytes) -> None:
+    whole = b'{"a": "' + VALUE.encode() + b'"' + between + VALUE.encode() + between
+    places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
+    pieces = [whole[one:other] for one, other in pairwise(places)]
+    carried = carrying(GITHUB)
+
+    _, parts = answered(carried, {}, *pieces)
+
+    assert _body(parts) == whole.replace(VALUE.encode(), SHOWN.encode())
+    assert {one.reasons[0].rule for one in carried.refused} == {"credentials.echo"}
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=30), max_size=12))
+def test_every_other_answer_comes_as_it_is(pieces: list[bytes]) -> None:
+    _, parts = answered(carrying(GITHUB), {}, *pieces)
+
+    assert _body(parts) == b"".join(pieces)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=5), st.binary(max_size=5))
+def test_a_value_in_base64_is_taken_out_whatever_stands_around_it(before: bytes, behind: bytes) -> None:
+    _, parts = answered(carrying(GITHUB), {}, b64encode(before + VALUE.encode() + behind))
+
+    assert b"*" * 40 in _body(parts)
+
+
+@pytest.mark.parametrize("spelt", [VALUE.encode().hex(), VALUE.encode().hex().upper(), VALUE])
+def test_other_spellings_are_taken_out_of_heads_too(spelt: str) -> None:
+    head, _ = answered(carrying(GITHUB), {"Location": f"https://x.test/?t={spelt}", "Set-Cookie": "s=1", "Via": "a"})
+
+    assert isinstance(head, ResponseHead)
+    assert [name for name, _ in head.fields] == [b"location", b"via"]
+    assert spelt.encode() not in head.fields[0][1]
+
+
+def test_a_packed_answer_is_looked_into_and_stopped_where_it_repeats_a_value() -> None:
+    harmless, telling = b"{}" * 5000, b"{}" * 5000 + VALUE.encode()
+
+    for coding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        packed = pack(harmless)
+        _, parts = answered(carrying(GITHUB), {"Content-Encoding": coding}, packed[:20], packed[20:])
+        assert _body(parts) == packed
+        _, parts = answered(carrying(GITHUB), {"Content-Encoding": coding}, pack(telling))
+        assert isinstance(parts[0], Held)
+    _, parts = answered(carrying(GITHUB), {"Content-Encoding": "br"}, b"...")
+    assert isinstance(parts[0], Held)
+    _, parts = answered(carrying(GITHUB), {"Content-Encoding": "gzip"}, b"not packed at all")
+    assert isinstance(parts[0], Held)
+
+
+def test_messages_of_a_websocket_are_held_to_the_same() -> None:
+    steps = carrying(GITHUB).wallet(request("GET /repos/acme/x"))
+    assert steps is not None
+
+    assert isinstance(steps.message_sent(b'{"type": "auth", "access_token": "abc"}', text=True), Held)
+    assert steps.message_sent(b'{"type": "hello"}', text=True) == b'{"type": "hello"}'
+    assert steps.message_received(b"you said " + VALUE.encode(), text=True) == b"you said " + SHOWN.encode()
+
+
+def test_a_request_to_aws_is_signed_again_and_an_attackers_signature_is_refused() -> None:
+    policy = _bound("aws-sigv4", hosts='["*.amazonaws.com"]')
+    carried = carrying(policy)
+
+    def signed(key: str, token: str) -> Carried:
+        scope = f"Credential={key}/20150830/us-east-1/sts/aws4_request"
+        names = "SignedHeaders=host;x-amz-date;x-amz-security-token"
+        written = (
+            f"POST /\nX-Amz-Date: 20150830T123600Z\nX-Amz-Security-Token: {token}\n"
+            f"Content-Type: application/x-www-form-urlencoded\nContent-Length: 9\n"
+            f"Authorization: AWS4-HMAC-SHA256 {scope}, {names}, Signature={'0' * 64}"
+        )
+        nonlocal outcome
+        outcome = sent(carried, request(written, host="sts.amazonaws.com"), b"Action=Go")
+        return carried
+
+    outcome: RequestHead | Held | None = None
+    signed(STANDING.key, "fake-session-token")
+    assert isinstance(outcome, RequestHead)
+    text = str(outcome.fields)
+    assert ("AKIAREAL000000000000/20150830" in text, "fake" in text.lower()) == (True, False)
+    assert [one.credential for one in carried.used] == ["key"]
+    signed("AKIAATTACKER00000000", "fake-session-token")
+    assert outcome is not None and rule_of(outcome) == "credentials.foreign"
+    signed(STANDING.key, "attackers-token")
+    assert outcome is not None and rule_of(outcome) == "credentials.foreign"

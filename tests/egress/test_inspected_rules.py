@@ -1,0 +1,126 @@
+"""What policy is asked about inspected requests: what they do, keys that rules name, and calls of tools in them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from tests.egress.inspecting import Asked, inspecting, leave, server, tunnel
+from tests.egress.test_inspected import OK, answer, answering
+from tests.egress.test_inspected_steps import Served
+
+from ringfence.egress.tool_calls import CallsUnread, tool_calls
+from ringfence.model.action import Action, McpAction, RequestFacts
+from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.policy.judges.connect import FactsWanted
+
+EVERYTHING = FactsWanted(operations=True, body=True, query=("kind",), headers=("x-team",))
+GRAPHQL = json.dumps({"query": "mutation { a }"}).encode()
+
+
+def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
+    head = b"".join(one + b"\r\n" for one in (b"Host: a.test:PORT", b"Content-Length: %d" % len(content), *fields))
+    return b"POST " + path + b" HTTP/1.1\r\n" + head + b"\r\n" + content
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent", "facts"),
+    [
+        (FactsWanted(), posted(b"/graphql?kind=a", GRAPHQL), msgspec.UNSET),
+        (
+            EVERYTHING,
+            posted(b"/graphql?kind=a&kind=%62;kind=c&other=d", GRAPHQL, b"X-Team: red", b"X-Other: 1"),
+            RequestFacts(
+                operations=("graphql-mutation",),
+                query=(("kind", "a"), ("kind", "b;kind=c"), ("kind", "b"), ("kind", "c")),
+                headers=(("x-team", "red"),),
+            ),
+        ),
+        (EVERYTHING, posted(b"/graphql", GRAPHQL, b"Content-Encoding: gzip"), RequestFacts(operations=("unknown",))),
+        (EVERYTHING, posted(b"/graphql", b" " * (1 << 21)), RequestFacts(operations=("unknown",))),
+        (FactsWanted(operations=True), posted(b"/r.git/git-receive-pack", b""), RequestFacts(operations=("git-push",))),
+    ],
+)
+async def test_policy_is_told_what_its_rules_ask_about_and_nothing_else(
+    wanted: FactsWanted, sent: bytes, facts: RequestFacts | msgspec.UnsetType
+) -> None:
+    asked, served = Asked(), Served()
+    async with (
+        server(served) as port,
+        inspecting(asked, wants=lambda *_: wanted) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(sent.replace(b"PORT", b"%d" % port))
+        assert await answer(reader) == OK
+        await leave(writer)
+    assert [action.facts for action in asked.actions] == [facts]
+    assert len(sent) > 1 << 20 or bytes(served.heard).endswith(sent.partition(b"\r\n\r\n")[2])
+
+
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete", "arguments": {"b": 1, "a": 2}}}
+DELETE = McpAction(server="a.test", tool="delete", arguments='{"a":2,"b":1}')
+
+
+class Judged:
+    """Decides about calls by the tool."""
+
+    def __init__(self) -> None:
+        self.actions: list[Action] = []
+
+    def __call__(self, action: McpAction, done: Callable[[Decision], None]) -> Callable[[], None]:
+        self.actions.append(action)
+        verdict = Verdict.DENY if action.tool == "delete" else Verdict.ALLOW
+        reason = Reason(rule="no-delete", layer="user", source="policy.toml:1", verdict=verdict, text="because")
+        asyncio.get_running_loop().call_soon(
+            done, Decision(verdict=verdict, action=action, reasons=(reason,), policy="sha256:0")
+        )
+        return lambda: None
+
+
+@pytest.mark.parametrize(
+    ("message", "tools", "passes"),
+    [
+        ({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, [], True),
+        ({**CALL, "params": {"name": "read"}}, ["read"], True),
+        (CALL, ["delete"], False),
+        ([{**CALL, "params": {"name": "read"}}, CALL], ["read", "delete"], False),
+        ({"model": "m", "input": "call tools/call"}, [], True),
+    ],
+)
+async def test_calls_of_tools_over_http_are_judged_one_by_one(message: object, tools: list[str], passes: bool) -> None:
+    judged = Judged()
+    options = {"judge": judged, "wants": lambda *_: FactsWanted(calls=True)}
+    async with server(answering(OK)) as port, inspecting(**options) as gateway, asyncio.timeout(5):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(posted(b"/mcp", json.dumps(message).encode()).replace(b"PORT", b"%d" % port))
+        heard = await answer(reader)
+        await leave(writer)
+    assert [one.tool for one in judged.actions if isinstance(one, McpAction)] == tools
+    assert (heard == OK) == passes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"jsonrpc":"2.0","method":"ping","method":"tools/call","params":{"name":"x"}}',
+        b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":1}}',
+        b'{"jsonrpc":"2.0","method":"tools/call"}',
+        b'{"jsonrpc":"2.0","method":',
+        '{"jsonrpc":"2.0"}'.encode("utf-16"),
+        '{"jsonrpc":"2.0"}'.encode("utf-16-be"),
+        b'{"jsonrpc":"2.0","a":' + b"[" * 100_000,
+    ],
+)
+def test_what_may_call_a_tool_and_cannot_be_read_is_refused(content: bytes) -> None:
+    with pytest.raises(CallsUnread):
+        tool_calls("a.test", content, complete=True, plain=True)
+
+
+def test_a_call_is_read_with_its_server_tool_and_arguments() -> None:
+    assert tool_calls("a.test", json.dumps(CALL).encode(), complete=True, plain=True) == (DELETE,)
+    escaped = json.dumps(CALL).replace("jsonrpc", "\\u006asonrpc").encode()
+    assert tool_calls("a.test", escaped, complete=True, plain=True) == (DELETE,)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+from tests.policy.making import document, policy
+
+from ringfence.policy.compare.difference import ValueDifference
+from ringfence.policy.compare.values import value_differences
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "difference"),
+    [
+        ("memory_mb = 512", "memory_mb = 1024", ("512", "1024", True)),
+        ("memory_mb = 1024", "memory_mb = 512", ("1024", "512", False)),
+        ("memory_mb = 512", "", ("512", "not set", True)),
+        ("", "memory_mb = 512", ("not set", "512", False)),
+    ],
+)
+def test_a_higher_limit_and_none_at_all_loosen(before: str, after: str, difference: tuple[str, str, bool]) -> None:
+    first, second = (policy(document(f"[limits]\n{text}\n")) for text in (before, after))
+
+    one, other, loosens = difference
+    assert list(value_differences(first, second)) == [
+        ValueDifference(key="limits.memory_mb", before=one, after=other, loosens=loosens)
+    ]
+
+
+def test_a_declared_boundary_loosens() -> None:
+    first, second = policy(), policy(document("[sandbox]\nboundary = 'the job'\n"))
+
+    assert list(value_differences(first, second)) == [
+        ValueDifference(key="boundary", before="not set", after="the job", loosens=True)
+    ]

@@ -1,0 +1,192 @@
+"""What requests do, read off their heads and bodies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.policy.making import EMPTY, document, judge, policy
+
+from ringfence.model.action import ConnectAction, RequestFacts
+from ringfence.model.decision import Verdict
+from ringfence.policy.operations import KINDS, UNKNOWN, Body, Query, covered, graphql_kinds, operations
+
+BOTH = ("graphql-query", "graphql-mutation")
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}
+
+
+def sent(value: object, *, complete: bool = True, media: str = "application/json") -> Body:
+    return Body(content=json.dumps(value).encode(), complete=complete, media=media)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "done"),
+    [
+        ("GET", "/a", {}, ("read",)),
+        ("POST", "/a", {}, ("write",)),
+        ("DELETE", "/a", {}, ("write",)),
+        ("GET", "/o/r.git/info/refs", {"service": ("git-upload-pack",)}, ("git-fetch",)),
+        ("GET", "/o/r.git/info/refs", {"service": ("git-receive-pack",)}, ("git-push",)),
+        ("GET", "/o/r.git/info/refs", {"service": ("git-upload-pack", "git-receive-pack")}, ("git-push",)),
+        ("GET", "/o/r.git/info/refs", {"service": ("git-receive-packX",)}, ("git-push",)),
+        ("GET", "/o/r.git/info/refs", {}, ("read",)),
+        ("POST", "/o/r.git/git-upload-pack", {}, ("git-fetch",)),
+        ("POST", "/o/r/git-receive-pack", {}, ("git-push",)),
+        ("POST", "/o/r.git/info/lfs/locks", {}, ("git-lfs-upload",)),
+        ("POST", "/o/r.git/info/lfs/objects/batch", {}, (UNKNOWN,)),
+        ("PUT", "/left-pad", {}, ("package-publish",)),
+        ("PUT", "/@scope%2Fname", {}, ("package-publish",)),
+        ("PUT", "/@scope/name", {}, ("package-publish",)),
+        ("POST", "/legacy/", {}, ("package-publish",)),
+        ("PUT", "/api/v1/crates/new", {}, ("package-publish",)),
+        ("POST", "/v2/team/image/blobs/uploads/", {}, ("package-publish",)),
+        ("PUT", "/v2/team/image/manifests/latest", {}, ("package-publish",)),
+        ("GET", "/v2/team/image/manifests/latest", {}, ("read",)),
+        ("PUT", "/maven2/g/a/1/a-1.pom", {}, ("package-publish",)),
+        ("POST", "/-/npm/v1/security/audits/quick", {}, ("package-audit",)),
+        ("GET", "/graphql", {"query": ("{ viewer { login } }",)}, ("graphql-query",)),
+        ("GET", "/graphql", {"query": ("mutation { x }",)}, ("graphql-mutation",)),
+        ("GET", "/graphql", {"extensions": ("{}",)}, (UNKNOWN,)),
+        ("POST", "/graphql", {}, (UNKNOWN,)),
+    ],
+)
+def test_what_a_request_does_by_its_head(method: str, path: str, query: Query, done: tuple[str, ...]) -> None:
+    assert operations(method, path, query, None) == done
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "done"),
+    [
+        ("/graphql", sent({"query": "query A { a }"}), ("graphql-query",)),
+        ("/api/graphql", sent({"query": "query A {a} mutation B {b}", "operationName": "A"}), BOTH),
+        ("/graphql", sent([{"query": "{a}"}, {"query": "mutation{b}"}]), BOTH),
+        ("/graphql", sent({"extensions": {"persistedQuery": {"sha256Hash": "0"}}}), (UNKNOWN,)),
+        ("/graphql", sent({"query": "{a}"}, complete=False), (UNKNOWN,)),
+        ("/graphql", Body(content=b"not json", complete=True, media="application/json"), (UNKNOWN,)),
+        ("/graphql", Body(content=b"{a}", complete=True, media="application/graphql"), ("graphql-query",)),
+        ("/elsewhere", sent({"query": "mutation { a }"}), ("graphql-mutation",)),
+        ("/search", sent({"query": "shoes"}), ("write",)),
+        ("/mcp", sent(CALL), ("mcp-call",)),
+        ("/mcp", sent([{**CALL, "method": "ping"}, CALL]), ("mcp-other", "mcp-call")),
+        ("/o/r.git/info/lfs/objects/batch", sent({"operation": "download"}), ("git-lfs-download",)),
+        ("/o/r.git/info/lfs/objects/batch", sent({"operation": "upload"}), ("git-lfs-upload",)),
+    ],
+)  # fmt: skip
+def test_what_a_request_does_by_its_body(path: str, body: Body, done: tuple[str, ...]) -> None:
+    assert operations("POST", path, {}, body) == done
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("{a}", ["graphql-query"]),
+        ("fragment F on X { a } query { ...F }", ["graphql-query"]),
+        ('query { a(text: "} mutation { b }") }', ["graphql-query"]),
+        ('query { a(text: """ } mutation { b } """) }', ["graphql-query"]),
+        ("# mutation { a }\nquery { b }", ["graphql-query"]),
+        ("query { a } # }\nmutation { b }", ["graphql-query", "graphql-mutation"]),
+        ('query { a(t: "#") } mutation { b }', ["graphql-query", "graphql-mutation"]),
+        ("subscription S($a: Int = 1) { a }", ["graphql-subscription"]),
+        ("query Q($f: F = {a: 1}) { a }", ["graphql-query"]),
+        ("query { a", [UNKNOWN]),
+        ("}{", [UNKNOWN]),
+        ("", [UNKNOWN]),
+        ("extend type X { a }", [UNKNOWN]),
+        ("fragment F on X { a }", [UNKNOWN]),
+    ],
+)
+def test_every_operation_of_a_graphql_document_counts(text: str, kinds: list[str]) -> None:
+    assert graphql_kinds(text) == kinds
+
+
+DEFINITIONS = (
+    "{a}",
+    'query A($x: In = {s: "}"}) { a(x: $x) { b } }',
+    "fragment F on T @d(a: [1, {b: 2}]) { c }",
+    "# mutation {\n",
+    'query B { a(t: """ # } \\""" """) }',
+    "subscription S { s }",
+)
+
+
+@given(
+    before=st.lists(st.sampled_from(DEFINITIONS), max_size=4),
+    after=st.lists(st.sampled_from(DEFINITIONS), max_size=4),
+)
+def test_a_mutation_is_hidden_by_nothing_in_front_of_or_behind_it(before: list[str], after: list[str]) -> None:
+    document = " ".join((*before, "mutation M { m }", *after))
+
+    assert "graphql-mutation" in graphql_kinds(document)
+
+
+def test_what_covers_what_is_closed() -> None:
+    assert covered(("read", "write")) >= set(KINDS) - {"package-install"} | {UNKNOWN}
+
+
+PUBLIC, TEAM = ("kind", "public1"), ("x-team", "a")
+RULES = """
+[network]
+default = "ask"
+[[network.rule]]
+id = "fetch"
+hosts = ["forge.test"]
+operations = ["git-fetch"]
+paths = ["/acme/**"]
+verdict = "allow"
+[[network.rule]]
+id = "no-mutation"
+hosts = ["api.test"]
+operations = ["graphql-mutation"]
+verdict = "deny"
+[[network.rule]]
+id = "reads"
+hosts = ["api.test"]
+operations = ["read"]
+verdict = "allow"
+[[network.rule]]
+id = "search"
+hosts = ["find.test"]
+query = { kind = "public*" }
+headers = { X-Team = "a" }
+verdict = "allow"
+[[network.rule]]
+id = "no-debug"
+hosts = ["find.test"]
+query = { debug = "*" }
+verdict = "deny"
+"""
+
+
+def verdict(host: str, method: str, path: str, facts: RequestFacts | None) -> Verdict:
+    action = ConnectAction(host=host, port=443, method=method, path=path)
+    if facts is not None:
+        action = ConnectAction(host=host, port=443, method=method, path=path, facts=facts)
+    return judge(policy(document(RULES), base=EMPTY)).evaluate(action).verdict
+
+
+@pytest.mark.parametrize(
+    ("host", "method", "path", "facts", "expected"),
+    [
+        ("forge.test", "POST", "/acme/r/git-upload-pack", RequestFacts(operations=("git-fetch",)), Verdict.ALLOW),
+        ("forge.test", "POST", "/acme/r/git-upload-pack", None, Verdict.ALLOW),
+        ("forge.test", "POST", "/other/r/git-upload-pack", RequestFacts(operations=("git-fetch",)), Verdict.ASK),
+        ("forge.test", "POST", "/acme/r/git-receive-pack", RequestFacts(operations=("git-push",)), Verdict.ASK),
+        ("api.test", "POST", "/graphql", RequestFacts(operations=("graphql-query",)), Verdict.ALLOW),
+        ("api.test", "POST", "/graphql", RequestFacts(operations=("graphql-query", "graphql-mutation")), Verdict.DENY),
+        ("api.test", "POST", "/graphql", RequestFacts(operations=(UNKNOWN,)), Verdict.DENY),
+        ("api.test", "POST", "/graphql", None, Verdict.DENY),
+        ("api.test", "GET", "/x", RequestFacts(operations=("read",)), Verdict.ALLOW),
+        ("api.test", "POST", "/x", RequestFacts(operations=("write",)), Verdict.ASK),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC,), headers=(TEAM,)), Verdict.ALLOW),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC,)), Verdict.ASK),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("kind", "x")), headers=(TEAM,)), Verdict.ASK),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("debug", "")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", None, Verdict.DENY),
+    ],
+)  # fmt: skip
+def test_rules_look_at_what_requests_do_and_at_their_keys(
+    host: str, method: str, path: str, facts: RequestFacts | None, expected: Verdict
+) -> None:
+    assert verdict(host, method, path, facts) is expected
