@@ -440,3 +440,12 @@ async def test_a_hook_is_answered_by_the_plan_of_the_command_that_the_agent_will
     asked = [one for one in _events(project, number_of_session) if isinstance(one, DecisionMade)]
     verdicts = [one.decision.verdict for one in asked if one.asked_by == "hook"]
     assert verdicts == [Verdict.ALLOW, *[Verdict.DENY] * 4]
+
+
+async def test_in_a_staged_session_a_command_with_a_plan_of_its_own_is_not_started(project: Path) -> None:
+    (project / "a").write_text("a")
+
+    async with ringfence.Session(workspace=project, workspace_mode="staged") as session:
+        with pytest.raises(SandboxUnavailable, match="cannot run in a staged session"):
+            await session.exec(["git", "status"])
+        assert (await session.exec(["head", "a"])).stdout == "a"
