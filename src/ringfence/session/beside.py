@@ -15,7 +15,7 @@ from ringfence.model.situations import SandboxLost, SandboxUnavailable
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.policy.profiles import Chosen
-from ringfence.sandbox.git_private import PrivateGit
+from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
@@ -26,18 +26,19 @@ from ringfence.session.governed import Governed
 from ringfence.session.network import gateway_of
 from ringfence.session.outside import Host, without_gateway
 from ringfence.session.profiled import Beside
+from ringfence.session.revoking import close_revoked
 from ringfence.session.ways.opened import Ways, way_variables
 
 
 class Places:
     """Everything of a session that runs beside its own sandbox."""
 
-    def __init__(self, asked: Asked, governed: Governed, before_release: Callable[[PrivateGit], None]) -> None:
+    def __init__(self, asked: Asked, governed: Governed, also: Callable[[Sandbox], None]) -> None:
         self._asked = asked
         self._looking = governed.looking
         self._tally = governed.tally
         self._new_gate = governed.new_gate
-        self._before_release = before_release
+        self._also = also
         self._ends: list[Callable[[], None]] = []
         self._ended = False
 
@@ -77,7 +78,7 @@ class Places:
             )
         tiers = require(self._asked.options.min_tier or policy.min_tier, policy.boundary)
         sandbox = await start_strongest(plan, tiers, on_lost=lost.set)
-        sandbox.before_release = self._before_release
+        self._also(sandbox)
         stack.push_async_callback(sandbox.close)
         # No agent's hook asks from there.
         if "hook" in sandbox.listeners:
@@ -92,6 +93,9 @@ class Places:
         gateway.serve(sandbox.listeners)
         sandbox.take_arrivals(gateway.arrive)
         background = await stack.enter_async_context(Background())
+        background.start(
+            close_revoked(gateway, gate.grants, session=self._asked.session, workspace=self._asked.workspace)
+        )
         ways = Ways(policy.ways, sandbox, self._tally, self._asked.environ, self._asked.places.home)
         await ways.open(stack, background.start)
         ready(Beside(starter=sandbox, environment={**self._variables(policy), **sandbox.variables}))
