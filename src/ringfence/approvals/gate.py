@@ -107,11 +107,21 @@ class Gate:
             await asyncio.sleep(SWEEP_SECONDS)
             self._sweep()
 
-    async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
-        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
-        decision = self._judge(action)
+    async def decide(
+        self,
+        action: Action,
+        *,
+        asked_by: str,
+        call: str | None = None,
+        within: Callable[[Action], Decision] | None = None,
+    ) -> Decision:
+        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny.
+
+        `within` judges in place of the session's own policy: that of the plan which the action would have.
+        """
+        decision = self._judge(action, within)
         try:
-            final = await self._resolve(decision)
+            final = await self._resolve(decision, within)
             await self._recorder.record(DecisionMade(decision=final, asked_by=asked_by, call=call))
         except LedgerBroken as broken:
             return unrecorded(decision, broken)
@@ -159,20 +169,20 @@ class Gate:
         """All grants there are, also those of other sessions."""
         return self._desk.grants()
 
-    def _judge(self, action: Action) -> Decision:
+    def _judge(self, action: Action, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
-            return self._evaluate(action)
+            return (within or self._evaluate)(action)
         except Exception as failure:  # noqa: BLE001 - fail closed: a policy that cannot be evaluated allows nothing
             unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
             return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
 
-    async def _resolve(self, decision: Decision) -> Decision:
+    async def _resolve(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
                 final = await self._ask(decision)
                 if final is not None:
                     return final
-                decision = self._judge(decision.action)
+                decision = self._judge(decision.action, within)
         except LedgerBroken:
             raise
         except Exception as failure:  # noqa: BLE001 - fail closed: what cannot be asked is not allowed
