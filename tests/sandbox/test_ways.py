@@ -172,3 +172,19 @@ async def test_a_file_as_a_stream_is_refused_where_nested_namespaces_are_allowed
     async with boxed(place, WayPolicy(nested_namespaces=True)) as box:
         with open(tmp_path / "given", "rb") as file, pytest.raises(SandboxUnavailable, match="cannot be a stream"):
             await box.run("cat", stdin=file.fileno())
+
+
+async def test_the_settings_of_the_machine_stay_shut_where_nested_namespaces_are_allowed(place: Place) -> None:
+    script = (
+        "import os\n"
+        "for name in ('sys/kernel/core_pattern', 'sys/vm/drop_caches', 'sysrq-trigger'):\n"
+        "    try:\n"
+        "        os.close(os.open('/proc/' + name, os.O_WRONLY))\n"
+        "        print('opened', name)\n"
+        "    except OSError as error:\n"
+        "        print('refused')\n"
+    )
+    async with boxed(place, WayPolicy(nested_namespaces=True)) as box:
+        tried = await box.python(script)
+
+    assert (tried.code, tried.out.split()) == (0, ["refused"] * 3)
