@@ -10,25 +10,20 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.approvals import amendments, voting
-from ringfence.approvals.desk import Cast, Desk, Moved
+from ringfence.approvals import amendments
+from ringfence.approvals.desk import Cast, Desk
 from ringfence.approvals.objects import Grant, Request, Scope, Vote
-from ringfence.approvals.records import granted, transition
+from ringfence.approvals.records import granted
 from ringfence.approvals.stores.opening import open_store
-from ringfence.approvals.transitions import State, Trigger
+from ringfence.approvals.transitions import State
 from ringfence.cli import approvals_examples, approvals_glass, codes
-from ringfence.cli.approvals_record import put_on_record
+from ringfence.cli.approvals_inbox import Inbox
 from ringfence.cli.failure import Arguments
 from ringfence.cli.moments import elapsed, local, span
-from ringfence.model import ids
-from ringfence.model.canonical import digest
 from ringfence.model.display import shortened, visible
-from ringfence.model.event import ApprovalTransition, Body, VoteTaken
 from ringfence.model.situations import UsageInvalid
-from ringfence.model.vote import Authentication
 from ringfence.session.answering import desk_of
-from ringfence.session.sources import Places, places, user
-from ringfence.telemetry.presence import folder_beside, is_recorded
+from ringfence.session.sources import Places, places
 
 _Found = TypeVar("_Found", Request, Grant)
 
@@ -79,6 +74,7 @@ def _arguments() -> Arguments:
 class _Command:
     def __init__(self, desk: Desk, where: Places, *, as_json: bool) -> None:
         self._desk = desk
+        self._inbox = Inbox(desk, where, channel="command")
         self._places = where
         self._json = as_json
 
@@ -89,8 +85,8 @@ class _Command:
         return action(vars(parsed))
 
     def _list(self, words: dict[str, object]) -> int:
-        self._sweep()
-        everything = map(self._current, self._desk.requests())
+        self._inbox.sweep()
+        everything = map(self._inbox.current, self._desk.requests())
         found = [request for request in everything if words["all"] or request.state is State.PENDING]
         for request in found:
             self._print(_plain(request), f"{request.id}  {request.state:<11}  {_left(request)}  {_gist(request)}")
@@ -101,11 +97,11 @@ class _Command:
     def _show(self, words: dict[str, object]) -> int:
         request = self._one_request(words)
         votes = self._desk.votes(request.id)
-        plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._asked(request)}
+        plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._inbox.asked(request)}
         lines = [f"request {request.id}, {request.state}", "", *request.prompt]
         lines += ["", *map(_vote_line, votes)] if votes else []
         if request.state is State.PENDING:
-            lines += ["", f"  asked    {self._asked(request)}"]
+            lines += ["", f"  asked    {self._inbox.asked(request)}"]
             few = request.begins[: amendments.FEWEST]
             if few:
                 lines += self._examples(request, len(few))
@@ -114,42 +110,6 @@ class _Command:
                 lines += [f"  remember exactly this only: {visible(request.why_exact)}"]
         self._print(plain, "\n".join(lines))
         return codes.OK
-
-    def _asked(self, request: Request) -> str:
-        """Who has to answer, in words."""
-        terms = request.terms
-        parts = [
-            f"{one.approve} of {voting.listed(one.who)}"
-            + (f", with a {one.assurance}" if one.assurance is not Authentication.ACCOUNT else "")
-            for one in terms.thresholds
-        ]
-        if not terms.owner_may:
-            parts.append("not whoever runs the session")
-        if terms.steps:
-            asked = [name for one in terms.steps[: self._desk.step_of(request) + 1] for name in one.who]
-            parts.append(f"so far {voting.listed(asked)}")
-            later = terms.steps[self._desk.step_of(request) + 1 :]
-            parts += [f"after {one.after_seconds} s {voting.listed(one.who)}" for one in later]
-        return "; ".join(parts)
-
-    def _sweep(self) -> None:
-        """Write down, and put on record, what ended while nobody looked."""
-        for moved in self._desk.sweep():
-            self._record(moved.request.session, self._ended(moved))
-
-    def _ended(self, moved: Moved) -> ApprovalTransition:
-        return transition(
-            moved.request,
-            moved.after,
-            before=moved.request.state,
-            now_ns=time.time_ns(),
-            actor="timeout",
-            channel="command",
-            reason="its time is over",
-        )
-
-    def _record(self, session: str, *bodies: Body) -> None:
-        put_on_record(self._places.ledger, session, *bodies)
 
     def _approve(self, words: dict[str, object]) -> int:
         seconds = span(str(words["span"])) if words["span"] else None
@@ -167,23 +127,9 @@ class _Command:
         if not self._json:
             # What is approved is what was seen: it is printed, and the vote carries the digest of what was printed.
             print("\n".join([*request.prompt, *self._examples(request, count), ""]))
-        vote = Vote(
-            id=ids.new_id(),
-            request=request.id,
-            approver=f"person:{user().name}",
-            approve=approve,
-            seen=digest(list(request.prompt)),
-            scope=scope,
-            reason=str(words["reason"]),
-            seconds=seconds,
-            words=count,
-            channel="command",
+        cast = self._inbox.answer(
+            request, approve=approve, scope=scope, reason=str(words["reason"]), seconds=seconds, words=count
         )
-        cast = self._desk.cast(vote)
-        assert cast is not None, "a request was found, and requests are never removed"
-        if cast.problem:
-            # What counts is put on record by the session that waits for it; nobody waits for what does not.
-            self._record(request.session, VoteTaken(vote=cast.vote or vote, refused=cast.problem))
         return self._told(cast)
 
     def _examples(self, request: Request, count: int | None) -> list[str]:
@@ -194,16 +140,8 @@ class _Command:
 
     def _told(self, cast: Cast) -> int:
         plain = {**_plain(cast.request), "counted": cast.counted, "grant": cast.grant.id if cast.grant else None}
-        if cast.counted:
-            scope = f" ({cast.grant.scope})" if cast.grant else ""
-            self._print(plain, f"{cast.request.id} is {cast.request.state}{scope}")
-            return codes.OK
-        if cast.waits:
-            text = f"{cast.request.id} has your vote, and waits for others: {self._asked(cast.request)}"
-            self._print(plain, text)
-            return codes.OK
-        self._print(plain, f"{cast.request.id} was not answered: {cast.problem}")
-        return codes.FAILED
+        self._print(plain, self._inbox.told(cast))
+        return codes.OK if cast.counted or cast.waits else codes.FAILED
 
     def _grants(self, words: dict[str, object]) -> int:
         now = time.time_ns()
@@ -224,36 +162,21 @@ class _Command:
         if not self._desk.revoke(grant.id):
             print(f"ringfence: {grant.id} was revoked before", file=sys.stderr)
             return codes.FAILED
-        self._record(grant.session, granted(grant, "revoked"))
+        self._inbox.record(grant.session, granted(grant, "revoked"))
         revoked = msgspec.structs.replace(grant, revoked_ns=time.time_ns())
         self._print(_plain_grant(revoked, "revoked"), f"{grant.id} is revoked")
         return codes.OK
 
     def _one_request(self, words: dict[str, object]) -> Request:
         prefix = str(words["id"])
-        return self._current(_one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`"))
-
-    def _current(self, request: Request) -> Request:
-        """The request as it stands; one whose session was killed has nobody left who could use an answer."""
-        elsewhere = request.host not in {"", user().host}
-        if request.state is not State.PENDING or elsewhere or self._is_recorded(request.session):
-            return request
-        if isinstance(self._desk.move(request.id, Trigger.CANCEL), State):
-            why = "its session is gone"
-            now = time.time_ns()
-            self._record(
-                request.session,
-                transition(request, State.CANCELLED, now_ns=now, actor="session", channel="command", reason=why),
-            )
-        return self._desk.request(request.id) or request
+        return self._inbox.current(
+            _one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`")
+        )
 
     def _state(self, grant: Grant, now_ns: int) -> str:
         state = grant.state(now_ns)
-        over = grant.scope is not Scope.REPO and not self._is_recorded(grant.session)
+        over = grant.scope is not Scope.REPO and not self._inbox.is_recorded(grant.session)
         return "ended" if over and state == "active" else state
-
-    def _is_recorded(self, session: str) -> bool:
-        return is_recorded(folder_beside(self._places.ledger), session)
 
     def _print(self, plain: dict[str, object], text: str) -> None:
         print(msgspec.json.encode(plain).decode() if self._json else text)
