@@ -12,15 +12,16 @@ import msgspec
 
 from ringfence.approvals import amendments
 from ringfence.approvals.desk import Cast, Desk
-from ringfence.approvals.objects import Grant, Request, Scope, Vote
+from ringfence.approvals.objects import Grant, Request, Scope
 from ringfence.approvals.records import granted
 from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.transitions import State
-from ringfence.cli import approvals_examples, approvals_glass, codes
+from ringfence.cli import approvals_examples, approvals_glass, approvals_opening, codes
 from ringfence.cli.approvals_inbox import Inbox
+from ringfence.cli.approvals_page import gist, left, vote_line
 from ringfence.cli.failure import Arguments
-from ringfence.cli.moments import elapsed, local, span
-from ringfence.model.display import shortened, visible
+from ringfence.cli.moments import local, span
+from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.session.answering import desk_of
 from ringfence.session.sources import Places, places
@@ -32,18 +33,24 @@ def main(words: Sequence[str]) -> int:
     """Run the command."""
     parsed = _arguments().parse_args(words)
     where = places(os.environ)
+    if not parsed.part and (parsed.plain or approvals_opening.is_terminal()):
+        return approvals_opening.run(where, plain=parsed.plain)
+    if parsed.plain:
+        raise UsageInvalid("`--plain` is a way to answer, and takes no command", remedy="`ringfence approvals --plain`")
     store = open_store(where.approvals)
     try:
         if parsed.part in approvals_glass.PARTS:
             return approvals_glass.run(parsed.part, vars(parsed), store, where)
-        return _Command(desk_of(store, where), where, as_json=parsed.json).run(parsed)
+        return _Command(desk_of(store, where), where, as_json=parsed.json).run(parsed.part or "list", parsed)
     finally:
         store.close()
 
 
 def _arguments() -> Arguments:
-    arguments = Arguments(prog="ringfence approvals", description="List and answer requests, and the grants they made.")
-    arguments.set_defaults(part="list", all=False, json=False)
+    about = "Answer requests on the screen; without a terminal, list them. The commands do one thing each."
+    arguments = Arguments(prog="ringfence approvals", description=about)
+    arguments.add_argument("--plain", action="store_true", help="answer in plain lines of text, as for screen readers")
+    arguments.set_defaults(part="", all=False, json=False)
     parts = arguments.add_subparsers(metavar="COMMAND")
 
     def part(name: str, text: str, *, named: bool = True) -> Arguments:
@@ -78,9 +85,8 @@ class _Command:
         self._places = where
         self._json = as_json
 
-    def run(self, parsed: object) -> int:
+    def run(self, part: str, parsed: object) -> int:
         """Run what was named."""
-        part: str = vars(parsed)["part"]
         action: Callable[[dict[str, object]], int] = getattr(self, f"_{part}")
         return action(vars(parsed))
 
@@ -89,7 +95,7 @@ class _Command:
         everything = map(self._inbox.current, self._desk.requests())
         found = [request for request in everything if words["all"] or request.state is State.PENDING]
         for request in found:
-            self._print(_plain(request), f"{request.id}  {request.state:<11}  {_left(request)}  {_gist(request)}")
+            self._print(_plain(request), f"{request.id}  {request.state:<11}  {left(request)}  {gist(request)}")
         if not found and not self._json:
             print("no request is open", file=sys.stderr)
         return codes.OK
@@ -99,7 +105,7 @@ class _Command:
         votes = self._desk.votes(request.id)
         plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._inbox.asked(request)}
         lines = [f"request {request.id}, {request.state}", "", *request.prompt]
-        lines += ["", *map(_vote_line, votes)] if votes else []
+        lines += ["", *map(vote_line, votes)] if votes else []
         if request.state is State.PENDING:
             lines += ["", f"  asked    {self._inbox.asked(request)}"]
             few = request.begins[: amendments.FEWEST]
@@ -149,8 +155,8 @@ class _Command:
         found = [(grant, state) for grant, state in everything if words["all"] or state == "active"]
         for grant, state in found:
             request = self._desk.request(grant.request)
-            gist = _gist(request) if request is not None else visible(grant.matcher)
-            text = f"{grant.id}  {state:<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {gist}"
+            what = gist(request) if request is not None else visible(grant.matcher)
+            text = f"{grant.id}  {state:<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {what}"
             self._print(_plain_grant(grant, state), text)
         if not found and not self._json:
             print("no grant holds", file=sys.stderr)
@@ -187,25 +193,6 @@ def _one(found: Sequence[_Found], prefix: str, noun: str, listing: str) -> _Foun
         return found[0]
     number = f"no {noun}" if not found else f"more than one {noun}"
     raise UsageInvalid(f"{number} has an id that begins with `{prefix}`", remedy=f"list them with {listing}")
-
-
-def _vote_line(vote: Vote) -> str:
-    said = "approves" if vote.approve else "denies"
-    moment = local(vote.at_ms * 1_000_000)
-    why = f": {visible(vote.reason)}" if vote.reason else ""
-    return (
-        f"  vote     {visible(vote.approver)} {said}, {moment}, by {vote.authentication} ({visible(vote.channel)}){why}"
-    )
-
-
-def _gist(request: Request) -> str:
-    """The line of the prompt that says exactly what is asked."""
-    return shortened(" ".join(request.prompt[2].split()) if len(request.prompt) > 2 else request.prompt[0], 120)
-
-
-def _left(request: Request) -> str:
-    left = request.expires_ns - time.time_ns()
-    return f"{elapsed(left):>8} left" if request.state is State.PENDING else " " * 13
 
 
 def _plain(request: Request) -> dict[str, object]:
