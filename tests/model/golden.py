@@ -143,6 +143,7 @@ EVENTS: dict[str, events.Body] = {
     "credential.used": events.CredentialUsed(
         credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
+    "way.used": events.WayUsed(way="ssh_agent", what="key for h.test", allowed=False, reason="no session"),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
     "battery": events.BatteryRun(
         battery="sha256:" + "0" * 64,

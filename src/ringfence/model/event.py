@@ -223,6 +223,18 @@ class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event
     """Without query."""
 
 
+class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="way.used"):
+    """Something went, or was to go, between the sandbox and the host over a way that the policy opened."""
+
+    way: str
+    """`sockets`, `publish`, `ssh_agent`, `dbus`."""
+    what: str
+    """A socket, a port, a key and a host, a message bus."""
+    allowed: bool
+    reason: str = ""
+    """Why not, where it was refused."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
@@ -284,6 +296,7 @@ Body: TypeAlias = (
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | WayUsed
     | CredentialUsed
     | WorkspaceChanged
     | LimitReached

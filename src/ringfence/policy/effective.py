@@ -160,12 +160,45 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
+    limited: tuple[Inspect, ...] = ()
+    """Destinations whose requests only read, unless a rule names what else is allowed."""
+
+
+class CommandProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan of its own for the commands that begin in one way: they see, reach and are told other things than the
+    session's other commands."""
+
+    id: str
+    prefix: tuple[tuple[str, ...], ...]
+    """For each position the words that stand there, exactly; the first names the program."""
+    paths: tuple[PathRule, ...] = ()
+    """Beside the policy's own."""
+    hosts: tuple[str, ...] = ()
+    """Destinations that it reaches without a question."""
+    only_hosts: bool = False
+    """Whether it reaches nothing else."""
+    keep: tuple[str, ...] = ()
+    """Variables of the person's that it gets beside those of every command."""
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+    """Variables that it does not get."""
+    outside: bool = False
+    """Whether it runs on the host, outside every sandbox."""
+    reason: str = ""
+    origin: Origin
+
+    @property
+    def widens(self) -> bool:
+        """Whether it gives anything that the session's other commands do not have."""
+        opened = any(rule.access is not Access.DENY for rule in self.paths)
+        return bool(opened or self.hosts or self.keep or self.set or self.outside)
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Which commands stop for a question, or never run."""
+    """Which commands stop for a question or never run, and which have a plan of their own."""
 
     rules: tuple[CommandRule, ...] = ()
+    profiles: tuple[CommandProfile, ...] = ()
 
 
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -372,6 +405,49 @@ class TelemetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Globs; each word of the record that matches is replaced by a keyed hash."""
 
 
+class SshAgentWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys of the person's ssh-agent that may sign inside, and for which hosts."""
+
+    keys: tuple[str, ...]
+    """Fingerprints, `SHA256:...`."""
+    hosts: tuple[str, ...]
+    """Names as `known_hosts` has them, each with `[NAME]:PORT` where the port is another."""
+    origin: Origin
+
+
+class BusWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Names on one of the person's message buses that may be called from inside."""
+
+    bus: str
+    """`session` or `system`."""
+    talk: tuple[str, ...]
+    """Well-known names; one that ends in `.*` means every name below."""
+    origin: Origin
+
+
+class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the host's loopback that leads to one of the sandbox's."""
+
+    host: int
+    inside: int
+
+
+class WayPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Ways between a sandbox and the host, each shut unless somebody opened it."""
+
+    sockets: tuple[str, ...] = ()
+    """Absolute paths of the host's unix sockets, which appear at the same place."""
+    devices: tuple[str, ...] = ()
+    """Device nodes below `/dev`."""
+    publish: tuple[PublishedPort, ...] = ()
+    ssh_agent: tuple[SshAgentWay, ...] = ()
+    dbus: tuple[BusWay, ...] = ()
+    nested_namespaces: bool = False
+    """Whether programs inside may make user namespaces, as agents with a sandbox of their own do."""
+    outside: bool = False
+    """Whether a command's profile may place it outside."""
+
+
 class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
     """One question and the verdict it should get. The question has the keys of a line of `policy explain --stdin`."""
 
@@ -411,6 +487,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()
     limits: Limits = Limits()
+    ways: WayPolicy = WayPolicy()
     agents: AgentPolicy = AgentPolicy()
     telemetry: TelemetryPolicy = TelemetryPolicy()
     soft: tuple[Origin, ...] = ()

@@ -49,6 +49,7 @@ from ringfence.policy.effective import (
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
+from ringfence.policy.merge_ways import merged_profiles, merged_ways
 from ringfence.policy.paths import BINDING, covers
 from ringfence.policy.sections.answering import AnsweringSection
 
@@ -147,13 +148,17 @@ class _Merging:
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
             network=self._network(),
-            commands=CommandPolicy(rules=self._rules([(one, one.command_rules) for one in self.documents])),
+            commands=CommandPolicy(
+                rules=self._rules([(one, one.command_rules) for one in self.documents]),
+                profiles=merged_profiles(self.documents, self.facts.home, self.facts.workspace, self.skip),
+            ),
             control_files=self._control_files(),
             mcp=self._mcp(),
             credentials=self._credentials(),
             environment=self._environment(),
             approvals=self._approvals(),
             limits=self._limits(),
+            ways=merged_ways(self.documents, self.facts.home, self.skip, self.origins),
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
@@ -247,6 +252,9 @@ class _Merging:
             floor_origin=None if floor is None else floor[1],
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
+            ),
+            limited=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.limited
             ),
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
-from ringfence.sandbox import limit_keepers, wire
+from ringfence.sandbox import limit_keepers, stubs, wire
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.limit_groups import PREFIX, Group, place
@@ -32,6 +32,7 @@ from ringfence.sandbox.survey_unshared import survey_declared, survey_unshared
 _SURVEYS = {"A": survey, "B": survey_unshared, "C": survey_declared}
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 _ENOENT, _EACCES = 2, 13
 _SIGXFSZ = 25
 _TRIALS = {"landlock": "landlock", "namespaces": "namespaces", "network": "capture", "privileges": "no capabilities"}
@@ -99,6 +100,10 @@ class Sandbox:
         """Called when everything inside has ended and the copies are still there."""
         self._arrived: list[tuple[str, socket.socket]] = []
         self._on_arrival: Callable[[str, socket.socket], None] | None = None
+        self._guard: socket.socket | None = None
+        self._guard_said: list[tuple[str, str]] = []
+        self._held: list[str] = []
+        self._on_guard: Callable[[str, str], None] | None = None
         self._plan: Plan | None = None
         self._keepers: dict[str, Keeper] = {}
         self._group: Group | None = None
@@ -128,9 +133,11 @@ class Sandbox:
             raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
         control = launcher.take()
         sandbox = cls(launcher.pid, control, on_lost)
+        made: Mapping[str, socket.socket] = {}
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
             surveyed = _SURVEYS[tier](plan, str(launcher.pid))
+            made = surveyed.listeners
             sandbox._release = surveyed.release
             sandbox.private_git = surveyed.private_git
             sandbox.variables = surveyed.variables
@@ -141,6 +148,8 @@ class Sandbox:
                 await sandbox._ready
         except BaseException as error:
             await sandbox.close()
+            for listener in made.values():
+                listener.close()
             if isinstance(error, TimeoutError | OSError):
                 raise SandboxUnavailable(
                     f"the sandbox did not start: {error or 'no answer'}",
@@ -209,6 +218,31 @@ class Sandbox:
         for kind, made in arrived:
             on_arrival(kind, made)
 
+    def take_guard(self, on_guard: Callable[[str, str], None]) -> None:
+        """Be told when something protected was replaced outside: `again` and `held` where it is protected again, `lost`
+        where it is not, `none` where nobody watches; and the path, or the reason."""
+        self._on_guard = on_guard
+        said, self._guard_said = self._guard_said, []
+        for what, path in said:
+            on_guard(what, path)
+
+    def _hear_guard(self) -> None:
+        assert self._guard is not None
+        try:
+            data = self._guard.recv(8192)
+        except OSError:
+            return
+        if not data:
+            self._loop.remove_reader(self._guard.fileno())
+            return
+        what, _, path = data.decode(errors="replace").partition(" ")
+        if what == "held":
+            self._held.append(path)
+        if self._on_guard is None:
+            self._guard_said.append((what, path))
+        else:
+            self._on_guard(what, path)
+
     async def spawn(
         self,
         argv: Sequence[str],
@@ -248,6 +282,37 @@ class Sandbox:
         answer, descriptors = await self._ask(self._next(), {"op": "pty", "rows": rows, "columns": columns}, ())
         return Pty(master=descriptors[0], name=answer)
 
+    async def connect(self, port: int) -> socket.socket:
+        """A connection to a port of the sandbox's loopback; `ConnectionRefusedError` where nothing listens there."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = {"op": "connect", "family": int(family), "port": port}
+            try:
+                _, descriptors = await self._ask(self._next(), request, ())
+            except SandboxUnavailable:
+                continue
+            made = socket.socket(fileno=descriptors[0])
+            made.setblocking(False)
+            try:
+                if await self._is_connected(made):
+                    return made
+            except BaseException:
+                made.close()
+                raise
+            made.close()
+        raise ConnectionRefusedError(f"nothing listens on port {port} in the sandbox")
+
+    async def _is_connected(self, made: socket.socket) -> bool:
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(made.fileno(), _mark, ready)
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await ready
+        except TimeoutError:
+            return False
+        finally:
+            self._loop.remove_writer(made.fileno())
+        return made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
     def request(self, request: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
         """Send a request to process 1."""
         if self._lost or self._closed:
@@ -266,6 +331,9 @@ class Sandbox:
         self._closed = True
         self._loop.remove_reader(self._control.fileno())
         self._control.close()
+        if self._guard is not None:
+            self._loop.remove_reader(self._guard.fileno())
+            self._guard.close()
         for listener in self.listeners.values():
             listener.close()
         for _, made in self._arrived:
@@ -288,6 +356,8 @@ class Sandbox:
             if self._group is not None:
                 await asyncio.to_thread(self._group.remove)
             self._release()
+            for path in self._held:
+                stubs.remove_untouched(path)
 
     def _next(self) -> int:
         self._last += 1
@@ -368,6 +438,11 @@ class Sandbox:
         self.listeners = {name: socket.socket(fileno=each) for name, each in found.items()}
         for listener in self.listeners.values():
             listener.setblocking(False)
+        guard = dict(self.listeners)
+        self._guard = guard.pop("guard", None)
+        self.listeners = guard
+        if self._guard is not None:
+            self._loop.add_reader(self._guard.fileno(), self._hear_guard)
         facts = [line.split(" ", 2) for line in lines if line.startswith("fact ")]
         measured = {"tier": "A", **{name: value for _, name, value in facts}}
         measured["limits"] = told(self._keepers)

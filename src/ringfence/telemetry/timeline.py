@@ -61,6 +61,10 @@ def _row(body: events.Body) -> Row:
             return _ended(body)
         case events.NoticeGiven():
             return Row(symbol="!", label="notice", what=_text(body.text), tone=Tone.ATTENTION)
+        case events.WayUsed():
+            refused = "" if body.allowed else f": refused, because {visible(body.reason)}"
+            tone = Tone.QUIET if body.allowed else Tone.ATTENTION
+            return Row(symbol="⇄", label="way", what=f"{body.way} {_text(body.what)}{refused}", tone=tone)
         case events.ToolCallRequested():
             what = f"{visible(body.tool)} {_text(body.arguments)}"
             return Row(symbol="→", label="tool", what=what, tone=Tone.QUIET)
