@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -87,7 +88,11 @@ async def test_the_question_stands_there_as_the_vote_is_bound_to_it(state: Path,
         await until(pilot, lambda: bool(text(pilot, "question")))
 
         assert text(pilot, "question").rstrip("\n").split("\n") == list(asked.prompt)
-        assert "asked    1 of anybody\n  before   never asked" in text(pilot, "beside")
+        beside = text(pilot, "beside")
+        assert beside.startswith(
+            f"  request  {asked.id}, in session session-1\n  asked    1 of anybody\n  more     every `git push"
+        )
+        assert beside.endswith("  before   never asked\n")
 
 
 @pytest.mark.parametrize(("key", "scope"), [("O", Scope.ONCE), ("S", Scope.SESSION), ("R", Scope.REPO)])
@@ -327,3 +332,41 @@ def elsewhere(request: Request) -> Vote:
 def state_of(desk: Desk, request: Request) -> State | None:
     found = desk.request(request.id)
     return None if found is None else found.state
+
+
+async def test_the_queue_goes_on_behind_a_list_of_answers(state: Path, desk: Desk) -> None:
+    asked = ask(desk, "git", "push")
+
+    async with screen(state) as pilot:
+        await read(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 2)
+        ask(desk, "npm", "publish")
+        desk.cast(elsewhere(asked))
+        await until(pilot, lambda: text(pilot, "status").startswith("no longer open: denied by sue"))
+        await read(pilot)
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: "too late" in text(pilot, "status"))
+
+        assert "your no came too late and changes nothing" in text(pilot, "status")
+        assert text(pilot, "title").endswith("1 request waits")
+
+
+async def test_a_store_that_cannot_be_read_is_told_and_read_again(state: Path, desk: Desk) -> None:
+    asked = ask(desk, "git", "push")
+
+    async with screen(state) as pilot:
+        await read(pilot)
+        hidden = sqlite3.connect(state / "approvals.db")
+        hidden.execute("ALTER TABLE request RENAME TO elsewhere")
+        await until(pilot, lambda: text(pilot, "status").startswith("the requests cannot be read: "))
+        await pilot.press("O")
+        await until(pilot, lambda: "it is not known whether your answer was taken" in text(pilot, "status"))
+        hidden.execute("ALTER TABLE elsewhere RENAME TO request")
+        hidden.close()
+        await until(pilot, lambda: text(pilot, "status") == "")
+        await read(pilot)
+        await pilot.press("O")
+        await until(pilot, lambda: desk.votes(asked.id) != ())
+
+    assert state_of(desk, asked) is State.APPROVED

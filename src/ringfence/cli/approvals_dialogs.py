@@ -9,6 +9,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -16,8 +17,9 @@ from ringfence.approvals.channels.terminal import REASON_LENGTH
 from ringfence.cli.approvals_keys import Choice, Guard
 
 _CSS = """
-Choosing, Reason { align: center middle; background: ansi_default; }
-.box { width: 90%; height: auto; border: solid ansi_default; padding: 0 1; background: ansi_default; }
+Choosing, Reason { align: center bottom; background: transparent; }
+.box { width: 100%; height: auto; border: solid ansi_default; padding: 0 1; background: ansi_default; }
+Input, Input:focus { border: none; height: 1; padding: 0; background: ansi_default; }
 """
 
 
@@ -78,10 +80,10 @@ class Reason(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """A line to write on."""
-        yield Static(
-            f"{self._choice.text}: why? It goes on record. Enter gives the answer, Esc goes back.", markup=False
-        )
-        yield Input(max_length=REASON_LENGTH)
+        about = f"{self._choice.text}: why? It goes on record. Enter gives the answer, Esc goes back."
+        with Vertical(classes="box"):
+            yield Static(about, markup=False)
+            yield Input(max_length=REASON_LENGTH)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the reason."""

@@ -110,11 +110,12 @@ class Inbox:
     def told(self, cast: Cast) -> str:
         """What became of an answer, in words."""
         request = cast.request
+        name = visible(request.id)
         if cast.counted:
-            return f"{request.id} is {request.state}" + (f" ({cast.grant.scope})" if cast.grant else "")
+            return f"{name} is {request.state}" + (f" ({cast.grant.scope})" if cast.grant else "")
         if cast.waits:
-            return f"{request.id} has your vote, and waits for others: {self.asked(request)}"
-        return f"{request.id} was not answered: {cast.problem}"
+            return f"{name} has your vote, and waits for others: {self.asked(request)}"
+        return f"{name} was not answered: {cast.problem}"
 
     def ended_by(self, request: Request) -> str:
         """How a request ended that is no longer open, and by whom."""

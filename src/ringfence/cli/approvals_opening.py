@@ -22,14 +22,10 @@ def is_terminal() -> bool:
 
 def run(where: Places, *, plain: bool) -> int:
     """Show it until it is left."""
-    if plain:
-        _plain(where)
-    else:
-        _screen(where)
-    return codes.OK
+    return _plain(where) if plain else _screen(where)
 
 
-def _plain(where: Places) -> None:
+def _plain(where: Places) -> int:
     if not is_terminal():
         raise UsageInvalid(
             "`--plain` reads answers from a terminal, and here is none",
@@ -41,11 +37,12 @@ def _plain(where: Places) -> None:
     view = View(where)
     try:
         approvals_plain.run(view, approvals_plain.Terminal())
+        return codes.OK
     finally:
         view.close()
 
 
-def _screen(where: Places) -> None:
+def _screen(where: Places) -> int:
     if os.environ.get("TERM", "dumb") == "dumb":
         raise UsageInvalid("this terminal cannot draw a screen", remedy="take `ringfence approvals --plain`")
     try:
@@ -60,6 +57,6 @@ def _screen(where: Places) -> None:
 
     reading = Reading(where)
     try:
-        approvals_screen.run(reading)
+        return codes.FAILED if approvals_screen.run(reading) else codes.OK
     finally:
         reading.close()

@@ -70,6 +70,12 @@ class Approver(App[None]):
         self._guarded = ""
         """The request whose time on the screen is counted, or will be once it is drawn."""
         self._drawn: dict[str, Text] = {}
+        self._known: frozenset[str] | None = None
+        """The requests that were there when it last looked; None before it did."""
+        self._unread = False
+        """Whether the last look failed."""
+        self._told_ended = ""
+        """The request of which it was said that it ended."""
         self._busy = False
 
     def compose(self) -> ComposeResult:
@@ -95,11 +101,16 @@ class Approver(App[None]):
         if wanted != self._selected:
             return  # The person has moved on meanwhile; this is about another request.
         if look.problem:
+            self._unread = True
             self._say(f"the requests cannot be read: {look.problem}; trying again")
             return
-        known = {one.id for one in self._rows}
-        if any(one.id not in known for one in look.waiting) and self._rows:
+        if self._unread:
+            self._unread = False
+            self._say("")
+        ids = frozenset(one.id for one in look.waiting)
+        if self._known is not None and ids - self._known:
             self.bell()
+        self._known = ids
         self._look = look
         self._rows = _in_order(look.waiting, look.selected)
         self._draw()
@@ -107,7 +118,7 @@ class Approver(App[None]):
             self._select(look.selected.id)
 
     def _select(self, request_id: str) -> None:
-        self._selected, self._guarded = request_id, ""
+        self._selected, self._guarded, self._told_ended = request_id, "", ""
         self._guard.hide()
         self._details.scroll_home(animate=False)
         self._draw()
@@ -139,7 +150,8 @@ class Approver(App[None]):
         self._put("question", _lines_text(question(shown), first="bold") if shown else Text(""))
         self._put("beside", _lines_text(self._look.beside) if shown else Text(""))
         self._put("keys", Text(self._keys(shown)))
-        if shown is not None and self._look.ended:
+        if shown is not None and self._look.ended and self._told_ended != shown.id:
+            self._told_ended = shown.id
             self._say(f"no longer open: {self._look.ended}; j and k go to another")
         if shown is not None and shown.id != self._guarded:
             self._guarded = shown.id
@@ -284,9 +296,11 @@ def _lines_text(lines: Sequence[str], *, first: str = "") -> Text:
     return text
 
 
-def run(source: Source) -> None:
-    """Show the screen until it is left."""
+def run(source: Source) -> int:
+    """Show the screen until it is left; not zero where it broke."""
     # Textual takes the size from here where it is set, and would not see the terminal change.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
-    Approver(source).run(mouse=False)
+    approver = Approver(source)
+    approver.run(mouse=False)
+    return approver.return_code or 0

@@ -12,14 +12,17 @@ from typing import TypeVar
 
 import msgspec
 
+from ringfence.approvals import amendments
 from ringfence.approvals.desk import Cast
-from ringfence.approvals.objects import Request
+from ringfence.approvals.objects import Request, Scope
+from ringfence.approvals.permission import wider
 from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.transitions import State
 from ringfence.cli.approvals_edits import edit_lines
 from ringfence.cli.approvals_inbox import Inbox
 from ringfence.cli.approvals_keys import Choice
 from ringfence.cli.approvals_page import history_lines, vote_line
+from ringfence.model.display import visible
 from ringfence.model.situations import RingfenceError
 from ringfence.session.answering import desk_of
 from ringfence.session.sources import Places
@@ -92,9 +95,12 @@ class View:
     def _beside(self, request: Request) -> list[str]:
         if self._fixed[0] != request.id:
             earlier = [(one, self._inbox.desk.votes(one.id)) for one in self._inbox.history(request)]
-            found = [*history_lines(earlier), *self._edit(request)]
+            found = [*_for_more(request), *history_lines(earlier), *self._edit(request)]
             self._fixed = (request.id, tuple(found))
-        lines = [f"  request  {request.id}, in session {request.session}", f"  asked    {self._inbox.asked(request)}"]
+        lines = [
+            f"  request  {visible(request.id)}, in session {visible(request.session)}",
+            f"  asked    {self._inbox.asked(request)}",
+        ]
         return [*lines, *map(vote_line, self._inbox.desk.votes(request.id)), *self._fixed[1]]
 
     def _edit(self, request: Request) -> list[str]:
@@ -102,6 +108,15 @@ class View:
             return edit_lines(request, self._places.ledger)
         except RingfenceError as problem:
             return [f"  edit     cannot be shown: {problem.message}"]
+
+
+def _for_more(request: Request) -> list[str]:
+    """How to answer for every command that begins alike, where that is offered: it is tried out before, elsewhere."""
+    few = request.begins[: amendments.FEWEST]
+    if not few or wider(Scope.REPO, request.widest):
+        return []
+    how = f"`ringfence approvals approve {visible(request.id)} --scope repo --words {len(few)}`"
+    return [f"  more     every `{visible(' '.join(few))} ...`: {how}"]
 
 
 class Reading:
