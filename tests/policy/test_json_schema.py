@@ -134,6 +134,16 @@ break_glass = ["@ops"]
 break_glass_minutes = 30
 denials_in_a_row = 2
 denials_of_50 = 5
+[approvals.reviewer]
+kind = "anthropic"
+url = "https://models.test"
+model = "m"
+key_variable = "KEY"
+argv = ["/usr/bin/review"]
+instructions = "no"
+seconds = 30
+ceiling = "medium"
+audit_percent = 10
 [[approvals.quorum]]
 who = ["@security", ":owner"]
 approve = 2

@@ -203,7 +203,7 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         environment=settings.environment(
             top.take_table("environment", about="Which variables reach the sandbox."), layer
         ),
-        approvals=settings.approvals(top.take_table("approvals", about="Questions and their answers.")),
+        approvals=settings.approvals(top.take_table("approvals", about="Questions and their answers."), layer),
         limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),

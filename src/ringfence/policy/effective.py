@@ -354,6 +354,31 @@ class StepRule(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class ReviewerKind(StrEnum):
+    """What reviews: the interface of a model, a program, or a table of features."""
+
+    RESPONSES = "openai-responses"
+    CHAT = "openai-chat"
+    ANTHROPIC = "anthropic"
+    COMMAND = "command"
+    FEATURES = "features"
+
+
+class ReviewerRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Who reviews what is not worth a person's time."""
+
+    kind: ReviewerKind
+    url: str = ""
+    model: str = ""
+    key_variable: str = ""
+    """The variable of the person's environment with the key; the value is nowhere in a policy."""
+    argv: tuple[str, ...] = ()
+    instructions: str = ""
+    """Rules of the organisation, in words."""
+    seconds: int = 90
+    origin: Origin
+
+
 class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long a question waits, who may answer it, and how long its answer lasts."""
 
@@ -381,6 +406,10 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """After so many denied questions in a row, nothing is asked any more in this turn of the agent."""
     denials_of_50: int = 10
     """Likewise, of the last 50."""
+    reviewer: ReviewerRule | None = None
+    reviewer_ceiling: Risk | None = Risk.LOW
+    """The greatest risk that a reviewer may allow; none at all where it is missing."""
+    reviewer_audit_percent: int = 0
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import TypedDict, TypeVar
 import msgspec
 
 from ringfence.model.canonical import digest
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Risk, Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.shown import PlacedFile
 from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
@@ -42,6 +42,7 @@ from ringfence.policy.effective import (
     Policy,
     QuorumRule,
     Remember,
+    ReviewerRule,
     StepRule,
     TelemetryPolicy,
     ToolArguments,
@@ -52,6 +53,7 @@ from ringfence.policy.layers import Layer
 from ringfence.policy.merge_ways import merged_profiles, merged_ways
 from ringfence.policy.paths import BINDING, covers
 from ringfence.policy.sections.answering import AnsweringSection
+from ringfence.policy.sections.reviewer import Ceiling, ReviewerSection
 
 _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
@@ -125,6 +127,12 @@ class _Answering(TypedDict):
     break_glass_minutes: int
     denials_in_a_row: int
     denials_of_50: int
+
+
+class _Reviewing(TypedDict):
+    reviewer: ReviewerRule | None
+    reviewer_ceiling: Risk | None
+    reviewer_audit_percent: int
 
 
 class _Merging:
@@ -411,6 +419,39 @@ class _Merging:
             approvers=self._people(people),
             overriders=self._people(overriding),
             **self._answering([(document, one.answering) for document, one in said]),
+            **self._reviewer([(document, one.reviewer) for document, one in said]),
+        )
+
+    def _reviewer(self, said: list[tuple[Document, ReviewerSection]]) -> _Reviewing:
+        """The reviewer of the highest layer that has one, never a repository's; and its limits, each the tightest."""
+        kept: ReviewerRule | None = None
+        binding = False
+        own = []
+        for document, one in said:
+            rule = one.rule
+            if document.layer is Layer.PROJECT or not document.trusted:
+                if rule is not None:
+                    self.skip(rule.origin, "the reviewer", "a repository names no reviewer")
+                continue
+            own.append((document, one))
+            if rule is None:
+                continue
+            if binding and not document.layer.binds and kept is not None:
+                self.skip(rule.origin, "the reviewer", f"{kept.origin.source} has another", kept.origin)
+                continue
+            if kept is not None:
+                self.skip(kept.origin, "the reviewer", f"{rule.origin.source} has another", rule.origin, told=False)
+            kept, binding = rule, document.layer.binds
+        ceilings = [(document, one.ceiling) for document, one in own]
+        order = list(Ceiling)
+        ceiling = self._scalar("approvals.reviewer.ceiling", ceilings, lambda value: -order.index(value), Ceiling.LOW)[
+            0
+        ]
+        audits = [(document, one.audit_percent) for document, one in own]
+        return _Reviewing(
+            reviewer=kept,
+            reviewer_ceiling=None if ceiling is Ceiling.NONE else Risk(ceiling.value),
+            reviewer_audit_percent=self._scalar("approvals.reviewer.audit_percent", audits, lambda value: value, 0)[0],
         )
 
     def _answering(self, said: list[tuple[Document, AnsweringSection]]) -> _Answering:

@@ -19,11 +19,12 @@ from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
+from ringfence.approvals.reviewing.opinion import Reviewed
 from ringfence.approvals.stores.opening import open_store
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
@@ -61,6 +62,7 @@ from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
+from ringfence.session.transcribing import told
 from ringfence.session.trusting import trusting
 from ringfence.session.turns import Turns
 from ringfence.session.ways.opened import Ways, way_variables
@@ -71,6 +73,7 @@ from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
 
 Say = Callable[[str], None]
+Review = Callable[[Decision], Awaitable[Reviewed]]
 _NO_REPOSITORY = (
     "this folder is no Git repository, and none can be made in it during a session; "
     "if you want one, leave and type `git init` first"
@@ -276,6 +279,7 @@ def _gate(
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
         keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
+        review=_review(asked, policy, tally),
     )
 
 
@@ -297,6 +301,15 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
         governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
 
     sandbox.take_guard(said)
+
+
+def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
+    if policy.approvals.reviewer is None:
+        return None
+    from ringfence.session.reviewing import reviewing  # what speaks to models is loaded where one is asked
+
+    tally.transcript = told(asked.argv)
+    return reviewing(policy.approvals, tally.transcript, tally, asked.environ)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:

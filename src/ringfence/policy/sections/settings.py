@@ -14,6 +14,7 @@ from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
 from ringfence.policy.sections.answering import AnsweringSection, answering
 from ringfence.policy.sections.names import take_people
+from ringfence.policy.sections.reviewer import ReviewerSection, reviewer
 
 PRESETS = ("read-only", "workspace", "full-access")
 """The presets that a person can pick by name, strictest first."""
@@ -58,6 +59,7 @@ class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):
     approvers: tuple[tuple[str, ...], Origin] | None = None
     overriders: tuple[tuple[str, ...], Origin] | None = None
     answering: AnsweringSection = AnsweringSection()
+    reviewer: ReviewerSection = ReviewerSection()
 
 
 class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +123,7 @@ def environment(table: Table, layer: Layer) -> EnvironmentSection:
     return EnvironmentSection(keep=keep, set=written, remove=remove)
 
 
-def approvals(table: Table) -> ApprovalSection:
+def approvals(table: Table, layer: Layer) -> ApprovalSection:
     """Read `[approvals]`."""
     about = "An unanswered question is a deny after this."
     timeout = table.take_integer("timeout_seconds", least=1, most=7 * 24 * 3600, about=about)
@@ -131,6 +133,8 @@ def approvals(table: Table) -> ApprovalSection:
     approvers = take_people(table, "approvers", "Users, and groups as `@GROUP`, of this machine who may approve.")
     overriders = take_people(table, "overriders", "Likewise, who may override a rule that is enforced softly.")
     answers = answering(table)
+    about = "Who reviews what is not worth a person's time."
+    reviews = reviewer(table.take_table("reviewer", about=about), layer)
     table.finish()
     return ApprovalSection(
         timeout_seconds=_written(table, "timeout_seconds", timeout),
@@ -139,6 +143,7 @@ def approvals(table: Table) -> ApprovalSection:
         approvers=approvers,
         overriders=overriders,
         answering=answers,
+        reviewer=reviews,
     )
 
 
