@@ -53,10 +53,21 @@ class Window:
         """What is in the window."""
         return self._run("capture-pane", "-p")
 
-    def shows(self, text: str) -> str:
-        """What is in the window, once it holds a text."""
-        until(lambda: text in self.seen(), lambda: self.seen())
-        return self.seen()
+    def shows(self, *texts: str) -> str:
+        """What is in the window, once it holds all of some texts."""
+        found = ""
+
+        def all_there() -> bool:
+            nonlocal found
+            found = self.seen()
+            return all(text in found for text in texts)
+
+        until(all_there, self.seen)
+        return found
+
+    def has_ended(self) -> bool:
+        """Whether what ran in it has ended."""
+        return self._run("display-message", "-p", "#{pane_dead}").strip() == "1"
 
     def close(self) -> None:
         """End it, and all that runs in it."""
@@ -119,13 +130,12 @@ def test_a_window_of_another_size_shows_the_same_question(desk: Desk, window: Ca
     screen.shows("command  git push")
 
     screen.resize(44, 16)
-    small = screen.shows("O: once")
+    small = screen.shows("  command  git push", "O: once", "q: leave")
     screen.resize(120, 40)
-    large = screen.shows("O: approve once")
+    large = screen.shows("  command  git push", "O: approve once", "q: leave")
 
-    assert "  command  git push" in small
-    assert "  command  git push" in large
-    assert max(map(len, small.splitlines())) <= 44
+    assert [line for line in small.splitlines() if set(line) == {"─"}] == ["─" * 44] * 2
+    assert [line for line in large.splitlines() if set(line) == {"─"}] == ["─" * 120] * 2
 
 
 @pytest.mark.parametrize(("environment", "coloured"), [({"NO_COLOR": "1"}, False), ({}, True)])
@@ -161,7 +171,7 @@ def test_plain_text_only_ever_adds_lines(desk: Desk, window: Callable[..., Windo
     screen.keys("once release day", "Enter")
     screen.shows(f"{asked.id} is approved (once)")
     screen.keys("quit", "Enter")
-    screen.shows("Pane is dead")
+    until(screen.has_ended, screen.seen)
 
     assert b"\x1b" not in screen.raw.read_bytes()
     assert [vote.reason for vote in desk.votes(asked.id)] == ["release day"]
