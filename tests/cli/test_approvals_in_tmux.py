@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.approvals.made import command, counting, decision
+from tests.debian import program
 
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.objects import Request
@@ -20,11 +20,13 @@ from ringfence.approvals.prompt import prompt
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.telemetry.presence import Presence
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
-]
+pytestmark = pytest.mark.slow
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*?\b(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tmux() -> None:
+    program("tmux", "tmux")
 
 
 class Window:

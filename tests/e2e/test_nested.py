@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 
 import pytest
+from tests.debian import program
 from tests.e2e.place import Place
 from tests.scripted_model import Say, Shell
 
@@ -44,9 +44,8 @@ except OSError as error:
 async def test_the_sandbox_of_claude_stands_in_ours_only_where_the_policy_says_so(place: Place) -> None:
     if place.uid == 0 or (os.getuid() == 0 and place.uid == os.getuid()):
         pytest.skip("root's /proc stays covered, and the sandbox of Claude Code mounts one of its own")
-    for program in ("bwrap", "socat"):
-        if shutil.which(program) is None:
-            pytest.skip(f"the sandbox of Claude Code needs `{program}`, which is not here")
+    program("bwrap", "bubblewrap")
+    program("socat", "socat")
     turns = [(Shell("touch made.txt; echo touched $?; python3 probe.py"),), (Say("done"),)]
     (place.workspace / "probe.py").write_text(PROBE)
     (place.workspace / ".claude").mkdir(exist_ok=True)
