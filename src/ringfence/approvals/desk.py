@@ -149,6 +149,11 @@ class Desk:
         with self._errors():
             return tuple(self._refreshed(request) for request in self._store.requests(prefix))
 
+    def unfinished(self) -> tuple[Request, ...]:
+        """Requests that are pending or approved, oldest first."""
+        with self._errors():
+            return tuple(self._refreshed(request) for request in self._store.unfinished())
+
     def votes(self, request_id: str) -> tuple[Vote, ...]:
         """The votes on a request."""
         with self._errors():

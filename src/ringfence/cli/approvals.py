@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.approvals import amendments, voting
+from ringfence.approvals import amendments
+from ringfence.approvals.asked import asked
 from ringfence.approvals.desk import Cast, Desk, Moved
 from ringfence.approvals.objects import Grant, Request, Scope, Vote
 from ringfence.approvals.records import granted, transition
@@ -25,7 +26,6 @@ from ringfence.model.canonical import digest
 from ringfence.model.display import shortened, visible
 from ringfence.model.event import ApprovalTransition, Body, VoteTaken
 from ringfence.model.situations import UsageInvalid
-from ringfence.model.vote import Authentication
 from ringfence.session.answering import desk_of
 from ringfence.session.sources import Places, places, user
 from ringfence.telemetry.presence import folder_beside, is_recorded
@@ -117,20 +117,7 @@ class _Command:
 
     def _asked(self, request: Request) -> str:
         """Who has to answer, in words."""
-        terms = request.terms
-        parts = [
-            f"{one.approve} of {voting.listed(one.who)}"
-            + (f", with a {one.assurance}" if one.assurance is not Authentication.ACCOUNT else "")
-            for one in terms.thresholds
-        ]
-        if not terms.owner_may:
-            parts.append("not whoever runs the session")
-        if terms.steps:
-            asked = [name for one in terms.steps[: self._desk.step_of(request) + 1] for name in one.who]
-            parts.append(f"so far {voting.listed(asked)}")
-            later = terms.steps[self._desk.step_of(request) + 1 :]
-            parts += [f"after {one.after_seconds} s {voting.listed(one.who)}" for one in later]
-        return "; ".join(parts)
+        return asked(request.terms, self._desk.step_of(request))
 
     def _sweep(self) -> None:
         """Write down, and put on record, what ended while nobody looked."""

@@ -23,6 +23,8 @@ def channel_for(ask: Ask, stage: Stage, user: str, announce: Callable[[str], Non
             return Nobody("nobody is asked in this session (`--ask deny`)")
         case Ask.QUEUE:
             return Queue(announce)
+        case Ask.WEB:
+            return Queue(announce, name="web")
         case Ask.TERMINAL:
             if not _has_terminal():
                 return Nobody("there is no terminal to ask on")

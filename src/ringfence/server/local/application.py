@@ -1,0 +1,21 @@
+"""The page as one application: the pages, behind their doors."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.types import ASGIApp
+
+from ringfence.approvals.desk import Desk
+from ringfence.server.local.doors import Doors, Keys
+from ringfence.server.local.inbox import Inbox
+from ringfence.server.local.pages import Pages
+from ringfence.server.local.passkeys import Passkeys
+from ringfence.session.sources import Places, user
+
+
+def application(desk: Desk, where: Places, passkeys: str, *, address: str) -> tuple[ASGIApp, str]:
+    """The application for one user, and the token that lets a browser in, once."""
+    keys, name = Keys(time.monotonic), user().name
+    pages = Pages(Inbox(desk, where), Passkeys(passkeys, name), keys, user=name, origin=address)
+    return Doors(pages.app(), keys, address), keys.token

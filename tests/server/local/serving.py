@@ -1,0 +1,75 @@
+"""`ringfence ui` as a process of its own, and the desk that sessions would open their requests at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from tests.approvals.made import command, decision
+
+from ringfence.approvals.desk import Desk
+from ringfence.approvals.objects import Request
+from ringfence.approvals.prompt import prompt
+from ringfence.approvals.stores.sqlite import SqliteStore
+from ringfence.approvals.voting import Terms
+from ringfence.model.ids import new_id
+from ringfence.telemetry.presence import Presence
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """A running page and what is behind it."""
+
+    address: str
+    """The one-time address that it printed."""
+    state: Path
+    desk: Desk
+
+    @property
+    def origin(self) -> str:
+        return self.address.partition("/enter")[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.origin.rpartition(":")[2])
+
+    def asks(self, *argv: str, terms: Terms | None = None) -> Request:
+        """Open a request, as a session does."""
+        wanted = decision(command(*argv))
+        opened, _ = self.desk.open(
+            wanted,
+            session="session-1",
+            workspace="/w",
+            channel="web",
+            prompt=prompt(wanted),
+            seconds=600,
+            terms=terms,
+        )
+        return opened
+
+
+@contextmanager
+def running(state: Path) -> Iterator[Site]:
+    """The page, until the end of the block."""
+    folder = state / "ringfence"
+    recording = Presence(str(folder / "recording"), "session-1")
+    desk = Desk(SqliteStore(str(folder / "approvals.db")), time.time_ns, new_id)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ringfence", "ui"],
+        env={**os.environ, "XDG_STATE_HOME": str(state)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield Site(address=process.stdout.readline().removeprefix("open ").strip(), state=folder, desk=desk)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        recording.end()
