@@ -29,7 +29,7 @@ def test_attack_works_plainly_and_fails_inside(attack: Attack, person: Person, a
 
 
 @pytest.mark.skipif(
-    "B" not in possible_tiers(), reason="tier B needs a kernel with Landlock's sixth generation, from 6.12 on"
+    "B" not in possible_tiers(), reason="tier B needs a kernel with Landlock's third generation, from 6.2 on"
 )
 @pytest.mark.parametrize("attack", [row for row in attacks() if "B" in row.tiers], ids=lambda attack: attack.id)
 def test_attack_fails_in_tier_b(attack: Attack, person: Person, arena: Arena | None, warm: Warm) -> None:
