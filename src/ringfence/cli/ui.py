@@ -12,6 +12,7 @@ from ringfence.cli import codes
 from ringfence.cli.failure import Arguments
 from ringfence.model.situations import RingfenceError
 from ringfence.session.answering import desk_of
+from ringfence.session.policy_files import load_policy
 from ringfence.session.sources import Places, places, user
 
 
@@ -47,12 +48,16 @@ def _serve(where: Places, port: int) -> int:
     from ringfence.server.local.application import application
     from ringfence.server.local.serving import opened, server
 
+    webhooks = load_policy(where, where.home).approvals.webhooks
     store = open_store(where.approvals)
     try:
         address, sockets = opened(port)
-        app, token = application(desk_of(store, where), where, _file(where), address=address)
+        desk, file = desk_of(store, where), _file(where)
+        app, token = application(desk, where, file, address=address, webhooks=webhooks)
         print(f"open {address}/enter?token={token}", flush=True)
         print("good once, for ten minutes; ^C ends it", file=sys.stderr)
+        for hook in webhooks:
+            print(f"answers of webhook `{hook.name}` are taken at /hooks/{hook.name}", file=sys.stderr)
         try:
             asyncio.run(server(app).serve(sockets=sockets))
         finally:

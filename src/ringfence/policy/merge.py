@@ -45,6 +45,7 @@ from ringfence.policy.effective import (
     StepRule,
     TelemetryPolicy,
     ToolArguments,
+    WebhookRule,
     WorkspaceMode,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
@@ -124,6 +125,7 @@ class _Answering(TypedDict):
     break_glass_minutes: int
     denials_in_a_row: int
     denials_of_50: int
+    webhooks: tuple[WebhookRule, ...]
 
 
 class _Merging:
@@ -418,7 +420,22 @@ class _Merging:
             denials_of_50=self._scalar("approvals.denials_of_50", of_recent, lambda value: -value, 10)[0],
             quorums=self._quorums([(document, one.quorums) for document, one in said]),
             steps=self._steps([(document, one.steps) for document, one in said]),
+            webhooks=self._webhooks([(document, one.webhooks) for document, one in said]),
         )
+
+    def _webhooks(self, written: list[tuple[Document, tuple[WebhookRule, ...]]]) -> tuple[WebhookRule, ...]:
+        """Webhooks of the person and of the administrator; of two with one name, the administrator's."""
+        kept: dict[str, WebhookRule] = {}
+        for document, rules in sorted(written, key=lambda one: not one[0].layer.binds):
+            for rule in rules:
+                # SECURITY: a repository would be told of every question, and say who has answered.
+                if not document.layer.binds and document.layer is not Layer.USER:
+                    self.skip(rule.origin, "a webhook", "only your own policy and the managed one name webhooks")
+                elif rule.name in kept:
+                    self.skip(rule.origin, "a webhook", f"another one is called `{rule.name}` already")
+                else:
+                    kept[rule.name] = rule
+        return tuple(kept.values())
 
     def _break_glass(
         self, written: list[tuple[Document, tuple[tuple[str, ...], Origin] | None]]

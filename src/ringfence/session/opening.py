@@ -40,7 +40,7 @@ from ringfence.sandbox.strongest import start_strongest
 from ringfence.session import environment
 from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked
-from ringfence.session.asking import channel_for
+from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
 from ringfence.session.credentials.holding import held
 from ringfence.session.git_back import bring_back, is_brought_back
@@ -241,7 +241,13 @@ def _gate(
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk_of(store, asked.places),
-        channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
+        channel=telling(
+            channel_for(asked.options.ask, stage, asked.user.name, announce),
+            policy.approvals.webhooks,
+            asked.places,
+            asked.environ,
+            announce,
+        ),
         recorder=tally,
         clock=SystemClock(),
         site=Site(

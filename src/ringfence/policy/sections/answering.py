@@ -9,9 +9,10 @@ import msgspec
 
 from ringfence.model.decision import Risk
 from ringfence.model.vote import Authentication
-from ringfence.policy.effective import Origin, QuorumRule, StepRule
+from ringfence.policy.effective import Origin, QuorumRule, StepRule, WebhookRule
 from ringfence.policy.schema import Table
 from ringfence.policy.sections.names import take_people
+from ringfence.policy.sections.webhooks import webhook
 
 DENIALS = 50
 """How many answers the circuit breaker looks back on."""
@@ -29,6 +30,7 @@ class AnsweringSection(msgspec.Struct, frozen=True, kw_only=True):
     break_glass_minutes: tuple[int, Origin] | None = None
     denials_in_a_row: tuple[int, Origin] | None = None
     denials_of_50: tuple[int, Origin] | None = None
+    webhooks: tuple[WebhookRule, ...] = ()
 
 
 def answering(table: Table) -> AnsweringSection:
@@ -47,6 +49,8 @@ def answering(table: Table) -> AnsweringSection:
     quorums = tuple(_quorum(one) for one in table.take_tables("quorum", most=_MOST, about=about))
     about = "A step of the ladder: who is asked as well, and when."
     steps = tuple(_step(one) for one in table.take_tables("step", most=_MOST, about=about))
+    about = "Somewhere that is told of every question, and that may bring the answers of people it names."
+    hooks = tuple(webhook(one) for one in table.take_tables("webhook", most=_MOST, about=about))
     found = tuple(step for step in steps if step is not None)
     for earlier, later in pairwise(found):
         if later.after_seconds <= earlier.after_seconds:
@@ -63,6 +67,7 @@ def answering(table: Table) -> AnsweringSection:
         break_glass_minutes=_written(table, "break_glass_minutes", minutes),
         denials_in_a_row=_written(table, "denials_in_a_row", in_a_row),
         denials_of_50=_written(table, "denials_of_50", of_recent),
+        webhooks=tuple(one for one in hooks if one is not None),
     )
 
 

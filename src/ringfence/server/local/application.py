@@ -7,15 +7,22 @@ import time
 from starlette.types import ASGIApp
 
 from ringfence.approvals.desk import Desk
+from ringfence.policy.effective import WebhookRule
 from ringfence.server.local.doors import Doors, Keys
+from ringfence.server.local.hooks import Hooks
 from ringfence.server.local.inbox import Inbox
 from ringfence.server.local.pages import Pages
 from ringfence.server.local.passkeys import Passkeys
+from ringfence.session.credentials.store import Store, machine_keyring
 from ringfence.session.sources import Places, user
 
 
-def application(desk: Desk, where: Places, passkeys: str, *, address: str) -> tuple[ASGIApp, str]:
+def application(
+    desk: Desk, where: Places, passkeys: str, *, address: str, webhooks: tuple[WebhookRule, ...] = ()
+) -> tuple[ASGIApp, str]:
     """The application for one user, and the token that lets a browser in, once."""
     keys, name = Keys(time.monotonic), user().name
-    pages = Pages(Inbox(desk, where), Passkeys(passkeys, name), keys, user=name, origin=address)
+    inbox = Inbox(desk, where)
+    hooks = Hooks(inbox, webhooks, Store(where.credentials, machine_keyring).get)
+    pages = Pages(inbox, Passkeys(passkeys, name), keys, hooks, user=name, origin=address)
     return Doors(pages.app(), keys, address), keys.token

@@ -39,6 +39,7 @@ from ringfence.model.vote import Authentication, Scope, Vote
 from ringfence.server.local import views
 from ringfence.server.local.ceremonies import Ceremonies, Ceremony
 from ringfence.server.local.doors import COOKIE, STAYS_SECONDS, Keys, cookie_of
+from ringfence.server.local.hooks import Hooks
 from ringfence.server.local.inbox import CHANNEL, Inbox
 from ringfence.server.local.passkeys import HOST, Passkey, PasskeyRefused, Passkeys
 from ringfence.server.local.statement import Evidence, Statement
@@ -86,8 +87,9 @@ class _Refused(Exception):
 class Pages:
     """The application behind the doors."""
 
-    def __init__(self, inbox: Inbox, passkeys: Passkeys, keys: Keys, *, user: str, origin: str) -> None:
+    def __init__(self, inbox: Inbox, passkeys: Passkeys, keys: Keys, hooks: Hooks, *, user: str, origin: str) -> None:
         self._inbox = inbox
+        self._hooks = hooks
         self._desk = inbox.desk
         self._passkeys = passkeys
         self._keys = keys
@@ -114,6 +116,7 @@ class Pages:
                 Route("/passkeys", self._passkeys_page),
                 Route("/passkeys/begin", self._begin_adding, methods=["POST"]),
                 Route("/passkeys/add", self._add, methods=["POST"]),
+                Route("/hooks/{name}", self._hooks.take, methods=["POST"]),
                 Mount("/static", StaticFiles(packages=[("ringfence.server.local", "static")])),
             ],
             exception_handlers={_Refused: _refused, RingfenceError: _failed},
