@@ -131,6 +131,13 @@ who = [":owner"]
 [[approvals.step]]
 who = ["@ops"]
 after_seconds = 60
+[[approvals.webhook]]
+name = "chat"
+kind = "slack"
+url = "https://chat.test/hook"
+secret = "chat-key"
+link = "https://answers.test/{id}"
+users = { U1 = "ana" }
 [limits]
 wall_seconds = 3600
 processes = 100

@@ -19,6 +19,7 @@ from ringfence.approvals.objects import Request
 from ringfence.approvals.prompt import prompt
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.approvals.voting import Terms
+from ringfence.model.decision import Risk
 from ringfence.model.ids import new_id
 from ringfence.telemetry.presence import Presence
 
@@ -39,9 +40,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     def port(self) -> int:
         return int(self.origin.rpartition(":")[2])
 
-    def asks(self, *argv: str, terms: Terms | None = None) -> Request:
+    def asks(self, *argv: str, terms: Terms | None = None, risk: Risk = Risk.LOW) -> Request:
         """Open a request, as a session does."""
-        wanted = decision(command(*argv))
+        wanted = msgspec.structs.replace(decision(command(*argv)), risk=risk)
         opened, _ = self.desk.open(
             wanted,
             session="session-1",
@@ -55,14 +56,17 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def running(state: Path) -> Iterator[Site]:
-    """The page, until the end of the block."""
+def running(state: Path, policy: str = "") -> Iterator[Site]:
+    """The page under a policy of the user, until the end of the block."""
+    config = state / "config" / "ringfence"
+    config.mkdir(parents=True)
+    (config / "policy.toml").write_text(policy or 'extends = ["workspace"]\n')
     folder = state / "ringfence"
     recording = Presence(str(folder / "recording"), "session-1")
     desk = Desk(SqliteStore(str(folder / "approvals.db")), time.time_ns, new_id)
     process = subprocess.Popen(
         [sys.executable, "-m", "ringfence", "ui"],
-        env={**os.environ, "XDG_STATE_HOME": str(state)},
+        env={**os.environ, "XDG_STATE_HOME": str(state), "XDG_CONFIG_HOME": str(state / "config")},
         stdout=subprocess.PIPE,
         text=True,
     )
