@@ -27,7 +27,7 @@ SETTINGS = "/h/.claude/settings.json"
 MANAGED = "/etc/claude-code/managed-settings.json"
 
 
-def prepare(files: dict[str, bytes | None] | None = None, **environ: str) -> AgentSetup:
+def prepare(files: dict[str, bytes | None] | None = None, *, nested: bool = False, **environ: str) -> AgentSetup:
     request = AgentRequest(
         argv=("claude", "-p", "hello"),
         environ=environ,
@@ -35,6 +35,7 @@ def prepare(files: dict[str, bytes | None] | None = None, **environ: str) -> Age
         workspace="/w",
         session="s",
         interpreter="/usr/bin/python3",
+        nested=nested,
     )
     return Claude(home="/h").prepare(request, DictDisk(files or {}))
 
@@ -264,3 +265,12 @@ def test_an_allowance_answers_its_own_question_but_never_the_persons() -> None:
     assert json.loads(said.stdout)["hookSpecificOutput"]["permissionDecision"] == "allow"
     assert allowed(parse("ExitPlanMode", {"plan": "x"})) == HookAnswer()
     assert allowed(parse("AskUserQuestion", {})) == HookAnswer()
+
+
+def test_its_own_sandbox_stays_where_it_can_stand_in_ours() -> None:
+    theirs = {"sandbox": {"enabled": True, "network": {"allowedDomains": []}}}
+
+    merged = managed(prepare({MANAGED: json.dumps(theirs).encode()}, nested=True))
+
+    assert merged["sandbox"] == theirs["sandbox"]
+    assert "sandbox" not in managed(prepare(nested=True))

@@ -34,7 +34,13 @@ env_http_headers = { "x-team" = "CORP_TEAM" }
 """
 
 
-def prepare(*words: str, files: dict[str, bytes | None] | None = None, position: int = 0, **environ: str) -> AgentSetup:
+def prepare(
+    *words: str,
+    files: dict[str, bytes | None] | None = None,
+    position: int = 0,
+    nested: bool = False,
+    **environ: str,
+) -> AgentSetup:
     request = AgentRequest(
         argv=words or ("codex",),
         environ=environ,
@@ -42,6 +48,7 @@ def prepare(*words: str, files: dict[str, bytes | None] | None = None, position:
         workspace="/w",
         session="s",
         interpreter="/usr/bin/python3",
+        nested=nested,
     )
     return Codex(home="/h", position=position).prepare(request, DictDisk(files or {}))
 
@@ -244,6 +251,17 @@ def test_a_wish_for_read_only_is_not_dropped_in_silence(words: tuple[str, ...]) 
         prepare("codex", *words)
 
     assert "ringfence run --policy read-only" in refused.value.remedy
+
+
+def test_its_own_sandbox_stays_where_it_can_stand_in_ours() -> None:
+    own = ("-s", "read-only", "-c", 'sandbox_mode="workspace-write"')
+    managed = b'allowed_sandbox_modes = ["read-only", "workspace-write"]'
+
+    setup = prepare("codex", *own, "exec", "do", files={REQUIREMENTS: managed}, nested=True, OPENAI_API_KEY="k")
+
+    assert setup.argv[-6:] == (*own, "exec", "do")
+    assert not any("danger-full-access" in word for word in setup.argv)
+    assert requirements(setup)["allowed_sandbox_modes"] == ["read-only", "workspace-write"]
 
 
 @pytest.mark.parametrize("config", [b"[plugins.mine]\nenabled = true\n", b"[features]\nplugins = true\n"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import zlib
 from collections.abc import Callable
 
 import msgspec
@@ -117,10 +119,38 @@ async def test_calls_of_tools_over_http_are_judged_one_by_one(message: object, t
 )
 def test_what_may_call_a_tool_and_cannot_be_read_is_refused(content: bytes) -> None:
     with pytest.raises(CallsUnread):
-        tool_calls("a.test", content, complete=True, plain=True)
+        tool_calls("a.test", content, complete=True)
 
 
 def test_a_call_is_read_with_its_server_tool_and_arguments() -> None:
-    assert tool_calls("a.test", json.dumps(CALL).encode(), complete=True, plain=True) == (DELETE,)
+    assert tool_calls("a.test", json.dumps(CALL).encode(), complete=True) == (DELETE,)
     escaped = json.dumps(CALL).replace("jsonrpc", "\\u006asonrpc").encode()
-    assert tool_calls("a.test", escaped, complete=True, plain=True) == (DELETE,)
+    assert tool_calls("a.test", escaped, complete=True) == (DELETE,)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_a_call_in_a_compressed_body_is_read(pack: Callable[[bytes], bytes]) -> None:
+    coding = b"gzip" if pack is gzip.compress else b"deflate"
+
+    assert tool_calls("a.test", pack(json.dumps(CALL).encode()), complete=True, coding=coding) == (DELETE,)
+
+
+@pytest.mark.parametrize(
+    ("content", "coding", "media"),
+    [
+        (b"(\xb5/\xfd", b"zstd", b"application/json"),
+        (b"(\xb5/\xfd", b"zstd", b""),
+        (gzip.compress(b"{}") + gzip.compress(json.dumps(CALL).encode()), b"gzip", b"application/json"),
+        (b"not gzip", b"gzip", b"application/json"),
+        (gzip.compress(b'{"jsonrpc":"2.0","x":"' + b" " * (2 << 20)), b"gzip", b"application/json"),
+    ],
+)
+def test_a_compressed_body_that_may_call_a_tool_unseen_is_refused(content: bytes, coding: bytes, media: bytes) -> None:
+    with pytest.raises(CallsUnread):
+        tool_calls("a.test", content, complete=True, coding=coding, media=media)
+
+
+def test_what_git_compresses_calls_no_tool() -> None:
+    packed, media = gzip.compress(b"0032want 0000"), b"application/x-git-upload-pack-request"
+
+    assert tool_calls("a.test", packed, complete=True, coding=b"gzip", media=media) == ()

@@ -103,6 +103,18 @@ EVENTS: dict[str, events.Body] = {
     "approval.breaker": events.BreakerChanged(
         state="open", in_a_row=3, of_recent=3, reason="3 questions in a row were denied"
     ),
+    "review": events.ReviewMade(
+        reviewer="anthropic:a-model",
+        conclusion="allow",
+        action="sha256:" + "1" * 64,
+        what="$ git push origin topic",
+        risk="high",
+        authorization="medium",
+        reason="the person asked for the branch to be published",
+        seen="5" * 64,
+        audit=True,
+        latency_ms=1200,
+    ),
     "break-glass": events.BreakGlassChanged(
         glass="01m81se1t5tm3nx595nps3cq1e",
         change="broken",
@@ -143,6 +155,7 @@ EVENTS: dict[str, events.Body] = {
     "credential.used": events.CredentialUsed(
         credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
+    "way.used": events.WayUsed(way="ssh_agent", what="key for h.test", allowed=False, reason="no session"),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
     "battery": events.BatteryRun(
         battery="sha256:" + "0" * 64,

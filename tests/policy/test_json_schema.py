@@ -33,6 +33,7 @@ exempt = [".vscode"]
 default = "ask"
 host_ports = [5432]
 inspect = ["seen.test"]
+limited = ["read.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]
 [[network.rule]]
@@ -60,6 +61,20 @@ effects = ["publish", "destroy"]
 objects = ["remote*"]
 undoable = ["remote notes"]
 verdict = "ask"
+[[commands.profile]]
+id = "p"
+prefix = ["git", ["push", "fetch"]]
+read = ["~/d"]
+write = ["~/e"]
+deny = ["**/f"]
+hosts = ["github.com"]
+only_hosts = true
+keep = ["GH_TOKEN"]
+remove = ["X_*"]
+placement = "inside"
+reason = "r"
+[commands.profile.set]
+B = "c"
 [mcp]
 default = "ask"
 [[mcp.rule]]
@@ -119,6 +134,16 @@ break_glass = ["@ops"]
 break_glass_minutes = 30
 denials_in_a_row = 2
 denials_of_50 = 5
+[approvals.reviewer]
+kind = "anthropic"
+url = "https://models.test"
+model = "m"
+key_variable = "KEY"
+argv = ["/usr/bin/review"]
+instructions = "no"
+seconds = 30
+ceiling = "medium"
+audit_percent = 10
 [[approvals.quorum]]
 who = ["@security", ":owner"]
 approve = 2
@@ -155,6 +180,18 @@ redact = ["customer-*"]
 [sandbox]
 min_tier = "A"
 boundary = "the machine of the job"
+sockets = ["/run/x.sock"]
+devices = ["/dev/dri/renderD128"]
+publish = ["3000", "8080:3000"]
+nested_namespaces = true
+outside = true
+forbid = ["dbus"]
+[[sandbox.ssh_agent]]
+keys = ["SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+hosts = ["github.com", "[h.test]:2222"]
+[[sandbox.dbus]]
+bus = "session"
+talk = ["org.freedesktop.Notifications"]
 [[when]]
 hosts = ["*"]
 [when.network]

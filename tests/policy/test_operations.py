@@ -11,6 +11,8 @@ from tests.policy.making import EMPTY, document, judge, policy
 
 from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Verdict
+from ringfence.policy.evaluate import Sight
+from ringfence.policy.layers import Layer
 from ringfence.policy.operations import KINDS, UNKNOWN, Body, Query, covered, graphql_kinds, operations
 
 BOTH = ("graphql-query", "graphql-mutation")
@@ -119,6 +121,45 @@ def test_a_mutation_is_hidden_by_nothing_in_front_of_or_behind_it(before: list[s
     document = " ".join((*before, "mutation M { m }", *after))
 
     assert "graphql-mutation" in graphql_kinds(document)
+
+
+LIMITED = """
+[network]
+limited = ["*"]
+[[network.rule]]
+hosts = ["a.test", "b.test"]
+verdict = "allow"
+[[network.rule]]
+hosts = ["b.test"]
+methods = ["POST"]
+paths = ["/v1/**"]
+verdict = "allow"
+"""
+
+
+@pytest.mark.parametrize(
+    ("layer", "host", "method", "path", "expected"),
+    [
+        (Layer.USER, "a.test", "GET", "/", Verdict.ALLOW),
+        (Layer.USER, "a.test", "POST", "/v1/x", Verdict.DENY),
+        (Layer.USER, "b.test", "POST", "/v1/x", Verdict.ALLOW),
+        (Layer.USER, "b.test", "POST", "/other", Verdict.DENY),
+        (Layer.USER, "b.test", "DELETE", "/v1/x", Verdict.DENY),
+        (Layer.USER, "c.test", "POST", "/", Verdict.DENY),
+        (Layer.REQUIREMENTS, "b.test", "HEAD", "/v1/x", Verdict.ALLOW),
+        (Layer.REQUIREMENTS, "b.test", "POST", "/v1/x", Verdict.DENY),
+    ],
+)
+def test_limited_hosts_take_what_only_reads_and_what_a_rule_names(
+    layer: Layer, host: str, method: str, path: str, expected: Verdict
+) -> None:
+    limit, _, rules = LIMITED.partition("[[")
+    merged = policy(document(limit, layer), document(f"[[{rules}"), base=EMPTY)
+
+    decision = judge(merged).evaluate(ConnectAction(host=host, port=443, method=method, path=path))
+
+    assert decision.verdict is expected
+    assert judge(merged).sight(host, 443) is Sight.INSPECTED
 
 
 def test_what_covers_what_is_closed() -> None:

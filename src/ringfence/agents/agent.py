@@ -49,6 +49,8 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
     session: str
     interpreter: str
     """The absolute path of the Python, visible inside, that runs the hook client."""
+    nested: bool = False
+    """Whether the agent's own sandbox can be set up inside ours, so that it is left on."""
     answer_seconds: int = 600
     """How long a hook waits for an answer, a person's included; then it denies. Longer than the policy's approval
     time-out, so that the denial comes from the gate with its reason."""

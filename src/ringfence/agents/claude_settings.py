@@ -42,7 +42,7 @@ def managed_settings(request: AgentRequest, disk: Disk) -> ManagedSettings:
     ours = json.dumps(_with_ours(settings, request), indent=2).encode()
     switched_off = json.dumps({"sandbox": {"enabled": False}}).encode()
     files = [PlacedFile(path=SETTINGS, content=ours), *kept]
-    if names:
+    if names and not request.nested:
         files.append(PlacedFile(path=f"{FRAGMENTS}/zz-ringfence.json", content=switched_off))
     standing = content is not None or kept
     notice = f"the managed settings of Claude Code in `{FOLDER}` stay in force, with our hooks added"
@@ -83,12 +83,13 @@ def _with_ours(settings: Settings, request: AgentRequest) -> Settings:
         groups = hooks.get(event)
         hooks[event] = [*(groups if isinstance(groups, list) else []), group]
     sandbox = settings.get("sandbox")
+    switched_off = {**(sandbox if isinstance(sandbox, dict) else {}), "enabled": False, "failIfUnavailable": False}
     return {
         # A fetch is judged by the gateway, so the agent need not ask its vendor first whether a domain is known.
         "skipWebFetchPreflight": True,
         **settings,
         "hooks": hooks,
-        "sandbox": {**(sandbox if isinstance(sandbox, dict) else {}), "enabled": False, "failIfUnavailable": False},
+        **({} if request.nested else {"sandbox": switched_off}),
     }
 
 

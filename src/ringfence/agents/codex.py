@@ -57,7 +57,10 @@ class Codex:
         variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
         return AgentSetup(
             name=self.name,
-            argv=(*before, *_arguments(argv, never_ask=managed.never_ask, plugins=_uses_plugins(config))),
+            argv=(
+                *before,
+                *_arguments(argv, never_ask=managed.never_ask, plugins=_uses_plugins(config), nested=request.nested),
+            ),
             keep=tuple(dict.fromkeys([*KEYS, "OPENAI_BASE_URL", "RUST_LOG", *provider.key_variables])),
             set=tuple(variables),
             binds=_binds(folder, disk),
@@ -131,9 +134,11 @@ def _uses_plugins(config: Table) -> bool:
     return bool(config.get("plugins")) or (isinstance(features, Mapping) and "plugins" in features)
 
 
-def _arguments(argv: tuple[str, ...], *, never_ask: bool, plugins: bool) -> tuple[str, ...]:
-    """Codex's own sandbox cannot be nested in ours and is switched off; ours stands around the whole agent."""
+def _arguments(argv: tuple[str, ...], *, never_ask: bool, plugins: bool, nested: bool) -> tuple[str, ...]:
+    """Codex's own sandbox is switched off, unless the policy lets it stand in ours; ours is around the whole agent."""
     kept, words = [argv[0]], iter(argv[1:])
+    if nested:
+        kept += words
     for word in words:
         if word == "--":
             kept += [word, *words]
@@ -147,7 +152,7 @@ def _arguments(argv: tuple[str, ...], *, never_ask: bool, plugins: bool) -> tupl
             kept += [word, assignment]
         else:
             kept.append(word)
-    ours = ["-c", 'sandbox_mode="danger-full-access"']
+    ours = [] if nested else ["-c", 'sandbox_mode="danger-full-access"']
     if never_ask and codex_config.option_value(argv, "-a", "--ask-for-approval") is None:
         ours += ["-c", 'approval_policy="never"']
     if not plugins:

@@ -40,7 +40,7 @@ def merged_requirements(content: bytes | None, exists: bool, request: AgentReque
         )
     document = _parse(content or b"")
     notices = [f"codex's managed requirements `{REQUIREMENTS}` stay in force, with our hooks added"] if content else []
-    notices += _permit_full_access(document)
+    notices += [] if request.nested else _permit_full_access(document)
     policies = document.get("allowed_approval_policies")
     document.setdefault("allow_login_shell", False)
     _table(document, "features")["hooks"] = True

@@ -12,6 +12,7 @@ _NEXT = {
     "person": ("do something else, or explain why it is needed and ask again",),
     "timeout": ("ask again when somebody is there to answer",),
     "nobody": ("run it where somebody can be asked: `--ask terminal`, or `--ask queue`",),
+    "reviewer": ("do something else, or ask the person to run it or to allow it with a rule of their own",),
     "breaker": ("tell the agent what you want instead: a new message from you, or five minutes, lets it ask again",),
     "ledger": ("repair the ledger, then start a new session",),
 }

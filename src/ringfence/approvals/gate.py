@@ -20,6 +20,7 @@ from ringfence.approvals.named_hosts import NamedHosts
 from ringfence.approvals.objects import BreakGlass, Grant, Request
 from ringfence.approvals.question import Question, Settled
 from ringfence.approvals.records import granted, transition
+from ringfence.approvals.reviewing.opinion import Conclusion, Reviewed
 from ringfence.approvals.site import Site
 from ringfence.approvals.stores.store import ApprovalsBroken
 from ringfence.approvals.transitions import State, Trigger
@@ -53,10 +54,12 @@ class Gate:
         witness: Callable[[Decision], str] = lambda _: "",
         tell: Callable[[str], None] = lambda _: None,
         keep: Callable[[Decision], Awaitable[str]] | None = None,
+        review: Callable[[Decision], Awaitable[Reviewed]] | None = None,
     ) -> None:
         """`turn`: a number that changes when the person speaks to the agent. `witness`: the digest of the files that
         an action would run. `tell`: says something to the person at the session's terminal. `keep`: takes a snapshot
-        that brings back what an action loses, and gives the command for that; nothing where it cannot."""
+        that brings back what an action loses, and gives the command for that; nothing where it cannot. `review`: asks
+        a reviewer, and has put on record what came of it."""
         self._evaluate = evaluate
         self._desk = desk
         self._glass = glass
@@ -64,6 +67,7 @@ class Gate:
         self._witness = witness
         self._tell = tell
         self._keep = keep
+        self._review = review
         self._channel = channel
         self._recorder = recorder
         self._clock = clock
@@ -107,11 +111,21 @@ class Gate:
             await asyncio.sleep(SWEEP_SECONDS)
             self._sweep()
 
-    async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
-        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
-        decision = self._judge(action)
+    async def decide(
+        self,
+        action: Action,
+        *,
+        asked_by: str,
+        call: str | None = None,
+        within: Callable[[Action], Decision] | None = None,
+    ) -> Decision:
+        """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny.
+
+        `within` judges in place of the session's own policy: that of the plan which the action would have.
+        """
+        decision = self._judge(action, within)
         try:
-            final = await self._resolve(decision)
+            final = await self._resolve(decision, within)
             await self._recorder.record(DecisionMade(decision=final, asked_by=asked_by, call=call))
         except LedgerBroken as broken:
             return unrecorded(decision, broken)
@@ -159,20 +173,20 @@ class Gate:
         """All grants there are, also those of other sessions."""
         return self._desk.grants()
 
-    def _judge(self, action: Action) -> Decision:
+    def _judge(self, action: Action, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
-            return self._evaluate(action)
+            return (within or self._evaluate)(action)
         except Exception as failure:  # noqa: BLE001 - fail closed: a policy that cannot be evaluated allows nothing
             unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
             return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
 
-    async def _resolve(self, decision: Decision) -> Decision:
+    async def _resolve(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
                 final = await self._ask(decision)
                 if final is not None:
                     return final
-                decision = self._judge(decision.action)
+                decision = self._judge(decision.action, within)
         except LedgerBroken:
             raise
         except Exception as failure:  # noqa: BLE001 - fail closed: what cannot be asked is not allowed
@@ -197,6 +211,9 @@ class Gate:
         named = self._named.answer(decision, self._clock.time_ns())
         if named is not None and not self._desk.revoked(named.id):
             return allowed(decision, by=f"grant:{named.id}", who=named.approver)
+        reviewed = await self._reviewed(decision)
+        if reviewed is not None:
+            return reviewed
         if self._broken_glass() is None:
             if self._channel.refusal or not self._open:
                 return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
@@ -207,6 +224,22 @@ class Gate:
         if settled.grant is None:
             return denied(decision, by=settled.by, why=settled.why)
         return await self._use(settled, decision)
+
+    async def _reviewed(self, decision: Decision) -> Decision | None:
+        """What a reviewer's answer makes of a question; None where somebody else decides.
+
+        INVARIANT: a reviewer never answers what the policy leaves to named people, and never overrides a rule.
+        """
+        if self._review is None or decision.override or not self._site.permission.anybody_for(decision):
+            return None
+        reviewed = await self._review(decision)
+        match reviewed.conclusion:
+            case Conclusion.ALLOW:
+                return allowed(decision, by="reviewer", who=f"the reviewer ({reviewed.reviewer})")
+            case Conclusion.DENY:
+                return denied(decision, by="reviewer", why=reviewed.told)
+            case _:
+                return None
 
     def _broken_glass(self) -> BreakGlass | None:
         permission = self._site.permission

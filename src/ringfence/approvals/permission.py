@@ -74,6 +74,11 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
         """On which terms the question of a decision is answered."""
         return self.terms(decision.risk, (reason.rule for reason in decision.reasons), override=decision.override)
 
+    def anybody_for(self, decision: Decision) -> bool:
+        """Whether the policy names nobody in particular who has to answer."""
+        terms = self.terms_for(decision)
+        return not terms.lists and terms.thresholds == (Threshold(),) and terms.owner_may
+
     def refusal(self, approver: str, *, override: bool) -> str:
         """Why somebody's yes does not count; empty where it does."""
         name = approver.removeprefix(PERSON)

@@ -22,6 +22,8 @@ from ringfence.session.foreground import run_in_front
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
 from ringfence.session.options import Options
+from ringfence.session.placing import Place
+from ringfence.session.profiled import Request
 from ringfence.session.sources import working_folder
 from ringfence.session.streams import survey
 
@@ -90,9 +92,16 @@ class _Conductor:
         # What is judged is what the person typed. What a profile adds is ours: it tells Codex that it is sandboxed
         # already, which from an agent would be a way around its guard rails.
         judged = governed.command(typed) if self._whole_agent else action
-        decision = await governed.decide(judged, asked_by="run" if self._whole_agent else "exec")
+        # An agent has the session's plan, whatever it is called.
+        request = None if self._whole_agent else governed.request(governed.setup.argv, changed={})
+        decision = await governed.decide(
+            judged,
+            asked_by="run" if self._whole_agent else "exec",
+            within=None if request is None else request.judge,
+        )
         if decision.verdict is not Verdict.ALLOW:
             return decision, codes.DENIED
+        place = await self._place(governed, request)
         number, started = new_id(), time.monotonic()
 
         def on_started(pid: int) -> None:
@@ -100,10 +109,10 @@ class _Conductor:
             governed.tally.record_soon(CommandStarted(command=number, argv=action.argv, cwd=action.cwd, pid=pid))
 
         code = await run_in_front(
-            governed.sandbox,
-            governed.setup.argv,
+            place.starter,
+            place.argv,
             cwd=governed.cwd,
-            environment=governed.environment,
+            environment=place.environment,
             streams=self._streams,
             stage=governed.stage,
             on_started=on_started,
@@ -111,6 +120,15 @@ class _Conductor:
         duration = int((time.monotonic() - started) * 1000)
         await governed.tally.record(CommandEnded(command=number, exit_code=code, duration_ms=duration))
         return decision, code
+
+    async def _place(self, governed: Governed, request: Request | None) -> Place:
+        argv = governed.setup.argv
+        if request is None:
+            return Place(starter=governed.sandbox, argv=argv, environment=governed.environment)
+        place = await governed.place(request, argv)
+        for notice in request.notices:
+            self._say(f"ringfence: {self._palette.yellow('note')}: {notice}")
+        return place
 
     def _on_denial(self, made: DecisionMade) -> None:
         """Say it at once, unless a program owns the screen: then the summary does."""

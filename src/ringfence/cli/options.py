@@ -29,6 +29,7 @@ def parser(program: str, description: str, what: str) -> Arguments:
     add("--allow-host", metavar="H", action="append", default=[], help="allow this destination in this session")
     add("--read", metavar="P", action="append", default=[], help="make this path readable in this session")
     add("--write", metavar="P", action="append", default=[], help="make this path writable in this session")
+    add("--publish", metavar="PORT", action="append", default=[], help="show this port of the sandbox on 127.0.0.1")
     add("--ask", choices=("terminal", "web", "queue", "deny"), default="terminal", help="who answers questions")
     add("--env", metavar="NAME", action="append", default=[], help="pass this variable of your environment on")
     add("--json", action="store_true", help="write the result as one JSON line to descriptor 3, or to --result")
@@ -61,6 +62,7 @@ def options_of(parsed: argparse.Namespace) -> Options:
         read=tuple(parsed.read),
         write=tuple(parsed.write),
         environment=tuple(parsed.env),
+        publish=tuple(parsed.publish),
         workspace_mode=_mode(parsed),
         ask=Ask(parsed.ask),
     )

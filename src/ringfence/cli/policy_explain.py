@@ -15,9 +15,9 @@ from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Decision, to_contract
 from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
-from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.questions import action_of
 from ringfence.policy.trace import Step, trace
+from ringfence.session.command_plans import Plans
 from ringfence.session.loaded import Here, load_here
 from ringfence.session.sources import working_folder
 
@@ -32,13 +32,14 @@ def explain(parsed: argparse.Namespace) -> int:
     questions = _questions(parsed)
     here = load_here(os.environ, cwd=working_folder(), workspace=parsed.workspace, choice=parsed.policy)
     evaluator = here.evaluator()
+    plans = Plans(evaluator, path=os.environ.get("PATH", ""))
     if parsed.stdin:
-        return _stream(here, evaluator)
+        return _stream(here, plans)
     try:
         action = action_of(questions[0], cwd=here.cwd, home=here.places.home)
     except ValueError as error:
         raise UsageInvalid(str(error), remedy="see `ringfence policy explain --help`") from None
-    decision = evaluator.evaluate(action)
+    decision = plans.explain(action)
     if parsed.json:
         print(json.dumps({**to_contract(decision), "trace": msgspec.to_builtins(trace(decision, evaluator))}))
     else:
@@ -78,7 +79,7 @@ def _mcp(words: list[str]) -> dict[str, object]:
     return {"mcp": words[0], "tool": words[1], "arguments": arguments}
 
 
-def _stream(here: Here, evaluator: Evaluator) -> int:
+def _stream(here: Here, plans: Plans) -> int:
     """Answer each line with one line, and never stop for a bad one."""
     for line in iter(lambda: sys.stdin.buffer.readline(MAX_LINE), b""):
         if not line.endswith(b"\n") and len(line) >= MAX_LINE:
@@ -88,16 +89,16 @@ def _stream(here: Here, evaluator: Evaluator) -> int:
         elif not line.strip():
             continue
         else:
-            answer = _answer(line, here, evaluator)
+            answer = _answer(line, here, plans)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     return codes.OK
 
 
-def _answer(line: bytes, here: Here, evaluator: Evaluator) -> dict[str, object]:
+def _answer(line: bytes, here: Here, plans: Plans) -> dict[str, object]:
     try:
         question = msgspec.json.decode(line, type=dict[str, object])
-        decision = evaluator.evaluate(action_of(question, cwd=here.cwd, home=here.places.home))
+        decision = plans.explain(action_of(question, cwd=here.cwd, home=here.places.home))
         return to_contract(decision)
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         return _refused(str(error))

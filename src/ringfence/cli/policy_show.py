@@ -10,7 +10,17 @@ import msgspec
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
 from ringfence.policy.compare.values import bound_text
-from ringfence.policy.effective import Access, CommandRule, CredentialPolicy, HostRule, Limits, McpRule, Origin, Policy
+from ringfence.policy.effective import (
+    Access,
+    CommandProfile,
+    CommandRule,
+    CredentialPolicy,
+    HostRule,
+    Limits,
+    McpRule,
+    Origin,
+    Policy,
+)
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -60,6 +70,8 @@ class _Printing:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
         for one in network.inspect:
             self.line(f"inspect {one.hosts}", one.origin)
+        for one in network.limited:
+            self.line(f"only reading {one.hosts}", one.origin)
         for pattern in network.pass_through:
             self.line(f"not inspected {pattern}", policy.origin_of(f"network.pass_through.{pattern}"))
 
@@ -114,6 +126,7 @@ class _Printing:
             value = getattr(policy.limits, key)
             if value is not None:
                 self.line(f"{key} at most {value}", policy.origin_of(f"limits.{key}"))
+        self.ways(policy)
         for names, origin in policy.agents.allowed:
             self.line(f"agents {' '.join(names)}", origin)
         arguments = f"arguments of tool calls are recorded as {policy.telemetry.tool_arguments.value}"
@@ -124,6 +137,26 @@ class _Printing:
             self.line(f"may be overridden: {' '.join(origin.source for origin in policy.soft)}")
         if policy.observed is not None:
             self.observed(policy, policy.observed)
+
+    def ways(self, policy: Policy) -> None:
+        """What is opened between the sandbox and the host, and which commands have a plan of their own."""
+        ways = policy.ways
+        for path in ways.sockets:
+            self.line(f"open    socket {path}", policy.origin_of(f"sandbox.sockets.{path}"))
+        for path in ways.devices:
+            self.line(f"open    device {path}", policy.origin_of(f"sandbox.devices.{path}"))
+        for port in ways.publish:
+            text = f"publish port {port.inside} of the sandbox as {port.host} of this machine"
+            self.line(text, policy.origin_of(f"sandbox.publish.{port.host}"))
+        for agent in ways.ssh_agent:
+            self.line(f"open    ssh-agent: {' '.join(agent.keys)} for {' '.join(agent.hosts)}", agent.origin)
+        for bus in ways.dbus:
+            self.line(f"open    {bus.bus} bus: {' '.join(bus.talk)}", bus.origin)
+        for key in ("nested_namespaces", "outside"):
+            if getattr(ways, key):
+                self.line(f"open    {key}", policy.origin_of(f"sandbox.{key}"))
+        for profile in policy.commands.profiles:
+            self.line(f"profile {_profile(profile)}", profile.origin)
 
     def observed(self, policy: Policy, watching: Policy) -> None:
         """What only says what it would have done."""
@@ -173,6 +206,17 @@ def _mcp_rule(rule: McpRule) -> str:
     parts = (f"{rule.id}:", " ".join(rule.servers), "/", " ".join(rule.tools), arguments)
     why = f": {rule.reason}" if rule.reason else ""
     return f"{' '.join(part for part in parts if part)}{why}"
+
+
+def _profile(profile: CommandProfile) -> str:
+    shown = " ".join(words[0] if len(words) == 1 else f"({'|'.join(words)})" for words in profile.prefix)
+    parts = [f"{rule.access.value} {rule.pattern}" for rule in profile.paths]
+    parts += [("only " if profile.only_hosts else "") + f"hosts {' '.join(profile.hosts)}"] if profile.hosts else []
+    parts += ["no hosts"] if profile.only_hosts and not profile.hosts else []
+    parts += [f"keep {name}" for name in profile.keep] + [f"set {name}" for name, _ in profile.set]
+    parts += [f"remove {name}" for name in profile.remove] + (["outside the sandbox"] if profile.outside else [])
+    why = f": {profile.reason}" if profile.reason else ""
+    return f"{profile.id}: {shown} ({', '.join(parts)}){why}"
 
 
 def _host_rule(rule: HostRule) -> str:

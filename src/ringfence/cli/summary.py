@@ -39,6 +39,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("kept" if index == 0 else "", text))
     if len(tally.kept) > _SHOWN:
         lines.append(_line("", f"and {len(tally.kept) - _SHOWN} more"))
+    if tally.audits:
+        many = "action" if tally.audits == 1 else "actions"
+        look = f"`ringfence log {governed.session[:_PREFIX]} --event review`"
+        lines.append(_line("audit", f"{tally.audits} {many} that a reviewer allowed, drawn for you to look at: {look}"))
     for index, ((limit, allowed, outcome), times) in enumerate(sorted(tally.limits.items())):
         often = "once" if times == 1 else f"{times} times"
         text = f"{palette.red(f'limits.{limit} = {allowed}')} was reached {often}: {outcome}"

@@ -320,10 +320,11 @@ class Inspected:
         head, judge = self._head, self._inspection.judge
         assert head is not None and judge is not None
         if calls is None:
-            plain = not any(name == b"content-encoding" and value != b"identity" for name, value in head.fields)
+            said = {name: value.lower() for name, value in head.fields}
+            coding, media = said.get(b"content-encoding", b""), said.get(b"content-type", b"")
             host, content = self._destination.host.name, bytes(self._first)
             try:
-                calls = tool_calls(host, content, complete=self._body.finished, plain=plain or not content)
+                calls = tool_calls(host, content, complete=self._body.finished, coding=coding, media=media)
             except CallsUnread as unread:
                 return self._deny(refusal.built_in(self._action(head), "mcp.unread", str(unread)))
         if not calls:

@@ -5,6 +5,9 @@ A server that is reached over HTTP is known by its host: what an agent's setting
 
 from __future__ import annotations
 
+import zlib
+
+from ringfence.egress.facts import MOST_BODY
 from ringfence.model.action import McpAction
 from ringfence.model.canonical import canonical_json
 from ringfence.policy.operations import read_json
@@ -17,14 +20,16 @@ class CallsUnread(ValueError):
     """The body may call tools, and cannot be read."""
 
 
-def tool_calls(server: str, content: bytes, *, complete: bool, plain: bool) -> tuple[McpAction, ...]:
+def tool_calls(
+    server: str, content: bytes, *, complete: bool, coding: bytes = b"", media: bytes = b""
+) -> tuple[McpAction, ...]:
     """The calls in a body; `CallsUnread` where there may be some that cannot be seen."""
+    if coding not in (b"", b"identity"):
+        content, complete = _unpacked(content, coding, media, complete=complete)
     if not complete:
         if _MENTION in content:
             raise CallsUnread("a call of a tool is longer than what is read of it")
         return ()
-    if not plain:
-        raise CallsUnread("the body is compressed, so that calls of tools in it cannot be seen")
     if content[:2] in _WIDE:
         raise CallsUnread("a JSON text that is not UTF-8")
     if _MENTION not in content and b"\\u" not in content:
@@ -38,6 +43,22 @@ def tool_calls(server: str, content: bytes, *, complete: bool, plain: bool) -> t
     messages = value if isinstance(value, list) else [value]
     calls = [one for one in messages if isinstance(one, dict) and one.get("method") == "tools/call"]
     return tuple(_call(server, one) for one in calls if one.get("jsonrpc") == "2.0")
+
+
+def _unpacked(content: bytes, coding: bytes, media: bytes, *, complete: bool) -> tuple[bytes, bool]:
+    """As much of a compressed body as is read, and whether that is all; nothing of what is no JSON anyway."""
+    if coding in (b"gzip", b"x-gzip", b"deflate"):
+        unpacking = zlib.decompressobj(47 if coding != b"deflate" else zlib.MAX_WBITS)
+        try:
+            plain = unpacking.decompress(content, MOST_BODY)
+        except zlib.error:
+            raise CallsUnread("the body is not compressed as it says") from None
+        if unpacking.unused_data:
+            raise CallsUnread("there is more behind the end of the compressed body")
+        return plain, complete and unpacking.eof and not unpacking.unconsumed_tail
+    if media and b"json" not in media:
+        return b"", True
+    raise CallsUnread("the body is compressed so that calls of tools in it cannot be seen")
 
 
 def _call(server: str, message: dict[str, object]) -> McpAction:

@@ -152,6 +152,27 @@ class BreakGlassChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="ev
     """Of a review: `justified` or `unjustified`."""
 
 
+class ReviewMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="review"):
+    """A reviewer was asked about an action before any person: a model, a program or the table of features."""
+
+    reviewer: str
+    conclusion: str
+    """`allow`, `deny`, `pass` to whoever is next, or `unavailable`."""
+    action: str
+    """The digest of the action."""
+    what: str
+    risk: str | None = None
+    authorization: str | None = None
+    """How far the person's words cover it, as the reviewer sees it."""
+    reason: str = ""
+    """For people. The agent is told a category only."""
+    seen: str = ""
+    """The digest of what the reviewer was shown."""
+    audit: bool = False
+    """Whether a person looks at it afterwards: it was drawn for that."""
+    latency_ms: int = 0
+
+
 class BreakerChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.breaker"):
     """The circuit breaker of a session opened or closed."""
 
@@ -223,6 +244,18 @@ class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event
     """Without query."""
 
 
+class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="way.used"):
+    """Something went, or was to go, between the sandbox and the host over a way that the policy opened."""
+
+    way: str
+    """`sockets`, `publish`, `ssh_agent`, `dbus`."""
+    what: str
+    """A socket, a port, a key and a host, a message bus."""
+    allowed: bool
+    reason: str = ""
+    """Why not, where it was refused."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
@@ -279,11 +312,13 @@ Body: TypeAlias = (
     | ApprovalTransition
     | VoteTaken
     | BreakGlassChanged
+    | ReviewMade
     | BreakerChanged
     | GrantChanged
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | WayUsed
     | CredentialUsed
     | WorkspaceChanged
     | LimitReached

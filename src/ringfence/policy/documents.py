@@ -11,7 +11,7 @@ import msgspec
 
 from ringfence.model.situations import Diagnostic, PolicyInvalid
 from ringfence.policy.conditions import Condition
-from ringfence.policy.effective import CommandRule, Origin, PathRule, PolicyTest, WorkspaceMode
+from ringfence.policy.effective import CommandProfile, CommandRule, Origin, PathRule, PolicyTest, WorkspaceMode
 from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import (
@@ -21,8 +21,10 @@ from ringfence.policy.sections import (
     filesystem,
     mcp,
     network,
+    profiles,
     settings,
     tests,
+    ways,
     when,
 )
 from ringfence.policy.sections.control_files import ControlFileSection
@@ -35,9 +37,9 @@ from ringfence.policy.sections.settings import (
     EnvironmentSection,
     Extension,
     LimitSection,
-    SandboxSection,
     TelemetrySection,
 )
+from ringfence.policy.sections.ways import SandboxSection
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_PROJECT_BYTES = 1024 * 1024
@@ -60,6 +62,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     workspace_mode: tuple[WorkspaceMode, Origin] | None = None
     network: NetworkSection = NetworkSection()
     command_rules: tuple[CommandRule, ...] = ()
+    profiles: tuple[CommandProfile, ...] = ()
     control_files: ControlFileSection = ControlFileSection()
     mcp: McpSection = McpSection()
     credentials: CredentialSection = CredentialSection()
@@ -174,6 +177,10 @@ def _section(table: Table, layer: Layer, enforcement: Enforcement) -> Document:
     return msgspec.structs.replace(body, condition=condition, place=table.faults.origin(table.path).source)
 
 
+def _commands(top: Table) -> Table:
+    return top.take_table("commands", about="Which commands stop, or never run, or have a plan of their own.")
+
+
 def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -> Document:
     enforcement = take_enforcement(top)
     paths = top.take_table("filesystem", about="Which paths can be read or written, and where changes go.")
@@ -189,16 +196,22 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
             top.take_table("control_files", about="Files of the workspace that tools obey later."), layer
         ),
         network=network.section(top.take_table("network", about="Where data can go."), layer),
-        command_rules=commands.rules(top.take_table("commands", about="Which commands stop, or never run."), layer),
+        profiles=profiles.profiles(commanded := _commands(top), layer),
+        command_rules=commands.rules(commanded, layer),
         mcp=mcp.section(top.take_table("mcp", about="What may be asked of MCP servers."), layer),
         credentials=credentials.section(top, layer),
         environment=settings.environment(
             top.take_table("environment", about="Which variables reach the sandbox."), layer
         ),
-        approvals=settings.approvals(top.take_table("approvals", about="Questions and their answers.")),
+        approvals=settings.approvals(top.take_table("approvals", about="Questions and their answers."), layer),
         limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
-        sandbox=settings.sandbox(top.take_table("sandbox", about="How strong the sandbox has to be.")),
+        sandbox=ways.section(
+            top.take_table(
+                "sandbox", about="How strong the sandbox has to be, and what is opened between it and the host."
+            ),
+            layer,
+        ),
         tests=tests.tests(top),
     )

@@ -160,12 +160,45 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
+    limited: tuple[Inspect, ...] = ()
+    """Destinations whose requests only read, unless a rule names what else is allowed."""
+
+
+class CommandProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan of its own for the commands that begin in one way: they see, reach and are told other things than the
+    session's other commands."""
+
+    id: str
+    prefix: tuple[tuple[str, ...], ...]
+    """For each position the words that stand there, exactly; the first names the program."""
+    paths: tuple[PathRule, ...] = ()
+    """Beside the policy's own."""
+    hosts: tuple[str, ...] = ()
+    """Destinations that it reaches without a question."""
+    only_hosts: bool = False
+    """Whether it reaches nothing else."""
+    keep: tuple[str, ...] = ()
+    """Variables of the person's that it gets beside those of every command."""
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+    """Variables that it does not get."""
+    outside: bool = False
+    """Whether it runs on the host, outside every sandbox."""
+    reason: str = ""
+    origin: Origin
+
+    @property
+    def widens(self) -> bool:
+        """Whether it gives anything that the session's other commands do not have."""
+        opened = any(rule.access is not Access.DENY for rule in self.paths)
+        return bool(opened or self.hosts or self.keep or self.set or self.outside)
 
 
 class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Which commands stop for a question, or never run."""
+    """Which commands stop for a question or never run, and which have a plan of their own."""
 
     rules: tuple[CommandRule, ...] = ()
+    profiles: tuple[CommandProfile, ...] = ()
 
 
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -343,6 +376,31 @@ class StepRule(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class ReviewerKind(StrEnum):
+    """What reviews: the interface of a model, a program, or a table of features."""
+
+    RESPONSES = "openai-responses"
+    CHAT = "openai-chat"
+    ANTHROPIC = "anthropic"
+    COMMAND = "command"
+    FEATURES = "features"
+
+
+class ReviewerRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Who reviews what is not worth a person's time."""
+
+    kind: ReviewerKind
+    url: str = ""
+    model: str = ""
+    key_variable: str = ""
+    """The variable of the person's environment with the key; the value is nowhere in a policy."""
+    argv: tuple[str, ...] = ()
+    instructions: str = ""
+    """Rules of the organisation, in words."""
+    seconds: int = 90
+    origin: Origin
+
+
 class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How long a question waits, who may answer it, and how long its answer lasts."""
 
@@ -372,6 +430,10 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Likewise, of the last 50."""
     webhooks: tuple[WebhookRule, ...] = ()
     """Who else is told of a question, and may bring an answer."""
+    reviewer: ReviewerRule | None = None
+    reviewer_ceiling: Risk | None = Risk.LOW
+    """The greatest risk that a reviewer may allow; none at all where it is missing."""
+    reviewer_audit_percent: int = 0
 
 
 class AgentPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -394,6 +456,49 @@ class TelemetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     tool_arguments: ToolArguments = ToolArguments.FULL
     redact: tuple[str, ...] = ()
     """Globs; each word of the record that matches is replaced by a keyed hash."""
+
+
+class SshAgentWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys of the person's ssh-agent that may sign inside, and for which hosts."""
+
+    keys: tuple[str, ...]
+    """Fingerprints, `SHA256:...`."""
+    hosts: tuple[str, ...]
+    """Names as `known_hosts` has them, each with `[NAME]:PORT` where the port is another."""
+    origin: Origin
+
+
+class BusWay(msgspec.Struct, frozen=True, kw_only=True):
+    """Names on one of the person's message buses that may be called from inside."""
+
+    bus: str
+    """`session` or `system`."""
+    talk: tuple[str, ...]
+    """Well-known names; one that ends in `.*` means every name below."""
+    origin: Origin
+
+
+class PublishedPort(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the host's loopback that leads to one of the sandbox's."""
+
+    host: int
+    inside: int
+
+
+class WayPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Ways between a sandbox and the host, each shut unless somebody opened it."""
+
+    sockets: tuple[str, ...] = ()
+    """Absolute paths of the host's unix sockets, which appear at the same place."""
+    devices: tuple[str, ...] = ()
+    """Device nodes below `/dev`."""
+    publish: tuple[PublishedPort, ...] = ()
+    ssh_agent: tuple[SshAgentWay, ...] = ()
+    dbus: tuple[BusWay, ...] = ()
+    nested_namespaces: bool = False
+    """Whether programs inside may make user namespaces, as agents with a sandbox of their own do."""
+    outside: bool = False
+    """Whether a command's profile may place it outside."""
 
 
 class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -435,6 +540,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()
     limits: Limits = Limits()
+    ways: WayPolicy = WayPolicy()
     agents: AgentPolicy = AgentPolicy()
     telemetry: TelemetryPolicy = TelemetryPolicy()
     soft: tuple[Origin, ...] = ()

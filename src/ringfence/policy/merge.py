@@ -12,7 +12,7 @@ from typing import TypedDict, TypeVar
 import msgspec
 
 from ringfence.model.canonical import digest
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Risk, Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.shown import PlacedFile
 from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
@@ -42,6 +42,7 @@ from ringfence.policy.effective import (
     Policy,
     QuorumRule,
     Remember,
+    ReviewerRule,
     StepRule,
     TelemetryPolicy,
     ToolArguments,
@@ -50,8 +51,10 @@ from ringfence.policy.effective import (
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
+from ringfence.policy.merge_ways import merged_profiles, merged_ways
 from ringfence.policy.paths import BINDING, covers
 from ringfence.policy.sections.answering import AnsweringSection
+from ringfence.policy.sections.reviewer import Ceiling, ReviewerSection
 
 _Rule = TypeVar("_Rule", HostRule, CommandRule, McpRule)
 _Value = TypeVar("_Value")
@@ -128,6 +131,12 @@ class _Answering(TypedDict):
     webhooks: tuple[WebhookRule, ...]
 
 
+class _Reviewing(TypedDict):
+    reviewer: ReviewerRule | None
+    reviewer_ceiling: Risk | None
+    reviewer_audit_percent: int
+
+
 class _Merging:
     def __init__(self, documents: tuple[Document, ...], facts: Facts) -> None:
         self.documents = documents
@@ -149,13 +158,17 @@ class _Merging:
             preset=preset.file.removesuffix(".toml"),
             filesystem=self._filesystem(),
             network=self._network(),
-            commands=CommandPolicy(rules=self._rules([(one, one.command_rules) for one in self.documents])),
+            commands=CommandPolicy(
+                rules=self._rules([(one, one.command_rules) for one in self.documents]),
+                profiles=merged_profiles(self.documents, self.facts.home, self.facts.workspace, self.skip),
+            ),
             control_files=self._control_files(),
             mcp=self._mcp(),
             credentials=self._credentials(),
             environment=self._environment(),
             approvals=self._approvals(),
             limits=self._limits(),
+            ways=merged_ways(self.documents, self.facts.home, self.skip, self.origins),
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
             min_tier=tier,
@@ -249,6 +262,9 @@ class _Merging:
             floor_origin=None if floor is None else floor[1],
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
+            ),
+            limited=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.limited
             ),
         )
 
@@ -405,6 +421,39 @@ class _Merging:
             approvers=self._people(people),
             overriders=self._people(overriding),
             **self._answering([(document, one.answering) for document, one in said]),
+            **self._reviewer([(document, one.reviewer) for document, one in said]),
+        )
+
+    def _reviewer(self, said: list[tuple[Document, ReviewerSection]]) -> _Reviewing:
+        """The reviewer of the highest layer that has one, never a repository's; and its limits, each the tightest."""
+        kept: ReviewerRule | None = None
+        binding = False
+        own = []
+        for document, one in said:
+            rule = one.rule
+            if document.layer is Layer.PROJECT or not document.trusted:
+                if rule is not None:
+                    self.skip(rule.origin, "the reviewer", "a repository names no reviewer")
+                continue
+            own.append((document, one))
+            if rule is None:
+                continue
+            if binding and not document.layer.binds and kept is not None:
+                self.skip(rule.origin, "the reviewer", f"{kept.origin.source} has another", kept.origin)
+                continue
+            if kept is not None:
+                self.skip(kept.origin, "the reviewer", f"{rule.origin.source} has another", rule.origin, told=False)
+            kept, binding = rule, document.layer.binds
+        ceilings = [(document, one.ceiling) for document, one in own]
+        order = list(Ceiling)
+        ceiling = self._scalar("approvals.reviewer.ceiling", ceilings, lambda value: -order.index(value), Ceiling.LOW)[
+            0
+        ]
+        audits = [(document, one.audit_percent) for document, one in own]
+        return _Reviewing(
+            reviewer=kept,
+            reviewer_ceiling=None if ceiling is Ceiling.NONE else Risk(ceiling.value),
+            reviewer_audit_percent=self._scalar("approvals.reviewer.audit_percent", audits, lambda value: value, 0)[0],
         )
 
     def _answering(self, said: list[tuple[Document, AnsweringSection]]) -> _Answering:

@@ -14,7 +14,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 
 from ringfence.sandbox import guard, landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
 from ringfence.sandbox.rlimits import bound, pin
-from ringfence.sandbox.supervisor import Supervisor, Usage
+from ringfence.sandbox.supervisor import Nested, Supervisor, Usage
 
 _PROCESSES = 16384
 """How many processes and threads a sandbox may have."""
@@ -59,11 +59,11 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     inside_uid, inside_gid = layout["uid"], layout["gid"]
     progress.append("landlock")
     abi = landlock.version()
-    limits = layout["limits"]
-    program = seccomp.prepare(pinned=bool(limits["processors"]))
+    limits, nested = layout["limits"], layout["nested"]
+    program = seccomp.prepare(pinned=bool(limits["processors"]), nested=nested)
     user = os.geteuid()
     progress.append("namespaces")
-    namespaces.enter_outer(inside_uid, inside_gid)
+    namespaces.enter_outer(inside_uid, inside_gid, nested=nested)
     reader, writer = os.pipe()
     progress.append("process 1")
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
@@ -81,7 +81,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     progress.append("process numbers")
     bounded = _bound_numbers(limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES)
     progress.append("files")
-    notices = _files(layout)
+    notices, ways = _files(layout)
     os.write(finished, b"+")
     os.close(finished)
     if user == 0 and not bounded and not limits["processes"]:
@@ -89,8 +89,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
         text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
         notices.append(text)
     progress.append("hook socket")
-    sockets["hook"] = listeners.hook()
-    sockets["guard"] = theirs
+    sockets |= {"hook": listeners.hook(), "guard": theirs, **ways}
     progress.append("usage")
     sockets_and_more = {name: each.fileno() for name, each in sockets.items()}
     sockets_and_more["procfs"] = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -99,9 +98,11 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     _limit(limits)
     _seal(layout["hostname"], inside_uid, inside_gid)
     progress.append("rules")
-    landlock.stay_within(abi)
-    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev", "/dev/null")))
-    facts += [("landlock", str(abi)), ("seccomp", "filter"), ("namespaces", "user net mnt pid ipc uts cgroup")]
+    landlock.stay_within(abi, nested=nested)
+    reached = [path for _, path in layout["sockets"]]
+    rules = landlock.Ruleset(abi, landlock.over_mounts(abi, tuple(layout["writable"]), ("/dev", "/dev/null"), reached))
+    facts += [("landlock", f"{abi}, scopes only" if nested else str(abi)), ("seccomp", "filter")]
+    facts += [("namespaces", "user net mnt pid ipc uts cgroup" + (", nested allowed" if nested else ""))]
     lines = [" ".join(sockets_and_more)]
     lines += [f"fact {name} {value}" for name, value in facts]
     lines += [f"notice {text}" for text in notices]
@@ -110,7 +111,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     for each in sockets.values():
         each.close()
     os.close(sockets_and_more["procfs"])
-    Supervisor(control, reader, rules, program, usage).serve()
+    (Nested if nested else Supervisor)(control, reader, rules, program, usage).serve()
 
 
 def _stand_by(control: socket, child: int, reader: int, layout: wire.Request, guarding: socket, mounted: int) -> None:
@@ -159,13 +160,13 @@ def _bound_numbers(most: int) -> bool:
     return True
 
 
-def _files(layout: wire.Request) -> list[str]:
+def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     binds = layout["binds"]
     private = layout["private"]
     root = mounts.Root()
     sources = mounts.open_sources(binds, root.notices)
     staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
-    devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in mounts.DEVICES]
+    devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in (*mounts.DEVICES, *layout["devices"])]
     root.begin()
     mounts.private_proc(root)
     mounts.private_devices(root, devices, layout["shared_memory"])
@@ -190,9 +191,10 @@ def _files(layout: wire.Request) -> list[str]:
     for path, content, mode in layout["files"]:
         root.write(path, content, mode)
     _protect(root, layout)
+    ways = {name: root.listen(path, listeners.BACKLOG) for name, path in layout["sockets"]}
     root.seal("/dev")
     root.enter()
-    return root.notices
+    return root.notices, ways
 
 
 def _four(lower: int, holders: int, upper: int, work: int) -> tuple[int, int, int, int]:

@@ -48,29 +48,35 @@ def scopes(abi: int) -> int:
     return _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if abi >= SCOPES_SINCE else 0
 
 
-def stay_within(abi: int) -> None:
-    """Bind this process and everything it starts to signal and address by abstract socket each other only."""
+def stay_within(abi: int, *, nested: bool = False) -> None:
+    """Bind this process and everything it starts to signal and address by abstract socket each other only. `nested`:
+    no rule for files follows, because one would forbid every mount."""
     # One domain for all commands of a sandbox, apart from the file rules that each command gets: they may signal one
     # another.
     if not scopes(abi):
         return
     # A domain that does not name the right to move between folders denies it, whatever another one allows: `mv` would
     # copy, and Git could not store what is pushed to it.
-    attributes = pack("=QQQ", REFER, 0, scopes(abi))
+    attributes = pack("=QQQ", 0 if nested else REFER, 0, scopes(abi))
     what = "landlock: stay within"
     ruleset = syscalls.call(syscalls.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0, what=what)
-    everywhere = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    syscalls.call(syscalls.LANDLOCK_ADD_RULE, ruleset, _RULE_PATH, pack("=Qi", REFER, everywhere), 0, what=what)
-    os.close(everywhere)
+    if not nested:
+        everywhere = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        syscalls.call(syscalls.LANDLOCK_ADD_RULE, ruleset, _RULE_PATH, pack("=Qi", REFER, everywhere), 0, what=what)
+        os.close(everywhere)
     syscalls.call(syscalls.LANDLOCK_RESTRICT_SELF, ruleset, 0, what=what)
     os.close(ruleset)
 
 
-def over_mounts(abi: int, writable: tuple[str, ...], devices: tuple[str, ...]) -> list[tuple[str, int]]:
-    """The rules where mounts say what can be seen: writable paths, and read and execute for everything else."""
+def over_mounts(
+    abi: int, writable: tuple[str, ...], devices: tuple[str, ...], sockets: list[str]
+) -> list[tuple[str, int]]:
+    """The rules where mounts say what can be seen: writable paths, and read and execute for everything else. `sockets`
+    are those that a policy opened."""
     rights = handled(abi)
     paths = [("/", READ)]
     paths += [(path, rights & ~IOCTL_DEV) for path in writable]
+    paths += [(path, RESOLVE_UNIX) for path in sockets if rights & RESOLVE_UNIX]
     return paths + [(path, READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV) for path in devices]
 
 

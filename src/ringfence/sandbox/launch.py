@@ -32,6 +32,7 @@ from ringfence.sandbox.survey_unshared import survey_declared, survey_unshared
 _SURVEYS = {"A": survey, "B": survey_unshared, "C": survey_declared}
 _START_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 _ENOENT, _EACCES = 2, 13
 _SIGXFSZ = 25
 _TRIALS = {"landlock": "landlock", "namespaces": "namespaces", "network": "capture", "privileges": "no capabilities"}
@@ -132,9 +133,11 @@ class Sandbox:
             raise SandboxUnavailable(f"the sandbox's launcher did not start: {error}") from error
         control = launcher.take()
         sandbox = cls(launcher.pid, control, on_lost)
+        made: Mapping[str, socket.socket] = {}
         try:
             sandbox._loop.add_reader(control.fileno(), sandbox._receive)
             surveyed = _SURVEYS[tier](plan, str(launcher.pid))
+            made = surveyed.listeners
             sandbox._release = surveyed.release
             sandbox.private_git = surveyed.private_git
             sandbox.variables = surveyed.variables
@@ -145,6 +148,8 @@ class Sandbox:
                 await sandbox._ready
         except BaseException as error:
             await sandbox.close()
+            for listener in made.values():
+                listener.close()
             if isinstance(error, TimeoutError | OSError):
                 raise SandboxUnavailable(
                     f"the sandbox did not start: {error or 'no answer'}",
@@ -276,6 +281,37 @@ class Sandbox:
         """Open a terminal of the sandbox's own."""
         answer, descriptors = await self._ask(self._next(), {"op": "pty", "rows": rows, "columns": columns}, ())
         return Pty(master=descriptors[0], name=answer)
+
+    async def connect(self, port: int) -> socket.socket:
+        """A connection to a port of the sandbox's loopback; `ConnectionRefusedError` where nothing listens there."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = {"op": "connect", "family": int(family), "port": port}
+            try:
+                _, descriptors = await self._ask(self._next(), request, ())
+            except SandboxUnavailable:
+                continue
+            made = socket.socket(fileno=descriptors[0])
+            made.setblocking(False)
+            try:
+                if await self._is_connected(made):
+                    return made
+            except BaseException:
+                made.close()
+                raise
+            made.close()
+        raise ConnectionRefusedError(f"nothing listens on port {port} in the sandbox")
+
+    async def _is_connected(self, made: socket.socket) -> bool:
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(made.fileno(), _mark, ready)
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await ready
+        except TimeoutError:
+            return False
+        finally:
+            self._loop.remove_writer(made.fileno())
+        return made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
     def request(self, request: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
         """Send a request to process 1."""

@@ -25,7 +25,7 @@ CAPTURE_PORT = 3129
 DNS_PORT = 53
 HOOK_PATH = "/run/ringfence/hook.sock"
 _IP_PKTINFO = 8
-_BACKLOG = 1024
+BACKLOG = 1024
 
 
 def network(host_ports: list[int], *, ipv6: bool) -> dict[str, socket]:
@@ -52,7 +52,7 @@ def hook() -> socket:
     """The socket on which agents' hooks ask; to be made when the new root stands."""
     made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
     made.bind(HOOK_PATH)
-    made.listen(_BACKLOG)
+    made.listen(BACKLOG)
     return made
 
 
@@ -61,7 +61,7 @@ def _tcp(family: int, address: str, port: int) -> socket:
     if family == AF_INET6:
         made.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
     _bind(made, address, port)
-    made.listen(_BACKLOG)
+    made.listen(BACKLOG)
     return made
 
 

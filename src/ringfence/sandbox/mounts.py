@@ -7,6 +7,7 @@ below a tree that an agent may have written.
 from __future__ import annotations
 
 import os
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 from contextlib import suppress
 
 from ringfence.sandbox import syscalls
@@ -158,6 +159,19 @@ class Root:
                 raise
         finally:
             os.close(parent)
+
+    def listen(self, path: str, backlog: int) -> socket:
+        """Make a listening unix socket at a path, in a file system of ours."""
+        parent = self._walk(os.path.dirname(path), folder=True)
+        try:
+            if os.fstat(parent).st_dev not in self._own:
+                raise OSError(30, f"`{path}` would be made on the host")
+            made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+            made.bind(f"/proc/self/fd/{parent}/{os.path.basename(path)}")
+            made.listen(backlog)
+        finally:
+            os.close(parent)
+        return made
 
     def seal(self, *more: str) -> None:
         """Make the root, and file systems of ours that need no more writing, read-only."""

@@ -16,11 +16,13 @@ _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS, _P
 _CAP_SYS_ADMIN = 21
 _SECUREBITS_LOCKED = 0xEF
 """No root privileges, no keeping or raising of capabilities, and no way back."""
+_NESTED = 1024
+"""How many user namespaces there may be at once where nested ones are allowed."""
 _MAX_USER_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 
 
-def enter_outer(inside_uid: int, inside_gid: int) -> None:
-    """Leave the host's namespaces, as one user only."""
+def enter_outer(inside_uid: int, inside_gid: int, *, nested: bool = False) -> None:
+    """Leave the host's namespaces, as one user only. `nested` lets what runs inside make namespaces in its turn."""
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         os.setgroups([])
@@ -29,7 +31,7 @@ def enter_outer(inside_uid: int, inside_gid: int) -> None:
     _map(inside_uid, uid, inside_gid, gid)
     syscalls.checked(syscalls.LIBC.mount(b"none", b"/", None, 0x4000 | 0x40000, None), "make the mounts private")
     # One namespace may still follow: the inner one. Everything below it finds the number used up.
-    _write(_MAX_USER_NAMESPACES, "1")
+    _write(_MAX_USER_NAMESPACES, str(_NESTED) if nested else "1")
 
 
 def enter_inner(inside_uid: int, inside_gid: int) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable, UsageInvalid
-from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy
+from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy, WayPolicy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.paths import TEMPORARY, PathTable, anchored
 from ringfence.sandbox.limits import set_limits
@@ -87,6 +87,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     control_files: ControlFilePolicy = ControlFilePolicy()
     """What the policy adds to the table of control files, and what it takes out."""
     limits: Limits = Limits()
+    ways: WayPolicy = WayPolicy()
+    """What is opened between the sandbox and the host."""
     limit_origins: tuple[tuple[str, Origin], ...] = ()
     """Who set each limit."""
     image: Image | None = None
@@ -140,6 +142,7 @@ def build_plan(
         image=image,
         boundary=policy.boundary,
         limits=policy.limits,
+        ways=policy.ways,
         limit_origins=tuple((key, policy.origin_of(f"limits.{key}")) for key in set_limits(policy.limits)),
         notices=tuple(found.notices),
     )

@@ -55,6 +55,10 @@ DENIED: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 """What a refused call answers, and the calls. ENOSYS where programs then take the older way by themselves."""
 
+NESTED = frozenset({"clone", "unshare", "mount", "umount2", "pivot_root", "chroot", "sethostname", "setdomainname"})
+"""What a sandbox within the sandbox is made with; let through only where the policy says so. The newer mount calls and
+`setns` stay refused: nothing that is known needs them."""
+
 # clone3 and openat2 hide their flags behind a pointer, where a filter cannot look; without them programs use clone and
 # openat, where it can.
 
@@ -109,13 +113,20 @@ if TYPE_CHECKING:
 
 
 def program(
-    machine: str, *, checked: Checked = (), denied: Denied = (), more: dict[str, int] | None = None
+    machine: str,
+    *,
+    checked: Checked = (),
+    denied: Denied = (),
+    more: dict[str, int] | None = None,
+    nested: bool = False,
 ) -> tuple[Instruction, ...]:
     """The filter for a machine type, as (code, jump if true, jump if false, operand).
 
     `checked` and `denied` come before this table's own and take their place; `more` are the numbers they need.
+    `nested` lets programs make namespaces and arrange the mounts in them.
     """
-    numbers = {**NUMBERS[machine], **(more or {})}
+    known = {**NUMBERS[machine], **(more or {})}
+    numbers = {name: number for name, number in known.items() if not (nested and name in NESTED)}
     code: list[Instruction] = [load(_ARCHITECTURE), (EQUAL, 1, 0, ARCHITECTURES[machine]), answer(KILL)]
     code.append(load(_NUMBER))
     if machine == "x86_64":
@@ -134,13 +145,13 @@ def program(
     return tuple(code)
 
 
-def prepare(*, pinned: bool = False) -> Filter:
+def prepare(*, pinned: bool = False, nested: bool = False) -> Filter:
     """The filter of this machine, ready to be installed any number of times. `pinned`: programs stay on the processors
-    that they were started on."""
+    that they were started on. `nested`: they may make namespaces."""
     machine = os.uname().machine
     if not pinned:
-        return Filter(program(machine))
-    return Filter(program(machine, denied=PINNED, more={AFFINITY: AFFINITY_NUMBERS[machine]}))
+        return Filter(program(machine, nested=nested))
+    return Filter(program(machine, denied=PINNED, more={AFFINITY: AFFINITY_NUMBERS[machine]}, nested=nested))
 
 
 class Filter:

@@ -11,7 +11,7 @@ import fcntl
 import gc
 import os
 import select
-from _socket import socket
+from _socket import AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 from _struct import pack, unpack
 
 from ringfence.sandbox import landlock, seccomp, syscalls, wire
@@ -27,6 +27,7 @@ _TIOCGPTN, _TIOCSPTLCK, _TIOCSWINSZ = 0x80045430, 0x40045431, 0x5414
 _ENOENT, _EACCES, _ENOEXEC, _ENOTDIR, _EINVAL, _EBADFD = 2, 13, 8, 20, 22, 77
 _REGULAR, _FIFO, _CHARACTER, _SOCKET, _TYPE = 0o100000, 0o010000, 0o020000, 0o140000, 0o170000
 _READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
+_LOOPBACK = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
 _NULL = os.makedev(1, 3)
 _MODES = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
 
@@ -194,6 +195,10 @@ class Supervisor:
                     master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
                     self.send(f"pty {number} {name}", (master,))
                     os.close(master)
+                case "connect":
+                    made = _connect(request["family"], request["port"])
+                    self.send(f"connected {number} ", (made.fileno(),))
+                    made.close()
                 case "usage":
                     self.send(f"usage {number} {self._usage.text()}")
                 case "handle":
@@ -315,6 +320,34 @@ class Supervisor:
                 flags = self.terminal_flags
                 actions.append((os.POSIX_SPAWN_OPEN, number, stream, flags, 0))  # type: ignore[arg-type]
         return actions
+
+
+class Nested(Supervisor):
+    """One whose commands may make namespaces. The kernel lets nobody mount who is bound by Landlock's file rules, so
+    that mounts alone hold the file policy: nothing but the scopes of Landlock binds the commands."""
+
+    def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
+        """Nothing more: the filter binds this process and all that it starts."""
+
+    def stream_rule(self, descriptor: int) -> list[tuple[int, int]]:
+        """No file can be a stream: `/proc/self/fd/0` would open it anew, for writing too."""
+        if os.fstat(descriptor).st_mode & _TYPE == _REGULAR:
+            text = "a file cannot be a stream where nested namespaces are allowed: use a pipe, such as `cat FILE |`"
+            raise Refused(_EINVAL, text)
+        return _stream_rule(descriptor)
+
+
+def _connect(family: int, port: int) -> socket:
+    """A connection to a port of the sandbox's loopback, begun and not waited for."""
+    made = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+    try:
+        made.connect((_LOOPBACK[family], port))
+    except BlockingIOError:
+        pass
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _execute(

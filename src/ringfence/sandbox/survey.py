@@ -21,6 +21,7 @@ from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Image, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
+from ringfence.sandbox.way_places import KNOWN_HOSTS, PROGRAMS, way_places
 from ringfence.sandbox.worktree import Linked, linked
 
 INSIDE_ROOT = 1000
@@ -61,12 +62,18 @@ def survey(plan: Plan, name: str) -> Surveyed:
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
     files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
-    files += [(file.path, file.content, file.mode) for file in private_files(plan, workspace)]
     repository = own_repository(plan, workspace)
     shared = shared_repository(plan, repository)
-    ordered = unique([*binds, own, *shared])
+    made = {file.path for file in plan.files if file.made}
+    # What was made for this sandbox takes the place of the host's file of that name.
+    ordered = [bind for bind in unique([*binds, own, *shared]) if bind.target not in made]
     staged = _staged(plan, workspace, repository)
     bound = ordered if staged is None else [bind for bind in ordered if bind != own]
+    files += [
+        (file.path, file.content, file.mode)
+        for file in private_files(plan, workspace)
+        if not (file.path == KNOWN_HOSTS and any(covers(bind.target, file.path) for bind in ordered))
+    ]
     files += [
         (file.path, file.content, file.mode)
         for file in plan.overlays
@@ -86,6 +93,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
+    layout |= way_places(plan.ways, ordered, commands=any(covers(PROGRAMS, file.path) for file in plan.files))
     layout_binds = [(bind.source, bind.target, bind.writable, bind.required) for bind in bound]
     ours = own_places(facts.own, facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)

@@ -38,6 +38,7 @@ from ringfence.sandbox.survey import (
     unique,
     visible_etc,
 )
+from ringfence.sandbox.way_places import PROGRAMS, check_no_ways
 
 _PREFIX = "ringfence-"
 _SETTINGS = re.compile("/etc/[^/]+(?=/)")
@@ -51,6 +52,7 @@ NEWEST = 1_000
 
 def survey_unshared(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay out a sandbox without namespaces. `name` tells this sandbox from others."""
+    check_no_ways(plan.ways)
     if plan.staging is not None:
         raise SandboxUnavailable(
             "the workspace cannot be staged in tier B: that takes mounts",
@@ -84,7 +86,9 @@ def survey_unshared(plan: Plan, name: str) -> Surveyed:
     try:
         for root, levels in opened_up.levels.items():
             stores[root] = _store(root, levels, hidden)
-        places = _furnish(base, plan, home, shown, private_files(plan, workspace), "B")
+        # Without mounts nothing of ours can stand at a place of the system: a shell there starts the program itself.
+        files = [file for file in private_files(plan, workspace) if not _stands_in(file)]
+        places = _furnish(base, plan, home, shown, files, "B")
         listener = _hook(base)
     except BaseException:
         _release(base, stores)
@@ -121,6 +125,7 @@ def survey_declared(plan: Plan, name: str) -> Surveyed:
     """Lay out a session that something around it holds: folders of its own, the hooks' socket, and the gateway on the
     loopback. Nothing of the policy's files is kept here, and a notice says so."""
     _without_image(plan, "C")
+    check_no_ways(plan.ways)
     links = Links()
     workspace, home = real_workspace(plan, links), real_home(plan, links)
     asked, about_own = opened(plan.binds, links)
@@ -128,7 +133,8 @@ def survey_declared(plan: Plan, name: str) -> Surveyed:
     base = _private_place(name)
     try:
         shown = [canonical(bind, links) for bind in asked]
-        _furnish(base, plan, home, shown, private_files(plan, workspace), "C")
+        files = [file for file in private_files(plan, workspace) if not _stands_in(file)]
+        _furnish(base, plan, home, shown, files, "C")
         listeners = {"hook": _hook(base), "proxy": _proxy()}
     except BaseException:
         _remove(base)
@@ -334,6 +340,10 @@ def _write(path: str, content: bytes, mode: int) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(file, "wb") as writer:
         writer.write(content)
+
+
+def _stands_in(file: PlacedFile) -> bool:
+    return covers(PROGRAMS, file.path) or (file.made and file.path == "/etc/profile")
 
 
 def _hook(base: str) -> socket.socket:

@@ -18,10 +18,10 @@ from ringfence.model.event import CommandEnded, CommandStarted
 from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.effective import WorkspaceMode
-from ringfence.sandbox.launch import Command
 from ringfence.session.governed import Governed
 from ringfence.session.opening import open_session
 from ringfence.session.options import Ask, Options
+from ringfence.session.placing import Started
 from ringfence.session.sources import working_folder
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
@@ -156,16 +156,18 @@ class Session:
         folder = None if cwd is None else os.fspath(cwd)
         # INVARIANT: what is decided is what runs, so the caller's own list and mapping are read once, here.
         words, changed = _checked(argv, env or {}, folder)
-        action = live.command(words, cwd=folder, changed=changed)
-        decision = await live.decide(action, asked_by="api")
+        request = live.request(words, cwd=folder, changed=changed)
+        action = live.command(words, cwd=folder, changed=request.changed)
+        decision = await live.decide(action, asked_by="api", within=request.judge)
         if decision.verdict is not Verdict.ALLOW:
             return Result(decision=decision, exit_code=_DENIED, stderr=decision.message)
+        place = await live.place(request, words)
         number, started = new_id(), time.monotonic()
         with ExitStack() as pipes:
             streams = _Streams(pipes, input)
-            command = await live.sandbox.spawn(
-                words,
-                env={**live.environment, **changed},
+            command = await place.starter.spawn(
+                place.argv,
+                env=place.environment,
                 cwd=os.path.join(live.cwd, folder) if folder else live.cwd,
                 stdin=streams.theirs[0],
                 stdout=streams.theirs[1],
@@ -221,7 +223,7 @@ class Session:
         return self._governed
 
 
-async def _to_its_end(command: Command, streams: _Streams, timeout: float | None) -> tuple[int, bool]:
+async def _to_its_end(command: Started, streams: _Streams, timeout: float | None) -> tuple[int, bool]:
     """Wait for the command and for what it writes: the exit code, and whether the time was not enough."""
     timed_out = False
     async with asyncio.TaskGroup() as tasks:

@@ -12,6 +12,7 @@ from ringfence.approvals.permission import Permission
 from ringfence.model.canonical import text_from_os
 from ringfence.model.event import SessionStarted
 from ringfence.model.ids import new_id
+from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import RunDenied, UsageInvalid
 from ringfence.model.vote import PERSON
 from ringfence.policy.effective import Policy, WorkspaceMode
@@ -25,6 +26,7 @@ from ringfence.session.snapshots import Snapshots
 from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
 from ringfence.session.staging import Staging
 from ringfence.session.trusting import Trusting
+from ringfence.session.ways.opened import way_files
 from ringfence.session.wishes import without_effect
 from ringfence.session.workspaces import find_workspace
 from ringfence.version import __version__
@@ -56,15 +58,16 @@ class Asked:
         self.without_repository = not os.path.lexists(os.path.join(self.workspace, ".git"))
         """Seen before a session's place holders stand there."""
 
-    def setup(self, agent: Agent) -> AgentSetup:
-        """What the agent's profile wants."""
+    def setup(self, agent: Agent, *, nested: bool = False) -> AgentSetup:
+        """What the agent's profile wants; `nested`: its own sandbox can be set up in ours."""
         request = AgentRequest(
             argv=self.argv,
             environ=dict(self.environ),
             home=self.places.home,
             workspace=self.workspace,
             session=self.session,
-            interpreter=_interpreter(),
+            interpreter=interpreter(),
+            nested=nested,
             answer_seconds=HOOK_SECONDS,
         )
         return agent.prepare(request, HostDisk())
@@ -93,17 +96,30 @@ class Asked:
         """What the policy lets answers do."""
         return permission_of(policy.approvals, owner=f"{PERSON}{self.user.name}")
 
-    def plan(self, policy: Policy, setup: AgentSetup, trust: Trusting | None = None) -> Plan:
-        """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside."""
+    def plan(
+        self,
+        policy: Policy,
+        setup: AgentSetup,
+        trust: Trusting | None = None,
+        stand_ins: tuple[PlacedFile, ...] = (),
+    ) -> Plan:
+        """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside;
+        `stand_ins`: what stands for programs of which some commands have a plan of their own."""
         return build_plan(
             policy,
             facts=self._facts(),
             workspace=self.workspace,
             binds=setup.binds,
-            files=(*policy.environment.files, *setup.files, *(trust.files if trust else ())),
+            files=(
+                *policy.environment.files,
+                *setup.files,
+                *(trust.files if trust else ()),
+                *way_files(policy.ways, self.places.home),
+                *stand_ins,
+            ),
             overlays=trust.overlays if trust else (),
             variables=trust.variables if trust else (),
-            programs=(self.argv[0], _interpreter()),
+            programs=(self.argv[0], interpreter()),
             host_ports=setup.host_ports,
             staging=self.staging.folder if policy.workspace_mode is WorkspaceMode.STAGED else None,
             image=self._image(setup),
@@ -164,6 +180,7 @@ class Asked:
             read=tuple(map(self._path, self.options.read)),
             write=tuple(map(self._path, self.options.write)),
             environment=self.options.environment,
+            publish=self.options.publish,
             workspace_mode=self.options.workspace_mode,
         )
         return tuple(one for one in (profile, person) if one != SessionGrants(source=one.source))
@@ -189,6 +206,6 @@ class Asked:
         )
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """The real interpreter: a version manager's shim or a virtual environment's link need not be there inside."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from ringfence.sandbox.launch import Command, Pty, Sandbox
+from ringfence.sandbox.launch import Pty
+from ringfence.session.placing import Started, Starter
 from ringfence.session.stage import Stage
 from ringfence.session.streams import Kind, Streams
 from ringfence.session.terminal import TerminalRelay, window_size
@@ -19,7 +20,7 @@ HANG_UP_SECONDS = 5.0
 
 
 async def run_in_front(
-    sandbox: Sandbox,
+    sandbox: Starter,
     argv: tuple[str, ...],
     *,
     cwd: str,
@@ -57,7 +58,7 @@ async def run_in_front(
     return code
 
 
-async def _until_end(command: Command, gone: asyncio.Event) -> int:
+async def _until_end(command: Started, gone: asyncio.Event) -> int:
     """Wait; a command whose terminal went away is told so, and after a while it is ended."""
     async with asyncio.TaskGroup() as tasks:
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 
 import msgspec
 
 from ringfence.agents.agent import AgentSetup, HookCall
 from ringfence.approvals.gate import Gate
-from ringfence.egress.inspection import Inspection
 from ringfence.model.action import Action, CommandAction
 from ringfence.model.canonical import text_from_os
 from ringfence.model.decision import Decision
@@ -19,6 +19,11 @@ from ringfence.model.situations import RingfenceError
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.plan import Plan
+from ringfence.sandbox.way_places import COMMANDS_NAME
+from ringfence.session.network import Looking
+from ringfence.session.placing import Place
+from ringfence.session.profiled import Profiles, Request
 from ringfence.session.stage import Stage
 from ringfence.session.tally import Tally
 from ringfence.workspace.changes import Changes
@@ -35,16 +40,21 @@ class Governed(msgspec.Struct, kw_only=True):
     evaluator: Evaluator
     environment: Mapping[str, str]
     sandbox: Sandbox
+    plan: Plan
     gate: Gate
+    new_gate: Callable[[AsyncExitStack, Policy, Evaluator], Gate]
+    """Makes a gate for commands with a plan of their own."""
     tally: Tally
     stage: Stage
     notices: tuple[str, ...]
     lost: asyncio.Future[RingfenceError]
     """Set when a part is lost without which the session must not go on."""
+    profiles: Profiles | None = None
+    """The plans of single commands; there once the session is connected."""
     staged: bool = False
     """Whether changes wait in a layer, and the real tree is as it was."""
-    inspection: Inspection | None = None
-    """What the gateway looks into requests with."""
+    looking: Looking
+    """What gateways look into requests with."""
     broken: RingfenceError | None = None
     """Why the session had to end, where that was not the command's doing."""
     exit_code: int | None = None
@@ -73,10 +83,25 @@ class Governed(msgspec.Struct, kw_only=True):
             executable=text_from_os(os.path.realpath(found)) if found else None,
         )
 
-    async def decide(self, action: Action, *, asked_by: str) -> Decision:
+    async def decide(
+        self, action: Action, *, asked_by: str, within: Callable[[Action], Decision] | None = None
+    ) -> Decision:
         """The final decision about an action, on record before it is returned."""
-        return await self.gate.decide(action, asked_by=asked_by)
+        return await self.gate.decide(action, asked_by=asked_by, within=within)
+
+    def request(self, argv: tuple[str, ...], *, cwd: str | None = None, changed: Mapping[str, str]) -> Request:
+        """A command that somebody wants to start, for which the policy may have a plan of its own."""
+        assert self.profiles is not None
+        return self.profiles.request(argv, os.path.join(self.cwd, cwd) if cwd else self.cwd, changed)
+
+    async def place(self, request: Request, argv: tuple[str, ...]) -> Place:
+        """Where a command runs that was allowed, and with which variables."""
+        own = await request.place()
+        return own or Place(starter=self.sandbox, argv=argv, environment={**self.environment, **request.changed})
 
     async def judge_hook(self, action: Action, call: HookCall) -> Decision:
         """The final decision about one action of an agent's tool call."""
-        return await self.gate.decide(action, asked_by="hook", call=call.call or None)
+        # Where shells find the stand-ins, the command that the agent is about to start has its own plan.
+        plans = self.profiles.plans if self.profiles is not None and COMMANDS_NAME in self.sandbox.listeners else None
+        within = None if plans is None else plans.explain
+        return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within)

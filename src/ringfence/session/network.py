@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+import msgspec
+
 from ringfence.approvals.gate import Gate
+from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
+from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
+from ringfence.session.credentials.holding import Holding
+from ringfence.session.tally import Tally
+from ringfence.session.trusting import Trusting
 
 
 class GatewayJudge:
@@ -41,6 +48,29 @@ class GatewayJudge:
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
+
+
+class Looking(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session's gateways look into requests with."""
+
+    trust: Trusting | None
+    credentials: Holding
+
+
+def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
+    """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
+    inspection = Inspection(
+        authority=None if looking.trust is None else looking.trust.authority,
+        amendments=looking.credentials.amendments(recorder),
+        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        wants=lru_cache(evaluator.wants),
+    )
+    return Gateway(
+        GatewayJudge(gate, evaluator),
+        on_closed=recorder.record_soon,
+        on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        inspection=inspection,
+    )
 
 
 def _nothing() -> None:

@@ -12,19 +12,19 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from functools import cache, lru_cache
+from functools import cache, partial
 
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
+from ringfence.approvals.reviewing.opinion import Reviewed
 from ringfence.approvals.stores.opening import open_store
-from ringfence.egress import Gateway, Inspection
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
@@ -35,38 +35,52 @@ from ringfence.policy.effective import Policy, TelemetryPolicy, WorkspaceMode
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
+from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.probe import require
 from ringfence.sandbox.strongest import start_strongest
+from ringfence.sandbox.way_places import COMMANDS_NAME, PROGRAMS
 from ringfence.session import environment
 from ringfence.session.answering import breaker_limits, desk_of
-from ringfence.session.asked import Asked
+from ringfence.session.asked import Asked, interpreter
 from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
+from ringfence.session.beside import Places
+from ringfence.session.command_plans import Plans
 from ringfence.session.credentials.holding import held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.keeping import Keeping
 from ringfence.session.limiting import Limiting
-from ringfence.session.network import GatewayJudge
+from ringfence.session.mediation import Mediation, stand_ins
+from ringfence.session.network import Looking, gateway_of
 from ringfence.session.options import Options
+from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
 from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
+from ringfence.session.transcribing import told
 from ringfence.session.trusting import trusting
 from ringfence.session.turns import Turns
+from ringfence.session.ways.opened import Ways, way_variables
+from ringfence.session.ways.relay import serve
 from ringfence.session.witnessing import witness
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.redaction import load_key
 from ringfence.workspace.changes import changes_since
 
 Say = Callable[[str], None]
+Review = Callable[[Decision], Awaitable[Reviewed]]
 _NO_REPOSITORY = (
     "this folder is no Git repository, and none can be made in it during a session; "
     "if you want one, leave and type `git init` first"
+)
+_NO_STAND_INS = (
+    "commands that a shell inside starts have the session's plan, whatever profile the policy has for them: "
+    "to ask for each takes tier A"
 )
 OnDenial = Callable[[DecisionMade], None]
 
@@ -101,8 +115,8 @@ async def open_session(
         if whole_agent and asked.without_repository:
             governed.notices = (*governed.notices, _NO_REPOSITORY)
         say = _unless_full_screen(announce, governed) if whole_agent else announce
-        await _connect(stack, governed, agent, ledger, asked, say)
         try:
+            await _connect(stack, governed, agent, ledger, asked, say)
             yield governed
         except Exception as error:  # noqa: BLE001 - raised again once everything is closed, without the groups around it
             failure = error
@@ -124,17 +138,20 @@ async def _start(
     announce: Say,
 ) -> Governed:
     """Policy, sandbox and gate. Nothing of the user's runs yet, and the session's start is on record."""
-    setup = asked.setup(agent)
+    # What a profile opens is a part of the policy, which says whether the agent's own sandbox can stand in ours.
+    setup = asked.setup(agent, nested=True)
+    policy = asked.policy(setup)
+    if not policy.ways.nested_namespaces:
+        setup = asked.setup(agent)
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-    policy = asked.policy(setup)
     asked.check_agent(policy, setup)
     evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
     credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
-    plan = asked.plan(policy, setup, trust)
+    plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()))
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
     if plan.staging is not None:
@@ -162,6 +179,7 @@ async def _start(
         *unkept,
     )
     stage = Stage()
+    new_gate = partial(_gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce)
     governed = Governed(
         session=asked.session,
         workspace=asked.workspace,
@@ -171,7 +189,9 @@ async def _start(
         policy=policy,
         evaluator=evaluator,
         sandbox=sandbox,
-        gate=_gate(stack, asked, setup, policy, evaluator, tally, stage, seconds, announce),
+        plan=plan,
+        gate=new_gate(stack, policy, evaluator),
+        new_gate=new_gate,
         tally=tally,
         stage=stage,
         notices=tuple(dict.fromkeys(notices)),
@@ -179,7 +199,7 @@ async def _start(
             environment.inside(
                 asked.environ,
                 keep=(*policy.environment.keep, *setup.keep),
-                fixed=(*policy.environment.set, *setup.set),
+                fixed=(*policy.environment.set, *setup.set, *way_variables(policy.ways).items()),
                 session=asked.session,
                 user=asked.user.name,
                 remove=(*policy.environment.remove, *credentials.removed),
@@ -187,13 +207,13 @@ async def _start(
             | dict(sandbox.variables)
         ),
         lost=lost,
-        inspection=Inspection(
-            authority=None if trust is None else trust.authority,
-            amendments=credentials.amendments(tally),
-            judge=lambda call, done: governed.gate.decide_soon(call, done, asked_by="gateway"),
-            wants=lru_cache(evaluator.wants),
-        ),
+        looking=Looking(trust=trust, credentials=credentials),
     )
+    path = governed.environment["PATH"]
+    if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
+        governed.notices = (*governed.notices, _NO_STAND_INS)
+    if COMMANDS_NAME in sandbox.listeners:
+        governed.environment = {**governed.environment, "PATH": f"{PROGRAMS}:{path}"}
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
     sandbox.before_release = lambda private: _bring_back(governed, private, asked)
@@ -221,10 +241,11 @@ async def _snapshot(asked: Asked, moment: str, *, needed: bool = False) -> tuple
 
 def _gate(
     stack: AsyncExitStack,
-    asked: Asked,
-    setup: AgentSetup,
     policy: Policy,
     evaluator: Evaluator,
+    *,
+    asked: Asked,
+    setup: AgentSetup,
     tally: Tally,
     stage: Stage,
     seconds: int,
@@ -264,10 +285,11 @@ def _gate(
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
         keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
+        review=_review(asked, policy, tally),
     )
 
 
-def _watch_protection(governed: Governed) -> None:
+def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
     """What is replaced outside while a session runs loses its protection inside for a moment; longer than that, and
     the session ends."""
 
@@ -284,7 +306,16 @@ def _watch_protection(governed: Governed) -> None:
         governed.replaced = (*governed.replaced, text)
         governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
 
-    governed.sandbox.take_guard(said)
+    sandbox.take_guard(said)
+
+
+def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
+    if policy.approvals.reviewer is None:
+        return None
+    from ringfence.session.reviewing import reviewing  # what speaks to models is loaded where one is asked
+
+    tally.transcript = told(asked.argv)
+    return reviewing(policy.approvals, tally.transcript, tally, asked.environ)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -318,20 +349,38 @@ async def _connect(
     tally, listeners = governed.tally, governed.sandbox.listeners
     await stack.enter_async_context(governed.gate)
     background = await stack.enter_async_context(Background())
-    gateway = Gateway(
-        GatewayJudge(governed.gate, governed.evaluator),
-        on_closed=tally.record_soon,
-        on_refused=lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
-        inspection=governed.inspection,
-    )
+    gateway = gateway_of(governed.gate, governed.evaluator, tally, governed.looking)
     network = ExitStack()
     network.callback(gateway.close)
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
-    _watch_protection(governed)
+    _watch_protection(governed, governed.sandbox)
     revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
     background.start(revoked)
+    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.environ, asked.places.home)
+    await ways.open(stack, background.start)
+    governed.notices = (*governed.notices, *ways.notices)
+
+    def also(sandbox: Sandbox) -> None:
+        """What holds for the session's sandbox holds for one beside it."""
+        sandbox.before_release = lambda private: _bring_back(governed, private, asked)
+        _watch_protection(governed, sandbox)
+
+    places = Places(asked, governed, also)
+    network.callback(places.end)
+    governed.profiles = Profiles(
+        Plans(
+            governed.evaluator,
+            path=governed.environment["PATH"].removeprefix(f"{PROGRAMS}:"),
+            writable=[bind.source for bind in governed.plan.binds if bind.writable],
+        ),
+        start=background.start,
+        open_beside=places.open,
+        tally=tally,
+    )
+    if COMMANDS_NAME in listeners:
+        background.start(serve(listeners[COMMANDS_NAME], Mediation(governed).answer))
     background.start(_end_with(ledger, governed.lost))
     limiting = Limiting(governed.policy, tally, announce, governed.lost)
     background.start(limiting.watch(governed.sandbox))

@@ -33,6 +33,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     write: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     """Names of variables of the person's environment that reach the sandbox."""
+    publish: tuple[str, ...] = ()
+    """Ports of the sandbox that appear on this machine's loopback: `3000`, `8080:3000`."""
     workspace_mode: WorkspaceMode | None = None
     """None means what the policy says."""
     ask: Ask = Ask.TERMINAL

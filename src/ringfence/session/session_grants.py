@@ -8,11 +8,12 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import Access, HostRule, Origin, PathRule, WorkspaceMode
+from ringfence.policy.effective import Access, HostRule, Origin, PathRule, PublishedPort, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
+from ringfence.policy.sections.ways import SandboxSection, published_port
 
 COMMAND_LINE = "the command line"
 """Who opened what was opened with options."""
@@ -28,6 +29,8 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
+    publish: tuple[str, ...] = ()
+    """Ports of the sandbox that appear on the host's loopback: `3000`, `8080:3000`."""
     workspace_mode: WorkspaceMode | None = None
     source: str = COMMAND_LINE
     """Who opened it, for the reasons of decisions."""
@@ -48,6 +51,7 @@ def granted(grants: SessionGrants) -> Document:
             host_ports=tuple((port, origin) for port in grants.host_ports),
         ),
         environment=EnvironmentSection(keep=tuple((name, origin) for name in grants.environment)),
+        sandbox=SandboxSection(publish=tuple((_granted_port(text), origin) for text in grants.publish)),
     )
 
 
@@ -56,6 +60,13 @@ def _granted_path(access: Access, path: str, option: str, origin: Origin) -> Pat
     if fault:
         raise UsageInvalid(f"`{option}`: {fault}")
     return PathRule(pattern=path, access=access, origin=origin, reason=f"granted with `{option}`")
+
+
+def _granted_port(text: str) -> PublishedPort:
+    port = published_port(text)
+    if isinstance(port, str):
+        raise UsageInvalid(f"`--publish`: {port}")
+    return port
 
 
 def _granted_host(text: str, origin: Origin) -> HostRule:

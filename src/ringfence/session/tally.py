@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from ringfence.approvals.reviewing.transcript import Transcript
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import (
@@ -14,10 +15,12 @@ from ringfence.model.event import (
     DecisionMade,
     LimitReached,
     Receipt,
+    ReviewMade,
     ToolCallRequested,
 )
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken
+from ringfence.session.transcribing import note
 
 _MAX_DENIALS = 100
 
@@ -39,6 +42,10 @@ class Tally:
         """Decisions that rules which only observe would have changed."""
         self.denials: list[Decision] = []
         """The first hundred distinct ones."""
+        self.transcript: Transcript | None = None
+        """What a reviewer is shown, where there is one."""
+        self.audits = 0
+        """What a reviewer allowed and a person is to look at."""
         self.kept: list[Decision] = []
         """The first hundred that ran after a snapshot instead of a question."""
         self.limits: Counter[tuple[str, int, str]] = Counter()
@@ -66,7 +73,11 @@ class Tally:
         self._recorder.record_soon(body, counted)
 
     def _count(self, body: Body) -> None:
+        if self.transcript is not None:
+            note(self.transcript, body)
         match body:
+            case ReviewMade(audit=True):
+                self.audits += 1
             case DecisionMade(decision=decision):
                 self.verdicts[decision.verdict] += 1
                 self.observed += bool(decision.observed)

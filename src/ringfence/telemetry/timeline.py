@@ -61,6 +61,10 @@ def _row(body: events.Body) -> Row:
             return _ended(body)
         case events.NoticeGiven():
             return Row(symbol="!", label="notice", what=_text(body.text), tone=Tone.ATTENTION)
+        case events.WayUsed():
+            refused = "" if body.allowed else f": refused, because {visible(body.reason)}"
+            tone = Tone.QUIET if body.allowed else Tone.ATTENTION
+            return Row(symbol="⇄", label="way", what=f"{body.way} {_text(body.what)}{refused}", tone=tone)
         case events.ToolCallRequested():
             what = f"{visible(body.tool)} {_text(body.arguments)}"
             return Row(symbol="→", label="tool", what=what, tone=Tone.QUIET)
@@ -72,6 +76,8 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="»", label="prompt", what=what)
         case events.ApprovalRequested() | events.ApprovalTransition() | events.GrantChanged():
             return _approval(body)
+        case events.ReviewMade():
+            return _review(body)
         case events.VoteTaken() | events.BreakGlassChanged() | events.BreakerChanged():
             return _answering(body)
         case events.CommandStarted():
@@ -163,6 +169,14 @@ def _approval(body: events.ApprovalRequested | events.ApprovalTransition | event
             return Row(symbol="+", label="grant", what=what, tone=Tone.QUIET)
         case _:
             assert_never(body)
+
+
+def _review(body: events.ReviewMade) -> Row:
+    said = {"allow": "allows", "deny": "denies", "pass": "leaves to others", "unavailable": "cannot be reached about"}
+    risk = f" ({visible(body.risk)} risk)" if body.risk else ""
+    what = f"{visible(body.reviewer)} {said.get(body.conclusion, visible(body.conclusion))} {_text(body.what)}{risk}"
+    why = "; ".join(filter(None, (_text(body.reason), "to be looked at by a person" if body.audit else "")))
+    return Row(symbol="?", label="review", what=what, why=why, tone=Tone.ATTENTION if body.audit else Tone.QUIET)
 
 
 def _answering(body: events.VoteTaken | events.BreakGlassChanged | events.BreakerChanged) -> Row:

@@ -7,6 +7,7 @@ from tests.policy.making import EMPTY, document, judge, policy
 
 from ringfence.model.decision import Verdict
 from ringfence.policy.compare.destinations import HostKinds, connections
+from ringfence.policy.compare.network import judged
 
 BEFORE = """
 [[network.rule]]
@@ -39,3 +40,18 @@ def test_what_newly_passes_has_an_example(after: str) -> None:
     ]
 
     assert newly
+
+
+def test_a_limit_that_is_lifted_opens_what_it_denied() -> None:
+    limited = "[network]\nlimited = ['*.test']\n" + BEFORE.replace('operations = ["git-fetch"]\n', "")
+    open_ = BEFORE.replace('operations = ["git-fetch"]\n', "")
+    before, after = (judge(policy(document(text), base=EMPTY)) for text in (limited, open_))
+
+    newly = [
+        one.connection.action.method
+        for one in judged(before, after)
+        if (one.before.verdict, one.after.verdict) == (Verdict.DENY, Verdict.ALLOW)
+    ]
+
+    assert newly
+    assert set(newly) == {"POST"}

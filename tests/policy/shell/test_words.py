@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ringfence.policy.shell.analysis import analyse_shell
 from ringfence.policy.shell.parse import parse
 from ringfence.policy.shell.tree import Word
 
@@ -122,3 +123,8 @@ def test_a_posix_shell_expands_no_tilde_inside_an_argument() -> None:
     sh_words = parse("a b=~/x", home=HOME, dialect=Dialect.SH).commands[0].words
 
     assert (bash_words[1].text, sh_words[1].text) == (f"b={HOME}/x", "b=~/x")
+
+
+def test_a_tilde_before_a_range_of_numbers_is_not_certain() -> None:
+    # Bash makes `~1` of it first, which is a folder of `pushd`, or what stands behind an equals sign.
+    assert analyse_shell("cat ~{1..2}", home="/home/u", cwd="/w").invocations[0].words[1].text is None

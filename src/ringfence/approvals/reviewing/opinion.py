@@ -50,6 +50,24 @@ class Conclusion(StrEnum):
     """There was no answer. It says nothing about the action, and the next step decides."""
 
 
+class Reviewed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a review came to."""
+
+    reviewer: str
+    """`scorer`, or the name of the model or program."""
+    conclusion: Conclusion
+    opinion: Opinion | None = None
+    """Nothing where there was no answer."""
+    problem: str = ""
+    """Why there was none, for people."""
+    seen: str = ""
+    """The digest of what the reviewer was shown."""
+    told: str = ""
+    """What the agent may be told."""
+    audited: bool = False
+    """Whether a person looks at it afterwards."""
+
+
 class AnswerInvalid(Exception):
     """What came back is not an answer."""
 

@@ -6,12 +6,11 @@ import asyncio
 import hashlib
 import logging
 
-import msgspec
-
 from ringfence.approvals.reviewing.asking import Ask, ReviewerUnavailable
 from ringfence.approvals.reviewing.opinion import (
     Conclusion,
     Opinion,
+    Reviewed,
     category,
     conclude,
 )
@@ -23,24 +22,6 @@ from ringfence.model.decision import Decision, Risk
 logger = logging.getLogger(__name__)
 
 _RISKS = tuple(Risk)
-
-
-class Reviewed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a review came to."""
-
-    reviewer: str
-    """`scorer`, or the name of the model or program."""
-    conclusion: Conclusion
-    opinion: Opinion | None = None
-    """Nothing where there was no answer."""
-    problem: str = ""
-    """Why there was none, for people."""
-    seen: str = ""
-    """The digest of what the reviewer was shown."""
-    told: str = ""
-    """What the agent may be told."""
-    audited: bool = False
-    """Whether a person looks at it afterwards."""
 
 
 class Reviewer:

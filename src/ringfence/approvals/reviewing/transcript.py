@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from enum import StrEnum
 
 import msgspec
 
@@ -23,11 +24,21 @@ CALL_CHARACTERS = 4_000
 _KEPT = 200
 
 
+class Kind(StrEnum):
+    """Whose words an entry has."""
+
+    PERSON = "person"
+    """What the person typed where nothing inside can imitate it."""
+    REPORTED = "reported"
+    """What the agent's hooks say that the person typed."""
+    CALL = "call"
+    """A tool call of the agent."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, in order."""
 
-    person: bool
-    """True for the person's words; false for a tool call."""
+    kind: Kind
     text: str
     outcome: str = ""
     """For a tool call: what was decided about it."""
@@ -42,11 +53,15 @@ class Transcript:
 
     def said(self, text: str) -> None:
         """The person said something to the agent."""
-        self._add(Entry(person=True, text=shortened(visible(text), WORD_CHARACTERS)))
+        self._add(Entry(kind=Kind.PERSON, text=shortened(visible(text), WORD_CHARACTERS)))
+
+    def reported(self, text: str) -> None:
+        """The agent's hooks say that the person said something."""
+        self._add(Entry(kind=Kind.REPORTED, text=shortened(visible(text), WORD_CHARACTERS)))
 
     def called(self, text: str, outcome: str) -> None:
         """A tool was called, and that was decided."""
-        self._add(Entry(person=False, text=shortened(visible(text), CALL_CHARACTERS), outcome=outcome))
+        self._add(Entry(kind=Kind.CALL, text=shortened(visible(text), CALL_CHARACTERS), outcome=outcome))
 
     def _add(self, entry: Entry) -> None:
         self._dropped += len(self._entries) == _KEPT
@@ -55,15 +70,15 @@ class Transcript:
     @property
     def words(self) -> tuple[str, ...]:
         """The person's words, oldest first."""
-        return tuple(entry.text for entry in self._entries if entry.person)
+        return tuple(entry.text for entry in self._entries if entry.kind is Kind.PERSON)
 
     def excerpt(self) -> tuple[tuple[Entry, ...], int]:
         """What fits, oldest first, and how many entries do not: the latest of each kind are kept."""
         chosen: list[Entry] = []
-        left = {True: WORDS_CHARACTERS, False: CALLS_CHARACTERS}
+        left = {Kind.PERSON: WORDS_CHARACTERS, Kind.REPORTED: WORDS_CHARACTERS, Kind.CALL: CALLS_CHARACTERS}
         for entry in self._latest():
-            left[entry.person] -= len(entry.text)
-            if left[entry.person] >= 0 and len(chosen) < MAX_ENTRIES:
+            left[entry.kind] -= len(entry.text)
+            if left[entry.kind] >= 0 and len(chosen) < MAX_ENTRIES:
                 chosen.append(entry)
         return tuple(reversed(chosen)), len(self._entries) - len(chosen) + self._dropped
 

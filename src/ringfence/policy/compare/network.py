@@ -21,7 +21,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 def judged(before: Evaluator, after: Evaluator, *, more: Iterable[Named] = ()) -> list[Judged]:
     """Every kind of connection; `more` is what has to be told apart too."""
-    kinds = HostKinds((*before.policy.network.rules, *after.policy.network.rules), more=more)
+    limited = (*before.policy.network.limited, *after.policy.network.limited)
+    reading = Named(hosts=tuple(one.hosts for one in limited), methods=("GET",))
+    kinds = HostKinds((*before.policy.network.rules, *after.policy.network.rules), more=(*more, reading))
     return [
         Judged(connection=one, before=side(before.evaluate(one.action)), after=side(after.evaluate(one.action)))
         for hosts in (kinds.names(), kinds.addresses())

@@ -15,12 +15,12 @@ from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.credentials import CredentialTable
-from ringfence.policy.effective import HostRule, Origin, Policy
+from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.layers import Layer
-from ringfence.policy.operations import UNKNOWN, covered, needs_body, operations
+from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.schema import escaped
 
@@ -63,7 +63,8 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
-        self._inspect = tuple((HostPattern.parse(one.hosts), one.origin) for one in policy.network.inspect)
+        self._limits = _compiled(policy.network.limited)
+        self._inspect = (*_compiled(policy.network.inspect), *self._limits)
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -145,8 +146,20 @@ class ConnectJudge:
                     speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
         if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
-            return (*reasons, *_not_public(host), self._default(host), *unseen)
-        return (*reasons, *self._floor(host, speaking))
+            reasons += [*_not_public(host), self._default(host), *unseen]
+        else:
+            reasons += self._floor(host, speaking)
+        return (*reasons, *self._limited(action, host, speaking))
+
+    def _limited(self, action: ConnectAction, host: Host, speaking: list[tuple[HostRule, Reason]]) -> Iterator[Reason]:
+        """Denials of requests that do not only read, where a policy limits the host to those that do."""
+        if not self._limits or action.method is None or action.method.upper() in SAFE:
+            return
+        named = any(rule.verdict is Verdict.ALLOW and (rule.methods or rule.operations) for rule, _ in speaking)
+        for pattern, origin in self._limits:
+            if pattern.matches(host, action.port) and not (named and origin.layer != Layer.REQUIREMENTS):
+                text = f"`{host}` only takes GET, HEAD and OPTIONS, and no rule names what else is allowed"
+                yield reason("network.limited", origin, Verdict.DENY, text)
 
     def _applies(self, rule: HostRule, action: ConnectAction) -> bool | None:
         """Whether a rule speaks about this request; nothing where that cannot be seen."""
@@ -234,6 +247,10 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
     # rule one.
     matching = [fnmatchcase(value, glob) for value in values]
     return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
+
+
+def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
+    return tuple((HostPattern.parse(one.hosts), one.origin) for one in listed)
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:

@@ -38,6 +38,8 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
     inspect: tuple[tuple[str, Origin], ...] = ()
+    limited: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose requests only read."""
     """Destinations whose TLS ends in the gateway, so that it sees every request."""
 
 
@@ -61,6 +63,8 @@ def section(table: Table, layer: Layer) -> NetworkSection:
     inspect = _patterns(
         table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
     )
+    about = "Destinations that only take `GET`, `HEAD` and `OPTIONS`, unless a rule names what else is allowed."
+    limited = _patterns(table, "limited", about=about)
     table.finish()
     return NetworkSection(
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
@@ -69,6 +73,7 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         pass_through=passed,
         registries=registries,
         inspect=inspect,
+        limited=limited,
     )
 
 

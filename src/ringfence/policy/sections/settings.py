@@ -1,10 +1,9 @@
-"""Small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, `[sandbox]`, and
-which presets may be chosen."""
+"""Small sections: `extends`, `[environment]`, `[approvals]`, `[limits]`, `[agents]`, `[telemetry]`, and which presets
+may be chosen."""
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +14,7 @@ from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
 from ringfence.policy.sections.answering import AnsweringSection, answering
 from ringfence.policy.sections.names import take_people
+from ringfence.policy.sections.reviewer import ReviewerSection, reviewer
 
 PRESETS = ("read-only", "workspace", "full-access")
 """The presets that a person can pick by name, strictest first."""
@@ -30,14 +30,6 @@ _Value = TypeVar("_Value")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _LITERAL = re.compile(r"[^*?\[\]]")
-
-
-class Tier(StrEnum):
-    """The strength of a sandbox, strongest first."""
-
-    A = "A"
-    B = "B"
-    C = "C"
 
 
 class Extension(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +59,7 @@ class ApprovalSection(msgspec.Struct, frozen=True, kw_only=True):
     approvers: tuple[tuple[str, ...], Origin] | None = None
     overriders: tuple[tuple[str, ...], Origin] | None = None
     answering: AnsweringSection = AnsweringSection()
+    reviewer: ReviewerSection = ReviewerSection()
 
 
 class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,16 +72,6 @@ class LimitSection(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: tuple[int, Origin] | None = None
     cpu_percent: tuple[int, Origin] | None = None
     disk_mb: tuple[int, Origin] | None = None
-
-
-class SandboxSection(msgspec.Struct, frozen=True, kw_only=True):
-    """What one document says about the sandbox."""
-
-    min_tier: tuple[str, Origin] | None = None
-    boundary: tuple[str, Origin] | None = None
-
-
-_BOUNDARY = 200
 
 
 class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +123,7 @@ def environment(table: Table, layer: Layer) -> EnvironmentSection:
     return EnvironmentSection(keep=keep, set=written, remove=remove)
 
 
-def approvals(table: Table) -> ApprovalSection:
+def approvals(table: Table, layer: Layer) -> ApprovalSection:
     """Read `[approvals]`."""
     about = "An unanswered question is a deny after this."
     timeout = table.take_integer("timeout_seconds", least=1, most=7 * 24 * 3600, about=about)
@@ -150,6 +133,8 @@ def approvals(table: Table) -> ApprovalSection:
     approvers = take_people(table, "approvers", "Users, and groups as `@GROUP`, of this machine who may approve.")
     overriders = take_people(table, "overriders", "Likewise, who may override a rule that is enforced softly.")
     answers = answering(table)
+    about = "Who reviews what is not worth a person's time."
+    reviews = reviewer(table.take_table("reviewer", about=about), layer)
     table.finish()
     return ApprovalSection(
         timeout_seconds=_written(table, "timeout_seconds", timeout),
@@ -158,6 +143,7 @@ def approvals(table: Table) -> ApprovalSection:
         approvers=approvers,
         overriders=overriders,
         answering=answers,
+        reviewer=reviews,
     )
 
 
@@ -221,25 +207,6 @@ def telemetry(table: Table) -> TelemetrySection:
             redact.append((glob, table.faults.origin(path)))
     table.finish()
     return TelemetrySection(tool_arguments=_written(table, "tool_arguments", arguments), redact=tuple(redact))
-
-
-def sandbox(table: Table) -> SandboxSection:
-    """Read `[sandbox]`."""
-    tier = table.take_choice("min_tier", Tier, about="In a sandbox weaker than this nothing runs.")
-    about = (
-        "For tier C: what holds the session instead of a sandbox, in your words (`the CI job's own VM`). Without it "
-        "nothing runs in that tier."
-    )
-    boundary = table.take_text("boundary", about=about)
-    if boundary is not None and (not boundary.strip() or not boundary.isprintable() or len(boundary) > _BOUNDARY):
-        text = f"`boundary` is one line of at most {_BOUNDARY} characters that says what holds the session"
-        table.fault("boundary", text)
-        boundary = None
-    table.finish()
-    return SandboxSection(
-        min_tier=None if tier is None else (tier.value, table.faults.origin(table.at("min_tier"))),
-        boundary=_written(table, "boundary", boundary),
-    )
 
 
 def allowed_presets(top: Table, layer: Layer) -> tuple[tuple[str, ...], Origin] | None:

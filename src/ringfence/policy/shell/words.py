@@ -304,14 +304,17 @@ def _number_range(first: str, last: str, step: str | None) -> list[list[Cell]] |
         return None
     padded = any(re.match(r"[+-]?0\d", end) for end in (first, last))
     width = max(len(first), len(last)) if padded else 0
-    return [[(character, _QUOTED) for character in f"{number:0{width}d}"] for number in found]
+    return [[(character, _LITERAL) for character in f"{number:0{width}d}"] for number in found]
 
 
 def _letter_range(first: str, last: str, step: str | None) -> list[list[Cell]] | None:
     if first.isupper() != last.isupper() or len(step or "") > 9:
         return None
     found = _counted(ord(first), ord(last), step)
-    return None if found is None else [[(chr(number), _QUOTED)] for number in found]
+    if found is None:
+        return None
+    # The characters between `Z` and `a` would be glob characters otherwise.
+    return [[(chr(number), _LITERAL if chr(number).isalnum() else _QUOTED)] for number in found]
 
 
 def _counted(first: int, last: int, step: str | None) -> range | None:
