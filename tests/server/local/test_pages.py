@@ -18,6 +18,7 @@ from ringfence.approvals.voting import Terms
 from ringfence.model.event import VoteTaken
 from ringfence.model.vote import Authentication
 from ringfence.session.sources import user
+from ringfence.telemetry import assertions
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,7 @@ def test_an_answer_with_a_passkey_is_taken_with_its_proof(site: Site, client: Cl
         Authentication.PASSKEY,
         "web",
     )
+    assert assertions.problem(vote) == ""
     assert stat.S_IMODE(os.stat(site.state / "passkeys.json").st_mode) == 0o600
 
 

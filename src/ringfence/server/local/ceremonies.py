@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ringfence.server.local.statement import Statement
+from ringfence.model.assertion import Statement
 
 LASTS_SECONDS = 120
 AT_ONCE = 32

@@ -34,6 +34,7 @@ from ringfence.approvals.desk import Cast
 from ringfence.approvals.objects import Request
 from ringfence.approvals.transitions import State
 from ringfence.model import ids
+from ringfence.model.assertion import Evidence, Statement
 from ringfence.model.situations import RingfenceError
 from ringfence.model.vote import Authentication, Scope, Vote
 from ringfence.server.local import views
@@ -41,8 +42,7 @@ from ringfence.server.local.ceremonies import Ceremonies, Ceremony
 from ringfence.server.local.doors import COOKIE, STAYS_SECONDS, Keys, cookie_of
 from ringfence.server.local.hooks import Hooks
 from ringfence.server.local.inbox import CHANNEL, Inbox
-from ringfence.server.local.passkeys import HOST, Passkey, PasskeyRefused, Passkeys
-from ringfence.server.local.statement import Evidence, Statement
+from ringfence.server.local.passkeys import HOST, Passkey, PasskeyRefused, Passkeys, public_key
 
 _SHOWN = 200
 _BODY_BYTES = 65536
@@ -345,7 +345,7 @@ def _evidence(statement: Statement, origin: str, used: Passkey, assertion: _Plai
         statement=statement,
         origin=origin,
         credential=used.credential,
-        public_key=used.public_key,
+        public_key=public_key(used),
         client_data=str(response["clientDataJSON"]),
         authenticator_data=str(response["authenticatorData"]),
         signature=str(response["signature"]),

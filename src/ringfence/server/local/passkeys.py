@@ -13,7 +13,13 @@ from contextlib import contextmanager
 
 import msgspec
 import webauthn
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from webauthn.helpers import (
+    base64url_to_bytes,
+    bytes_to_base64url,
+    decode_credential_public_key,
+    decoded_public_key_to_cryptography,
+)
 from webauthn.helpers.exceptions import WebAuthnException
 
 from ringfence.model.situations import RingfenceError
@@ -31,6 +37,12 @@ class Passkey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     public_key: str
     counter: int
     added_ns: int
+
+
+def public_key(passkey: Passkey) -> str:
+    """The public key as every program reads it, so that a proof needs no WebAuthn to be checked."""
+    key = decoded_public_key_to_cryptography(decode_credential_public_key(base64url_to_bytes(passkey.public_key)))
+    return bytes_to_base64url(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 class PasskeyRefused(RingfenceError):

@@ -42,7 +42,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The address of the page: what the browser says it signed for has to be this."""
     credential: str
     public_key: str
-    """The credential's public key (COSE), in base64url as everything here."""
+    """The credential's public key (SubjectPublicKeyInfo), in base64url as everything here."""
     client_data: str
     authenticator_data: str
     signature: str
