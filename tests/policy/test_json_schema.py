@@ -125,6 +125,7 @@ remove = ["AWS_*"]
 A = "b"
 [approvals]
 timeout_seconds = 60
+wait_seconds = 30
 remember = "session"
 remember_days = 3
 approvers = ["ana", "@ops"]

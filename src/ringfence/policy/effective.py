@@ -428,6 +428,8 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """After so many denied questions in a row, nothing is asked any more in this turn of the agent."""
     denials_of_50: int = 10
     """Likewise, of the last 50."""
+    wait_seconds: int = 0
+    """After this, whoever waits is told that the question is queued, and it stays open. 0 for never."""
     webhooks: tuple[WebhookRule, ...] = ()
     """Who else is told of a question, and may bring an answer."""
     reviewer: ReviewerRule | None = None

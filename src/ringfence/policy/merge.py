@@ -128,6 +128,7 @@ class _Answering(TypedDict):
     break_glass_minutes: int
     denials_in_a_row: int
     denials_of_50: int
+    wait_seconds: int
     webhooks: tuple[WebhookRule, ...]
 
 
@@ -461,6 +462,7 @@ class _Merging:
         minutes = [(document, one.break_glass_minutes) for document, one in said]
         in_a_row = [(document, one.denials_in_a_row) for document, one in said]
         of_recent = [(document, one.denials_of_50) for document, one in said]
+        waits = [(document, one.wait_seconds) for document, one in said]
         return _Answering(
             self_approval=self._scalar("approvals.self_approval", own, lambda may: 0 if may else 1, True)[0],
             break_glass=self._break_glass([(document, one.break_glass) for document, one in said]),
@@ -469,6 +471,7 @@ class _Merging:
             denials_of_50=self._scalar("approvals.denials_of_50", of_recent, lambda value: -value, 10)[0],
             quorums=self._quorums([(document, one.quorums) for document, one in said]),
             steps=self._steps([(document, one.steps) for document, one in said]),
+            wait_seconds=self._scalar("approvals.wait_seconds", waits, lambda _: 0, 0)[0],
             webhooks=self._webhooks([(document, one.webhooks) for document, one in said]),
         )
 

@@ -278,6 +278,7 @@ def _gate(
             permission=asked.permission(policy),
             host=asked.user.host,
             timeout_seconds=seconds,
+            wait_seconds=policy.approvals.wait_seconds,
         ),
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
