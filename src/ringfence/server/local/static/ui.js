@@ -82,9 +82,9 @@ async function busy(work) {
   tell("");
   try {
     tell(await work());
-    await refresh();
+    await refresh().catch(() => location.reload());
   } catch (problem) {
-    tell(`Nothing was answered: ${problem.message}`);
+    tell(`Not done: ${problem.message}`);
   } finally {
     for (const one of buttons) one.disabled = false;
   }
