@@ -53,13 +53,13 @@ def _serve(where: Places, port: int) -> int:
     try:
         address, sockets = opened(port)
         desk, file = desk_of(store, where), _file(where)
-        app, token = application(desk, where, file, address=address, webhooks=webhooks)
-        print(f"open {address}/enter?token={token}", flush=True)
+        served = application(desk, where, file, address=address, webhooks=webhooks)
+        print(f"open {address}/enter?token={served.token}", flush=True)
         print("good once, for ten minutes; ^C ends it", file=sys.stderr)
         for hook in webhooks:
             print(f"answers of webhook `{hook.name}` are taken at /hooks/{hook.name}", file=sys.stderr)
         try:
-            asyncio.run(server(app).serve(sockets=sockets))
+            asyncio.run(server(served.app, served.end).serve(sockets=sockets))
         finally:
             for one in sockets:
                 one.close()

@@ -68,6 +68,7 @@ def running(state: Path, policy: str = "") -> Iterator[Site]:
         [sys.executable, "-m", "ringfence", "ui"],
         env={**os.environ, "XDG_STATE_HOME": str(state), "XDG_CONFIG_HOME": str(state / "config")},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     try:
@@ -75,5 +76,8 @@ def running(state: Path, policy: str = "") -> Iterator[Site]:
         yield Site(address=process.stdout.readline().removeprefix("open ").strip(), state=folder, desk=desk)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        _, said = process.communicate(timeout=20)
         recording.end()
+    # Nothing that happened was an error of the program, and ^C ends it without one, whoever still looks at the page.
+    assert [line for line in said.splitlines() if "hooks" not in line] == ["good once, for ten minutes; ^C ends it"]
+    assert process.returncode == 130

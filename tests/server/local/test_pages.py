@@ -6,6 +6,8 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 from tests.server.local.authenticator import Authenticator
@@ -227,6 +229,23 @@ def test_too_much_is_refused(site: Site, client: Client) -> None:
     request = site.asks("git", "push", "much")
 
     assert client.ask("POST", f"/requests/{request.id}/deny", '{"seen":"' + "a" * 70000 + '"}')[0] == 413
+
+
+def test_a_page_that_follows_is_told_of_a_change_and_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with running(tmp_path) as site:
+        client = Client(site)
+        following = HTTPConnection("127.0.0.1", site.port, timeout=10)
+        following.request(
+            "GET", "/events", headers={"Host": site.origin.removeprefix("http://"), "Cookie": client.cookie}
+        )
+        stream = following.getresponse()
+        first = stream.readline(), stream.readline()
+        site.asks("git", "push")
+        second = stream.readline(), stream.readline()
+    following.close()
+
+    assert first != second
+    assert first[0].startswith(b"data: sha256:")
 
 
 def test_what_the_agent_wrote_stays_text(site: Site, client: Client) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
@@ -17,12 +19,21 @@ from ringfence.session.credentials.store import Store, machine_keyring
 from ringfence.session.sources import Places, user
 
 
+class Application(NamedTuple):
+    """What is served."""
+
+    app: ASGIApp
+    token: str
+    """Lets one browser in, once."""
+    end: Callable[[], None]
+
+
 def application(
     desk: Desk, where: Places, passkeys: str, *, address: str, webhooks: tuple[WebhookRule, ...] = ()
-) -> tuple[ASGIApp, str]:
-    """The application for one user, and the token that lets a browser in, once."""
+) -> Application:
+    """The application for one user."""
     keys, name = Keys(time.monotonic), user().name
     inbox = Inbox(desk, where)
     hooks = Hooks(inbox, webhooks, Store(where.credentials, machine_keyring).get)
     pages = Pages(inbox, Passkeys(passkeys, name), keys, hooks, user=name, origin=address)
-    return Doors(pages.app(), keys, address), keys.token
+    return Application(app=Doors(pages.app(), keys, address), token=keys.token, end=pages.end)

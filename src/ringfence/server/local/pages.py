@@ -97,9 +97,14 @@ class Pages:
         self._origin = origin
         self._ceremonies = Ceremonies(time.monotonic)
         self._streams = 0
+        self._ending = False
         self._templates = Environment(
             loader=PackageLoader("ringfence.server.local"), autoescape=True, undefined=StrictUndefined
         )
+
+    def end(self) -> None:
+        """Let go of the pages that follow what changes."""
+        self._ending = True
 
     def app(self) -> Starlette:
         """The routes."""
@@ -181,7 +186,7 @@ class Pages:
         self._streams += 1
         try:
             version = ""
-            while not await asked.is_disconnected():
+            while not self._ending and not await asked.is_disconnected():
                 await self._inbox.sweep()
                 if (now := self._inbox.version()) != version:
                     version = now

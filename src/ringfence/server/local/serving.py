@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -57,9 +58,21 @@ def opened(port: int) -> tuple[str, list[socket.socket]]:
     return f"http://{HOST}:{taken}", sockets
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
-    """The server, which says nothing of itself."""
-    return uvicorn.Server(
+class _Server(uvicorn.Server):
+    """Ends what would go on for ever before it waits for the end of everything."""
+
+    def __init__(self, config: uvicorn.Config, end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end = end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end()
+        await super().shutdown(sockets)
+
+
+def server(app: ASGIApp, end: Callable[[], None]) -> uvicorn.Server:
+    """The server, which says nothing of itself. `end` is called when it is to end."""
+    return _Server(
         uvicorn.Config(
             app,
             log_level="error",
@@ -70,6 +83,7 @@ def server(app: ASGIApp) -> uvicorn.Server:
             lifespan="off",
             limit_concurrency=64,
             h11_max_incomplete_event_size=16384,
-            timeout_graceful_shutdown=1,
-        )
+            timeout_graceful_shutdown=2,
+        ),
+        end,
     )
