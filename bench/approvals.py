@@ -46,18 +46,21 @@ def main(rounds: int = 100) -> None:
         before = os.getcwd()
         os.chdir(workspace)
         try:
-            taken = asyncio.run(_measure(workspace, rounds))
+            taken, durable = asyncio.run(_measure(workspace, rounds))
         finally:
             os.chdir(before)
     taken.sort()
+    written = statistics.median(durable)
     print(f"from an answer given elsewhere to the agent that waits, {rounds} rounds")
+    print(f"  one durable write of a line to the same disk, in the same rounds: {written:.1f} ms")
     print(
         f"  p50 {statistics.median(taken):.1f} ms, p95 {taken[int(len(taken) * 0.95)]:.1f} ms, worst {taken[-1]:.1f} ms"
     )
 
 
-async def _measure(workspace: str, rounds: int) -> list[float]:
-    taken = []
+async def _measure(workspace: str, rounds: int) -> tuple[list[float], list[float]]:
+    taken: list[float] = []
+    durable: list[float] = []
     async with Session(workspace=workspace, ask="queue") as session:
         store = SqliteStore(places(os.environ).approvals)
         desk = Desk(store, time.time_ns, new_id)
@@ -78,9 +81,19 @@ async def _measure(workspace: str, rounds: int) -> list[float]:
                 answered = int(voter.stdout.readline())
                 if number:
                     taken.append((deciding.result() - answered) / 1e6)
+                    durable.append(_durable_write(workspace))
             voter.stdin.close()
         store.close()
-    return taken
+    return taken, durable
+
+
+def _durable_write(folder: str) -> float:
+    started = time.monotonic_ns()
+    descriptor = os.open(os.path.join(folder, "line"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(descriptor, b"one line\n")
+    os.fsync(descriptor)
+    os.close(descriptor)
+    return (time.monotonic_ns() - started) / 1e6
 
 
 async def _decided(session: Session, action: CommandAction) -> int:

@@ -32,6 +32,7 @@ from ringfence.verify.warm import Warm
 from ringfence.version import __version__
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_CACHE = os.path.join(ROOT, ".cache")
 _WORKERS = 4
 
 STOPPED, OUT, LEFT_OUT, IMPOSSIBLE, FAILED = "stopped", "out", "left out", "impossible", "did not start"
@@ -159,6 +160,9 @@ def main() -> int:
     every = contenders()
     chosen = [row for row in battery.attacks() if not sys.argv[1:] or row.id in sys.argv[1:]]
     outcomes = _all(chosen, every)
+    os.makedirs(_CACHE, exist_ok=True)
+    with open(os.path.join(_CACHE, "containment.json"), "w", encoding="utf-8") as stream:
+        json.dump([[*key, outcome] for key, outcome in outcomes.items()], stream)
     for row in chosen:
         print(f"{row.id:<6}" + "".join(f"{outcomes[row.id, each.name]:<15}" for each in every) + row.title)
     if not sys.argv[1:]:

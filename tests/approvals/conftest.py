@@ -11,7 +11,7 @@ from tests.approvals.postgresql import MEMORY, Server, programs
 
 from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.stores.sql import SqlStore
-from ringfence.approvals.stores.store import Store
+from ringfence.approvals.stores.store import ApprovalsBroken, Store
 
 KINDS = ("file", "file-through-sqlalchemy", "postgresql")
 
@@ -43,6 +43,16 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
 def opened_at(address: str) -> Store:
     """The store at an address."""
     return SqlStore(address) if address.startswith("sqlite:") else open_store(address)
+
+
+def patiently(address: str) -> Store:
+    """The store, however busy the machine is."""
+    for _ in range(20):
+        try:
+            return opened_at(address)
+        except ApprovalsBroken:
+            continue
+    return opened_at(address)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.approvals.conftest import opened_at
+from tests.approvals.conftest import patiently
 from tests.approvals.made import Time
 
 from ringfence.approvals.desk import Desk
@@ -54,7 +54,7 @@ def crash(address: str, time: Time, at: int, act: Callable[[Desk], object]) -> b
     child = os.fork()
     if child == 0:
         try:
-            store: Store = Crashing(opened_at(address), at)  # type: ignore[assignment]
+            store: Store = Crashing(patiently(address), at)  # type: ignore[assignment]
             act(Desk(store, time.time_ns, ids.new_id))
         except BaseException:
             os._exit(3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
-from tests.approvals.conftest import opened_at
+from tests.approvals.conftest import patiently
 from tests.approvals.made import Time, command, counting, decision, opened, vote
 from tests.approvals.postgresql import Server
 
@@ -138,10 +138,10 @@ def test_invariant_4_of_two_hundred_voters_and_consumers_one_goes_ahead(connect:
     start = threading.Barrier(200)
 
     def act(number: int) -> str:
-        store = opened_at(address)
+        store = patiently(address)
         desk = Desk(store, time.time_ns, ids.new_id)
-        start.wait()
         try:
+            start.wait(60)
             if number % 2:
                 # Every vote is sent twice by different people's machines: ten ids for a hundred votes.
                 cast = desk.cast(vote(request, f"vote-{number % 10}"))

@@ -243,6 +243,7 @@ def test_an_answer_for_the_first_words_shows_what_it_would_answer(
     assert "  asks     git push origin --force\n" in out
     (grant,) = desk.grants()
     assert grant.matcher == 'begins:["git", "push", "origin"]'
+    assert shown(capsys, "grants")[1].endswith("  git push origin ...\n")
 
 
 def test_without_the_managed_policy_nobody_breaks_the_glass(

@@ -19,15 +19,21 @@ from ringfence.verify.outcomes import Outcome, Row, holds, judge, lacking
 from ringfence.verify.prove import Result
 from ringfence.verify.sandboxes import possible_tiers
 from ringfence.verify.stage import Ran
+from ringfence.verify.warm import WITHOUT_NAMESPACES
 
 _MAIN = "import sys; from ringfence.cli.entry import main; sys.exit(main())"
 _ROW = next(row for row in battery.attacks() if row.id == "A18")
 
 
-def _verify(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def _verify(home: Path, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
-        (sys.executable, "-c", _MAIN, *words), env=environment, cwd=home, capture_output=True, text=True, timeout=100
+        (*before, sys.executable, "-c", _MAIN, *words),
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
 
 
@@ -63,6 +69,29 @@ def test_what_a_tier_is_known_not_to_stop_is_told_and_no_failure(tmp_path: Path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "A18   B   learn size and time of a private file: Landlock does not keep names" in ran.stdout
     assert "verified: 1 attacks that work on this machine were stopped." in ran.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("B" not in possible_tiers(), reason="tier B needs Landlock's sixth generation")
+def test_where_namespaces_are_forbidden_tier_b_is_tried_with_the_machines_own_loopback(tmp_path: Path) -> None:
+    ran = _verify(tmp_path, "verify", "F86", "F87", "--json", before=WITHOUT_NAMESPACES)
+
+    result = json.loads(ran.stdout)
+    assert (ran.returncode, result["tiers"], result["counts"]["B"]["escaped"]) == (0, ["B"], 0)
+    assert [(row["id"], row["outcome"]) for row in result["attacks"]] == [("F86", "stopped"), ("F87", "impossible")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("A" not in possible_tiers(), reason="tier A needs unprivileged user namespaces")
+def test_without_git_what_needs_it_is_impossible_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    (row,) = campaign([row for row in battery.attacks() if row.id == "A1"], ("A",))
+
+    assert (row.outcome, row.detail) == (
+        Outcome.IMPOSSIBLE,
+        "it cannot be set up here: [Errno 2] No such file or directory: 'git'",
+    )
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_git_in_a_workspace_works_and_fails_where_the_page_says(person: Person) 
     script = (
         "git add s.sh && git -c user.name=a -c user.email=b commit -qm one && echo committed\n"
         "git init -q sub && echo nested\n"
-        "git config a.b c || echo config refused\n"
+        "git config a.b c && git config user.email mine && echo config set\n"
         "git add -A || echo secret refused\n"
     )
     (person.project / "s.sh").write_text(script)
@@ -142,9 +142,11 @@ def test_git_in_a_workspace_works_and_fails_where_the_page_says(person: Person) 
     code, told = person.types("exec", "-q", "--ask", "deny", "--", "sh", "s.sh")
 
     assert code == 0
-    said = [line for line in told.splitlines() if line in {"committed", "nested", "config refused", "secret refused"}]
-    assert said == ["committed", "nested", "config refused", "secret refused"]
-    assert "Device or resource busy" in told
+    said = [line for line in told.splitlines() if line in {"committed", "nested", "config set", "secret refused"}]
+    assert said == ["committed", "nested", "config set", "secret refused"]
+    settings = (person.project / ".git" / "config").read_text()
+    assert "email = mine" in settings
+    assert "b = c" not in settings
     assert 'open(".env"): Permission denied' in told
 
 

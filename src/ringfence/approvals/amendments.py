@@ -15,9 +15,11 @@ import msgspec
 from ringfence.approvals.objects import Request
 from ringfence.model.action import Action, CommandAction
 from ringfence.model.decision import Decision, Placement
+from ringfence.model.display import visible
 from ringfence.policy.shell.analysis import Invocation, analyse_argv, analyse_shell
 from ringfence.policy.starters import STARTERS
 
+_BEGINS = "begins:"
 FEWEST = 2
 """Words that an answer names at least: a program alone is no answer about what it does."""
 MOST = 8
@@ -50,7 +52,14 @@ def offer(decision: Decision) -> Offer:
 
 def key(words: Sequence[str]) -> str:
     """The matcher of an answer for commands that begin with these words."""
-    return f"begins:{json.dumps(list(words), ensure_ascii=True)}"
+    return f"{_BEGINS}{json.dumps(list(words), ensure_ascii=True)}"
+
+
+def in_words(matcher: str) -> str:
+    """What such an answer is for, for people; empty for every other matcher."""
+    if not matcher.startswith(_BEGINS):
+        return ""
+    return f"{visible(' '.join(json.loads(matcher.removeprefix(_BEGINS))))} ..."
 
 
 def keys(decision: Decision) -> Iterator[str]:

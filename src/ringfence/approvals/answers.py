@@ -24,6 +24,17 @@ def allowed(decision: Decision, *, by: str, who: str) -> Decision:
     )
 
 
+def kept(decision: Decision, *, way_back: str) -> Decision:
+    """The decision once a snapshot can bring back all that it asked about. `way_back`: the command that does."""
+    return msgspec.structs.replace(
+        decision,
+        verdict=Verdict.ALLOW,
+        resolved_by="snapshot",
+        message=f"allowed after a snapshot; `{visible(way_back)}` brings back what it loses",
+        next_steps=(way_back,),
+    )
+
+
 def denied(decision: Decision, *, by: str, why: str) -> Decision:
     """The decision as a deny, with what ended it first among the reasons."""
     limit = Reason(

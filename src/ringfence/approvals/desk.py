@@ -86,6 +86,11 @@ class Desk:
         """How often somebody who waits may look for an answer."""
         return self._store.look_seconds
 
+    def others_wrote(self) -> int | None:
+        """A number that is another one once somebody else has written; None where only reading can tell."""
+        with self._errors():
+            return self._store.others_wrote()
+
     def open(
         self,
         decision: Decision,

@@ -7,18 +7,17 @@ the policy, the desk, the channel or the ledger, is a deny that says so. It know
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from ringfence.approvals.answers import allowed, denied, unrecorded
+from ringfence.approvals.answers import allowed, denied, kept, unrecorded
 from ringfence.approvals.breaker import Limits
 from ringfence.approvals.channels.channel import Channel
-from ringfence.approvals.desk import Desk, Moved
+from ringfence.approvals.desk import Desk
 from ringfence.approvals.fuse import Fuse
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.named_hosts import NamedHosts
-from ringfence.approvals.objects import BreakGlass, Request
+from ringfence.approvals.objects import BreakGlass, Grant, Request
 from ringfence.approvals.question import Question, Settled
 from ringfence.approvals.records import granted, transition
 from ringfence.approvals.site import Site
@@ -31,6 +30,9 @@ from ringfence.model.ports import Clock, Recorder
 from ringfence.model.situations import LedgerBroken
 
 __all__ = ["Gate", "Site"]
+
+SWEEP_SECONDS = 30
+"""How often deadlines that have passed are written down, besides whenever somebody looks."""
 
 
 class Gate:
@@ -50,15 +52,18 @@ class Gate:
         turn: Callable[[], int] = lambda: 0,
         witness: Callable[[Decision], str] = lambda _: "",
         tell: Callable[[str], None] = lambda _: None,
+        keep: Callable[[Decision], Awaitable[str]] | None = None,
     ) -> None:
         """`turn`: a number that changes when the person speaks to the agent. `witness`: the digest of the files that
-        an action would run. `tell`: says something to the person at the session's terminal."""
+        an action would run. `tell`: says something to the person at the session's terminal. `keep`: takes a snapshot
+        that brings back what an action loses, and gives the command for that; nothing where it cannot."""
         self._evaluate = evaluate
         self._desk = desk
         self._glass = glass
         self._fuse = Fuse(limits or Limits(), clock, recorder, turn)
         self._witness = witness
         self._tell = tell
+        self._keep = keep
         self._channel = channel
         self._recorder = recorder
         self._clock = clock
@@ -67,12 +72,13 @@ class Gate:
         self._open = False
         self._questions: dict[tuple[str, str], Question] = {}
         self._named = NamedHosts()
-        self._swept: tuple[Moved, ...] = ()
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Gate:
         await self._tasks.__aenter__()
         self._open = True
         self._sweep()
+        self._sweeping = self._tasks.create_task(self._keep_sweeping())
         return self
 
     async def __aexit__(
@@ -81,16 +87,25 @@ class Gate:
         self._open = False
         for question in tuple(self._questions.values()):
             question.withdraw("the session is ending")
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         await self._tasks.__aexit__(kind, value, trace)
 
     def _sweep(self) -> None:
         """Put on record what ended while nobody looked: every deadline that passed, of sessions that are gone too."""
-        with suppress(ApprovalsBroken):
+        try:
+            swept = self._desk.sweep()
+        except ApprovalsBroken:
             # A store that cannot be swept is told by the first question, which it denies.
-            self._swept = self._desk.sweep()
-        for moved in self._swept:
+            return
+        for moved in swept:
             why = "nobody answered in time" if moved.after is State.EXPIRED else "it was not used in time"
             self._moved(moved.request, moved.after, why, before=moved.request.state)
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._sweep()
 
     async def decide(self, action: Action, *, asked_by: str, call: str | None = None) -> Decision:
         """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny."""
@@ -140,6 +155,10 @@ class Gate:
             # Whatever ends this task, whoever holds a connection open gets an answer.
             done(final)
 
+    def grants(self) -> tuple[Grant, ...]:
+        """All grants there are, also those of other sessions."""
+        return self._desk.grants()
+
     def _judge(self, action: Action) -> Decision:
         try:
             return self._evaluate(action)
@@ -162,6 +181,9 @@ class Gate:
 
     async def _ask(self, decision: Decision) -> Decision | None:
         """The final decision, or None where an approval cannot be used any more and the question starts again."""
+        way_back = await self._keep(decision) if decision.undoable and self._keep is not None else ""
+        if way_back:
+            return kept(decision, way_back=way_back)
         grant = self._desk.use_remembered(
             decision,
             session=self._site.session,

@@ -33,13 +33,18 @@ def remembered(action: Action) -> str:
             # Arguments, folder, changed variables and the resolved program: another folder is another question.
             return f"command:{action_digest(action)}"
         case ConnectAction():
-            return f"connect:{action.host}:{action.port}"
+            return connection(action.host, action.port)
         case FileAction():
             return f"file:{action.operation.value}:{action.path}"
         case McpAction() | OpaqueAction():
             return f"call:{action_digest(action)}"
         case _:
             assert_never(action)
+
+
+def connection(host: str, port: int) -> str:
+    """The matcher of an approval of connections to a destination."""
+    return f"connect:{host}:{port}"
 
 
 def in_words(action: Action) -> str:

@@ -7,6 +7,7 @@ more. Whatever else happens ends it as not approved.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -28,6 +29,9 @@ from ringfence.model.vote import PERSON
 from ringfence.model.wording import action_text
 
 __all__ = ["Question", "Settled", "granted"]
+
+LOOKS = 20
+"""Every so many looks the request itself is read, even where nobody else has written."""
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,11 +209,17 @@ class Question:
         return self._end(request, Trigger.CANCEL, self._channel.name, "nobody", outcome.reason)
 
     async def _watch(self, request: Request) -> Settled:
-        while True:
-            settled = self._given(request)
-            if settled is not None:
-                return settled
+        seen: int | None = None
+        for looks in itertools.count():
+            wrote = self._desk.others_wrote()
+            # Now and then whatever happens: time alone moves the ladder, and we ourselves write as well.
+            if wrote is None or wrote != seen or looks % LOOKS == 0:
+                settled = self._given(request)
+                if settled is not None:
+                    return settled
+            seen = wrote
             await asyncio.sleep(self._desk.look_seconds)
+        raise AssertionError("it is looked for ever")
 
     def _given(self, request: Request) -> Settled | None:
         """How it ended by the votes that were cast, whoever cast them; each goes on record once.

@@ -211,7 +211,8 @@ class _Command:
         found = [(grant, state) for grant, state in everything if words["all"] or state == "active"]
         for grant, state in found:
             request = self._desk.request(grant.request)
-            gist = _gist(request) if request is not None else visible(grant.matcher)
+            whole = _gist(request) if request is not None else visible(grant.matcher)
+            gist = amendments.in_words(grant.matcher) or whole
             text = f"{grant.id}  {state:<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {gist}"
             self._print(_plain_grant(grant, state), text)
         if not found and not self._json:

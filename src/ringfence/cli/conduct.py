@@ -136,6 +136,9 @@ class _Conductor:
     def _finish(self, governed: Governed, decision: Decision, code: int) -> None:
         if self._whole_agent and not self._quiet:
             self._say(summary(governed, code, time.monotonic() - self._began, self._palette))
+        elif not self._whole_agent:
+            for kept in governed.tally.kept:
+                self._say(f"ringfence: a snapshot was taken first; undo with `{kept.next_steps[0]}`")
         if self._result is not None:
             line = json.dumps(_result(governed, decision, code), ensure_ascii=False) + "\n"
             os.write(self._result, line.encode())

@@ -22,7 +22,7 @@ COMMANDS = {
     "sessions": ("ringfence.cli.sessions", "list recorded sessions, newest first"),
     "stats": ("ringfence.cli.stats", "say how often people were asked, and by which rules"),
     "log": ("ringfence.cli.log", "show what happened, and verify the record"),
-    "workspace": ("ringfence.cli.workspace", "show what a session changed in the files, and undo it"),
+    "workspace": ("ringfence.cli.workspace", "show what a session changed in the files, apply it, drop it, or undo it"),
     "verify": ("ringfence.cli.verify", "try the escape battery on this machine, and sign the result"),
     "doctor": ("ringfence.cli.doctor", "show what this machine can enforce, by trying it"),
 }

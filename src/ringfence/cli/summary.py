@@ -34,6 +34,11 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("denied" if index == 0 else "", text))
     if len(tally.denials) > _SHOWN:
         lines.append(_line("", f"and {len(tally.denials) - _SHOWN} more"))
+    for index, decision in enumerate(tally.kept[:_SHOWN]):
+        text = f"{shortened(action_text(decision.action), 60)}: `{decision.next_steps[0]}`"
+        lines.append(_line("kept" if index == 0 else "", text))
+    if len(tally.kept) > _SHOWN:
+        lines.append(_line("", f"and {len(tally.kept) - _SHOWN} more"))
     for index, ((limit, allowed, outcome), times) in enumerate(sorted(tally.limits.items())):
         often = "once" if times == 1 else f"{times} times"
         text = f"{palette.red(f'limits.{limit} = {allowed}')} was reached {often}: {outcome}"
@@ -53,6 +58,8 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
             lines.append(_line("apply", f"`ringfence workspace apply {short}`, or `discard`"))
         elif governed.changes.files:
             lines.append(_line("undo", f"`ringfence workspace undo {governed.session[:_PREFIX]}`"))
+    for notice in dict.fromkeys(governed.replaced):
+        lines.append(_line("look at", palette.yellow(notice)))
     for notice in governed.kept_out:
         lines.append(_line("git", palette.yellow(notice)))
     for notice in governed.unkept:

@@ -57,6 +57,12 @@ def main(words: Sequence[str]) -> int:
         each.add_argument(
             "--turn", type=int, metavar="N", help="from the Nth prompt of the session on, where its agent tells of them"
         )
+        each.add_argument(
+            "--action",
+            type=int,
+            metavar="N",
+            help="from the Nth action on that ran after a snapshot",
+        )
     undone.add_argument("--json", action="store_true", help="one JSON object")
     parsed = arguments.parse_args(words)
     where = places(os.environ)
@@ -84,11 +90,11 @@ def _shared(arguments: argparse.ArgumentParser) -> None:
 
 def _diff(snapshots: Snapshots, parsed: argparse.Namespace) -> int:
     staging = find(snapshots, parsed.session)
-    if staging is not None and parsed.turn is None:
+    if staging is not None and parsed.turn is None and parsed.action is None:
         pending = staging.pending(id=new_id(), now_ns=time.time_ns())
         before, found, ended = pending.after, pending.changes, True
     else:
-        before, found, ended = snapshots.changes(parsed.session, parsed.turn)
+        before, found, ended = snapshots.changes(parsed.session, parsed.turn, parsed.action)
     if parsed.json:
         for one in found:
             print(as_json(one))
@@ -127,7 +133,13 @@ def _undo(snapshots: Snapshots, parsed: argparse.Namespace) -> int:
     if any(path.startswith("/") or ".." in path.split("/") for path in paths):
         raise UsageInvalid("paths are relative to the workspace, without `..`")
     done = snapshots.undo(
-        parsed.session, paths, force=parsed.force, new_id=new_id, now_ns=time.time_ns(), turn=parsed.turn
+        parsed.session,
+        paths,
+        force=parsed.force,
+        new_id=new_id,
+        now_ns=time.time_ns(),
+        turn=parsed.turn,
+        action=parsed.action,
     )
     if parsed.json:
         _print_json(done)

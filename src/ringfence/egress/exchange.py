@@ -24,6 +24,7 @@ from ringfence.model.decision import Decision
 _ENOUGH = 262_144
 """Bytes that may wait for a sink before its source is left alone."""
 _ROUNDS = 16
+_TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
 _INTERIMS = 16
 _OF_AN_UPGRADE = frozenset((b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol"))
@@ -78,6 +79,7 @@ class Exchange:
         "_interims",
         "_last_down",
         "_last_up",
+        "_out",
         "_owner",
         "_rest",
         "_said",
@@ -85,6 +87,7 @@ class Exchange:
         "_up",
         "_upgrade",
         "_upstream",
+        "_waiting",
         "answer",
         "over",
         "unread",
@@ -128,6 +131,8 @@ class Exchange:
         self._sink_broken = False
         self._last_up = self._last_down = b""
         self._interims = 0
+        self._out: list[bytes] = []
+        self._waiting = 0
         self._said = False
 
     @property
@@ -159,6 +164,7 @@ class Exchange:
                 self._complete()
         if not self.over:
             self._move_down()
+            self._flush_client()
 
     def resume(self, side: Side, held: Held) -> None:
         """What was held may go on."""
@@ -235,6 +241,20 @@ class Exchange:
 
     # the answer
 
+    def _to_client(self, data: bytes) -> None:
+        """Write, together with what else is written in this turn: each record of TLS costs."""
+        if data:
+            self._out.append(data)
+            self._waiting += len(data)
+            if self._waiting >= _TOGETHER:
+                self._flush_client()
+
+    def _flush_client(self) -> None:
+        if self._out:
+            data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+            self._out, self._waiting = [], 0
+            self._client.write(data)
+
     def _move_down(self) -> None:
         for _ in range(_ROUNDS):
             if self.over or Side.DOWN in self._held or self._client.waiting > _ENOUGH:
@@ -302,7 +322,7 @@ class Exchange:
         if self._head.minor:
             # SECURITY: no step sees these heads, and a server may repeat there what it was sent.
             head = msgspec.structs.replace(head, fields=()) if self._down.steps else head
-            self._client.write(answered(head, length=None, chunked=False, keep=True, bodyless=True))
+            self._to_client(answered(head, length=None, chunked=False, keep=True, bodyless=True))
         return None
 
     def _switch(self, head: ResponseHead) -> None:
@@ -314,8 +334,9 @@ class Exchange:
         self.answer = head
         needed = tuple(field for field in head.fields if field[0] in _OF_AN_UPGRADE)
         head = msgspec.structs.replace(head, fields=needed) if self._down.steps else head
-        self._client.write(answered(head, length=None, chunked=False, keep=True, bodyless=True))
+        self._to_client(answered(head, length=None, chunked=False, keep=True, bodyless=True))
         self.over = True
+        self._flush_client()
         rest, self._rest = self._rest, b""
         return self._owner.switched(rest)
 
@@ -330,7 +351,7 @@ class Exchange:
         self._chunked_down = known is None and not bodyless and self._head.minor == 1
         if known is None and not bodyless and not self._chunked_down:
             self._closing = True
-        self._client.write(
+        self._to_client(
             answered(passed, length=known, chunked=self._chunked_down, keep=not self._closing, bodyless=bodyless)
         )
         if self._answer.finished:
@@ -351,13 +372,13 @@ class Exchange:
         if isinstance(passed, Held):
             self._hold(Side.DOWN, "piece", passed)
         else:
-            self._client.write(as_chunk(passed) if self._chunked_down else passed)
+            self._to_client(as_chunk(passed) if self._chunked_down else passed)
 
     def _receive_last(self, passed: bytes | Held) -> None:
         if isinstance(passed, Held):
             return self._hold(Side.DOWN, "end", passed)
         passed, self._last_down = self._last_down + passed, b""
-        self._client.write(as_chunk(passed) + LAST_CHUNK if self._chunked_down else passed)
+        self._to_client(as_chunk(passed) + LAST_CHUNK if self._chunked_down else passed)
         self._answer_done = True
         return self._complete()
 
@@ -367,6 +388,7 @@ class Exchange:
         if self.over or not (self.request_done or self._sink_broken or not _stays(self.answer)):
             return
         self.over = True
+        self._flush_client()
         keep = not self._closing and self.request_done
         self._owner.answered_all(reusable=self._reusable(), keep=keep)
 
@@ -385,6 +407,7 @@ class Exchange:
 
     def _hold(self, side: Side, what: str, held: Held) -> None:
         self._held[side] = what
+        self._flush_client()
         self._owner.held(side, held)
 
     def _fail(self, reason: str) -> None:

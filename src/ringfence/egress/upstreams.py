@@ -84,7 +84,7 @@ class Upstreams:
     def give(self, upstream: Upstream) -> None:
         """Keep it for the next request."""
         waiting = self._idle.setdefault(upstream.key, [])
-        if len(waiting) >= _KEPT_PER_HOST or self._count >= _KEPT or upstream.rest or not _quiet(upstream):
+        if len(waiting) >= _KEPT_PER_HOST or self._count >= _KEPT or upstream.rest:
             self.dismiss(upstream)
             return
         waiting.append((self._core.clock.monotonic() + _KEPT_SECONDS, upstream))

@@ -88,12 +88,19 @@ def text_digest(vote: Vote) -> str:
 
 def signed_part(vote: Vote) -> bytes:
     """The bytes that are signed: everything but the signature, with the digest in place of the texts."""
-    return canonical_json(msgspec.structs.replace(vote, reason="", evidence="", signature=""))
+    return canonical_json(_said(msgspec.structs.replace(vote, reason="", evidence="", signature="")))
 
 
 def link(vote: Vote) -> str:
     """What the next vote is linked to."""
-    return digest(msgspec.structs.replace(vote, reason="", evidence=""))
+    return digest(_said(msgspec.structs.replace(vote, reason="", evidence="")))
+
+
+def _said(vote: Vote) -> dict[str, object]:
+    """What a vote says beyond the defaults: a field that is added later changes no vote of before."""
+    named = {field.name for field in msgspec.structs.fields(vote) if getattr(vote, field.name) != field.default}
+    plain: dict[str, object] = msgspec.to_builtins(vote)
+    return {name: value for name, value in plain.items() if name in named}
 
 
 def same_answer(one: Vote, other: Vote) -> bool:

@@ -10,9 +10,9 @@ import encodings.ascii  # noqa: F401 - needed when its file is not there any mor
 import gc
 import os
 import resource
-from _socket import AF_UNIX, SOCK_SEQPACKET, socket
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 
-from ringfence.sandbox import landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
+from ringfence.sandbox import guard, landlock, listeners, mounts, namespaces, netlink, seccomp, syscalls, wire
 from ringfence.sandbox.rlimits import bound, pin
 from ringfence.sandbox.supervisor import Supervisor, Usage
 
@@ -66,9 +66,15 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     namespaces.enter_outer(inside_uid, inside_gid)
     reader, writer = os.pipe()
     progress.append("process 1")
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    mounted, finished = os.pipe()
     child = os.fork()
     if child:
-        _stand_by(control, child, reader)
+        theirs.close()
+        os.close(finished)
+        _stand_by(control, child, reader, layout, ours, mounted)
+    ours.close()
+    os.close(mounted)
     os.close(writer)
     progress.append("network")
     sockets, facts = _network(layout["host_ports"])
@@ -76,12 +82,15 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     bounded = _bound_numbers(limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES)
     progress.append("files")
     notices = _files(layout)
+    os.write(finished, b"+")
+    os.close(finished)
     if user == 0 and not bounded and not limits["processes"]:
         # The limit of an account does not hold for root, whatever its number in here.
         text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
         notices.append(text)
     progress.append("hook socket")
     sockets["hook"] = listeners.hook()
+    sockets["guard"] = theirs
     progress.append("usage")
     sockets_and_more = {name: each.fileno() for name, each in sockets.items()}
     sockets_and_more["procfs"] = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -104,15 +113,26 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     Supervisor(control, reader, rules, program, usage).serve()
 
 
-def _stand_by(control: socket, child: int, reader: int) -> None:
+def _stand_by(control: socket, child: int, reader: int, layout: wire.Request, guarding: socket, mounted: int) -> None:
     # The writing end of the pipe stays open here and nowhere else: when this process dies, process 1 sees the end of
     # it.
     control.close()
     os.close(reader)
-    namespaces.drop_capabilities()
+    namespaces.keep_mounting()
     namespaces.hide_memory()
+    if os.read(mounted, 1):
+        _guard(layout, child, guarding)
     _, status = os.waitpid(child, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _guard(layout: wire.Request, child: int, link: socket) -> None:
+    try:
+        standing = guard.Guard(layout, link)
+    except OSError as error:
+        link.send(f"none {error.strerror}".encode(errors="replace"))
+        return
+    standing.serve(child)
 
 
 def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, str]]]:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from ringfence.model.situations import ProgramNotFound, RingfenceError, SandboxLost, SandboxUnavailable, TierUnavailable
-from ringfence.sandbox import limit_keepers, wire
+from ringfence.sandbox import limit_keepers, stubs, wire
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.limit_groups import PREFIX, Group, place
@@ -99,6 +99,10 @@ class Sandbox:
         """Called when everything inside has ended and the copies are still there."""
         self._arrived: list[tuple[str, socket.socket]] = []
         self._on_arrival: Callable[[str, socket.socket], None] | None = None
+        self._guard: socket.socket | None = None
+        self._guard_said: list[tuple[str, str]] = []
+        self._held: list[str] = []
+        self._on_guard: Callable[[str, str], None] | None = None
         self._plan: Plan | None = None
         self._keepers: dict[str, Keeper] = {}
         self._group: Group | None = None
@@ -209,6 +213,31 @@ class Sandbox:
         for kind, made in arrived:
             on_arrival(kind, made)
 
+    def take_guard(self, on_guard: Callable[[str, str], None]) -> None:
+        """Be told when something protected was replaced outside: `again` and `held` where it is protected again, `lost`
+        where it is not, `none` where nobody watches; and the path, or the reason."""
+        self._on_guard = on_guard
+        said, self._guard_said = self._guard_said, []
+        for what, path in said:
+            on_guard(what, path)
+
+    def _hear_guard(self) -> None:
+        assert self._guard is not None
+        try:
+            data = self._guard.recv(8192)
+        except OSError:
+            return
+        if not data:
+            self._loop.remove_reader(self._guard.fileno())
+            return
+        what, _, path = data.decode(errors="replace").partition(" ")
+        if what == "held":
+            self._held.append(path)
+        if self._on_guard is None:
+            self._guard_said.append((what, path))
+        else:
+            self._on_guard(what, path)
+
     async def spawn(
         self,
         argv: Sequence[str],
@@ -266,6 +295,9 @@ class Sandbox:
         self._closed = True
         self._loop.remove_reader(self._control.fileno())
         self._control.close()
+        if self._guard is not None:
+            self._loop.remove_reader(self._guard.fileno())
+            self._guard.close()
         for listener in self.listeners.values():
             listener.close()
         for _, made in self._arrived:
@@ -288,6 +320,8 @@ class Sandbox:
             if self._group is not None:
                 await asyncio.to_thread(self._group.remove)
             self._release()
+            for path in self._held:
+                stubs.remove_untouched(path)
 
     def _next(self) -> int:
         self._last += 1
@@ -368,6 +402,11 @@ class Sandbox:
         self.listeners = {name: socket.socket(fileno=each) for name, each in found.items()}
         for listener in self.listeners.values():
             listener.setblocking(False)
+        guard = dict(self.listeners)
+        self._guard = guard.pop("guard", None)
+        self.listeners = guard
+        if self._guard is not None:
+            self._loop.add_reader(self._guard.fileno(), self._hear_guard)
         facts = [line.split(" ", 2) for line in lines if line.startswith("fact ")]
         measured = {"tier": "A", **{name: value for _, name, value in facts}}
         measured["limits"] = told(self._keepers)

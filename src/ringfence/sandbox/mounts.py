@@ -7,6 +7,7 @@ below a tree that an agent may have written.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from ringfence.sandbox import syscalls
 from ringfence.sandbox.syscalls import NODEV, NOEXEC, NOSUID, RDONLY, attach, clone_tree, open_beneath, open_plain
@@ -37,6 +38,13 @@ class Root:
         self._own: set[int] = set()
         self._pinned: set[str] = set()
         self._descriptor = -1
+
+    @classmethod
+    def entered(cls) -> Root:
+        """The root that a sandbox has entered already."""
+        root = cls()
+        root._descriptor = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return root
 
     def begin(self) -> None:
         """Make the empty root. Sources have to be open before: it covers a folder of the host's tree."""
@@ -74,7 +82,14 @@ class Root:
     def overlay(self, target: str, layers: tuple[int, int, int, int]) -> None:
         """Show a folder, with every write to it kept in another. `layers`: lower, place holders, upper, work."""
         lower, holders, upper, work = (f"/proc/self/fd/{layer}" for layer in layers)
-        options = {"lowerdir": f"{lower}:{holders}", "upperdir": upper, "workdir": work, "userxattr": ""}
+        # Volatile: a layer that the machine went down under is looked at as it is, and never mounted again.
+        options = {
+            "lowerdir": f"{lower}:{holders}",
+            "upperdir": upper,
+            "workdir": work,
+            "userxattr": "",
+            "volatile": "",
+        }
         try:
             tree = self._filesystem("overlay", NOSUID | NODEV, options)
         except OSError as error:
@@ -96,7 +111,8 @@ class Root:
     def stand_in(self, path: str, target: str) -> None:
         """Mount a link in a file's place: what replaces the file by renaming is led to where the link leads."""
         stored = f"{STORE}/link%{target.strip('/').replace('/', '%')}"
-        os.symlink(target, stored[1:], dir_fd=self._descriptor)
+        with suppress(FileExistsError):
+            os.symlink(target, stored[1:], dir_fd=self._descriptor)
         source = self.open(stored, os.O_PATH | os.O_NOFOLLOW)
         point = self.open(path, os.O_PATH | os.O_NOFOLLOW)
         tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"put a link on `{path}`")

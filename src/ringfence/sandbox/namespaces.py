@@ -13,6 +13,7 @@ from ringfence.sandbox import syscalls
 from ringfence.sandbox.syscalls import prctl
 
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 24, 28, 38, 47
+_CAP_SYS_ADMIN = 21
 _SECUREBITS_LOCKED = 0xEF
 """No root privileges, no keeping or raising of capabilities, and no way back."""
 _MAX_USER_NAMESPACES = "/proc/sys/user/max_user_namespaces"
@@ -46,6 +47,21 @@ def drop_capabilities() -> None:
         prctl(_PR_CAPBSET_DROP, capability, what="empty the bounding set")
     prctl(_PR_SET_SECUREBITS, _SECUREBITS_LOCKED, what="lock the secure bits")
     syscalls.call(syscalls.older("capset"), pack("=Ii", 0x20080522, 0), bytes(24), what="drop capabilities")
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
+
+
+def keep_mounting() -> None:
+    """Give up every capability but the one that mounting takes, and every way to get another."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        last = int(file.read())
+    prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
+    for capability in range(last + 1):
+        if capability != _CAP_SYS_ADMIN:
+            prctl(_PR_CAPBSET_DROP, capability, what="empty the bounding set")
+    prctl(_PR_SET_SECUREBITS, _SECUREBITS_LOCKED, what="lock the secure bits")
+    kept = 1 << _CAP_SYS_ADMIN
+    data = pack("=IIIIII", kept, kept, 0, 0, 0, 0)
+    syscalls.call(syscalls.older("capset"), pack("=Ii", 0x20080522, 0), data, what="drop capabilities")
     prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
 
 

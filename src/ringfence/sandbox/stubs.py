@@ -106,6 +106,12 @@ def sweep(state: str) -> int:
         return before - len(entries)
 
 
+def remove_untouched(path: str) -> None:
+    """Remove a place holder that was made while a session ran, where it is still empty."""
+    for content in (None, ""):
+        _remove(Stub(workspace=os.path.dirname(path), name=os.path.basename(path), content=content))
+
+
 def _release(state: str, owner: tuple[int, int, str]) -> None:
     with _manifest(state) as entries:
         _leave(entries, owner)

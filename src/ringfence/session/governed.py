@@ -52,6 +52,8 @@ class Governed(msgspec.Struct, kw_only=True):
     outcome: str = "exited"
     changes: Changes | None = None
     """What was left in the workspace, once the session is over."""
+    replaced: tuple[str, ...] = ()
+    """What was replaced outside although it is protected inside."""
     kept_out: tuple[str, ...] = ()
     """What the session changed in Git's settings and did not reach the real ones."""
     unkept: tuple[str, ...] = ()

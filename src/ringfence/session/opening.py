@@ -25,12 +25,13 @@ from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
 from ringfence.model.decision import Verdict
+from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade, NoticeGiven, SessionEnded, WorkspaceChanged
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
 from ringfence.policy.control_files import ControlFile, is_reported, rows_with
-from ringfence.policy.effective import Policy, TelemetryPolicy
+from ringfence.policy.effective import Policy, TelemetryPolicy, WorkspaceMode
 from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
@@ -45,10 +46,12 @@ from ringfence.session.credentials.holding import held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
+from ringfence.session.keeping import Keeping
 from ringfence.session.limiting import Limiting
 from ringfence.session.network import GatewayJudge
 from ringfence.session.options import Options
 from ringfence.session.redacting import Redacting
+from ringfence.session.revoking import close_revoked
 from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
@@ -254,7 +257,28 @@ def _gate(
         turn=lambda: stage.entered,
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
+        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
     )
+
+
+def _watch_protection(governed: Governed) -> None:
+    """What is replaced outside while a session runs loses its protection inside for a moment; longer than that, and
+    the session ends."""
+
+    def said(what: str, path: str) -> None:
+        shown = shortened(visible(path), 120)
+        if what == "lost":
+            text = f"`{shown}` was replaced or removed outside, and cannot be protected inside any more"
+            _lose(governed.lost, SandboxLost(text, remedy="look at it before you use it; then start another session"))
+            return
+        if what == "none":
+            text = f"what is protected is not watched ({shown}): do not replace control files while the session runs"
+        else:
+            text = f"`{shown}` was replaced or removed outside while the session ran; it is protected again: look at it"
+        governed.replaced = (*governed.replaced, text)
+        governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
+
+    governed.sandbox.take_guard(said)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -299,6 +323,9 @@ async def _connect(
     stack.callback(network.close)
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
+    _watch_protection(governed)
+    revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
+    background.start(revoked)
     background.start(_end_with(ledger, governed.lost))
     limiting = Limiting(governed.policy, tally, announce, governed.lost)
     background.start(limiting.watch(governed.sandbox))

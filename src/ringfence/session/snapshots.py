@@ -14,6 +14,7 @@ import msgspec
 
 from ringfence.model.display import shortened, visible
 from ringfence.model.situations import RingfenceError, UsageInvalid
+from ringfence.sandbox import stubs
 from ringfence.session.sources import Places
 from ringfence.workspace.difference import Difference, differences
 from ringfence.workspace.entries import Entry
@@ -27,6 +28,11 @@ from ringfence.workspace.taking import Naming, take
 
 TURN = "turn "
 """How the moment of a turn's beginning is written, before its number."""
+ACTION = "action:"
+_KINDS = {
+    TURN: ("turn", "turns are kept where the agent's hooks tell of them"),
+    ACTION: ("action", "an action is kept where a snapshot stood in for a question"),
+}
 TURNS_KEPT = 20
 _GIT = re.compile(rb"\.git/(?:objects|hooks|info/(?:attributes|exclude|grafts))(?:/.*)?|\.git/.*\.lock", re.DOTALL)
 """What is kept another way (objects), cannot be changed in a session (hooks), or is only a moment's."""
@@ -50,6 +56,7 @@ class Snapshots:
     def __init__(self, places: Places, workspace: str) -> None:
         name = hashlib.sha256(os.fsencode(workspace)).hexdigest()[:24]
         self.workspace = workspace
+        self._state = places.state
         self.folder = os.path.join(places.state, "snapshots", name)
         self.layers = os.path.join(places.state, "staged", name)
         """What staged sessions wrote, by session."""
@@ -77,12 +84,24 @@ class Snapshots:
             for one in mine[TURNS_KEPT:]:
                 store.forget(one.id)
 
-    def changes(self, session: str, turn: int | None = None) -> tuple[Snapshot, tuple[Difference, ...], bool]:
-        """What a session changed, or what it changed since a turn began; the last tells whether its end was seen, or
-        the folder as it is now stands for it."""
+    def before_action(self, *, id: str, session: str, number: int, now_ns: int) -> str:  # noqa: A002
+        """Keep the workspace before an action that loses something; why that is not whole, where it is not."""
+        snapshot, notices = self.take(id=id, session=session, moment=f"{ACTION}{number}", now_ns=now_ns)
+        if not notices:
+            return ""
+        with self.store() as store, store.transaction():
+            store.forget(snapshot.id)
+        return notices[0]
+
+    def changes(
+        self, session: str, turn: int | None = None, action: int | None = None
+    ) -> tuple[Snapshot, tuple[Difference, ...], bool]:
+        """What a session changed, or what it changed since a turn or an action began; the last tells whether its end
+        was seen, or the folder as it is now stands for it."""
         with self.store() as store:
             before, after = self._ends(store, session)
-            before = before if turn is None else self._turn(store, before, turn)
+            before = before if turn is None else self._moment(store, before, TURN, turn)
+            before = before if action is None else self._moment(store, before, ACTION, action)
             if after is not None:
                 return before, differences(store.entries(before), store.entries(after)), True
         # The session has not ended, or was killed: what lies there now is its end.
@@ -112,9 +131,11 @@ class Snapshots:
         new_id: Callable[[], str],
         now_ns: int,
         turn: int | None = None,
+        action: int | None = None,
     ) -> Undone:
-        """Put what a session changed back to how it was before it, or before a turn, after keeping how it is now."""
-        before, found, ended = self.changes(session, turn)
+        """Put what a session changed back to how it was before it, or before a turn or an action, after keeping how it
+        is now."""
+        before, found, ended = self.changes(session, turn, action)
         wanted = tuple(one for one in found if _named(one.path, paths))
         if paths and not wanted:
             raise UsageInvalid(
@@ -175,17 +196,16 @@ class Snapshots:
         """The snapshot before a session."""
         return self._starts(store, session)[0]
 
-    def _turn(self, store: Store, start: Snapshot, number: int) -> Snapshot:
+    def _moment(self, store: Store, start: Snapshot, kind: str, number: int) -> Snapshot:
         mine = [one for one in store.snapshots(start.session) if one.session == start.session]
-        turns = {one.moment: one for one in mine if one.moment.startswith(TURN)}
-        found = turns.get(f"{TURN}{number}")
+        kept = {one.moment: one for one in mine if one.moment.startswith(kind)}
+        found = kept.get(f"{kind}{number}")
         if found is None:
-            kept = ", ".join(sorted((name.removeprefix(TURN) for name in turns), key=int))
+            numbers = ", ".join(sorted((name.removeprefix(kind) for name in kept), key=int))
+            what, when = _KINDS[kind]
             raise UsageInvalid(
-                f"turn {number} of the session is not kept",
-                remedy=f"the turns that are kept: {kept}"
-                if kept
-                else "turns are kept where the agent's hooks tell of them",
+                f"{what} {number} of the session is not kept",
+                remedy=f"the {what}s that are kept: {numbers}" if numbers else when,
             )
         return found
 
@@ -232,9 +252,11 @@ class Snapshots:
 
     def _skip(self) -> Callable[[bytes], bool]:
         left = ignored(self.workspace, self.empty_repository)
+        # Place holders of sessions that run just now are nobody's files, and are gone with their sessions.
+        held = {os.fsencode(name) for where, name in stubs.standing(self._state) if where == self.workspace}
 
         def skip(path: bytes) -> bool:
-            if path in left:
+            if path in left or path in held:
                 return True
             return path.startswith(b".git/") and bool(_GIT.fullmatch(path) or _MODULES.fullmatch(path))
 

@@ -115,6 +115,11 @@ class Staging:
         """Remove the layer and what was kept of it. What was applied of it can still be undone."""
         with self.held():
             remove(self.folder)
+        if os.path.lexists(self.folder):
+            raise RingfenceError(
+                f"`{self.folder}` could not be removed whole",
+                remedy="look at what is left there, and remove it yourself",
+            )
         with self._snapshots.store() as store, store.transaction():
             start = self._snapshots.start_of(store, self.session)
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
@@ -187,20 +192,15 @@ def find(snapshots: Snapshots, session: str) -> Staging | None:
 
 
 def remove(folder: str) -> None:
-    """Remove a folder of ours, also where what is in it was closed to everybody."""
-
-    def open_up(function: object, name: str, _: object) -> None:
-        # What is around the folder is not ours to open, also where the folder itself is gone already.
+    """Remove a folder of ours, also where what is in it was closed to everybody. Nothing inside runs any more."""
+    pending = [folder] if os.path.isdir(folder) and not os.path.islink(folder) else []
+    while pending:
+        each = pending.pop()
         with contextlib.suppress(OSError):
-            if name != folder:
-                os.chmod(os.path.dirname(name), 0o700)
-            if os.path.islink(name) or not os.path.isdir(name):
-                os.unlink(name)
-            else:
-                os.chmod(name, 0o700)
-                shutil.rmtree(name, ignore_errors=True)
-
-    shutil.rmtree(folder, onerror=open_up)
+            os.chmod(each, 0o700)
+            with os.scandir(each) as entries:
+                pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _role(path: bytes) -> Role | None:

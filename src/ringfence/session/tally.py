@@ -39,6 +39,8 @@ class Tally:
         """Decisions that rules which only observe would have changed."""
         self.denials: list[Decision] = []
         """The first hundred distinct ones."""
+        self.kept: list[Decision] = []
+        """The first hundred that ran after a snapshot instead of a question."""
         self.limits: Counter[tuple[str, int, str]] = Counter()
         """How often each limit was reached: its key, what it allows, what came of it."""
 
@@ -70,6 +72,8 @@ class Tally:
                 self.observed += bool(decision.observed)
                 if decision.verdict is Verdict.DENY:
                     self._deny(body)
+                elif decision.resolved_by == "snapshot" and len(self.kept) < _MAX_DENIALS:
+                    self.kept.append(decision)
             case ApprovalRequested():
                 self.asked += 1
             case ToolCallRequested():

@@ -55,12 +55,17 @@ class Arena:
             {"addresses": (*ADDRESSES, *resolvers()), "listeners": {**LISTENERS, **_resolver_listeners()}}
         )
         holder = os.path.join(os.path.dirname(__file__), "arena_holder.py")
-        self._holder = subprocess.Popen(
-            (*enter, sys.executable, "-I", holder, str(theirs.fileno()), spec),
-            pass_fds=(theirs.fileno(),),
-            stderr=subprocess.DEVNULL,
-        )
-        theirs.close()
+        try:
+            self._holder = subprocess.Popen(
+                (*enter, sys.executable, "-I", holder, str(theirs.fileno()), spec),
+                pass_fds=(theirs.fileno(),),
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self.sockets: dict[str, socket.socket] = {}
         while True:
             data, descriptors, _, _ = socket.recv_fds(ours, 4096, 4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import queue
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from ringfence.verify.warm import Warm
 _MOST_WORKERS = 6
 _ALONE = threading.Lock()
 """Held by whoever listens on the machine's own loopback."""
+_TROUBLE = (OSError, subprocess.SubprocessError)
 _NO_ARENA = "this machine gives nobody a network namespace for the battery's own internet"
 
 
@@ -94,7 +96,14 @@ def _in_tiers(
     def tried(wrap: Wrap, timeout: float) -> Result:
         return carry_out(attack, wrap, person=person, arena=arena, timeout=timeout, warm=warm)
 
-    plain = tried(plainly(attack), attack.plain_timeout)
-    if plain.evidence is None:
-        return tuple(judge(attack, tier, plain, None) for tier in tiers)
-    return tuple(judge(attack, tier, plain, tried(TIERS[tier], attack.timeout)) for tier in tiers)
+    try:
+        plain = tried(plainly(attack), attack.plain_timeout)
+    except _TROUBLE as trouble:
+        return tuple(lacking(attack, tier, f"it cannot be set up here: {trouble}") for tier in tiers)
+    rows = []
+    for tier in tiers:
+        try:
+            rows.append(judge(attack, tier, plain, tried(TIERS[tier], attack.timeout) if plain.evidence else None))
+        except _TROUBLE as trouble:
+            rows.append(lacking(attack, tier, f"the attempt itself broke: {trouble}", Outcome.UNCLEAR))
+    return tuple(rows)

@@ -62,14 +62,14 @@ def judge(attack: Attack, tier: str, plain: Result, inside: Result | None) -> Ro
     )
 
 
-def lacking(attack: Attack, tier: str, why: str) -> Row:
-    """The line for an attack that this machine has nothing to try it with."""
+def lacking(attack: Attack, tier: str, why: str, outcome: Outcome = Outcome.IMPOSSIBLE) -> Row:
+    """The line for an attack that this machine has nothing to try it with, or that was not carried to its end."""
     return Row(
         id=attack.id,
         kind=attack.kind.value,
         title=attack.title,
         tier=tier,
-        outcome=Outcome.IMPOSSIBLE,
+        outcome=outcome,
         ended="",
         expected=attack.expected(tier),
         detail=why,

@@ -89,10 +89,10 @@ def _judged(
     flags = dict[Flag, None]()
     if _CI.fullmatch(one.path):
         flags[Flag.CI_FILE] = None
+    elif one.path.rpartition(b"/")[2] in LOCK_FILES:
+        flags[Flag.LOCK_FILE] = None
     elif row is not None and not one.folder:
         flags[Flag.CONTROL_FILE] = None
-    if one.path.rpartition(b"/")[2] in LOCK_FILES:
-        flags[Flag.LOCK_FILE] = None
     if after is not None:
         flags |= dict.fromkeys(_flags_of(one, after, content, holds_secret))
     return Judged(change=one, flags=tuple(flags))

@@ -107,18 +107,26 @@ class SqlStore:
         return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
 
     def _prepare(self) -> None:
-        with self.transaction():
-            _METADATA.create_all(self._open())
-            versions = [row[0] for row in self._rows(sa.select(_SCHEMA.c.version))]
-            if not versions:
-                self._change(_SCHEMA.insert().values(version=SCHEMA))
-            elif versions != [SCHEMA]:
-                version = versions[0]
-                raise ValueError(f"they were written by a newer version (schema {version})")
+        # Most of the time it is all there, and nobody has to wait for a writer.
+        if not sa.inspect(self._engine).has_table(_SCHEMA.name):
+            with self.transaction():
+                _METADATA.create_all(self._open())
+                if not self._versions():
+                    self._change(_SCHEMA.insert().values(version=SCHEMA))
+        version = self._versions()[0]
+        if version != SCHEMA:
+            raise ValueError(f"they were written by another version (schema {version})")
+
+    def _versions(self) -> list[object]:
+        return [row[0] for row in self._rows(sa.select(_SCHEMA.c.version))]
 
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+    def others_wrote(self) -> int | None:
+        """Only reading can tell."""
+        return None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -281,7 +289,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as failure:
-        raise broken(_why(failure), remedy="see whether the database of approvals runs and can be reached") from failure
+        raise broken(
+            _why(failure), remedy="see whether the database that `RINGFENCE_APPROVALS` names runs and can be reached"
+        ) from failure
 
 
 def _why(failure: Exception) -> str:

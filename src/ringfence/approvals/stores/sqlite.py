@@ -60,7 +60,7 @@ _GRANT = "SELECT body, uses, revoked_ns FROM grants"
 class SqliteStore:
     """The store of one user (`ringfence.approvals.stores.store.Store`)."""
 
-    look_seconds = 0.01
+    look_seconds = 0.005
 
     def __init__(self, path: str) -> None:
         try:
@@ -98,6 +98,10 @@ class SqliteStore:
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
+
+    def others_wrote(self) -> int | None:
+        """A number that is another one once somebody else has written."""
+        return int(self._execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -28,6 +28,10 @@ class Store(Protocol):
         """How often somebody who waits may look for an answer."""
         ...
 
+    def others_wrote(self) -> int | None:
+        """A number that is another one once somebody else has written; None where only reading can tell."""
+        ...
+
     def transaction(self) -> AbstractContextManager[None]:
         """Nobody else writes until it ends; an exception inside undoes everything."""
         ...
