@@ -278,7 +278,8 @@ def _gate(
             permission=asked.permission(policy),
             host=asked.user.host,
             timeout_seconds=seconds,
-            wait_seconds=policy.approvals.wait_seconds,
+            # Whoever is told to ask again has to be there later: an agent is, a single command is not.
+            wait_seconds=policy.approvals.wait_seconds if setup.hooks else 0,
         ),
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
