@@ -278,7 +278,7 @@ def _gate(
         turn=lambda: stage.entered,
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
-        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
+        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else _keeping(asked, tally),
         review=_review(asked, policy, tally),
     )
 
@@ -301,6 +301,10 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
         governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
 
     sandbox.take_guard(said)
+
+
+def _keeping(asked: Asked, tally: Tally) -> Keeping:
+    return Keeping(asked.snapshots, asked.session, tally, home=asked.places.home)
 
 
 def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
