@@ -313,7 +313,7 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     from ringfence.session.reviewing import reviewing  # what speaks to models is loaded where one is asked
 
     tally.transcript = told(asked.argv)
-    return reviewing(policy.approvals, tally.transcript, tally, asked.environ)
+    return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -356,7 +356,7 @@ async def _connect(
     _watch_protection(governed, governed.sandbox)
     revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
     background.start(revoked)
-    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.environ, asked.places.home)
+    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.outside, asked.places.home)
     await ways.open(stack, background.start)
     governed.notices = (*governed.notices, *ways.notices)
 
