@@ -158,7 +158,7 @@ class Snapshots:
             stands = {one.path: self.stand(store, one) for one in wanted}
         moved = () if force or not ended else tuple(one for one in wanted if stands[one.path] is Now.OTHER)
         chosen = tuple(one for one in wanted if one not in moved and stands[one.path] is not Now.BEFORE)
-        give_back_objects(self.workspace, self._objects)
+        problem = give_back_objects(self.workspace, self._objects)
         for path in _new_repositories(chosen, moved):
             remove_objects(self.workspace, path)
         with self.store() as store:
@@ -167,7 +167,7 @@ class Snapshots:
         return Undone(
             restored=done.paths,
             changed_since=tuple(one.path for one in moved if not one.folder),
-            failed=done.failed,
+            failed=(*done.failed, *(((b".git/objects", problem),) if problem else ())),
             way_back=kept.id,
         )
 
