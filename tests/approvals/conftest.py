@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.approvals.postgresql import MEMORY, Server, programs
+from tests.debian import needed
 
 from ringfence.approvals.stores.opening import open_store
 from ringfence.approvals.stores.sql import SqlStore
@@ -19,8 +20,7 @@ KINDS = ("file", "file-through-sqlalchemy", "postgresql")
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
     """A running server."""
-    if programs() is None:
-        pytest.skip("PostgreSQL is not installed: `apt-get install postgresql`")
+    needed("postgresql", lambda: programs() is not None)
     server = Server()
     yield server
     server.close()

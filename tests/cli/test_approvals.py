@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ringfence.approvals.prompt import prompt
 from ringfence.approvals.stores.sqlite import SqliteStore
 from ringfence.approvals.transitions import State
 from ringfence.approvals.voting import Terms, Threshold
-from ringfence.cli import approvals_glass
+from ringfence.cli import approvals_glass, approvals_opening, codes
 from ringfence.cli.entry import main
 from ringfence.model.event import BreakGlassChanged, VoteTaken
 from ringfence.model.situations import UsageInvalid
@@ -296,3 +297,26 @@ def test_breaking_the_glass_is_on_record_and_waits_for_somebody_elses_review(
         ("broken", "INC-7"),
         ("ended", "INC-7"),
     ]
+
+
+def test_without_a_terminal_plain_text_says_how_to_answer(desk: Desk) -> None:
+    code = main(["approvals", "--plain"])
+
+    assert code == codes.USAGE
+
+
+def test_a_screen_that_is_not_installed_is_named_and_nothing_else_is_shown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(approvals_opening, "is_terminal", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setitem(sys.modules, "textual", None)
+    for name in ("approvals_screen", "approvals_dialogs"):
+        monkeypatch.delitem(sys.modules, f"ringfence.cli.{name}", raising=False)
+        monkeypatch.delattr(sys.modules["ringfence.cli"], name, raising=False)
+
+    code, out, err = shown(capsys)
+
+    assert (code, out) == (codes.UNAVAILABLE, "")
+    assert err.startswith("ringfence: the screen of approvals needs what is not installed: textual\n")
+    assert 'pip install "ringfence[tui]"' in err

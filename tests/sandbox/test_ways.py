@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.debian import program
 from tests.sandbox.boxes import Box, Place
 
 from ringfence.model.situations import SandboxUnavailable
@@ -117,11 +117,15 @@ async def test_a_disk_under_the_name_of_a_device_that_computes_is_refused(place:
         Path("/dev/kfd").unlink()
 
 
-bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+@pytest.fixture
+def bwrap() -> str:
+    return program("bwrap", "bubblewrap")
+
+
 _BWRAP = "bwrap --bind / / --dev /dev --unshare-all --die-with-parent"
 
 
-@bwrap
+@pytest.mark.usefixtures("bwrap")
 async def test_namespaces_are_not_made_inside_unless_a_rule_says_so(place: Place) -> None:
     async with boxed(place, WayPolicy()) as box:
         shut = await box.shell(f"{_BWRAP} true; unshare -Ur true")
@@ -134,7 +138,7 @@ async def test_namespaces_are_not_made_inside_unless_a_rule_says_so(place: Place
     assert (moved.out, moved.err) == ("2\n", "")
 
 
-@bwrap
+@pytest.mark.usefixtures("bwrap")
 async def test_a_sandbox_within_the_sandbox_opens_nothing(place: Place) -> None:
     (place.workspace / ".env").write_text("SECRET=1")
     (place.home / ".ssh" / "id").write_text("KEY")
@@ -172,3 +176,19 @@ async def test_a_file_as_a_stream_is_refused_where_nested_namespaces_are_allowed
     async with boxed(place, WayPolicy(nested_namespaces=True)) as box:
         with open(tmp_path / "given", "rb") as file, pytest.raises(SandboxUnavailable, match="cannot be a stream"):
             await box.run("cat", stdin=file.fileno())
+
+
+async def test_the_settings_of_the_machine_stay_shut_where_nested_namespaces_are_allowed(place: Place) -> None:
+    script = (
+        "import os\n"
+        "for name in ('sys/kernel/core_pattern', 'sys/vm/drop_caches', 'sysrq-trigger'):\n"
+        "    try:\n"
+        "        os.close(os.open('/proc/' + name, os.O_WRONLY))\n"
+        "        print('opened', name)\n"
+        "    except OSError as error:\n"
+        "        print('refused')\n"
+    )
+    async with boxed(place, WayPolicy(nested_namespaces=True)) as box:
+        tried = await box.python(script)
+
+    assert (tried.code, tried.out.split()) == (0, ["refused"] * 3)

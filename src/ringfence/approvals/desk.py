@@ -154,6 +154,12 @@ class Desk:
         with self._errors():
             return tuple(self._refreshed(request) for request in self._store.requests(prefix))
 
+    def waiting(self) -> tuple[Request, ...]:
+        """The requests that wait for an answer now, oldest first."""
+        with self._errors():
+            found = tuple(self._refreshed(request) for request in self._store.unfinished())
+        return tuple(request for request in found if request.state is State.PENDING)
+
     def votes(self, request_id: str) -> tuple[Vote, ...]:
         """The votes on a request."""
         with self._errors():

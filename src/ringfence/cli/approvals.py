@@ -10,25 +10,21 @@ from typing import TypeVar
 
 import msgspec
 
-from ringfence.approvals import amendments, voting
-from ringfence.approvals.desk import Cast, Desk, Moved
-from ringfence.approvals.objects import Grant, Request, Scope, Vote
-from ringfence.approvals.records import granted, transition
+from ringfence.approvals import amendments
+from ringfence.approvals.desk import Cast, Desk
+from ringfence.approvals.objects import Grant, Request, Scope
+from ringfence.approvals.records import granted
 from ringfence.approvals.stores.opening import open_store
-from ringfence.approvals.transitions import State, Trigger
-from ringfence.cli import approvals_examples, approvals_glass, codes
-from ringfence.cli.approvals_record import put_on_record
+from ringfence.approvals.transitions import State
+from ringfence.cli import approvals_examples, approvals_glass, approvals_opening, codes
+from ringfence.cli.approvals_inbox import Inbox
+from ringfence.cli.approvals_page import gist, left, vote_line
 from ringfence.cli.failure import Arguments
-from ringfence.cli.moments import elapsed, local, span
-from ringfence.model import ids
-from ringfence.model.canonical import digest
-from ringfence.model.display import shortened, visible
-from ringfence.model.event import ApprovalTransition, Body, VoteTaken
+from ringfence.cli.moments import local, span
+from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
-from ringfence.model.vote import Authentication
 from ringfence.session.answering import desk_of
-from ringfence.session.sources import Places, places, user
-from ringfence.telemetry.presence import folder_beside, is_recorded
+from ringfence.session.sources import Places, places
 
 _Found = TypeVar("_Found", Request, Grant)
 
@@ -37,18 +33,24 @@ def main(words: Sequence[str]) -> int:
     """Run the command."""
     parsed = _arguments().parse_args(words)
     where = places(os.environ)
+    if not parsed.part and (parsed.plain or approvals_opening.is_terminal()):
+        return approvals_opening.run(where, plain=parsed.plain)
+    if parsed.plain:
+        raise UsageInvalid("`--plain` is a way to answer, and takes no command", remedy="`ringfence approvals --plain`")
     store = open_store(where.approvals)
     try:
         if parsed.part in approvals_glass.PARTS:
             return approvals_glass.run(parsed.part, vars(parsed), store, where)
-        return _Command(desk_of(store, where), where, as_json=parsed.json).run(parsed)
+        return _Command(desk_of(store, where), where, as_json=parsed.json).run(parsed.part or "list", parsed)
     finally:
         store.close()
 
 
 def _arguments() -> Arguments:
-    arguments = Arguments(prog="ringfence approvals", description="List and answer requests, and the grants they made.")
-    arguments.set_defaults(part="list", all=False, json=False)
+    about = "Answer requests on the screen; without a terminal, list them. The commands do one thing each."
+    arguments = Arguments(prog="ringfence approvals", description=about)
+    arguments.add_argument("--plain", action="store_true", help="answer in plain lines of text, as for screen readers")
+    arguments.set_defaults(part="", all=False, json=False)
     parts = arguments.add_subparsers(metavar="COMMAND")
 
     def part(name: str, text: str, *, named: bool = True) -> Arguments:
@@ -79,21 +81,21 @@ def _arguments() -> Arguments:
 class _Command:
     def __init__(self, desk: Desk, where: Places, *, as_json: bool) -> None:
         self._desk = desk
+        self._inbox = Inbox(desk, where, channel="command")
         self._places = where
         self._json = as_json
 
-    def run(self, parsed: object) -> int:
+    def run(self, part: str, parsed: object) -> int:
         """Run what was named."""
-        part: str = vars(parsed)["part"]
         action: Callable[[dict[str, object]], int] = getattr(self, f"_{part}")
         return action(vars(parsed))
 
     def _list(self, words: dict[str, object]) -> int:
-        self._sweep()
-        everything = map(self._current, self._desk.requests())
+        self._inbox.sweep()
+        everything = map(self._inbox.current, self._desk.requests())
         found = [request for request in everything if words["all"] or request.state is State.PENDING]
         for request in found:
-            self._print(_plain(request), f"{request.id}  {request.state:<11}  {_left(request)}  {_gist(request)}")
+            self._print(_plain(request), f"{request.id}  {request.state:<11}  {left(request)}  {gist(request)}")
         if not found and not self._json:
             print("no request is open", file=sys.stderr)
         return codes.OK
@@ -101,11 +103,11 @@ class _Command:
     def _show(self, words: dict[str, object]) -> int:
         request = self._one_request(words)
         votes = self._desk.votes(request.id)
-        plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._asked(request)}
+        plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._inbox.asked(request)}
         lines = [f"request {request.id}, {request.state}", "", *request.prompt]
-        lines += ["", *map(_vote_line, votes)] if votes else []
+        lines += ["", *map(vote_line, votes)] if votes else []
         if request.state is State.PENDING:
-            lines += ["", f"  asked    {self._asked(request)}"]
+            lines += ["", f"  asked    {self._inbox.asked(request)}"]
             few = request.begins[: amendments.FEWEST]
             if few:
                 lines += self._examples(request, len(few))
@@ -114,42 +116,6 @@ class _Command:
                 lines += [f"  remember exactly this only: {visible(request.why_exact)}"]
         self._print(plain, "\n".join(lines))
         return codes.OK
-
-    def _asked(self, request: Request) -> str:
-        """Who has to answer, in words."""
-        terms = request.terms
-        parts = [
-            f"{one.approve} of {voting.listed(one.who)}"
-            + (f", with a {one.assurance}" if one.assurance is not Authentication.ACCOUNT else "")
-            for one in terms.thresholds
-        ]
-        if not terms.owner_may:
-            parts.append("not whoever runs the session")
-        if terms.steps:
-            asked = [name for one in terms.steps[: self._desk.step_of(request) + 1] for name in one.who]
-            parts.append(f"so far {voting.listed(asked)}")
-            later = terms.steps[self._desk.step_of(request) + 1 :]
-            parts += [f"after {one.after_seconds} s {voting.listed(one.who)}" for one in later]
-        return "; ".join(parts)
-
-    def _sweep(self) -> None:
-        """Write down, and put on record, what ended while nobody looked."""
-        for moved in self._desk.sweep():
-            self._record(moved.request.session, self._ended(moved))
-
-    def _ended(self, moved: Moved) -> ApprovalTransition:
-        return transition(
-            moved.request,
-            moved.after,
-            before=moved.request.state,
-            now_ns=time.time_ns(),
-            actor="timeout",
-            channel="command",
-            reason="its time is over",
-        )
-
-    def _record(self, session: str, *bodies: Body) -> None:
-        put_on_record(self._places.ledger, session, *bodies)
 
     def _approve(self, words: dict[str, object]) -> int:
         seconds = span(str(words["span"])) if words["span"] else None
@@ -167,23 +133,9 @@ class _Command:
         if not self._json:
             # What is approved is what was seen: it is printed, and the vote carries the digest of what was printed.
             print("\n".join([*request.prompt, *self._examples(request, count), ""]))
-        vote = Vote(
-            id=ids.new_id(),
-            request=request.id,
-            approver=f"person:{user().name}",
-            approve=approve,
-            seen=digest(list(request.prompt)),
-            scope=scope,
-            reason=str(words["reason"]),
-            seconds=seconds,
-            words=count,
-            channel="command",
+        cast = self._inbox.answer(
+            request, approve=approve, scope=scope, reason=str(words["reason"]), seconds=seconds, words=count
         )
-        cast = self._desk.cast(vote)
-        assert cast is not None, "a request was found, and requests are never removed"
-        if cast.problem:
-            # What counts is put on record by the session that waits for it; nobody waits for what does not.
-            self._record(request.session, VoteTaken(vote=cast.vote or vote, refused=cast.problem))
         return self._told(cast)
 
     def _examples(self, request: Request, count: int | None) -> list[str]:
@@ -194,16 +146,8 @@ class _Command:
 
     def _told(self, cast: Cast) -> int:
         plain = {**_plain(cast.request), "counted": cast.counted, "grant": cast.grant.id if cast.grant else None}
-        if cast.counted:
-            scope = f" ({cast.grant.scope})" if cast.grant else ""
-            self._print(plain, f"{cast.request.id} is {cast.request.state}{scope}")
-            return codes.OK
-        if cast.waits:
-            text = f"{cast.request.id} has your vote, and waits for others: {self._asked(cast.request)}"
-            self._print(plain, text)
-            return codes.OK
-        self._print(plain, f"{cast.request.id} was not answered: {cast.problem}")
-        return codes.FAILED
+        self._print(plain, self._inbox.told(cast))
+        return codes.OK if cast.counted or cast.waits else codes.FAILED
 
     def _grants(self, words: dict[str, object]) -> int:
         now = time.time_ns()
@@ -211,9 +155,9 @@ class _Command:
         found = [(grant, state) for grant, state in everything if words["all"] or state == "active"]
         for grant, state in found:
             request = self._desk.request(grant.request)
-            whole = _gist(request) if request is not None else visible(grant.matcher)
-            gist = amendments.in_words(grant.matcher) or whole
-            text = f"{grant.id}  {state:<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {gist}"
+            whole = gist(request) if request is not None else visible(grant.matcher)
+            what = amendments.in_words(grant.matcher) or whole
+            text = f"{grant.id}  {state:<7}  {grant.scope:<7}  until {local(grant.expires_ns)}  {what}"
             self._print(_plain_grant(grant, state), text)
         if not found and not self._json:
             print("no grant holds", file=sys.stderr)
@@ -225,36 +169,21 @@ class _Command:
         if not self._desk.revoke(grant.id):
             print(f"ringfence: {grant.id} was revoked before", file=sys.stderr)
             return codes.FAILED
-        self._record(grant.session, granted(grant, "revoked"))
+        self._inbox.record(grant.session, granted(grant, "revoked"))
         revoked = msgspec.structs.replace(grant, revoked_ns=time.time_ns())
         self._print(_plain_grant(revoked, "revoked"), f"{grant.id} is revoked")
         return codes.OK
 
     def _one_request(self, words: dict[str, object]) -> Request:
         prefix = str(words["id"])
-        return self._current(_one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`"))
-
-    def _current(self, request: Request) -> Request:
-        """The request as it stands; one whose session was killed has nobody left who could use an answer."""
-        elsewhere = request.host not in {"", user().host}
-        if request.state is not State.PENDING or elsewhere or self._is_recorded(request.session):
-            return request
-        if isinstance(self._desk.move(request.id, Trigger.CANCEL), State):
-            why = "its session is gone"
-            now = time.time_ns()
-            self._record(
-                request.session,
-                transition(request, State.CANCELLED, now_ns=now, actor="session", channel="command", reason=why),
-            )
-        return self._desk.request(request.id) or request
+        return self._inbox.current(
+            _one(self._desk.requests(prefix), prefix, "request", "`ringfence approvals list --all`")
+        )
 
     def _state(self, grant: Grant, now_ns: int) -> str:
         state = grant.state(now_ns)
-        over = grant.scope is not Scope.REPO and not self._is_recorded(grant.session)
+        over = grant.scope is not Scope.REPO and not self._inbox.is_recorded(grant.session)
         return "ended" if over and state == "active" else state
-
-    def _is_recorded(self, session: str) -> bool:
-        return is_recorded(folder_beside(self._places.ledger), session)
 
     def _print(self, plain: dict[str, object], text: str) -> None:
         print(msgspec.json.encode(plain).decode() if self._json else text)
@@ -265,25 +194,6 @@ def _one(found: Sequence[_Found], prefix: str, noun: str, listing: str) -> _Foun
         return found[0]
     number = f"no {noun}" if not found else f"more than one {noun}"
     raise UsageInvalid(f"{number} has an id that begins with `{prefix}`", remedy=f"list them with {listing}")
-
-
-def _vote_line(vote: Vote) -> str:
-    said = "approves" if vote.approve else "denies"
-    moment = local(vote.at_ms * 1_000_000)
-    why = f": {visible(vote.reason)}" if vote.reason else ""
-    return (
-        f"  vote     {visible(vote.approver)} {said}, {moment}, by {vote.authentication} ({visible(vote.channel)}){why}"
-    )
-
-
-def _gist(request: Request) -> str:
-    """The line of the prompt that says exactly what is asked."""
-    return shortened(" ".join(request.prompt[2].split()) if len(request.prompt) > 2 else request.prompt[0], 120)
-
-
-def _left(request: Request) -> str:
-    left = request.expires_ns - time.time_ns()
-    return f"{elapsed(left):>8} left" if request.state is State.PENDING else " " * 13
 
 
 def _plain(request: Request) -> dict[str, object]:

@@ -168,7 +168,7 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in (*mounts.DEVICES, *layout["devices"])]
     root.begin()
-    mounts.private_proc(root)
+    mounts.private_proc(root, whole=layout["whole_proc"])
     mounts.private_devices(root, devices, layout["shared_memory"])
     work: list[tuple[str, tuple[int, bool] | tuple[int, str] | tuple[int, int, int, int]]]
     work = [(target, (fd, rw)) for fd, target, rw in sources]

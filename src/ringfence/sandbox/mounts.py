@@ -251,9 +251,15 @@ def open_sources(binds: list[tuple[str, str, bool, bool]], notices: list[str]) -
     return opened
 
 
-def private_proc(root: Root) -> None:
-    """A new /proc for the new process ids, without what concerns the host."""
+def private_proc(root: Root, *, whole: bool = False) -> None:
+    """A new /proc for the new process ids, without what concerns the host.
+
+    `whole` leaves that in: the kernel lets a namespace inside mount a /proc of its own only where it sees one of which
+    nothing is covered. The permissions of the files are what is left, which hold for everybody but root.
+    """
     root.filesystem("/proc", "proc", NOSUID | NODEV | NOEXEC, {})
+    if whole:
+        return
     for name in PROC_READ_ONLY:
         _where_present(lambda path: root.rebind(path, RDONLY | NOEXEC), f"/proc/{name}")
     for name in PROC_MASKED:

@@ -82,6 +82,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
+        # SECURITY: by the user of the host, never by the one inside: root's /proc/sys is the machine's.
+        "whole_proc": plan.ways.nested_namespaces and facts.uid != 0,
         "hostname": facts.hostname,
         "host_ports": list(plan.host_ports),
         "shared_memory": SHARED_MEMORY,

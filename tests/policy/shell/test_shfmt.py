@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tests.debian import program
 from tests.policy.shell.scripts import statements
 
 from ringfence.policy.shell.parse import parse
@@ -22,13 +21,7 @@ SPELLED = {"␤": "\n", "␉": "\t", "␍": "\r"}
 
 @pytest.fixture(scope="module", autouse=True)
 def shfmt() -> None:
-    if shutil.which("shfmt"):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip("shfmt is not installed, and only root can install it: `apt-get install shfmt`")
-    done = subprocess.run(["apt-get", "install", "-y", "-qq", "shfmt"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"shfmt could not be installed: {done.stderr.strip()[-200:]}")
+    program("shfmt", "shfmt")
 
 
 def counted(tree: object) -> int:
