@@ -286,7 +286,7 @@ def _gate(
         turn=lambda: stage.entered,
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
-        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
+        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else _keeping(asked, tally),
         review=_review(asked, policy, tally),
     )
 
@@ -311,13 +311,17 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
     sandbox.take_guard(said)
 
 
+def _keeping(asked: Asked, tally: Tally) -> Keeping:
+    return Keeping(asked.snapshots, asked.session, tally, home=asked.places.home)
+
+
 def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     if policy.approvals.reviewer is None:
         return None
     from ringfence.session.reviewing import reviewing  # what speaks to models is loaded where one is asked
 
     tally.transcript = told(asked.argv)
-    return reviewing(policy.approvals, tally.transcript, tally, asked.environ)
+    return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -360,7 +364,7 @@ async def _connect(
     _watch_protection(governed, governed.sandbox)
     revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
     background.start(revoked)
-    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.environ, asked.places.home)
+    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.outside, asked.places.home)
     await ways.open(stack, background.start)
     governed.notices = (*governed.notices, *ways.notices)
 
