@@ -219,7 +219,11 @@ class Gate:
                 return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
             if why := self._fuse.blown():
                 return denied(decision, by="breaker", why=why)
-        settled = await self._question(decision).wait()
+        question = self._question(decision)
+        settled = await question.wait(self._site.wait_seconds or None)
+        if settled is None:
+            return denied(decision, by="queued", why="it is queued: it waits for somebody's answer")
+        self._forget(question)
         self._fuse.note(settled)
         if settled.grant is None:
             return denied(decision, by=settled.by, why=settled.why)
@@ -270,8 +274,13 @@ class Gate:
                 tell=self._tell,
                 broken_glass=self._broken_glass,
             )
-            question.start(self._tasks).add_done_callback(lambda _: self._questions.pop(key, None))
+            started = question
+            question.start(self._tasks).add_done_callback(lambda _: None if started.stays else self._forget(started))
         return question
+
+    def _forget(self, question: Question) -> None:
+        """Ask anew the next time."""
+        self._questions = {key: one for key, one in self._questions.items() if one is not question}
 
     async def _use(
         self, settled: Settled, decision: Decision, within: Callable[[Action], Decision] | None

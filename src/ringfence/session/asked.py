@@ -153,7 +153,8 @@ class Asked:
     def answer_seconds(self, policy: Policy, setup: AgentSetup) -> tuple[int, tuple[str, ...]]:
         """How long a question waits, and a notice where that is not what the policy says."""
         wanted, most = policy.approvals.timeout_seconds, HOOK_SECONDS - ANSWER_MARGIN_SECONDS
-        if not setup.hooks or wanted <= most:
+        # Where nobody waits longer than the hooks do, the question itself may.
+        if not setup.hooks or wanted <= most or 0 < policy.approvals.wait_seconds <= most:
             return wanted, ()
         return most, (f"questions wait {most} s and not {wanted} s: the hooks of {setup.name} wait no longer",)
 

@@ -42,7 +42,7 @@ from ringfence.sandbox.way_places import COMMANDS_NAME, PROGRAMS
 from ringfence.session import environment
 from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked, interpreter
-from ringfence.session.asking import channel_for
+from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
@@ -271,7 +271,13 @@ def _gate(
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk_of(store, asked.places),
-        channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
+        channel=telling(
+            channel_for(asked.options.ask, stage, asked.user.name, announce),
+            policy.approvals.webhooks,
+            asked.places,
+            asked.environ,
+            announce,
+        ),
         recorder=tally,
         clock=SystemClock(),
         site=Site(
@@ -281,6 +287,7 @@ def _gate(
             permission=asked.permission(policy),
             host=asked.user.host,
             timeout_seconds=seconds,
+            wait_seconds=policy.approvals.wait_seconds,
         ),
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
