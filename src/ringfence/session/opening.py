@@ -82,6 +82,10 @@ _NO_STAND_INS = (
     "commands that a shell inside starts have the session's plan, whatever profile the policy has for them: "
     "to ask for each takes tier A"
 )
+_CREDENTIALS_IN_REACH = (
+    "credentials of the policy are placeholders here too, but without a sandbox what runs can read the real ones where "
+    "they are kept: in your files, and in the variables of your other processes"
+)
 OnDenial = Callable[[DecisionMade], None]
 
 
@@ -177,6 +181,11 @@ async def _start(
         *sandbox.notices,
         *shortened,
         *unkept,
+        *(
+            (_CREDENTIALS_IN_REACH,)
+            if policy.credentials.rules and dict(sandbox.enforcement).get("tier") == "C"
+            else ()
+        ),
     )
     stage = Stage()
     new_gate = partial(_gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce)
