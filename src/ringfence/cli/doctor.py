@@ -89,7 +89,7 @@ def _fact_lines(fact: Fact, width: int, *, colours: bool) -> list[str]:
     word = "ok" if fact.ok else "missing" if fact.required else "absent"
     mark = _mark(f"{word:<7}", good=fact.ok or not fact.required, colours=colours)
     line = f"  {fact.name:<{width}}  {mark}  {fact.detail}".rstrip()
-    note = "" if fact.required else " (not needed in this version)"
+    note = "" if fact.required else " (nothing here needs it)"
     return [line] if fact.ok else [line + note, *([f"  {'':<{width}}  fix: {fact.fix}"] if fact.fix else [])]
 
 
