@@ -52,7 +52,7 @@ _PUBLISHES = (
     ("DELETE", "/-/package/**"),
     # PyPI
     ("POST", "/legacy"),
-    # crates.io
+    # Cargo
     ("PUT", "/api/v1/crates/**"), ("DELETE", "/api/v1/crates/**"),
     # RubyGems
     ("POST", "/api/v1/gems"), ("DELETE", "/api/v1/gems/yank"),

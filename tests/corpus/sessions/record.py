@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tests.scripted_model import Read, Say, Turn, Write
 from tests.scripted_model.script import Step
 
 FOLDER = Path(__file__).parent
+_HOST = re.compile(r'"host": "[^"]*"')
 PACKAGES = {"codex": "@openai/codex", "claude": "@anthropic-ai/claude-code"}
 
 
@@ -86,7 +88,8 @@ def _lines(events: list[dict[str, object]], place: Place) -> Iterator[str]:
                 (place.root, "/home"),
             ):
                 line = line.replace(str(real), shown)
-            yield line
+            # Which index a package manager is set up for is this machine's own affair.
+            yield _HOST.sub('"host": "index.example"', line)
 
 
 def main(names: list[str]) -> None:
