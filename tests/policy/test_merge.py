@@ -151,6 +151,8 @@ def test_every_single_value_has_an_origin() -> None:
         "approvals.remember": BUILT_IN,
         "approvals.remember_days": BUILT_IN,
         "approvals.self_approval": BUILT_IN,
+        "approvals.reviewer.audit_percent": BUILT_IN,
+        "approvals.reviewer.ceiling": BUILT_IN,
         "approvals.timeout_seconds": BUILT_IN,
         "filesystem.workspace": BUILT_IN,
         "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),
