@@ -47,6 +47,10 @@ def main() -> None:
             from ringfence.sandbox.backends import declared
 
             declared.build(control, layout, progress)
+        if layout.get("runtime"):
+            from ringfence.sandbox.backends import contained
+
+            contained.build(control, layout, progress)
         _build(control, layout, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
         number = error.errno if isinstance(error, OSError) else 0
@@ -77,7 +81,7 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     os.close(mounted)
     os.close(writer)
     progress.append("network")
-    sockets, facts = _network(layout["host_ports"])
+    sockets, facts = network(layout["host_ports"])
     progress.append("process numbers")
     bounded = _bound_numbers(limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES)
     progress.append("files")
@@ -136,7 +140,8 @@ def _guard(layout: wire.Request, child: int, link: socket) -> None:
     standing.serve(child)
 
 
-def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, str]]]:
+def network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, str]]]:
+    """Set the network up: the listeners in it, and how its traffic gets to them."""
     netlink.loopback_up()
     ipv6 = netlink.take_every_address()
     netlink.redirect_tcp(listeners.CAPTURE_PORT)
@@ -161,19 +166,32 @@ def _bound_numbers(most: int) -> bool:
 
 
 def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
-    binds = layout["binds"]
-    private = layout["private"]
     root = mounts.Root()
-    sources = mounts.open_sources(binds, root.notices)
-    staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
+    sources = Sources(layout, root)
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in (*mounts.DEVICES, *layout["devices"])]
     root.begin()
     mounts.private_proc(root, whole=layout["whole_proc"])
     mounts.private_devices(root, devices, layout["shared_memory"])
+    ways = fill(root, layout, sources)
+    root.seal("/dev")
+    root.enter()
+    return root.notices, ways
+
+
+class Sources:
+    """What is shown of the host, opened before the new root covers anything."""
+
+    def __init__(self, layout: wire.Request, root: mounts.Root) -> None:
+        self.binds = mounts.open_sources(layout["binds"], root.notices)
+        self.staged = [(to, _four(*map(syscalls.open_plain, layers))) for to, layers in layout.get("overlays", ())]
+
+
+def fill(root: mounts.Root, layout: wire.Request, sources: Sources) -> dict[str, socket]:
+    """Put everything into a new root but for processes and devices, and protect it; the listeners that stand in it."""
     work: list[tuple[str, tuple[int, bool] | tuple[int, str] | tuple[int, int, int, int]]]
-    work = [(target, (fd, rw)) for fd, target, rw in sources]
-    work += [(path, (mode, size)) for path, mode, size in private]
-    work += staged
+    work = [(target, (fd, rw)) for fd, target, rw in sources.binds]
+    work += [(path, (mode, size)) for path, mode, size in layout["private"]]
+    work += sources.staged
     for target, what in sorted(work, key=lambda each: each[0].count("/")):
         if len(what) == 4:
             root.overlay(target, what)
@@ -191,10 +209,7 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     for path, content, mode in layout["files"]:
         root.write(path, content, mode)
     _protect(root, layout)
-    ways = {name: root.listen(path, listeners.BACKLOG) for name, path in layout["sockets"]}
-    root.seal("/dev")
-    root.enter()
-    return root.notices, ways
+    return {name: root.listen(path, listeners.BACKLOG) for name, path in layout["sockets"]}
 
 
 def _four(lower: int, holders: int, upper: int, work: int) -> tuple[int, int, int, int]:

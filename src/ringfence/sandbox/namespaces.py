@@ -34,10 +34,12 @@ def enter_outer(inside_uid: int, inside_gid: int, *, nested: bool = False) -> No
     _write(_MAX_USER_NAMESPACES, str(_NESTED) if nested else "1")
 
 
-def enter_inner(inside_uid: int, inside_gid: int) -> None:
-    """Leave the outer user namespace, which owns the mounts and the network."""
+def enter_inner(inside_uid: int, inside_gid: int, *, outer: tuple[int, int] | None = None) -> None:
+    """Leave the outer user namespace, which owns the mounts and the network. `outer`: the numbers that user and group
+    have there, where they are others."""
+    uid, gid = outer or (inside_uid, inside_gid)
     syscalls.unshare(syscalls.NEWUSER, "inner user namespace")
-    _map(inside_uid, inside_uid, inside_gid, inside_gid)
+    _map(inside_uid, uid, inside_gid, gid)
 
 
 def drop_capabilities() -> None:
