@@ -123,15 +123,16 @@ def _stand_by(control: socket, child: int, reader: int, layout: wire.Request, gu
     # it.
     control.close()
     os.close(reader)
-    namespaces.keep_mounting()
+    namespaces.keep_mounting(namespaces.last_capability())
     namespaces.hide_memory()
     if os.read(mounted, 1):
-        _guard(layout, child, guarding)
+        guarded(layout, child, guarding)
     _, status = os.waitpid(child, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _guard(layout: wire.Request, child: int, link: socket) -> None:
+def guarded(layout: wire.Request, child: int, link: socket) -> None:
+    """Guard what is protected, until the child ends."""
     try:
         standing = guard.Guard(layout, link)
     except OSError as error:

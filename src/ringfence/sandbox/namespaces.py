@@ -44,8 +44,7 @@ def enter_inner(inside_uid: int, inside_gid: int, *, outer: tuple[int, int] | No
 
 def drop_capabilities() -> None:
     """Give up every capability in every set, and every way to get one."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        last = int(file.read())
+    last = last_capability()
     prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
     for capability in range(last + 1):
         prctl(_PR_CAPBSET_DROP, capability, what="empty the bounding set")
@@ -54,10 +53,14 @@ def drop_capabilities() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
 
 
-def keep_mounting() -> None:
-    """Give up every capability but the one that mounting takes, and every way to get another."""
+def last_capability() -> int:
+    """The highest number of a capability that the kernel knows."""
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        last = int(file.read())
+        return int(file.read())
+
+
+def keep_mounting(last: int) -> None:
+    """Give up every capability up to the last but the one that mounting takes, and every way to get another."""
     prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
     for capability in range(last + 1):
         if capability != _CAP_SYS_ADMIN:

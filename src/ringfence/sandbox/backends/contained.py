@@ -13,7 +13,7 @@ import os
 import re
 import resource
 import sys
-from _socket import socket
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 
 from ringfence.sandbox import inside, listeners, mounts, namespaces, syscalls, wire
 from ringfence.sandbox.backends import oci
@@ -38,17 +38,26 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     reader, writer = os.pipe()
     started, starting = os.pipe()
     errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+    guarding, guard_end = socketpair(AF_UNIX, SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
         os.close(writer)
         os.close(started)
-        _become(control, layout, progress, (reader, starting, errors))
-    os.close(reader)
-    os.close(starting)
-    namespaces.hide_memory()
+        guarding.close()
+        _become(control, layout, progress, (reader, starting, errors), guard_end)
+    for each in (reader, starting):
+        os.close(each)
+    guard_end.close()
     begun = os.read(started, 1)
     if begun:
         control.close()
+        last = namespaces.last_capability()
+        # What is mounted from here on appears in the container as well. No process files are in this root.
+        os.chroot(_ROOT)
+        os.chdir("/")
+        namespaces.keep_mounting(last)
+        namespaces.hide_memory()
+        inside.guarded(layout, child, guarding)
     _, status = os.waitpid(child, 0)
     if not begun:
         said = os.pread(errors, 2000, 0).decode(errors="replace").strip().splitlines()
@@ -57,7 +66,9 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _become(control: socket, layout: wire.Request, progress: list[str], ends: tuple[int, int, int]) -> NoReturn:
+def _become(
+    control: socket, layout: wire.Request, progress: list[str], ends: tuple[int, int, int], guard_end: socket
+) -> NoReturn:
     """Build everything and turn into the runtime, which is process 1 of the outer namespace: all ends with it."""
     errors = ends[2]
     try:
@@ -66,7 +77,7 @@ def _become(control: socket, layout: wire.Request, progress: list[str], ends: tu
         sockets, facts = inside.network(layout["host_ports"])
         progress.append("files")
         notices, ways, argv = _files(layout)
-        sockets |= ways
+        sockets |= {**ways, "guard": guard_end}
         name, program = layout["runtime"]
         told = _told(layout, tuple(sockets), facts, notices, own_kernel=name in oci.WITHOUT_KERNEL)
         passed = (control.fileno(), ends[0], ends[1], told, *(each.fileno() for each in sockets.values()))
@@ -94,9 +105,10 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket], tuple[st
         os.close(source)
     ways = inside.fill(root, layout, sources)
     ways["hook"] = root.listen(listeners.HOOK_PATH, listeners.BACKLOG)
-    for name in ("/dev", "/proc", "/sys"):
+    for name in ("/dev", "/proc"):
         root.folder(name)
     root.seal(os.path.dirname(listeners.HOOK_PATH))
+    root.share()
     _own_place()
     return root.notices, ways, argv
 
@@ -134,10 +146,13 @@ def _program() -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     for path in _mapped():
         if path == interpreter or path.startswith(f"{standard}/"):
             continue
-        target = f"{oci.OWN}/libraries/{os.path.basename(path)}"
-        places.append((path, target))
-        if os.path.basename(path).startswith("ld-"):
-            loader = target
+        name, _, version_of_it = os.path.basename(path).partition(".so")
+        numbers = version_of_it.split(".")
+        # A library is asked for by a shorter name than its file's: `libz.so.1` for `libz.so.1.2.13`.
+        names = [f"{name}.so{'.'.join(numbers[:count])}" for count in range(1, len(numbers) + 1)]
+        places += [(path, f"{oci.OWN}/libraries/{each}") for each in names]
+        if name.startswith(("ld-", "ld64")):
+            loader = f"{oci.OWN}/libraries/{names[-1]}"
     start = (f"{oci.OWN}/bin/{version}", "-I", "-S", "-c", _CODE, f"{oci.OWN}/source")
     if not loader:
         return places, start
