@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
-from _struct import pack
 from contextlib import suppress
 
 from ringfence.sandbox import syscalls
@@ -28,7 +27,6 @@ DEVICE_LINKS = (
     ("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 )  # fmt: skip
-_SHARED, _AT_EMPTY_PATH, _AT_RECURSIVE = 1 << 20, 0x1000, 0x8000
 _MISSING = (2, 20)
 """ENOENT, ENOTDIR."""
 
@@ -186,12 +184,6 @@ class Root:
             syscalls.set_attributes(mount, RDONLY, recursive=False, what=f"seal `{path}`")
             os.close(mount)
         syscalls.set_attributes(self._descriptor, RDONLY, recursive=False, what="seal the root")
-
-    def share(self) -> None:
-        """Let copies of the root follow what is mounted in it from now on."""
-        value = pack("QQQQ", 0, 0, _SHARED, 0)
-        flags = _AT_EMPTY_PATH | _AT_RECURSIVE
-        syscalls.call(syscalls.MOUNT_SETATTR, self._descriptor, b"", flags, value, len(value), what="share the root")
 
     def enter(self) -> None:
         """Make it the root and leave the host's."""

@@ -42,6 +42,12 @@ def enter_inner(inside_uid: int, inside_gid: int, *, outer: tuple[int, int] | No
     _map(inside_uid, uid, inside_gid, gid)
 
 
+def join_mounts(descriptor: int) -> None:
+    """Go over to another mount namespace, whose root is the root from then on."""
+    syscalls.checked(syscalls.LIBC.setns(descriptor, syscalls.NEWNS), "go over to the container's mounts")
+    os.close(descriptor)
+
+
 def drop_capabilities() -> None:
     """Give up every capability in every set, and every way to get one."""
     last = last_capability()

@@ -36,34 +36,40 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     progress.append("namespaces")
     namespaces.enter_outer(0, 0)
     reader, writer = os.pipe()
-    started, starting = os.pipe()
+    started, starting = socketpair(AF_UNIX, SOCK_SEQPACKET)
     errors = os.memfd_create("errors", os.MFD_CLOEXEC)
     guarding, guard_end = socketpair(AF_UNIX, SOCK_SEQPACKET)
     child = os.fork()
     if child == 0:
         os.close(writer)
-        os.close(started)
+        started.close()
         guarding.close()
-        _become(control, layout, progress, (reader, starting, errors), guard_end)
-    for each in (reader, starting):
-        os.close(each)
+        _become(control, layout, progress, (reader, starting.fileno(), errors), guard_end)
+    os.close(reader)
+    starting.close()
     guard_end.close()
-    begun = os.read(started, 1)
+    begun, descriptors = wire.receive(started)
     if begun:
         control.close()
-        last = namespaces.last_capability()
-        # What is mounted from here on appears in the container as well. No process files are in this root.
-        os.chroot(_ROOT)
-        os.chdir("/")
-        namespaces.keep_mounting(last)
-        namespaces.hide_memory()
-        inside.guarded(layout, child, guarding)
+        _stand_guard(layout, child, guarding, descriptors)
     _, status = os.waitpid(child, 0)
     if not begun:
         said = os.pread(errors, 2000, 0).decode(errors="replace").strip().splitlines()
         text = said[-1] if said else f"it ended with {os.waitstatus_to_exitcode(status)}"
         wire.send(control, f"failed 0 container: `{layout['runtime'][0]}` started none: {text}".encode())
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _stand_guard(layout: wire.Request, child: int, guarding: socket, mounts_of: tuple[int, ...]) -> None:
+    if not mounts_of:
+        namespaces.give_up_privileges()
+        guarding.send(b"none the runtime's own kernel does the container's mounts")
+        return
+    # What the container sees is mounted in its own namespace; nothing of the session's runs in it yet.
+    namespaces.join_mounts(mounts_of[0])
+    namespaces.keep_mounting(namespaces.last_capability())
+    namespaces.hide_memory()
+    inside.guarded(layout, child, guarding)
 
 
 def _become(
@@ -108,7 +114,6 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket], tuple[st
     for name in ("/dev", "/proc"):
         root.folder(name)
     root.seal(os.path.dirname(listeners.HOOK_PATH))
-    root.share()
     _own_place()
     return root.notices, ways, argv
 

@@ -44,14 +44,18 @@ def main() -> None:
     for each in (_CONTROL, _LIFELINE, _STARTED, *found.values()):
         os.set_inheritable(each, False)
     syscalls.close_range(_LISTENERS + len(found))
+    shown = () if told["own_kernel"] else (os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC),)
     supervisor, lines = _prepare(control, told)
     procfs = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     text = "\n".join([" ".join((*found, "procfs")), *lines])
     wire.send(control, ("ready " + text).encode(errors="replace")[: wire.PACKET], (*found.values(), procfs))
     for each in (*found.values(), procfs):
         os.close(each)
-    os.write(_STARTED, b"+")
-    os.close(_STARTED)
+    started = socket(AF_UNIX, SOCK_SEQPACKET, 0, _STARTED)
+    wire.send(started, b"+", shown)
+    started.close()
+    for each in shown:
+        os.close(each)
     os.dup2(1, 2)
     supervisor.serve()
 

@@ -52,7 +52,6 @@ def config(
         },
         "mounts": _mounts(layout),
         "linux": {
-            "rootfsPropagation": "rslave",
             "namespaces": [{"type": each} for each in _NAMESPACES],
             "maskedPaths": [f"/proc/{each}" for each in PROC_MASKED],
             "readonlyPaths": [f"/proc/{each}" for each in PROC_READ_ONLY],
