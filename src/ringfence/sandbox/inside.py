@@ -23,6 +23,8 @@ _NEVER_AGAIN = 300
 _OWN_NUMBERS_SINCE = (6, 14)
 """The kernel from which on each process namespace has a highest process number of its own."""
 
+UNBOUNDED = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
+
 CONTROL = 3
 """The descriptor of the control socket."""
 
@@ -83,15 +85,14 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     progress.append("network")
     sockets, facts = network(layout["host_ports"])
     progress.append("process numbers")
-    bounded = _bound_numbers(limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES)
+    bounded = bound_numbers(limits)
     progress.append("files")
     notices, ways = _files(layout)
     os.write(finished, b"+")
     os.close(finished)
     if user == 0 and not bounded and not limits["processes"]:
         # The limit of an account does not hold for root, whatever its number in here.
-        text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
-        notices.append(text)
+        notices.append(UNBOUNDED)
     progress.append("hook socket")
     sockets |= {"hook": listeners.hook(), "guard": theirs, **ways}
     progress.append("usage")
@@ -149,8 +150,9 @@ def network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, s
     return listeners.network(host_ports, ipv6=ipv6), [("capture", "all tcp, v4 and v6" if ipv6 else "all tcp, v4")]
 
 
-def _bound_numbers(most: int) -> bool:
+def bound_numbers(limits: wire.Request) -> bool:
     """Whether the kernel keeps the sandbox's processes below a number; nothing else in it does for root."""
+    most = limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES
     # SECURITY: an older kernel has one such setting for the whole machine, and the host's root would change it.
     major, minor, *_ = os.uname().release.replace("-", ".").replace("+", ".").split(".")
     if (int(major), int(minor)) < _OWN_NUMBERS_SINCE:

@@ -34,6 +34,7 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
     from ringfence.sandbox.backends import container  # noqa: F401
 
     progress.append("namespaces")
+    user = os.geteuid()
     namespaces.enter_outer(0, 0)
     reader, writer = os.pipe()
     started, starting = socketpair(AF_UNIX, SOCK_SEQPACKET)
@@ -44,7 +45,7 @@ def build(control: socket, layout: wire.Request, progress: list[str]) -> NoRetur
         os.close(writer)
         started.close()
         guarding.close()
-        _become(control, layout, progress, (reader, starting.fileno(), errors), guard_end)
+        _become(control, layout, progress, (reader, starting.fileno(), errors), guard_end, user)
     os.close(reader)
     starting.close()
     guard_end.close()
@@ -73,7 +74,7 @@ def _stand_guard(layout: wire.Request, child: int, guarding: socket, mounts_of: 
 
 
 def _become(
-    control: socket, layout: wire.Request, progress: list[str], ends: tuple[int, int, int], guard_end: socket
+    control: socket, layout: wire.Request, progress: list[str], ends: tuple[int, int, int], guard_end: socket, user: int
 ) -> NoReturn:
     """Build everything and turn into the runtime, which is process 1 of the outer namespace: all ends with it."""
     errors = ends[2]
@@ -83,6 +84,8 @@ def _become(
         sockets, facts = inside.network(layout["host_ports"])
         progress.append("files")
         notices, ways, argv = _files(layout)
+        if not inside.bound_numbers(layout["limits"]) and user == 0 and not layout["limits"]["processes"]:
+            notices.append(inside.UNBOUNDED)
         sockets |= {**ways, "guard": guard_end}
         name, program = layout["runtime"]
         told = _told(layout, tuple(sockets), facts, notices, own_kernel=name in oci.WITHOUT_KERNEL)
@@ -92,7 +95,8 @@ def _become(
         _write(f"{_BUNDLE}/config.json", json.dumps(description).encode())
         count = _place(passed, errors)
         command = oci.command(name, program, bundle=_BUNDLE, state=_STATE, descriptors=count)
-        os.execve(program, command, {"PATH": os.path.dirname(program), "XDG_RUNTIME_DIR": "/run"})
+        environment = {"PATH": os.path.dirname(program), "XDG_RUNTIME_DIR": "/run"}
+        os.execve(program, command, environment)  # noqa: S606 - this process is the runtime from here on
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
         os.write(errors, f"{progress[-1]}: {error}".encode(errors="replace"))
         os._exit(70)

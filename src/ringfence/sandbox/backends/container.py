@@ -82,4 +82,6 @@ def _prepare(control: socket, told: wire.Request) -> tuple[Supervisor, list[str]
         facts += [("landlock", str(abi)), ("seccomp", "filter")]
         supervisor = Supervisor(control, _LIFELINE, landlock.Ruleset(abi, paths), program, usage)
     namespaces.hide_memory()
-    return supervisor, [f"fact {name} {value}" for name, value in facts] + [f"notice {text}" for text in told["notices"]]
+    return supervisor, [f"fact {name} {value}" for name, value in facts] + [
+        f"notice {text}" for text in told["notices"]
+    ]

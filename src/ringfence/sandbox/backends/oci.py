@@ -28,9 +28,7 @@ namespace of his own from user 0. It is given up on the way, so that no command 
 _NAMESPACES = ("pid", "mount", "ipc", "uts")
 
 
-def config(
-    layout: wire.Request, *, root: str, argv: tuple[str, ...], ceilings: dict[str, int]
-) -> dict[str, object]:
+def config(layout: wire.Request, *, root: str, argv: tuple[str, ...], ceilings: dict[str, int]) -> dict[str, object]:
     """The container's `config.json`. `ceilings` are the limits of the starting process, which nothing can raise.
 
     The network namespace is the one that the runtime is started in, where the gateway's listeners stand already.
@@ -61,19 +59,20 @@ def config(
 
 def command(runtime: str, program: str, *, bundle: str, state: str, descriptors: int) -> tuple[str, ...]:
     """How the runtime is started, so that the container has the descriptors from 3 on."""
+    action = ("run", f"--bundle={bundle}")
     match runtime:
         case "crun":
             # Control groups are the session's own, made before anything starts.
-            options = (f"--root={state}", "--cgroup-manager=disabled")
-            return (program, *options, "run", f"--bundle={bundle}", f"--preserve-fds={descriptors}", NAME)
+            options = [f"--root={state}", "--cgroup-manager=disabled"]
+            return (program, *options, *action, f"--preserve-fds={descriptors}", NAME)
         case "runc":
-            options = (f"--root={state}",)
-            return (program, *options, "run", f"--bundle={bundle}", f"--preserve-fds={descriptors}", NAME)
+            return (program, f"--root={state}", *action, f"--preserve-fds={descriptors}", NAME)
         case "runsc":
             # The network is the namespace that it is started in, and files of others may change under it.
-            options = (f"--root={state}", "--ignore-cgroups", "--network=host", "--host-uds=all", "--file-access=shared")
-            passed = tuple(f"--pass-fd={each}:{each}" for each in range(3, 3 + descriptors))
-            return (program, *options, "run", f"--bundle={bundle}", *passed, NAME)
+            options = [f"--root={state}", "--ignore-cgroups", "--network=host", "--host-uds=all"]
+            options.append("--file-access=shared")
+            passed = [f"--pass-fd={each}:{each}" for each in range(3, 3 + descriptors)]
+            return (program, *options, *action, *passed, NAME)
     raise ValueError(f"`{runtime}` is not a known runtime")
 
 
