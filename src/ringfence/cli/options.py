@@ -26,6 +26,7 @@ def parser(program: str, description: str, what: str) -> Arguments:
     add("--staged", action="store_true", help="changes wait in a layer until you apply them")
     add("--min-tier", choices=("A", "B", "C"), help="refuse to run with less containment than this")
     add("--image", metavar="IMAGE|DIR", help="take programs from this container image instead of this machine")
+    add("--oci-runtime", metavar="NAME", help="make the sandbox a container of this runtime: runsc, crun or runc")
     add("--allow-host", metavar="H", action="append", default=[], help="allow this destination in this session")
     add("--read", metavar="P", action="append", default=[], help="make this path readable in this session")
     add("--write", metavar="P", action="append", default=[], help="make this path writable in this session")
@@ -58,6 +59,7 @@ def options_of(parsed: argparse.Namespace) -> Options:
         policy=parsed.policy,
         min_tier=parsed.min_tier,
         image=parsed.image,
+        oci_runtime=parsed.oci_runtime,
         allow_hosts=tuple(parsed.allow_host),
         read=tuple(parsed.read),
         write=tuple(parsed.write),

@@ -23,6 +23,8 @@ _NEVER_AGAIN = 300
 _OWN_NUMBERS_SINCE = (6, 14)
 """The kernel from which on each process namespace has a highest process number of its own."""
 
+UNBOUNDED = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
+
 CONTROL = 3
 """The descriptor of the control socket."""
 
@@ -47,6 +49,10 @@ def main() -> None:
             from ringfence.sandbox.backends import declared
 
             declared.build(control, layout, progress)
+        if layout.get("runtime"):
+            from ringfence.sandbox.backends import contained
+
+            contained.build(control, layout, progress)
         _build(control, layout, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
         number = error.errno if isinstance(error, OSError) else 0
@@ -77,17 +83,16 @@ def _build(control: socket, layout: wire.Request, progress: list[str]) -> None:
     os.close(mounted)
     os.close(writer)
     progress.append("network")
-    sockets, facts = _network(layout["host_ports"])
+    sockets, facts = network(layout["host_ports"])
     progress.append("process numbers")
-    bounded = _bound_numbers(limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES)
+    bounded = bound_numbers(limits)
     progress.append("files")
     notices, ways = _files(layout)
     os.write(finished, b"+")
     os.close(finished)
     if user == 0 and not bounded and not limits["processes"]:
         # The limit of an account does not hold for root, whatever its number in here.
-        text = "the number of processes is not limited: for root that takes Linux 6.14 and a `/proc/sys` to write to"
-        notices.append(text)
+        notices.append(UNBOUNDED)
     progress.append("hook socket")
     sockets |= {"hook": listeners.hook(), "guard": theirs, **ways}
     progress.append("usage")
@@ -119,15 +124,16 @@ def _stand_by(control: socket, child: int, reader: int, layout: wire.Request, gu
     # it.
     control.close()
     os.close(reader)
-    namespaces.keep_mounting()
+    namespaces.keep_mounting(namespaces.last_capability())
     namespaces.hide_memory()
     if os.read(mounted, 1):
-        _guard(layout, child, guarding)
+        guarded(layout, child, guarding)
     _, status = os.waitpid(child, 0)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _guard(layout: wire.Request, child: int, link: socket) -> None:
+def guarded(layout: wire.Request, child: int, link: socket) -> None:
+    """Guard what is protected, until the child ends."""
     try:
         standing = guard.Guard(layout, link)
     except OSError as error:
@@ -136,15 +142,17 @@ def _guard(layout: wire.Request, child: int, link: socket) -> None:
     standing.serve(child)
 
 
-def _network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, str]]]:
+def network(host_ports: list[int]) -> tuple[dict[str, socket], list[tuple[str, str]]]:
+    """Set the network up: the listeners in it, and how its traffic gets to them."""
     netlink.loopback_up()
     ipv6 = netlink.take_every_address()
     netlink.redirect_tcp(listeners.CAPTURE_PORT)
     return listeners.network(host_ports, ipv6=ipv6), [("capture", "all tcp, v4 and v6" if ipv6 else "all tcp, v4")]
 
 
-def _bound_numbers(most: int) -> bool:
+def bound_numbers(limits: wire.Request) -> bool:
     """Whether the kernel keeps the sandbox's processes below a number; nothing else in it does for root."""
+    most = limits["processes"] + _NEVER_AGAIN if limits["processes"] else _PROCESSES
     # SECURITY: an older kernel has one such setting for the whole machine, and the host's root would change it.
     major, minor, *_ = os.uname().release.replace("-", ".").replace("+", ".").split(".")
     if (int(major), int(minor)) < _OWN_NUMBERS_SINCE:
@@ -161,19 +169,32 @@ def _bound_numbers(most: int) -> bool:
 
 
 def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
-    binds = layout["binds"]
-    private = layout["private"]
     root = mounts.Root()
-    sources = mounts.open_sources(binds, root.notices)
-    staged = [(target, _four(*map(syscalls.open_plain, layers))) for target, layers in layout.get("overlays", ())]
+    sources = Sources(layout, root)
     devices = [(syscalls.open_plain(f"/dev/{name}"), name) for name in (*mounts.DEVICES, *layout["devices"])]
     root.begin()
     mounts.private_proc(root, whole=layout["whole_proc"])
     mounts.private_devices(root, devices, layout["shared_memory"])
+    ways = fill(root, layout, sources)
+    root.seal("/dev")
+    root.enter()
+    return root.notices, ways
+
+
+class Sources:
+    """What is shown of the host, opened before the new root covers anything."""
+
+    def __init__(self, layout: wire.Request, root: mounts.Root) -> None:
+        self.binds = mounts.open_sources(layout["binds"], root.notices)
+        self.staged = [(to, _four(*map(syscalls.open_plain, layers))) for to, layers in layout.get("overlays", ())]
+
+
+def fill(root: mounts.Root, layout: wire.Request, sources: Sources) -> dict[str, socket]:
+    """Put everything into a new root but for processes and devices, and protect it; the listeners that stand in it."""
     work: list[tuple[str, tuple[int, bool] | tuple[int, str] | tuple[int, int, int, int]]]
-    work = [(target, (fd, rw)) for fd, target, rw in sources]
-    work += [(path, (mode, size)) for path, mode, size in private]
-    work += staged
+    work = [(target, (fd, rw)) for fd, target, rw in sources.binds]
+    work += [(path, (mode, size)) for path, mode, size in layout["private"]]
+    work += sources.staged
     for target, what in sorted(work, key=lambda each: each[0].count("/")):
         if len(what) == 4:
             root.overlay(target, what)
@@ -191,10 +212,7 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket]]:
     for path, content, mode in layout["files"]:
         root.write(path, content, mode)
     _protect(root, layout)
-    ways = {name: root.listen(path, listeners.BACKLOG) for name, path in layout["sockets"]}
-    root.seal("/dev")
-    root.enter()
-    return root.notices, ways
+    return {name: root.listen(path, listeners.BACKLOG) for name, path in layout["sockets"]}
 
 
 def _four(lower: int, holders: int, upper: int, work: int) -> tuple[int, int, int, int]:

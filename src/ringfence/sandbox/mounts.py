@@ -173,6 +173,10 @@ class Root:
             os.close(parent)
         return made
 
+    def folder(self, path: str) -> None:
+        """Make an empty folder, for somebody else to mount on."""
+        os.close(self._walk(path, folder=True))
+
     def seal(self, *more: str) -> None:
         """Make the root, and file systems of ours that need no more writing, read-only."""
         for path in more:

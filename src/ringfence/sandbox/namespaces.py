@@ -34,16 +34,23 @@ def enter_outer(inside_uid: int, inside_gid: int, *, nested: bool = False) -> No
     _write(_MAX_USER_NAMESPACES, str(_NESTED) if nested else "1")
 
 
-def enter_inner(inside_uid: int, inside_gid: int) -> None:
-    """Leave the outer user namespace, which owns the mounts and the network."""
+def enter_inner(inside_uid: int, inside_gid: int, *, outer: tuple[int, int] | None = None) -> None:
+    """Leave the outer user namespace, which owns the mounts and the network. `outer`: the numbers that user and group
+    have there, where they are others."""
+    uid, gid = outer or (inside_uid, inside_gid)
     syscalls.unshare(syscalls.NEWUSER, "inner user namespace")
-    _map(inside_uid, inside_uid, inside_gid, inside_gid)
+    _map(inside_uid, uid, inside_gid, gid)
+
+
+def join_mounts(descriptor: int) -> None:
+    """Go over to another mount namespace, whose root is the root from then on."""
+    syscalls.checked(syscalls.LIBC.setns(descriptor, syscalls.NEWNS), "go over to the container's mounts")
+    os.close(descriptor)
 
 
 def drop_capabilities() -> None:
     """Give up every capability in every set, and every way to get one."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        last = int(file.read())
+    last = last_capability()
     prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
     for capability in range(last + 1):
         prctl(_PR_CAPBSET_DROP, capability, what="empty the bounding set")
@@ -52,10 +59,14 @@ def drop_capabilities() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1, what="no new privileges")
 
 
-def keep_mounting() -> None:
-    """Give up every capability but the one that mounting takes, and every way to get another."""
+def last_capability() -> int:
+    """The highest number of a capability that the kernel knows."""
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        last = int(file.read())
+        return int(file.read())
+
+
+def keep_mounting(last: int) -> None:
+    """Give up every capability up to the last but the one that mounting takes, and every way to get another."""
     prctl(_PR_CAP_AMBIENT, 4, what="clear ambient capabilities")
     for capability in range(last + 1):
         if capability != _CAP_SYS_ADMIN:

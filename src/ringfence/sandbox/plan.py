@@ -61,6 +61,14 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """What the image itself puts into the environment."""
 
 
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """The OCI runtime that makes the sandbox's container."""
+
+    name: str
+    program: str
+    """Its real path on the host."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a sandbox is to be made of."""
 
@@ -93,6 +101,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Who set each limit."""
     image: Image | None = None
     """What programs come from; without one, the host."""
+    runtime: Runtime | None = None
+    """What makes a container of it; without one, our own launcher does all."""
     boundary: str = ""
     """What holds a session of tier C, as the policy declares it."""
     notices: tuple[str, ...] = ()
@@ -113,6 +123,7 @@ def build_plan(
     extra_read: Iterable[str] = (),
     extra_write: Iterable[str] = (),
     image: Image | None = None,
+    runtime: Runtime | None = None,
 ) -> Plan:
     """The plan for a policy and a workspace. `binds` are the agent's own; a deny rule of the policy covers them too."""
     check_workspace(workspace, facts.home)
@@ -140,6 +151,7 @@ def build_plan(
         denied_globs=tuple(found.globs),
         control_files=policy.control_files,
         image=image,
+        runtime=runtime,
         boundary=policy.boundary,
         limits=policy.limits,
         ways=policy.ways,

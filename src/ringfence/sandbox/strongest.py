@@ -17,6 +17,9 @@ async def start_strongest(
 ) -> Sandbox:
     """Try the tiers, which come strongest first and are all strong enough. `SandboxUnavailable` says why none was."""
     refused: list[str] = []
+    if plan.runtime is not None:
+        # A container is asked for; a weaker sandbox without one is not what was meant.
+        tiers = _contained(plan, tiers)
     for tier in tiers:
         try:
             sandbox = await Sandbox.start(plan, tier=tier, on_lost=on_lost, launcher=launcher)
@@ -30,6 +33,20 @@ async def start_strongest(
         sandbox.notices = (*refused, *sandbox.notices)
         return sandbox
     raise AssertionError("there is at least one tier to try")
+
+
+def _contained(plan: Plan, tiers: tuple[str, ...]) -> tuple[str, ...]:
+    if plan.ways.nested_namespaces:
+        raise SandboxUnavailable(
+            "a container of an OCI runtime allows no nested namespaces",
+            remedy="leave `--oci-runtime` out, or set `nested_namespaces = false` in `[sandbox]`",
+        )
+    if "A" not in tiers:
+        raise SandboxUnavailable(
+            "a container of an OCI runtime takes what tier A takes, and this machine does not give it",
+            remedy="leave `--oci-runtime` out; `ringfence doctor` shows what is missing",
+        )
+    return ("A",)
 
 
 def _explained(failure: TierUnavailable, tiers: tuple[str, ...], refused: list[str]) -> SandboxUnavailable:

@@ -120,6 +120,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "masked": sorted({*hidden, *ours.masked, *sockets}),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
+    if plan.runtime is not None:
+        layout["runtime"] = (plan.runtime.name, plan.runtime.program)
     variables = {**dict(plan.image.variables if plan.image else ()), **dict(plan.variables)}
 
     def release_all() -> None:

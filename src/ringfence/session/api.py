@@ -75,18 +75,21 @@ class Session:
         min_tier: str | None = None,
         workspace_mode: WorkspaceMode | str | None = None,
         image: str | None = None,
+        oci_runtime: str | None = None,
     ) -> None:
         """`workspace`: the folder to work in (default: the Git top level, else the working directory).
         `policy`: a preset's name or a file (default: the user's own policy). `ask`: who answers questions; nobody by
         default, so that an `ask` is a deny. The rest opens more for this session, still under requirements:
         `allow_hosts` destinations, `read` and `write` paths, `environment` names of variables that are passed on.
         `image`: a container image, or the folder of an unpacked one, that programs come from.
+        `oci_runtime`: make the sandbox a container of this OCI runtime: `runsc`, `crun` or `runc`.
         """
         self._options = Options(
             workspace=None if workspace is None else os.fspath(workspace),
             policy=None if policy is None else os.fspath(policy),
             min_tier=min_tier,
             image=image,
+            oci_runtime=oci_runtime,
             allow_hosts=tuple(allow_hosts),
             read=tuple(read),
             write=tuple(write),

@@ -17,12 +17,13 @@ from ringfence.model.situations import RunDenied, UsageInvalid
 from ringfence.model.vote import PERSON
 from ringfence.policy.effective import Policy, WorkspaceMode
 from ringfence.policy.evaluate import Evaluator
-from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
+from ringfence.sandbox.plan import HostFacts, Image, Plan, Runtime, build_plan
 from ringfence.session.answering import permission_of
 from ringfence.session.images import image
 from ringfence.session.options import Options
 from ringfence.session.outside_environment import outside_environment
 from ringfence.session.policy_files import SessionGrants, load_policy
+from ringfence.session.runtimes import runtime
 from ringfence.session.snapshots import Snapshots
 from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
 from ringfence.session.staging import Staging
@@ -126,7 +127,12 @@ class Asked:
             host_ports=setup.host_ports,
             staging=self.staging.folder if policy.workspace_mode is WorkspaceMode.STAGED else None,
             image=self._image(setup),
+            runtime=self._runtime(),
         )
+
+    def _runtime(self) -> Runtime | None:
+        name = self.options.oci_runtime
+        return None if name is None else runtime(name, environ=self.environ, workspace=self.workspace)
 
     def _image(self, setup: AgentSetup) -> Image | None:
         name = self.options.image

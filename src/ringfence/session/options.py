@@ -28,6 +28,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     min_tier: str | None = None
     image: str | None = None
     """A container image, or the folder of an unpacked one, that programs come from instead of the host."""
+    oci_runtime: str | None = None
+    """The OCI runtime that makes the sandbox's container; None means our own launcher."""
     allow_hosts: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
