@@ -154,6 +154,7 @@ def test_every_single_value_has_an_origin() -> None:
         "approvals.reviewer.audit_percent": BUILT_IN,
         "approvals.reviewer.ceiling": BUILT_IN,
         "approvals.timeout_seconds": BUILT_IN,
+        "approvals.wait_seconds": BUILT_IN,
         "filesystem.workspace": BUILT_IN,
         "environment.keep.LANG": Origin(layer="user", source="user.toml:4"),
         "environment.set.A": Origin(layer="user", source="user.toml:5"),
