@@ -1,0 +1,43 @@
+"""The files that deny rules name, told by what they are and not by where they lie: a hard link in the workspace is one
+more name of such a file. Only lists folders, because it runs before every session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+LIMIT = 100_000
+"""How many names below the denied paths are looked at."""
+
+
+def files_behind(paths: Iterable[str]) -> tuple[frozenset[tuple[int, int]], bool]:
+    """Device and inode of what lies at and below these paths; and whether that is everything."""
+    found: set[tuple[int, int]] = set()
+    pending: list[str] = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            found.add((status.st_dev, status.st_ino))
+            pending.append(path)
+    while pending and len(found) < LIMIT:
+        # What is no folder, or cannot be listed by this user, has nothing more to add.
+        with contextlib.suppress(OSError):
+            folder = pending.pop()
+            device = os.stat(folder).st_dev
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found.add((device, entry.inode()))
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+    return frozenset(found), not pending
+
+
+def is_one_of(root: int, path: str, files: frozenset[tuple[int, int]]) -> bool:
+    """Whether what lies below an open folder is one of the files, under a name of its own."""
+    try:
+        status = os.stat(path, dir_fd=root, follow_symlinks=False)
+    except OSError:
+        return True
+    return status.st_nlink > 1 and (status.st_dev, status.st_ino) in files
