@@ -15,6 +15,7 @@ from ringfence.approvals.channels.queue import Queue
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate
 from ringfence.approvals.objects import Request, Scope
+from ringfence.approvals.reviewing.opinion import Conclusion, Reviewed
 from ringfence.approvals.transitions import State
 from ringfence.model.action import Action, ConnectAction
 from ringfence.model.decision import Decision, Verdict
@@ -454,3 +455,34 @@ async def test_invariant_7_an_approval_never_changes_the_placement() -> None:
 
     assert final.placement is evaluate(PUSH).placement
     assert final.action == PUSH
+
+
+async def test_an_answer_is_held_to_the_plan_that_was_asked_about() -> None:
+    scene = Scene(saying(approve=True), judge=lambda action: decision(action, Verdict.ALLOW))
+    async with scene.gate as gate:
+        final = await gate.decide(PUSH, asked_by="shell", within=evaluate)
+
+    assert (final.verdict, final.resolved_by) == (Verdict.ALLOW, "person")
+
+
+async def test_a_script_that_changes_while_it_is_reviewed_is_left_to_people() -> None:
+    scene = Scene()
+    content = iter(("before", "after"))
+
+    async def review(_: Decision) -> Reviewed:
+        return Reviewed(reviewer="r", conclusion=Conclusion.ALLOW)
+
+    gate = Gate(
+        evaluate=evaluate,
+        desk=scene.desk,
+        channel=scene.channel,
+        recorder=scene.recorder,
+        clock=scene.time,
+        site=SITE,
+        witness=lambda _: next(content),
+        review=review,
+    )
+    async with gate:
+        final = await gate.decide(PUSH, asked_by="exec")
+
+    assert (final.verdict, final.resolved_by) == (Verdict.DENY, "nobody")

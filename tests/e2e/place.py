@@ -19,7 +19,7 @@ from tests.e2e.installed import place_folder
 from tests.scripted_model import ScriptedModel, Turn
 
 SOURCE = Path(__file__).parents[2] / "src"
-NO_NAMESPACES = str(Path(__file__).parents[1] / "sandbox" / "no_namespaces.py")
+NO_NAMESPACES = str(SOURCE / "ringfence" / "verify" / "no_namespaces.py")
 UNPRIVILEGED = 54321
 """The user id of another user, which needs no account."""
 SECONDS = 90

@@ -502,6 +502,16 @@ UNDOABLE = [
     "git clean -fd; git branch -D topic",
 ]
 LOST = [
+    "rm .gitignore && git clean -fd",
+    "> .gitignore; git clean -fd",
+    "git reset --hard && git clean -fd",
+    "git checkout other && git clean -fd",
+    "git clean -fd -e '!*.log'",
+    "git worktree remove -f wt",
+    "git submodule deinit -f --all",
+    "git reset --hard --recurse-sub",
+    "find . -execdir git reset --hard ';'",
+    "skopeo delete stash",
     "git clean -fdx",
     "git -C ../other reset --hard",
     "git --git-dir=/x reset --hard",

@@ -125,6 +125,7 @@ remove = ["AWS_*"]
 A = "b"
 [approvals]
 timeout_seconds = 60
+wait_seconds = 30
 remember = "session"
 remember_days = 3
 approvers = ["ana", "@ops"]
@@ -156,6 +157,13 @@ who = [":owner"]
 [[approvals.step]]
 who = ["@ops"]
 after_seconds = 60
+[[approvals.webhook]]
+name = "chat"
+kind = "slack"
+url = "https://chat.test/hook"
+secret = "chat-key"
+link = "https://answers.test/{id}"
+users = { U1 = "ana" }
 [limits]
 wall_seconds = 3600
 processes = 100

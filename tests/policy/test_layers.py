@@ -398,9 +398,29 @@ def test_a_person_and_a_repository_let_nobody_break_the_glass_and_set_no_terms()
     assert any("only the managed policy lets anybody break the glass" in notice for notice in merged.notices)
 
 
+def test_webhooks_come_from_a_person_and_from_above_them_and_not_from_a_repository() -> None:
+    hook = "[[approvals.webhook]]\nname = '{}'\nurl = 'https://{}.test/'\nsecret = 'k'\nusers = {{ U = 'ana' }}"
+    own = document(hook.format("chat", "own") + "\n" + hook.format("pager", "own"))
+    project = document(hook.format("spy", "spy"), Layer.PROJECT)
+
+    merged = here(own, project, document(hook.format("chat", "managed"), Layer.MANAGED))
+
+    assert sorted((one.name, one.url) for one in merged.approvals.webhooks) == [
+        ("chat", "https://managed.test/"),
+        ("pager", "https://own.test/"),
+    ]
+    assert any("only your own policy and the managed one name webhooks" in notice for notice in merged.notices)
+    assert any("another one is called `chat` already" in notice for notice in merged.notices)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
+        ("[[approvals.webhook]]\nname = 'a'\nurl = 'https://a.test/'", "`secret` is missing here"),
+        ("[[approvals.webhook]]\nname = 'A/b'\nurl = 'https://a.test/'\nsecret = 'k'", "is not a name"),
+        ("[[approvals.webhook]]\nname = 'a'\nurl = 'http://a.test/'\nsecret = 'k'", "has to be an `https://` address"),
+        ("[[approvals.webhook]]\nname = 'a'\nurl = 'https://a:b@a.test/'\nsecret = 'k'", "has to be an `https://`"),
+        ("[[approvals.webhook]]\nname = 'a'\nurl = 'https://['\nsecret = 'k'", "has to be an `https://` address"),
         ("[[approvals.step]]\nwho = ['a']\nafter_seconds = 5", "the first step is asked at once"),
         ("[[approvals.step]]\nwho = ['a']\n[[approvals.step]]\nwho = ['b']", "each step is later than the one before"),
         ("[[approvals.quorum]]\napprove = 2", "`who` is missing here"),

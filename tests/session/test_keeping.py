@@ -99,3 +99,34 @@ def test_whoever_wants_to_be_asked_is_asked(project: Project) -> None:
 
     assert done.returncode == 126
     assert (project.path / "f").read_text() == "precious\n"
+
+
+def test_a_repository_in_an_ignored_folder_is_not_kept_and_asked_about(project: Project) -> None:
+    (project.path / ".gitignore").write_text("vendor/\n")
+    inner = project.path / "vendor" / "inner"
+    inner.mkdir(parents=True)
+    for words in (
+        ("init", "-q"),
+        ("add", "f"),
+        ("-c", "user.name=a", "-c", "user.email=a@b.test", "commit", "-qm", "x"),
+    ):
+        (inner / "f").write_text("committed\n")
+        project._git("-C", "vendor/inner", *words)
+    (inner / "f").write_text("precious\n")
+
+    done = project.types("exec", "--ask", "deny", "--", "sh", "-c", "cd vendor/inner && git reset --hard")
+
+    assert done.returncode == 126
+    assert (inner / "f").read_text() == "precious\n"
+
+
+def test_the_branches_of_a_linked_working_tree_are_not_kept_and_asked_about(project: Project) -> None:
+    linked = project.path.parent / "linked"
+    project._git("worktree", "add", "-q", "-b", "other", str(linked))
+    project._git("branch", "topic")
+    project.path = linked
+
+    done = project.types("exec", "--ask", "deny", "--", "git", "branch", "-D", "topic")
+
+    assert done.returncode == 126
+    project._git("rev-parse", "-q", "--verify", "topic")

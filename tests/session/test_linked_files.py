@@ -75,3 +75,28 @@ def test_the_workspace_s_index_is_never_asked(server: str, tmp_path: Path) -> No
     remembered = Remembered(str(tmp_path / "r.json"))
 
     assert (learn(Looked(name="pip", places=(index,)), remembered), remembered.files) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("url", "private", "opened"),
+    [
+        ("http://169.254.169.254/latest/", True, False),
+        ("http://127.0.0.1:5432/x", True, False),
+        ("http://[::1]/x", True, False),
+        ("http://host.ringfence.internal:5432/x", True, False),
+        ("https://10.0.0.5/x", False, False),
+        ("https://10.0.0.5/x", True, True),
+        ("https://93.184.215.14/x", False, True),
+        ("https://files.test/x", False, True),
+    ],
+)
+def test_an_index_names_no_address_that_it_could_not_have_itself(
+    tmp_path: Path, url: str, private: bool, opened: bool
+) -> None:
+    (tmp_path / ".pip").mkdir()
+    (tmp_path / ".pip" / "pip.conf").write_text("[global]\nindex-url=https://index.test/simple\n")
+    machine = Machine(home=str(tmp_path), workspace=str(tmp_path / "w"), variables={}, root=str(tmp_path))
+    memory = Remembered(str(tmp_path / "registries.json"))
+    memory.add_files("https://index.test/simple", (url,), private=private)
+
+    assert ("files" in [one.role for one in look("pip", machine, memory).places]) is opened

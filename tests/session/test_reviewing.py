@@ -42,11 +42,11 @@ class Session:
             f'{more}\n[approvals.reviewer]\nkind = "command"\nargv = ["{program}"]\nceiling = "{ceiling}"\n'
         )
 
-    def types(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def types(self, *words: str, first: str = "/none") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             (sys.executable, "-m", "ringfence", *words),
             cwd=self.project,
-            env={"HOME": str(self.home), "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"},
+            env={"HOME": str(self.home), "PATH": f"{first}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -99,6 +99,32 @@ def test_whatever_is_no_yes_within_its_limits_leaves_the_question_to_people(
 def test_above_its_ceiling_a_yes_is_not_enough(tmp_path: Path) -> None:
     # What it does cannot be seen, which is a high risk whatever the reviewer calls it.
     assert Session(tmp_path, OPINION, ceiling="medium").ask().returncode == 126
+
+
+@needs_time
+def test_a_program_that_the_agent_could_replace_reviews_nothing(tmp_path: Path) -> None:
+    session = Session(tmp_path, OPINION)
+    program = session.project / "review"
+    (tmp_path / "review").rename(program)
+    (tmp_path / "review").symlink_to(program)
+
+    assert session.ask().returncode == 126
+    assert not session.log.exists()
+
+
+@needs_time
+def test_a_reviewer_finds_no_interpreter_that_the_agent_wrote(tmp_path: Path) -> None:
+    session = Session(tmp_path, OPINION)
+    program, own, ran = tmp_path / "review", session.project / "bin", tmp_path / "escaped"
+    program.write_text(program.read_text().replace(f"#!{sys.executable}", "#!/usr/bin/env python3"))
+    own.mkdir()
+    (own / "python3").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (own / "python3").chmod(0o755)
+
+    session.types("exec", "--ask", "deny", "--", "env", "VAR=1", "sh", "-c", "eval echo ran", first=str(own))
+
+    assert session.log.exists()
+    assert not ran.exists()
 
 
 @needs_time

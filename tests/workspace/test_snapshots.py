@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -272,3 +273,22 @@ def test_old_snapshots_go_and_take_only_what_nothing_else_holds(scene: Scene) ->
     assert [one.session for one in left] == ["session-3"]
     assert contents == {b"always", b"content 3"}
     assert count_of_pieces == 2
+
+
+def test_a_link_in_the_place_of_git_s_objects_stops_no_undo_and_leads_nowhere(scene: Scene) -> None:
+    scene.git("init", "-q")
+    (scene.workspace / "a").write_text("before")
+    scene.git("add", "a")
+    scene.git("commit", "-qm", "one")
+
+    def act() -> None:
+        (scene.workspace / "a").write_text("agent")
+        shutil.rmtree(scene.workspace / ".git" / "objects")
+        (scene.workspace / ".git" / "objects").symlink_to(scene.outside)
+
+    scene.session(act)
+    done = scene.undo()
+
+    assert (done.failed, (scene.workspace / "a").read_text()) == ((), "before")
+    assert scene.git("show", "HEAD:a") == "before"
+    assert os.listdir(scene.outside) == ["secret"]

@@ -6,8 +6,9 @@ import pytest
 from tests.workspace.scenes import Scene
 
 from ringfence.model.situations import UsageInvalid
-from ringfence.session.snapshots import TURNS_KEPT
+from ringfence.session.snapshots import ACTION, TURNS_KEPT
 from ringfence.session.turns import PAUSE_SECONDS, Turns
+from ringfence.workspace.store import KEPT
 
 
 def test_a_turn_and_what_followed_it_are_undone(scene: Scene) -> None:
@@ -59,6 +60,18 @@ def test_turns_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
     assert moments[0] == "end"
     assert moments[-2:] == ["start", "start"]
     assert moments[1:-2] == [f"turn {number}" for number in range(TURNS_KEPT + 2, 2, -1)]
+
+
+def test_actions_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
+    scene.take("before", "start")
+    scene.take("session-1", "start")
+    for number in range(KEPT + 1):
+        scene.take("session-1", f"{ACTION}{number}")
+    scene.take("session-1", "end")
+
+    with scene.snapshots.store() as store:
+        moments = [one.moment for one in store.snapshots()]
+    assert moments == ["end", *(f"{ACTION}{number}" for number in range(KEPT, -1, -1)), "start", "start"]
 
 
 async def test_turns_that_follow_fast_are_counted_and_not_kept(scene: Scene) -> None:

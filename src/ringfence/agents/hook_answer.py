@@ -66,6 +66,8 @@ def _kind(decision: Decision) -> str:
 def _retry(decision: Decision) -> str:
     if decision.verdict is Verdict.ASK or decision.resolved_by in {"timeout", "nobody"}:
         return "nobody answered, so a retry helps only when a person is there to approve it"
+    if decision.resolved_by == "queued":
+        return "it waits for an answer: go on with other work, and try exactly this again later"
     if decision.resolved_by == "person":
         return "a person said no, so do not retry"
     if decision.resolved_by == "breaker":

@@ -13,6 +13,7 @@ _NEXT = {
     "timeout": ("ask again when somebody is there to answer",),
     "nobody": ("run it where somebody can be asked: `--ask terminal`, or `--ask queue`",),
     "reviewer": ("do something else, or ask the person to run it or to allow it with a rule of their own",),
+    "queued": ("go on with other work, and ask for exactly the same again later: it then gets the answer",),
     "breaker": ("tell the agent what you want instead: a new message from you, or five minutes, lets it ask again",),
     "ledger": ("repair the ledger, then start a new session",),
 }

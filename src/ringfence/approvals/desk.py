@@ -154,6 +154,11 @@ class Desk:
         with self._errors():
             return tuple(self._refreshed(request) for request in self._store.requests(prefix))
 
+    def unfinished(self) -> tuple[Request, ...]:
+        """Requests that are pending or approved, oldest first."""
+        with self._errors():
+            return tuple(self._refreshed(request) for request in self._store.unfinished())
+
     def waiting(self) -> tuple[Request, ...]:
         """The requests that wait for an answer now, oldest first."""
         with self._errors():

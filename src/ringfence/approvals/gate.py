@@ -25,7 +25,7 @@ from ringfence.approvals.site import Site
 from ringfence.approvals.stores.store import ApprovalsBroken
 from ringfence.approvals.transitions import State, Trigger
 from ringfence.model.action import Action, action_digest
-from ringfence.model.decision import Decision, Verdict
+from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import DecisionMade, Receipt
 from ringfence.model.ports import Clock, Recorder
 from ringfence.model.situations import LedgerBroken
@@ -74,7 +74,7 @@ class Gate:
         self._site = site
         self._tasks = asyncio.TaskGroup()
         self._open = False
-        self._questions: dict[tuple[str, str], Question] = {}
+        self._questions: dict[tuple[str, str, tuple[Reason, ...]], Question] = {}
         self._named = NamedHosts()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -183,7 +183,7 @@ class Gate:
     async def _resolve(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
-                final = await self._ask(decision)
+                final = await self._ask(decision, within)
                 if final is not None:
                     return final
                 decision = self._judge(decision.action, within)
@@ -193,7 +193,7 @@ class Gate:
             return denied(decision, by="error", why=f"it could not be asked: {failure}")
         return decision
 
-    async def _ask(self, decision: Decision) -> Decision | None:
+    async def _ask(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision | None:
         """The final decision, or None where an approval cannot be used any more and the question starts again."""
         way_back = await self._keep(decision) if decision.undoable and self._keep is not None else ""
         if way_back:
@@ -211,7 +211,7 @@ class Gate:
         named = self._named.answer(decision, self._clock.time_ns())
         if named is not None and not self._desk.revoked(named.id):
             return allowed(decision, by=f"grant:{named.id}", who=named.approver)
-        reviewed = await self._reviewed(decision)
+        reviewed = await self._reviewed(decision, within)
         if reviewed is not None:
             return reviewed
         if self._broken_glass() is None:
@@ -219,21 +219,31 @@ class Gate:
                 return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
             if why := self._fuse.blown():
                 return denied(decision, by="breaker", why=why)
-        settled = await self._question(decision).wait()
+        question = self._question(decision)
+        settled = await question.wait(self._site.wait_seconds or None)
+        if settled is None:
+            return denied(decision, by="queued", why="it is queued: it waits for somebody's answer")
+        self._forget(question)
         self._fuse.note(settled)
         if settled.grant is None:
             return denied(decision, by=settled.by, why=settled.why)
-        return await self._use(settled, decision)
+        return await self._use(settled, decision, within)
 
-    async def _reviewed(self, decision: Decision) -> Decision | None:
+    async def _reviewed(self, decision: Decision, within: Callable[[Action], Decision] | None) -> Decision | None:
         """What a reviewer's answer makes of a question; None where somebody else decides.
 
         INVARIANT: a reviewer never answers what the policy leaves to named people, and never overrides a rule.
         """
         if self._review is None or decision.override or not self._site.permission.anybody_for(decision):
             return None
+        shown = self._witness(decision)
         reviewed = await self._review(decision)
         match reviewed.conclusion:
+            # SECURITY: a script that the agent changes while it is reviewed is another script; so is another policy.
+            case Conclusion.ALLOW if (
+                self._judge(decision.action, within) != decision or self._witness(decision) != shown
+            ):
+                return None
             case Conclusion.ALLOW:
                 return allowed(decision, by="reviewer", who=f"the reviewer ({reviewed.reviewer})")
             case Conclusion.DENY:
@@ -248,8 +258,9 @@ class Gate:
         return self._glass.active(self._site.workspace, permission)
 
     def _question(self, decision: Decision) -> Question:
-        """The open question for this action under this policy; whoever asks the same joins it."""
-        key = (action_digest(decision.action), decision.policy)
+        """The open question for this action under this policy, with all that is asked; whoever asks the same joins it.
+        Under the plan of a command, other rules ask."""
+        key = (action_digest(decision.action), decision.policy, decision.reasons)
         question = self._questions.get(key)
         if question is None:
             question = self._questions[key] = Question(
@@ -263,14 +274,21 @@ class Gate:
                 tell=self._tell,
                 broken_glass=self._broken_glass,
             )
-            question.start(self._tasks).add_done_callback(lambda _: self._questions.pop(key, None))
+            started = question
+            question.start(self._tasks).add_done_callback(lambda _: None if started.stays else self._forget(started))
         return question
 
-    async def _use(self, settled: Settled, decision: Decision) -> Decision | None:
+    def _forget(self, question: Question) -> None:
+        """Ask anew the next time."""
+        self._questions = {key: one for key, one in self._questions.items() if one is not question}
+
+    async def _use(
+        self, settled: Settled, decision: Decision, within: Callable[[Action], Decision] | None
+    ) -> Decision | None:
         """Use an approval, if it still is one for exactly this."""
         request = settled.request
         assert request is not None
-        now = self._judge(decision.action)
+        now = self._judge(decision.action, within)
         # INVARIANT: what was shown is what runs, under the policy that asked.
         # SECURITY: a script that the agent changes while somebody reads the question is another script.
         same_files = self._witness(now) == request.witness

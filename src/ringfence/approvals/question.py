@@ -76,6 +76,7 @@ class Question:
         """Votes, and the end, that are on record or on their way there: each goes there once."""
         self._step = 0
         self._waiting = 0
+        self._stays = False
         self._why_withdrawn = "nobody waits for the answer any more"
         self._task: asyncio.Task[None] | None = None
         self._settled: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
@@ -86,14 +87,24 @@ class Question:
         self._task.add_done_callback(self._ensure_settled)
         return self._task
 
-    async def wait(self) -> Settled:
-        """How it ended. The question is withdrawn when the last one who waits is cancelled."""
+    @property
+    def stays(self) -> bool:
+        """Whether somebody was told that it is queued: then its answer is kept for whoever asks again."""
+        return self._stays
+
+    async def wait(self, seconds: float | None = None) -> Settled | None:
+        """How it ended; None where that takes longer than `seconds`: it stays open then, for whoever asks again.
+
+        The question is withdrawn when the last one who waits is cancelled.
+        """
         self._waiting += 1
         try:
-            return await asyncio.shield(self._settled)
+            done, _ = await asyncio.wait([self._settled], timeout=seconds)
+            self._stays = self._stays or not done
+            return self._settled.result() if done else None
         finally:
             self._waiting -= 1
-            if not self._waiting:
+            if not self._waiting and not self._stays:
                 self.withdraw(self._why_withdrawn)
 
     def withdraw(self, why: str) -> None:

@@ -20,3 +20,5 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The name of this machine."""
     timeout_seconds: int = 300
     """An unanswered question is a deny after this."""
+    wait_seconds: float = 0
+    """After this, whoever waits is told that the question is queued; 0 for never."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from ringfence.approvals import voting
+from ringfence.approvals.asked import asked
 from ringfence.approvals.desk import Cast, Desk, Moved
 from ringfence.approvals.objects import Request, Scope, Vote
 from ringfence.approvals.records import transition
@@ -18,7 +18,7 @@ from ringfence.model import ids
 from ringfence.model.canonical import digest
 from ringfence.model.display import visible
 from ringfence.model.event import ApprovalTransition, Body, VoteTaken
-from ringfence.model.vote import PERSON, Authentication
+from ringfence.model.vote import PERSON
 from ringfence.session.sources import Places, user
 from ringfence.telemetry.presence import folder_beside, is_recorded
 
@@ -92,20 +92,7 @@ class Inbox:
 
     def asked(self, request: Request) -> str:
         """Who has to answer, in words."""
-        terms = request.terms
-        parts = [
-            f"{one.approve} of {voting.listed(one.who)}"
-            + (f", with a {one.assurance}" if one.assurance is not Authentication.ACCOUNT else "")
-            for one in terms.thresholds
-        ]
-        if not terms.owner_may:
-            parts.append("not whoever runs the session")
-        if terms.steps:
-            asked = [name for one in terms.steps[: self.desk.step_of(request) + 1] for name in one.who]
-            parts.append(f"so far {voting.listed(asked)}")
-            later = terms.steps[self.desk.step_of(request) + 1 :]
-            parts += [f"after {one.after_seconds} s {voting.listed(one.who)}" for one in later]
-        return "; ".join(parts)
+        return asked(request.terms, self.desk.step_of(request))
 
     def told(self, cast: Cast) -> str:
         """What became of an answer, in words."""

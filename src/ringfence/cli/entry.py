@@ -19,6 +19,7 @@ COMMANDS = {
     "trust": ("ringfence.cli.trust", "trust a project's own policy"),
     "credentials": ("ringfence.cli.credentials", "keep credentials outside the sandbox, and try those that are bound"),
     "approvals": ("ringfence.cli.approvals", "list and answer approval requests, and the grants they made"),
+    "ui": ("ringfence.cli.ui", "answer requests on a page of your browser, with a passkey"),
     "sessions": ("ringfence.cli.sessions", "list recorded sessions, newest first"),
     "stats": ("ringfence.cli.stats", "say how often people were asked, and by which rules"),
     "log": ("ringfence.cli.log", "show what happened, and verify the record"),

@@ -53,8 +53,6 @@ def options_of(parsed: argparse.Namespace) -> Options:
     """The session's options; what this version cannot do is refused, never ignored."""
     if parsed.staged and parsed.direct:
         raise UsageInvalid("`--staged` and `--direct` are opposites", remedy="leave one out")
-    if parsed.ask == "web":
-        raise UsageInvalid("the web page is not available in this version", remedy="use `--ask terminal` or `queue`")
     return Options(
         workspace=parsed.workspace,
         policy=parsed.policy,

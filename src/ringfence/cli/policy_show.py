@@ -106,6 +106,12 @@ class _Printing:
         for key, lists in (("approvers", answers.approvers), ("overriders", answers.overriders)):
             for number, names in enumerate(lists, 1):
                 self.line(f"{key} {' '.join(names)}", policy.origin_of(f"approvals.{key}.{number}"))
+        if answers.wait_seconds:
+            text = f"an agent waits {answers.wait_seconds} seconds for an answer, then its question is queued"
+            self.line(text, policy.origin_of("approvals.wait_seconds"))
+        for hook in answers.webhooks:
+            people = " ".join(name for _, name in hook.users) or "nobody"
+            self.line(f"webhook {hook.name} ({hook.kind.value}) is told, and brings answers of {people}", hook.origin)
         self.line(f"sandbox of tier {policy.min_tier} or better", policy.origin_of("sandbox.min_tier"))
         self.line(f"workspace {policy.workspace_mode.value}", policy.origin_of("filesystem.workspace"))
         if policy.boundary:

@@ -346,6 +346,28 @@ class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class WebhookKind(StrEnum):
+    """What a webhook speaks."""
+
+    GENERIC = "generic"
+    SLACK = "slack"
+
+
+class WebhookRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Somewhere that is told of every question, and that may bring answers of the people it names."""
+
+    name: str
+    kind: WebhookKind = WebhookKind.GENERIC
+    url: str
+    secret: str
+    """The name of a stored credential: the key of the signatures, both ways."""
+    link: str = ""
+    """The address of a page for people, with `{id}` for the request."""
+    users: tuple[tuple[str, str], ...] = ()
+    """Its names of people, and theirs on this machine. It brings answers of nobody else."""
+    origin: Origin
+
+
 class StepRule(msgspec.Struct, frozen=True, kw_only=True):
     """A step of the ladder: who is asked as well, and when."""
 
@@ -406,6 +428,10 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """After so many denied questions in a row, nothing is asked any more in this turn of the agent."""
     denials_of_50: int = 10
     """Likewise, of the last 50."""
+    wait_seconds: int = 0
+    """After this, whoever waits is told that the question is queued, and it stays open. 0 for never."""
+    webhooks: tuple[WebhookRule, ...] = ()
+    """Who else is told of a question, and may bring an answer."""
     reviewer: ReviewerRule | None = None
     reviewer_ceiling: Risk | None = Risk.LOW
     """The greatest risk that a reviewer may allow; none at all where it is missing."""

@@ -46,6 +46,7 @@ from ringfence.policy.effective import (
     StepRule,
     TelemetryPolicy,
     ToolArguments,
+    WebhookRule,
     WorkspaceMode,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
@@ -127,6 +128,8 @@ class _Answering(TypedDict):
     break_glass_minutes: int
     denials_in_a_row: int
     denials_of_50: int
+    wait_seconds: int
+    webhooks: tuple[WebhookRule, ...]
 
 
 class _Reviewing(TypedDict):
@@ -459,6 +462,7 @@ class _Merging:
         minutes = [(document, one.break_glass_minutes) for document, one in said]
         in_a_row = [(document, one.denials_in_a_row) for document, one in said]
         of_recent = [(document, one.denials_of_50) for document, one in said]
+        waits = [(document, one.wait_seconds) for document, one in said]
         return _Answering(
             self_approval=self._scalar("approvals.self_approval", own, lambda may: 0 if may else 1, True)[0],
             break_glass=self._break_glass([(document, one.break_glass) for document, one in said]),
@@ -467,7 +471,23 @@ class _Merging:
             denials_of_50=self._scalar("approvals.denials_of_50", of_recent, lambda value: -value, 10)[0],
             quorums=self._quorums([(document, one.quorums) for document, one in said]),
             steps=self._steps([(document, one.steps) for document, one in said]),
+            wait_seconds=self._scalar("approvals.wait_seconds", waits, lambda _: 0, 0)[0],
+            webhooks=self._webhooks([(document, one.webhooks) for document, one in said]),
         )
+
+    def _webhooks(self, written: list[tuple[Document, tuple[WebhookRule, ...]]]) -> tuple[WebhookRule, ...]:
+        """Webhooks of the person and of the administrator; of two with one name, the administrator's."""
+        kept: dict[str, WebhookRule] = {}
+        for document, rules in sorted(written, key=lambda one: not one[0].layer.binds):
+            for rule in rules:
+                # SECURITY: a repository would be told of every question, and say who has answered.
+                if not document.layer.binds and document.layer is not Layer.USER:
+                    self.skip(rule.origin, "a webhook", "only your own policy and the managed one name webhooks")
+                elif rule.name in kept:
+                    self.skip(rule.origin, "a webhook", f"another one is called `{rule.name}` already")
+                else:
+                    kept[rule.name] = rule
+        return tuple(kept.values())
 
     def _break_glass(
         self, written: list[tuple[Document, tuple[tuple[str, ...], Origin] | None]]

@@ -37,7 +37,7 @@ class Guard:
             self._watch(os.path.dirname(path))
 
     def serve(self, child: int) -> None:
-        """Until the sandbox's process 1 ends."""
+        """Until the sandbox's process 1 ends, or the session is gone, which ends everything inside."""
         ended = os.pidfd_open(child)
         poll = select.poll()
         poll.register(ended, select.POLLIN)
@@ -45,8 +45,18 @@ class Guard:
         for path in self._wanted:
             self._look(path)
         while not any(descriptor == ended for descriptor, _ in poll.poll()):
-            for path in self._changed():
+            changed = self._changed()
+            if self._is_alone():
+                # INVARIANT: whoever sweeps up after a session that was killed must not have it made anew behind them.
+                return
+            for path in changed:
                 self._look(path)
+
+    def _is_alone(self) -> bool:
+        """Whether the session has ended: the kernel closes its end of the link before anybody hears of its death."""
+        poll = select.poll()
+        poll.register(self._link, 0)
+        return bool(poll.poll(0))
 
     def _watch(self, folder: str) -> None:
         try:

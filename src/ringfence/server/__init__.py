@@ -1,1 +1,1 @@
-"""The fleet control plane. Nothing stands here yet."""
+"""What is served to browsers. So far the page of one user on their own machine; the fleet's server is to stand here."""

@@ -21,6 +21,7 @@ from ringfence.sandbox.plan import HostFacts, Image, Plan, build_plan
 from ringfence.session.answering import permission_of
 from ringfence.session.images import image
 from ringfence.session.options import Options
+from ringfence.session.outside_environment import outside_environment
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.snapshots import Snapshots
 from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
@@ -52,6 +53,8 @@ class Asked:
         within = self.typed_in == self.workspace or self.typed_in.startswith(self.workspace + "/")
         self.cwd = self.typed_in if within else self.workspace
         """Where commands run: a folder outside the workspace is not there inside."""
+        self.outside = outside_environment(environ, self.workspace)
+        """For what Ringfence itself starts outside the sandbox."""
         self.session = new_id()
         self.snapshots = Snapshots(self.places, self.workspace)
         self.staging = Staging(self.snapshots, self.session)
@@ -135,7 +138,7 @@ class Asked:
                 remedy="leave `--image` out, or run the session in a container of that image",
             )
         wanted = name if os.path.isabs(name) or not name.startswith((".", "~")) else self._path(name)
-        return image(os.path.expanduser(wanted), state=self.places.state, environ=self.environ)
+        return image(os.path.expanduser(wanted), state=self.places.state, environ=self.outside)
 
     def without_effect(self, evaluator: Evaluator) -> tuple[str, ...]:
         """What the person opened for this session and stays shut, as notices."""
@@ -150,7 +153,8 @@ class Asked:
     def answer_seconds(self, policy: Policy, setup: AgentSetup) -> tuple[int, tuple[str, ...]]:
         """How long a question waits, and a notice where that is not what the policy says."""
         wanted, most = policy.approvals.timeout_seconds, HOOK_SECONDS - ANSWER_MARGIN_SECONDS
-        if not setup.hooks or wanted <= most:
+        # Where nobody waits longer than the hooks do, the question itself may.
+        if not setup.hooks or wanted <= most or 0 < policy.approvals.wait_seconds <= most:
             return wanted, ()
         return most, (f"questions wait {most} s and not {wanted} s: the hooks of {setup.name} wait no longer",)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ringfence.approvals.channels.channel import Channel
 from ringfence.approvals.channels.deny import Nobody
 from ringfence.approvals.channels.queue import Queue
 from ringfence.approvals.channels.screen import CONTROLLING
+from ringfence.approvals.channels.telling import Telling
 from ringfence.approvals.channels.terminal import Terminal
 from ringfence.model.ids import new_id
+from ringfence.policy.effective import WebhookRule
+from ringfence.session.credentials.store import Store, machine_keyring
 from ringfence.session.options import Ask
+from ringfence.session.sources import Places
 from ringfence.session.stage import Stage
 
 
@@ -23,10 +27,29 @@ def channel_for(ask: Ask, stage: Stage, user: str, announce: Callable[[str], Non
             return Nobody("nobody is asked in this session (`--ask deny`)")
         case Ask.QUEUE:
             return Queue(announce)
+        case Ask.WEB:
+            return Queue(announce, name="web")
         case Ask.TERMINAL:
             if not _has_terminal():
                 return Nobody("there is no terminal to ask on")
             return Terminal(approver=f"person:{user}", new_id=new_id, colours=_colours(), relay=stage)
+
+
+def telling(
+    channel: Channel,
+    webhooks: tuple[WebhookRule, ...],
+    places: Places,
+    environ: Mapping[str, str],
+    announce: Callable[[str], None],
+) -> Channel:
+    """The same way of asking, with everybody else who is told of a question."""
+    if channel.refusal or not (webhooks or environ.get("DBUS_SESSION_BUS_ADDRESS")):
+        return channel
+    # Only here: what speaks HTTPS takes time to load, and most sessions tell nobody.
+    from ringfence.session.telling import listeners
+
+    told = listeners(webhooks, Store(places.credentials, machine_keyring).get, environ)
+    return Telling(channel, told, announce) if told else channel
 
 
 def _has_terminal() -> bool:

@@ -96,7 +96,7 @@ class Places:
         background.start(
             close_revoked(gateway, gate.grants, session=self._asked.session, workspace=self._asked.workspace)
         )
-        ways = Ways(policy.ways, sandbox, self._tally, self._asked.environ, self._asked.places.home)
+        ways = Ways(policy.ways, sandbox, self._tally, self._asked.outside, self._asked.places.home)
         await ways.open(stack, background.start)
         ready(Beside(starter=sandbox, environment={**self._variables(policy), **sandbox.variables}))
         await lost.wait()

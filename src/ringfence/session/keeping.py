@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+from ringfence.model.action import CommandAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import NoticeGiven
 from ringfence.model.ids import new_id
 from ringfence.model.ports import Recorder
 from ringfence.model.wording import action_text
+from ringfence.policy.judges.undoing import folders_of
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 
 MOST = 50
@@ -23,10 +25,11 @@ _PREFIX = 26
 class Keeping:
     """The snapshots that stand in for questions in one session."""
 
-    def __init__(self, snapshots: Snapshots, session: str, recorder: Recorder) -> None:
+    def __init__(self, snapshots: Snapshots, session: str, recorder: Recorder, *, home: str) -> None:
         self._snapshots = snapshots
         self._session = session
         self._recorder = recorder
+        self._home = home
         self._taken = 0
         self._one_at_a_time = asyncio.Lock()
 
@@ -36,6 +39,8 @@ class Keeping:
             if self._taken >= MOST:
                 return ""
             number = self._taken + 1
+            action = decision.action
+            folders = folders_of(action, home=self._home) if isinstance(action, CommandAction) else ()
             try:
                 problem = await asyncio.to_thread(
                     self._snapshots.before_action,
@@ -43,6 +48,7 @@ class Keeping:
                     session=self._session,
                     number=number,
                     now_ns=time.time_ns(),
+                    folders=folders,
                 )
             except (SnapshotsBroken, OSError) as failure:
                 problem = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)

@@ -42,7 +42,7 @@ from ringfence.sandbox.way_places import COMMANDS_NAME, PROGRAMS
 from ringfence.session import environment
 from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked, interpreter
-from ringfence.session.asking import channel_for
+from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
@@ -81,6 +81,10 @@ _NO_REPOSITORY = (
 _NO_STAND_INS = (
     "commands that a shell inside starts have the session's plan, whatever profile the policy has for them: "
     "to ask for each takes tier A"
+)
+_CREDENTIALS_IN_REACH = (
+    "credentials of the policy are placeholders here too, but without a sandbox what runs can read the real ones where "
+    "they are kept: in your files, and in the variables of your other processes"
 )
 OnDenial = Callable[[DecisionMade], None]
 
@@ -177,6 +181,11 @@ async def _start(
         *sandbox.notices,
         *shortened,
         *unkept,
+        *(
+            (_CREDENTIALS_IN_REACH,)
+            if policy.credentials.rules and dict(sandbox.enforcement).get("tier") == "C"
+            else ()
+        ),
     )
     stage = Stage()
     new_gate = partial(_gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce)
@@ -264,7 +273,13 @@ def _gate(
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk_of(store, asked.places),
-        channel=channel_for(asked.options.ask, stage, asked.user.name, announce),
+        channel=telling(
+            channel_for(asked.options.ask, stage, asked.user.name, announce),
+            policy.approvals.webhooks,
+            asked.places,
+            asked.environ,
+            announce,
+        ),
         recorder=tally,
         clock=SystemClock(),
         site=Site(
@@ -274,13 +289,15 @@ def _gate(
             permission=asked.permission(policy),
             host=asked.user.host,
             timeout_seconds=seconds,
+            # Whoever is told to ask again has to be there later: an agent is, a single command is not.
+            wait_seconds=policy.approvals.wait_seconds if setup.hooks else 0,
         ),
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
         turn=lambda: stage.entered,
         witness=lambda decision: witness(decision, path=path, may_write=may_write),
         tell=announce,
-        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else Keeping(asked.snapshots, asked.session, tally),
+        keep=None if policy.workspace_mode is WorkspaceMode.STAGED else _keeping(asked, tally),
         review=_review(asked, policy, tally),
     )
 
@@ -305,13 +322,17 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
     sandbox.take_guard(said)
 
 
+def _keeping(asked: Asked, tally: Tally) -> Keeping:
+    return Keeping(asked.snapshots, asked.session, tally, home=asked.places.home)
+
+
 def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     if policy.approvals.reviewer is None:
         return None
     from ringfence.session.reviewing import reviewing  # what speaks to models is loaded where one is asked
 
     tally.transcript = told(asked.argv)
-    return reviewing(policy.approvals, tally.transcript, tally, asked.environ)
+    return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -354,7 +375,7 @@ async def _connect(
     _watch_protection(governed, governed.sandbox)
     revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
     background.start(revoked)
-    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.environ, asked.places.home)
+    ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.outside, asked.places.home)
     await ways.open(stack, background.start)
     governed.notices = (*governed.notices, *ways.notices)
 

@@ -13,6 +13,7 @@ class Ask(StrEnum):
     """Who answers when an action needs a person."""
 
     TERMINAL = "terminal"
+    WEB = "web"
     QUEUE = "queue"
     DENY = "deny"
 

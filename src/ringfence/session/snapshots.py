@@ -21,6 +21,7 @@ from ringfence.workspace.entries import Entry
 from ringfence.workspace.git_index import index_listing, read_index
 from ringfence.workspace.git_state import below_git
 from ringfence.workspace.ignored import ignored
+from ringfence.workspace.keepable import not_kept
 from ringfence.workspace.objects import give_back_objects, keep_objects, remove_objects
 from ringfence.workspace.restoring import Now, as_it_stands, restore
 from ringfence.workspace.store import Snapshot, SnapshotsBroken, Store, pack
@@ -84,8 +85,19 @@ class Snapshots:
             for one in mine[TURNS_KEPT:]:
                 store.forget(one.id)
 
-    def before_action(self, *, id: str, session: str, number: int, now_ns: int) -> str:  # noqa: A002
-        """Keep the workspace before an action that loses something; why that is not whole, where it is not."""
+    def before_action(
+        self,
+        *,
+        id: str,  # noqa: A002
+        session: str,
+        number: int,
+        now_ns: int,
+        folders: tuple[str, ...],
+    ) -> str:
+        """Keep the workspace before an action that loses something in these folders; why that is not whole, where it
+        is not."""
+        if problem := not_kept(self.workspace, folders, ignored(self.workspace, self.empty_repository)):
+            return problem
         snapshot, notices = self.take(id=id, session=session, moment=f"{ACTION}{number}", now_ns=now_ns)
         if not notices:
             return ""
@@ -146,7 +158,7 @@ class Snapshots:
             stands = {one.path: self.stand(store, one) for one in wanted}
         moved = () if force or not ended else tuple(one for one in wanted if stands[one.path] is Now.OTHER)
         chosen = tuple(one for one in wanted if one not in moved and stands[one.path] is not Now.BEFORE)
-        give_back_objects(self.workspace, self._objects)
+        problem = give_back_objects(self.workspace, self._objects)
         for path in _new_repositories(chosen, moved):
             remove_objects(self.workspace, path)
         with self.store() as store:
@@ -155,7 +167,7 @@ class Snapshots:
         return Undone(
             restored=done.paths,
             changed_since=tuple(one.path for one in moved if not one.folder),
-            failed=done.failed,
+            failed=(*done.failed, *(((b".git/objects", problem),) if problem else ())),
             way_back=kept.id,
         )
 

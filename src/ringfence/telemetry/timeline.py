@@ -118,6 +118,7 @@ _RESOLVED = {
     "nobody": "; nobody could be asked",
     "timeout": "; nobody answered in time",
     "person": "; a person answered",
+    "queued": "; it waits for an answer",
     "break-glass": "; the glass was broken",
     "breaker": "; too many questions were denied",
 }

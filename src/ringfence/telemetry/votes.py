@@ -12,8 +12,8 @@ import msgspec
 
 from ringfence.model.display import visible
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, Body, VoteTaken
-from ringfence.model.vote import Vote, binding, link, signed_part, text_digest
-from ringfence.telemetry import notes
+from ringfence.model.vote import Authentication, Vote, binding, link, signed_part, text_digest
+from ringfence.telemetry import assertions, notes
 
 KEY = "approver-key"
 """The key that signs this user's votes, beside the ledger; the verifier's has `.pub` appended."""
@@ -84,6 +84,8 @@ class VoteCheck:
             wrong += _linked(vote, known, name)
         if vote.text_digest != text_digest(vote) and not any(mark in vote.reason + vote.evidence for mark in _KEPT_OUT):
             wrong.append(f"the reason of {name} is not the one that was signed")
+        if why := _passkey(vote):
+            wrong.append(f"the passkey of {name} does not hold: {why}")
         known.ids.add(vote.id)
         known.last = vote
         known.approving |= vote.approve
@@ -102,6 +104,11 @@ class VoteCheck:
         if len(self._requests) > _MAX_REQUESTS:
             del self._requests[next(iter(self._requests))]
         return self._requests.setdefault(request, _Known())
+
+
+def _passkey(vote: Vote) -> str:
+    whole = not any(mark in vote.reason + vote.evidence for mark in _KEPT_OUT)
+    return assertions.problem(vote) if vote.authentication is Authentication.PASSKEY and whole else ""
 
 
 def _linked(vote: Vote, known: _Known, name: str) -> list[str]:

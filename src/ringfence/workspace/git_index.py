@@ -7,6 +7,7 @@ import tempfile
 
 from ringfence.workspace.entries import open_below, open_file, open_folder
 from ringfence.workspace.ignored import ask_git, make_repository
+from ringfence.workspace.taking import MAX_FILE
 
 
 def index_listing(content: bytes, empty_repository: str) -> bytes | None:
@@ -29,6 +30,9 @@ def read_index(workspace: str, path: bytes) -> bytes:
         os.close(top)
     try:
         with open(open_file(name, folder), "rb") as stream:
-            return stream.read()
+            content = stream.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise OSError(0, "it is too large for an index")
+        return content
     finally:
         os.close(folder)

@@ -19,7 +19,8 @@ _NUMBER = r"-?[0-9]{1,9}[kmgKMG]?"
 _WORD = r"[A-Za-z0-9._-]*"
 _TEXT = r"[^\n\0]*"
 _REF = r"(?!-)[^\s\0~^:?*\[\\]+"
-_REFSPEC = r"[+^]?(?!-)[^\s\0:]+(?::[^\s\0:]*)?"
+_REFSPEC = r"[+^]?(?!-)[^\s\0:]+(?::(?:refs/(?:remotes|tags|notes|pull|merge-requests|changes)/[^\s\0:]*)?)?"
+"""SECURITY: into no branch, which the person's next fetch would overwrite."""
 _REMOTE = r"\.|(?!-)[^\s\0:/][^\s\0:]*"
 _DATE = r"[A-Za-z0-9.: %/_-]*"
 _URL = (
@@ -49,6 +50,8 @@ _KEYS: tuple[tuple[str, str], ...] = (
     (r"submodule\..+\.update", r"(?:checkout|rebase|merge|none)"),
     (r"submodule\..+\.(?:active|ignore|branch|fetchrecursesubmodules|shallow)", r"(?!-)[A-Za-z0-9._/-]*"),
     (r"submodule\.(?:active|recurse|fetchjobs|propagatebranches)", r"(?!-)[A-Za-z0-9._/ -]*"),
+    # SECURITY: with `upstream` or `matching`, a push of one branch can land on another.
+    (r"push\.default", r"(?:simple|current|nothing)"),
     (r"(?:pull|rebase|merge|push|fetch|status|log|stash|rerere|commit|tag|diff|grep|blame|index|pack|checkout|clone)"
      r"\.(?:rebase|ff|default|autosetupremote|followtags|autostash|autosquash|updaterefs|conflictstyle|stat|verbose"
      r"|prune|prunetags|parallel|writecommitgraph|recursesubmodules|showuntrackedfiles|short|branch|decorate"

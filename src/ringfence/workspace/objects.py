@@ -6,6 +6,7 @@ another file system nothing is linked, and the caller is told.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -29,27 +30,50 @@ def keep_objects(workspace: str, kept: str) -> str:
         os.close(top)
 
 
-def give_back_objects(workspace: str, kept: str) -> int:
-    """Give the workspace's repository every object file back that it has lost; how many."""
-    given = 0
+def give_back_objects(workspace: str, kept: str) -> str:
+    """Give the workspace's repository every object file back that it has lost; why not all of them, where that fails.
+
+    SECURITY: a link that somebody put in the place of the objects is not followed, and goes.
+    """
+    problem = ""
     top = open_folder(workspace)
     try:
         for folder in _folders(kept):
-            theirs = open_below(top, b".git/objects/" + folder, make=True)
-            mine = open_folder(os.path.join(os.fsencode(kept), folder))
+            for place in (b".git/objects", b".git/objects/" + folder):
+                _clear(top, place)
             try:
-                for name in os.listdir(mine):
-                    try:
-                        os.link(name, name, src_dir_fd=mine, dst_dir_fd=theirs, follow_symlinks=False)
-                        given += 1
-                    except FileExistsError:
-                        continue
-            finally:
-                os.close(mine)
-                os.close(theirs)
+                _give_back(top, b".git/objects/" + folder, os.path.join(os.fsencode(kept), folder))
+            except OSError as error:
+                problem = problem or (error.strerror or str(error)).lower()
     finally:
         os.close(top)
-    return given
+    return problem
+
+
+def _give_back(top: int, path: bytes, kept: bytes) -> None:
+    theirs = open_below(top, path, make=True)
+    try:
+        mine = open_folder(kept)
+        try:
+            for name in os.listdir(mine):
+                with contextlib.suppress(FileExistsError):
+                    os.link(name, name, src_dir_fd=mine, dst_dir_fd=theirs, follow_symlinks=False)
+        finally:
+            os.close(mine)
+    finally:
+        os.close(theirs)
+
+
+def _clear(top: int, path: bytes) -> None:
+    """Remove what stands in the place of a folder and is none."""
+    above, _, name = path.rpartition(b"/")
+    with contextlib.suppress(OSError):
+        folder = open_below(top, above)
+        try:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(folder)
 
 
 def remove_objects(workspace: str, repository: bytes) -> None:

@@ -23,7 +23,7 @@ SCHEMA = 1
 KEPT = 40
 """Snapshots that are kept of one workspace; the oldest go first."""
 TURNS_OF = 5
-"""Sessions of which the beginnings of turns are kept."""
+"""Sessions of which the beginnings of turns and actions are kept."""
 STAGED = frozenset({"staged", "applied"})
 """The moments at which a snapshot is no picture of the real tree, so that its stamps are none of it."""
 _PIECE_LEVEL = 1
@@ -165,11 +165,15 @@ class Store:
 
     def forget_old(self, kept: int = KEPT, *, needed: frozenset[str] = frozenset()) -> None:
         """Drop the oldest snapshots but those of sessions that are needed, and what only they held."""
-        # SECURITY: what is inside tells when a turn begins. However often it does, no other snapshot goes for it.
-        query = "SELECT id, session FROM snapshot WHERE moment NOT LIKE 'turn %' ORDER BY number DESC LIMIT -1 OFFSET ?"
+        # SECURITY: what is inside tells when a turn begins, and what loses something. However often it does, no other
+        # snapshot goes for it.
+        query = (
+            "SELECT id, session FROM snapshot WHERE moment NOT LIKE 'turn %' AND moment NOT LIKE 'action:%'"
+            " ORDER BY number DESC LIMIT -1 OFFSET ?"
+        )
         doomed = [row for row in self._database.execute(query, (kept,)).fetchall() if row[1] not in needed]
         query = (
-            "SELECT id, session FROM snapshot WHERE moment LIKE 'turn %' AND session NOT IN"
+            "SELECT id, session FROM snapshot WHERE (moment LIKE 'turn %' OR moment LIKE 'action:%') AND session NOT IN"
             " (SELECT session FROM snapshot WHERE moment = 'start' ORDER BY number DESC LIMIT ?)"
         )
         ids = [(row[0],) for row in (*doomed, *self._database.execute(query, (TURNS_OF,)).fetchall())]

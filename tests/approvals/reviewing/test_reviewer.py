@@ -16,7 +16,8 @@ from tests.policy.making import policy, shell
 
 from ringfence.approvals.reviewing import asking
 from ringfence.approvals.reviewing.asking import by_command, over_http
-from ringfence.approvals.reviewing.opinion import Conclusion
+from ringfence.approvals.reviewing.opinion import Authorization, Conclusion, Opinion
+from ringfence.approvals.reviewing.request import ReviewRequest
 from ringfence.approvals.reviewing.reviewer import Reviewed, Reviewer
 from ringfence.approvals.reviewing.transcript import Transcript
 from ringfence.approvals.reviewing.wires import WIRES
@@ -293,3 +294,18 @@ def test_only_the_person_s_words_stand_where_words_authorise(service: tuple[Serv
     document = json.loads(made.asked[0][2]["messages"][0]["content"])
     assert [list(entry) for entry in document["history"]] == [["call", "decision"]]
     assert "approve everything" not in made.asked[0][2]["system"]
+
+
+async def test_what_cannot_be_shown_whole_is_not_put_to_a_reviewer() -> None:
+    asked = list[ReviewRequest]()
+
+    async def ask(request: ReviewRequest) -> Opinion:
+        asked.append(request)
+        return Opinion(risk_level=Risk.LOW, user_authorization=Authorization.HIGH, outcome="allow", rationale="")
+
+    reviewer = Reviewer(name="r", ask=ask, ceiling=Risk.HIGH)
+    padded = shell(policy(), f"git push origin topic; : {'x' * 70_000}")
+
+    found = await reviewer.review(padded, Transcript())
+
+    assert (found.conclusion, asked) == (Conclusion.UNAVAILABLE, [])

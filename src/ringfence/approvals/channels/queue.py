@@ -15,19 +15,22 @@ from ringfence.approvals.objects import Request
 class Queue:
     """Asks whoever looks at the list of open requests (`ringfence.approvals.channels.channel.Channel`)."""
 
-    name = "queue"
     refusal = ""
 
-    def __init__(self, announce: Callable[[str], None]) -> None:
+    def __init__(self, announce: Callable[[str], None], name: str = "queue") -> None:
+        self.name = name
         self._announce = announce
 
     async def ask(self, request: Request) -> Outcome:
         """Say where to answer, and wait."""
-        self._announce(
-            f"ringfence: waiting for an answer: {request.prompt[0]}\n"
-            f"  see it   ringfence approvals show {request.id}\n"
-            f"  allow    ringfence approvals approve {request.id}\n"
-            f"  refuse   ringfence approvals deny {request.id}"
-        )
+        page = ["  answer   on the page of `ringfence ui`"] if self.name == "web" else []
+        lines = [
+            f"ringfence: waiting for an answer: {request.prompt[0]}",
+            *page,
+            f"  see it   ringfence approvals show {request.id}",
+            f"  allow    ringfence approvals approve {request.id}",
+            f"  refuse   ringfence approvals deny {request.id}",
+        ]
+        self._announce("\n".join(lines))
         elsewhere: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         return await elsewhere

@@ -12,6 +12,8 @@ import http.client
 import os
 import signal
 import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
@@ -60,7 +62,9 @@ def by_command(
 
     async def ask(request: ReviewRequest) -> Opinion:
         text = f"{request.instructions}\n{request.document}\n".encode()
-        return await _repeated(lambda left: _run(argv, environment, text, left), seconds=seconds, attempts=attempts)
+        return await _repeated(
+            lambda left: asyncio.to_thread(_run, argv, environment, text, left), seconds=seconds, attempts=attempts
+        )
 
     return ask
 
@@ -126,72 +130,61 @@ def _read(answer: http.client.HTTPResponse, seconds: float) -> bytes:
     return bytes(found)
 
 
-async def _run(argv: tuple[str, ...], environment: Mapping[str, str], text: bytes, seconds: float) -> str:
+def _run(argv: tuple[str, ...], environment: Mapping[str, str], text: bytes, seconds: float) -> str:
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
+        process = subprocess.Popen(
+            argv,
             env=dict(environment),
             cwd=os.path.sep,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
     except OSError as error:
         raise ReviewerUnavailable(f"`{argv[0]}` cannot be started: {error.strerror}") from error
+    late = threading.Timer(seconds, _end, (process,))
+    late.start()
     try:
-        found = await _talk(process, text)
-        code = await process.wait()
+        with process:
+            found = _talk(process, text)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            await _drop(process)
-    if code != 0:
-        raise _Passing(f"`{argv[0]}` ended with exit code {code}")
+        late.cancel()
+    if len(found) > MAX_ANSWER:
+        raise ReviewerUnavailable(f"it answered with more than {MAX_ANSWER:,} bytes")
+    if process.returncode != 0:
+        raise _Passing(f"`{argv[0]}` ended with exit code {process.returncode}")
     try:
         return found.decode()
     except UnicodeDecodeError as error:
         raise AnswerInvalid("the answer is not text") from error
 
 
-async def _drop(process: asyncio.subprocess.Process) -> None:
-    """Read away what is left of an answer that nobody wants, which closes its pipe."""
-    assert process.stdout is not None
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):
-            while await process.stdout.read(1024 * 1024):
-                pass
-
-
-async def _talk(process: asyncio.subprocess.Process, text: bytes) -> bytes:
+def _talk(process: subprocess.Popen[bytes], text: bytes) -> bytes:
     """Write the question and read the answer at the same time: a program may answer before it has read everything."""
-    assert process.stdin is not None
-    assert process.stdout is not None
+    asked, answers = process.stdin, process.stdout
+    assert asked is not None
+    assert answers is not None
 
-    async def write(into: asyncio.StreamWriter) -> None:
-        try:
-            into.write(text)
-            await into.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            return
-        finally:
-            into.close()
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            asked.write(text)
+        with contextlib.suppress(OSError):
+            asked.close()
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(write(process.stdin))
-            reading = tasks.create_task(_at_most(process.stdout))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return reading.result()
+    writing = threading.Thread(target=write)
+    writing.start()
+    found = answers.read(MAX_ANSWER + 1)
+    if len(found) > MAX_ANSWER:
+        _end(process)
+    # What it started may hold its output, and is ended with it: nothing of it waits for anybody.
+    process.wait()
+    _end(process)
+    writing.join()
+    return found
 
 
-async def _at_most(source: asyncio.StreamReader) -> bytes:
-    found = bytearray()
-    while chunk := await source.read(65_536):
-        found += chunk
-        if len(found) > MAX_ANSWER:
-            raise ReviewerUnavailable(f"it answered with more than {MAX_ANSWER:,} bytes")
-    return bytes(found)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and all that it started in its session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.approvals.reviewing.transcript import Transcript
 from ringfence.model.decision import Decision, Verdict
-from ringfence.model.display import shortened, visible
+from ringfence.model.display import visible
 
 ACTION_CHARACTERS = 64_000
 TENANT_CHARACTERS = 16_000
@@ -51,12 +51,20 @@ class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
     """JSON."""
 
 
+def action_shown(decision: Decision) -> str:
+    """The action as a reviewer reads it. SECURITY: escaped, so that nothing in it is invisible or reads backwards."""
+    return msgspec.json.encode(decision.action).decode().encode("ascii", "backslashreplace").decode()
+
+
+def is_shown_whole(decision: Decision) -> bool:
+    """Whether a reviewer can be shown all of the action. What is cut out could be what it does."""
+    return len(action_shown(decision)) <= ACTION_CHARACTERS
+
+
 def review_request(decision: Decision, transcript: Transcript, *, tenant: str = "") -> ReviewRequest:
     """The question about a decision. `tenant`: the rules of an administrator, in their words."""
     entries, missing = transcript.excerpt()
-    action = msgspec.json.encode(decision.action).decode()
-    if len(action) > ACTION_CHARACTERS:
-        action = shortened(action, ACTION_CHARACTERS)
+    action = action_shown(decision)
     stopped = [reason for reason in decision.reasons if reason.verdict is not Verdict.ALLOW]
     document: dict[str, object] = {
         "action": {

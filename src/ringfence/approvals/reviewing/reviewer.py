@@ -14,7 +14,7 @@ from ringfence.approvals.reviewing.opinion import (
     category,
     conclude,
 )
-from ringfence.approvals.reviewing.request import review_request
+from ringfence.approvals.reviewing.request import is_shown_whole, review_request
 from ringfence.approvals.reviewing.scorer import found, score
 from ringfence.approvals.reviewing.transcript import Transcript
 from ringfence.model.decision import Decision, Risk
@@ -46,6 +46,9 @@ class Reviewer:
             low = scored.risk_level is Risk.LOW and self._ceiling is not None
             conclusion = Conclusion.ALLOW if low else Conclusion.PASS
             return self._settled("scorer", conclusion, scored, _digest(decision.policy, decision.message), decision)
+        if not is_shown_whole(decision):
+            # SECURITY: padding must not hide from a model what it would allow.
+            return self._unavailable("the action is too long to be shown to it", _digest(decision.policy))
         request = review_request(decision, transcript, tenant=self._tenant)
         seen = _digest(request.instructions, request.document)
         try:

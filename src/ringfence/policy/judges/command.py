@@ -19,6 +19,7 @@ from ringfence.policy.globs import is_glob
 from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.undoing import loses_kept_only
 from ringfence.policy.schema import escaped
 from ringfence.policy.shell.analysis import (
     SHELLS,
@@ -114,8 +115,6 @@ _METADATA = frozenset(
     | {"instance-data.ec2.internal", "metadata.platformequinix.com", "metadata.tencentyun.com"}
 )
 _SET_ID = re.compile(r"[-/+]?[2467][0-7]{3}|[-/+]?[augo]*[ug]\+s|[-/][ug]=s")
-_ELSEWHERE = ("-C", "--git-dir", "--work-tree", "--namespace", "--exec-path", "..", "/", "~")
-"""How a word begins that leads a command out of the folder in which it runs."""
 _COPIES = frozenset({"cp", "mv", "install", "ln"})
 _SHELL_FILE = re.compile(r"/(?:usr/)?(?:local/)?bin/(?:ba|da|z|k|fi)?sh")
 _LOOPBACK = frozenset({"localhost", "ip6-localhost", "::1", "0.0.0.0", "::", "0"})  # noqa: S104 - judged, not bound
@@ -167,25 +166,16 @@ class CommandJudge:
     def _undoable(self, analysis: Analysis, reasons: tuple[Reason, ...]) -> bool:
         """Whether everything that is asked about is lost in the workspace only, and of a kind that a snapshot keeps."""
         asked = {one for one in reasons if one.verdict is Verdict.ASK}
-        if not asked:
-            return False
-        for invocation in analysis.invocations:
+        losing, explained = set[int](), set[Reason]()
+        for number, invocation in enumerate(analysis.invocations):
             for hit in self._table.hits(invocation):
-                if _hit(hit) not in asked:
+                if (why := _hit(hit)) not in asked:
                     continue
-                if not (hit.certain and is_undoable(hit) and self._stays_inside(invocation)):
+                if not (hit.certain and is_undoable(hit)):
                     return False
-        explained = {_hit(hit) for invocation in analysis.invocations for hit in self._table.hits(invocation)}
-        return asked <= explained
-
-    def _stays_inside(self, invocation: Invocation) -> bool:
-        """Whether a command works on the repository of the workspace: it runs there, and nothing leads it elsewhere."""
-        place = invocation.place
-        folders = (*place.folders, *place.others)
-        if not place.folders or not all(self._files.in_workspace(folder) for folder in folders):
-            return False
-        words = [word.text for word in invocation.words[1:]]
-        return None not in words and not any(str(text).startswith(_ELSEWHERE) for text in words)
+                explained.add(why)
+                losing.add(number)
+        return bool(asked) and asked <= explained and loses_kept_only(analysis, losing, self._files.in_workspace)
 
     def _reasons(self, analysis: Analysis, action: CommandAction) -> Iterator[Reason]:
         for issue in analysis.issues:

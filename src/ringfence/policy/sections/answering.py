@@ -9,9 +9,10 @@ import msgspec
 
 from ringfence.model.decision import Risk
 from ringfence.model.vote import Authentication
-from ringfence.policy.effective import Origin, QuorumRule, StepRule
+from ringfence.policy.effective import Origin, QuorumRule, StepRule, WebhookRule
 from ringfence.policy.schema import Table
 from ringfence.policy.sections.names import take_people
+from ringfence.policy.sections.webhooks import webhook
 
 DENIALS = 50
 """How many answers the circuit breaker looks back on."""
@@ -29,6 +30,8 @@ class AnsweringSection(msgspec.Struct, frozen=True, kw_only=True):
     break_glass_minutes: tuple[int, Origin] | None = None
     denials_in_a_row: tuple[int, Origin] | None = None
     denials_of_50: tuple[int, Origin] | None = None
+    wait_seconds: tuple[int, Origin] | None = None
+    webhooks: tuple[WebhookRule, ...] = ()
 
 
 def answering(table: Table) -> AnsweringSection:
@@ -43,10 +46,14 @@ def answering(table: Table) -> AnsweringSection:
     in_a_row = table.take_integer("denials_in_a_row", least=1, most=DENIALS, about=about)
     about = "Likewise, after so many of the last 50."
     of_recent = table.take_integer("denials_of_50", least=1, most=DENIALS, about=about)
+    about = "After so long, an agent is told that its question is queued, and goes on with other work; 0 for never."
+    wait = table.take_integer("wait_seconds", least=0, most=24 * 3600, about=about)
     about = "A set of people of whom enough have to agree; several all have to be met, by different people."
     quorums = tuple(_quorum(one) for one in table.take_tables("quorum", most=_MOST, about=about))
     about = "A step of the ladder: who is asked as well, and when."
     steps = tuple(_step(one) for one in table.take_tables("step", most=_MOST, about=about))
+    about = "Somewhere that is told of every question, and that may bring the answers of people it names."
+    hooks = tuple(webhook(one) for one in table.take_tables("webhook", most=_MOST, about=about))
     found = tuple(step for step in steps if step is not None)
     for earlier, later in pairwise(found):
         if later.after_seconds <= earlier.after_seconds:
@@ -63,6 +70,8 @@ def answering(table: Table) -> AnsweringSection:
         break_glass_minutes=_written(table, "break_glass_minutes", minutes),
         denials_in_a_row=_written(table, "denials_in_a_row", in_a_row),
         denials_of_50=_written(table, "denials_of_50", of_recent),
+        wait_seconds=_written(table, "wait_seconds", wait),
+        webhooks=tuple(one for one in hooks if one is not None),
     )
 
 

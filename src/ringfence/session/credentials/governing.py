@@ -18,6 +18,7 @@ from ringfence.policy.evaluate import Evaluator
 from ringfence.session.credentials.loading import Loaded, hidden, load, missing_variables
 from ringfence.session.credentials.sources import Outside
 from ringfence.session.credentials.store import Store, machine_keyring
+from ringfence.session.outside_environment import outside_environment
 from ringfence.session.sources import Places
 from ringfence.session.tally import Tally
 
@@ -30,7 +31,7 @@ def outside_of(places: Places, environ: Mapping[str, str], workspace: str, evalu
         return evaluator.evaluate(action).verdict is not Verdict.DENY
 
     return Outside(
-        environ=environ,
+        environ=outside_environment(environ, workspace),
         home=places.home,
         workspace=workspace,
         store=Store(places.credentials, machine_keyring),

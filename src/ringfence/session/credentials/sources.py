@@ -18,6 +18,7 @@ from ringfence.egress.credentials.secret import Secret
 from ringfence.model.display import visible
 from ringfence.policy.effective import CredentialForm, CredentialRule, SourceKind
 from ringfence.session.credentials.store import Store, StoreBroken
+from ringfence.session.outside_environment import is_below
 
 MOST_BYTES = 64 * 1024
 COMMAND_SECONDS = 30
@@ -106,8 +107,9 @@ def _printed(command: tuple[str, ...], outside: Outside) -> Secret:
     if program is None or not program.startswith("/"):
         raise Unavailable(f"there is no program {shown}")
     # SECURITY: this runs outside the sandbox; a program that the agent can replace would be its way out.
-    if any(_is_below(place, outside.workspace) for place in (program, os.path.realpath(program))):
-        raise Unavailable(f"{shown} lies in the workspace, where the agent could replace it")
+    for word in (program, *command[1:]):
+        if word.startswith("/") and is_below(word, outside.workspace):
+            raise Unavailable(f"`{visible(word)}` lies in the workspace, where the agent could replace it")
     try:
         done = subprocess.run(
             (program, *command[1:]),
@@ -134,7 +136,3 @@ def _text(data: bytes, what: str) -> Secret:
         return Secret(data.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError:
         raise Unavailable(f"{what} is not UTF-8") from None
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from ringfence.model.addresses import OWN_NETWORK, AddressKind, classify
 from ringfence.model.decision import Verdict
+from ringfence.model.host import HOST_LOOPBACK, parse_destination
 from ringfence.policy.documents import Document
 from ringfence.policy.effective import HostRule, Inactive, Origin
 from ringfence.policy.sections.settings import EnvironmentSection
@@ -87,9 +89,20 @@ def _default(name: str, machine: Machine, remembered: Remembered) -> Iterator[Pl
 def _files(index: Place, remembered: Remembered) -> Iterator[Place]:
     for url in remembered.files.get(index.url, ()):
         # SECURITY: a public index must not be able to send the agent into the network of whoever asks it.
-        found = place(url, f"linked from {index.url}", role="files", private=index.url in remembered.private)
-        if found is not None:
+        private = index.url in remembered.private
+        found = place(url, f"linked from {index.url}", role="files", private=private)
+        if found is not None and _may_link(found.host, private=private):
             yield found
+
+
+def _may_link(destination: str, *, private: bool) -> bool:
+    """Whether an index may name a host. A rule that names an address declares it, wherever it leads: an index names no
+    address but a public one, or one of its own network where it lies in that itself."""
+    host = parse_destination(destination).host
+    if host.address is None:
+        return host.name != HOST_LOOPBACK
+    kind = classify(host.address).kind
+    return kind is AddressKind.GLOBAL or (private and kind in OWN_NETWORK)
 
 
 def _opened(document: Document, found: dict[str, Looked], machine: Machine) -> Document:

@@ -37,9 +37,10 @@ def address_of(bus: str, environ: Mapping[str, str]) -> str:
 
 
 @asynccontextmanager
-async def filtered_bus(address: str, ways: Iterable[BusWay]) -> AsyncIterator[str]:
-    """The path of a socket that leads to the bus, through the filter, for the length of a block."""
-    program = shutil.which(PROGRAM)
+async def filtered_bus(address: str, ways: Iterable[BusWay], *, search: str | None) -> AsyncIterator[str]:
+    """The path of a socket that leads to the bus, through the filter, for the length of a block. `search`: the
+    folders in which the filter is looked for."""
+    program = shutil.which(PROGRAM, path=search)
     if program is None:
         raise SandboxUnavailable(
             f"`sandbox.dbus` takes `{PROGRAM}`, which is not installed",

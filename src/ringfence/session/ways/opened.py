@@ -99,7 +99,9 @@ class Ways:
 
     async def _open_bus(self, stack: AsyncExitStack, start: Start, bus: str) -> None:
         ways = [way for way in self._ways.dbus if way.bus == bus]
-        path = await stack.enter_async_context(filtered_bus(address_of(bus, self._environ), ways))
+        path = await stack.enter_async_context(
+            filtered_bus(address_of(bus, self._environ), ways, search=self._environ.get("PATH"))
+        )
         outside = os.getuid()
         answering = Bus(path, inside=outside or INSIDE_ROOT, outside=outside)
         start(serve(self._sandbox.listeners[bus_name(bus)], answering.answer))

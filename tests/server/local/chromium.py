@@ -1,0 +1,42 @@
+"""A real headless Chromium with an authenticator of its own, for pages that take passkeys."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import CDPSession, Page, sync_playwright
+
+_AUTHENTICATOR = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+def program() -> str:
+    """Where it is; skips where it cannot be had."""
+    found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if found is None:
+        pytest.skip("Chromium is not installed: `apt-get install chromium-headless-shell`")
+    return found
+
+
+@contextmanager
+def browser() -> Iterator[tuple[Page, CDPSession, str]]:
+    """A page, the way to its authenticator, and the authenticator's id."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program(), args=["--no-sandbox"])
+        try:
+            page = chromium.new_context(viewport={"width": 1000, "height": 800}).new_page()
+            devtools = page.context.new_cdp_session(page)
+            devtools.send("WebAuthn.enable")
+            added = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": _AUTHENTICATOR})
+            yield page, devtools, added["authenticatorId"]
+        finally:
+            chromium.close()
