@@ -229,7 +229,7 @@ _REFUSED = {
         "transport endpoint is not connected",
     ),
     "something is mounted inside": (
-        "mount -t tmpfs t $W; D=$(printf '%s/x\\ny' $W); mkdir \"$D\"; mount -t tmpfs t \"$D\"",
+        'mount -t tmpfs t $W; D=$(printf \'%s/x\\ny\' $W); mkdir "$D"; mount -t tmpfs t "$D"',
         "is mounted in it",
     ),
     "the state disk is full": ("mount -t tmpfs -o size=64k t state; chown nobody: state", "disk is full"),

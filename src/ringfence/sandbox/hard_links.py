@@ -12,8 +12,10 @@ LIMIT = 100_000
 """How many names below the denied paths are looked at."""
 
 
-def files_behind(paths: Iterable[str]) -> tuple[frozenset[tuple[int, int]], bool]:
-    """Device and inode of what lies at and below these paths; and whether that is everything."""
+def files_behind(paths: Iterable[str], state: str) -> tuple[frozenset[tuple[int, int]], bool]:
+    """Device and inode of what lies at and below these paths; and whether that is everything. Left out is what our
+    state folder keeps of Git's objects: they are other names of the workspace's own."""
+    kept = (os.path.join(os.path.realpath(state), "snapshots"), "objects")
     found: set[tuple[int, int]] = set()
     pending: list[str] = []
     for path in paths:
@@ -29,9 +31,13 @@ def files_behind(paths: Iterable[str]) -> tuple[frozenset[tuple[int, int]], bool
             with os.scandir(folder) as entries:
                 for entry in entries:
                     found.add((device, entry.inode()))
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False) and not _is_kept(folder, entry.name, kept):
                         pending.append(entry.path)
     return frozenset(found), not pending
+
+
+def _is_kept(folder: str, name: str, kept: tuple[str, str]) -> bool:
+    return name == kept[1] and os.path.realpath(os.path.dirname(folder)) == kept[0]
 
 
 def is_one_of(root: int, path: str, files: frozenset[tuple[int, int]]) -> bool:

@@ -242,7 +242,8 @@ def looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
     table = _table(plan)
-    secrets, whole = files_behind(each for each in plan.denied if _is_denied(table, each))
+    state = plan.facts.state or stubs.usual_state(plan.facts.home)
+    secrets, whole = files_behind((each for each in plan.denied if _is_denied(table, each)), state)
     looked = scan.matches(workspace, (*patterns, "**/.git"), files=secrets)
     closed = [each for each in looked.closed if patterns and each]
     text = "hidden, because what is denied may lie in folders that cannot be looked into: "
