@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterable
 
-LIMIT = 100_000
+LIMIT = 30_000
 """How many names below the denied paths are looked at."""
 
 
@@ -17,7 +18,8 @@ def files_behind(paths: Iterable[str], state: str) -> tuple[frozenset[tuple[int,
     state folder keeps of Git's objects: they are other names of the workspace's own."""
     kept = (os.path.join(os.path.realpath(state), "snapshots"), "objects")
     found: set[tuple[int, int]] = set()
-    pending: list[str] = []
+    # What lies near the top first: keys and tokens do, and what fills a browser's cache does not.
+    pending = deque[str]()
     for path in paths:
         with contextlib.suppress(OSError):
             status = os.stat(path)
@@ -26,7 +28,7 @@ def files_behind(paths: Iterable[str], state: str) -> tuple[frozenset[tuple[int,
     while pending and len(found) < LIMIT:
         # What is no folder, or cannot be listed by this user, has nothing more to add.
         with contextlib.suppress(OSError):
-            folder = pending.pop()
+            folder = pending.popleft()
             device = os.stat(folder).st_dev
             with os.scandir(folder) as entries:
                 for entry in entries:
