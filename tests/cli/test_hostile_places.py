@@ -271,6 +271,16 @@ def test_a_direct_session_on_a_full_state_disk_is_refused(place: Place) -> None:
     assert place.world() == world
 
 
+def test_a_dead_mount_inside_the_workspace_is_named_as_the_cause(place: Place) -> None:
+    program("bindfs", "bindfs")
+    place.mount("mkdir $W/in; bindfs -f inside $W/in & sleep 1; kill -9 $!; wait $! || true")
+
+    done = place.run("--direct")
+
+    assert (done.code, "does not answer any more" in done.err) == (125, True), done.err
+    assert not (place.workspace / "new").exists()
+
+
 def test_links_pipes_and_other_names_of_secrets_lead_no_session_astray(place: Place) -> None:
     project = place.workspace
     os.link(place.home / ".ssh" / "id_ed25519", project / "innocent")
