@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -35,6 +36,7 @@ _CLOSE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _ENOENT, _EACCES = 2, 13
 _SIGXFSZ = 25
+_DEAD_MOUNT = frozenset({errno.ENOTCONN, errno.ESTALE, errno.EIO})
 _TRIALS = {"landlock": "landlock", "namespaces": "namespaces", "network": "capture", "privileges": "no capabilities"}
 """Which trial of the probe speaks of a step of the set-up."""
 
@@ -507,9 +509,15 @@ def _mark(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _failed(text: str) -> TierUnavailable:
+def _failed(text: str) -> SandboxUnavailable:
     number, _, what = text.partition(" ")
     step = what.partition(":")[0]
+    if step == "files" and number.isdecimal() and int(number) in _DEAD_MOUNT:
+        return SandboxUnavailable(
+            f"the sandbox cannot be set up; it failed at {what} (error {number})",
+            remedy="something is mounted in the workspace, or in what a rule opens, that does not answer any more:"
+            " unmount it (`findmnt` lists the mounts), or mount it again",
+        )
     remedy = "`ringfence doctor` shows what this machine can enforce, and how to get the rest"
     if step in _TRIALS:
         remedy = f"{fix_for(_TRIALS[step])}; {remedy}"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 import msgspec
 
+from ringfence.model.display import visible
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.sandbox.plan import covers
 from ringfence.sandbox.stubs import Stub
@@ -18,6 +20,8 @@ from ringfence.sandbox.syscalls import open_beneath, open_plain
 _REMEDY = "run with `--direct`, where changes go straight to the workspace and control files are protected"
 _MARK = "user.overlay.opaque"
 """The attribute by which an overlay of a user's says that a folder replaces the one below it."""
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
+"""How the kernel writes blanks, tabs, newlines and backslashes in the names of mounts."""
 
 
 class Overlay(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +40,7 @@ def prepare(folder: str, workspace: str) -> Overlay:
     inner = _mount_below(workspace)
     if inner is not None:
         raise SandboxUnavailable(
-            f"the workspace cannot be staged: `{inner}` is mounted in it, and an overlay would not show it",
+            f"the workspace cannot be staged: `{visible(inner)}` is mounted in it, and an overlay would not show it",
             remedy=_REMEDY,
         )
     made = Overlay(
@@ -100,7 +104,7 @@ def _mount_below(workspace: str) -> str | None:
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             fields = line.split(b" ")
-            point = os.fsdecode(fields[4].replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\134", b"\\"))
+            point = os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), fields[4]))
             if point != workspace and covers(workspace, point):
                 return point
     return None

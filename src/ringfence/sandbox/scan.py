@@ -8,6 +8,7 @@ import re
 
 import msgspec
 
+from ringfence.sandbox.hard_links import is_one_of
 from ringfence.sandbox.syscalls import open_beneath, open_plain
 
 SCAN_LIMIT = 200_000
@@ -25,15 +26,20 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """Folders that could not be looked into, so that what lies in them is not known."""
     special: list[str]
     """Neither files, folders nor links: sockets, pipes, devices."""
+    linked: list[str] = []
+    """Hard links of files that were asked for."""
     notices: tuple[str, ...] = ()
 
 
-def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
-    """What deny patterns name below a folder; and a notice when not everything was looked at.
+def matches(
+    folder: str, patterns: tuple[str, ...], prefix: str = "", files: frozenset[tuple[int, int]] = frozenset()
+) -> Looked:
+    """What deny patterns name below a folder, and other names of `files`; a notice when not everything was looked at.
 
     The patterns are matched against the relative path with the prefix before it.
     """
-    looked = Looked(found=[], closed=[], special=[])
+    looked = Looked(found=[], closed=[], special=[], linked=[])
+    inodes = {inode for _, inode in files}
     # SECURITY: a name may hold a line break, and whoever could rename a folder has chosen it.
     wanted = re.compile("|".join(f"(?:{_expression(pattern)})" for pattern in patterns) or "(?!)", re.DOTALL)
     pending = [""]
@@ -45,11 +51,13 @@ def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
     try:
         while pending:
             inner = pending.pop()
-            for name, is_folder, is_special in _names(root, inner, looked.closed):
+            for name, is_folder, is_special, inode in _names(root, inner, looked.closed):
                 seen += 1
                 path = f"{inner}/{name}" if inner else name
                 if is_special:
                     looked.special.append(path)
+                if inode in inodes and not is_folder and is_one_of(root, path, files):
+                    looked.linked.append(path)
                 named = wanted.fullmatch(prefix + path)
                 if named:
                     looked.found.append(path)
@@ -65,7 +73,7 @@ def matches(folder: str, patterns: tuple[str, ...], prefix: str = "") -> Looked:
     return looked
 
 
-def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool, bool]]:
+def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool, bool, int]]:
     try:
         opened = open_beneath(root, folder or ".", os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -76,7 +84,10 @@ def _names(root: int, folder: str, closed: list[str]) -> list[tuple[str, bool, b
         return []
     try:
         with os.scandir(opened) as entries:
-            return [(entry.name, entry.is_dir(follow_symlinks=False), _is_special(entry)) for entry in entries]
+            return [
+                (entry.name, entry.is_dir(follow_symlinks=False), _is_special(entry), entry.inode())
+                for entry in entries
+            ]
     finally:
         os.close(opened)
 

@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from ringfence.model.display import shortened
+from ringfence.model.display import visible as visible_text
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
 from ringfence.policy.paths import PathTable
 from ringfence.sandbox import etc, git_private, git_settings, overlay, protection, scan, stubs
 from ringfence.sandbox.git_private import PrivateGit
+from ringfence.sandbox.hard_links import LIMIT as HARD_LINKS
+from ringfence.sandbox.hard_links import files_behind
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
@@ -239,10 +243,22 @@ def _table(plan: Plan) -> PathTable:
 def looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]]:
     """What deny patterns name in the workspace, and the repositories in it."""
     patterns = [each for each in plan.denied_globs if not each.startswith("/")]
-    looked = scan.matches(workspace, (*patterns, "**/.git"))
+    table = _table(plan)
+    state = plan.facts.state or stubs.usual_state(plan.facts.home)
+    secrets, whole = files_behind((each for each in plan.denied if _is_denied(table, each)), state)
+    looked = scan.matches(workspace, (*patterns, "**/.git"), files=secrets)
     closed = [each for each in looked.closed if patterns and each]
     text = "hidden, because what is denied may lie in folders that cannot be looked into: "
     notice = (text + ", ".join(f"`{each[:200]}`" for each in closed[:3]),) if closed else ()
+    if looked.linked:
+        names = ", ".join(f"`{shortened(visible_text(each), 80)}`" for each in looked.linked[:3])
+        more = f" and {len(looked.linked) - 3} more" if len(looked.linked) > 3 else ""
+        notice = (*notice, f"hidden, because they are other names (hard links) of files that are denied: {names}{more}")
+    if not whole:
+        notice = (
+            *notice,
+            f"hard links of what is denied were looked for of the first {HARD_LINKS:,} denied files only",
+        )
     return msgspec.structs.replace(looked, closed=closed), (*looked.notices, *notice)
 
 
@@ -252,7 +268,7 @@ def hidden_paths(plan: Plan, workspace: str, binds: list[Bind], links: Links, lo
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
     hidden = [path for path in named if any(covers(target, path) for target in visible)]
     hidden += [f"{workspace}/{each}" for each in looked.found if _is_denied(table, f"{plan.workspace}/{each}")]
-    hidden += [f"{workspace}/{each}" for each in looked.closed]
+    hidden += [f"{workspace}/{each}" for each in (*looked.closed, *looked.linked)]
     for pattern in plan.denied_globs:
         if pattern.startswith("/"):
             hidden += [each for each in _elsewhere(pattern, visible) if _is_denied(table, each)]

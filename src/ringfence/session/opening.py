@@ -244,6 +244,8 @@ async def _snapshot(asked: Asked, moment: str, *, needed: bool = False) -> tuple
                 f"the workspace cannot be staged: no snapshot of it could be taken: {why}",
                 remedy="run with `--direct`, or free space on the disk of your state folder",
             ) from failure
+        if moment == "end":
+            return (f"the end of this session could not be kept, and an undo takes the folder as it is then: {why}",)
         return (f"this session cannot be undone: no snapshot of the workspace could be taken: {why}",)
     return notices
 

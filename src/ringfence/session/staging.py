@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from ringfence.model.display import shortened, visible
-from ringfence.model.situations import RingfenceError, UsageInvalid
+from ringfence.model.situations import RingfenceError, SandboxUnavailable, UsageInvalid
 from ringfence.policy.control_files import ControlFile, is_reported
 from ringfence.session.snapshots import Snapshots
 from ringfence.workspace.changes import Changes
 from ringfence.workspace.difference import Difference, differences
-from ringfence.workspace.entries import Entry, Kind
+from ringfence.workspace.entries import Entry, Kind, open_below, open_folder
 from ringfence.workspace.git_state import Role, below_git, in_object_folder, role
 from ringfence.workspace.ignored import ignored_among
 from ringfence.workspace.layer import IGNORE_FILE, Outline, merged, outline
@@ -57,8 +57,7 @@ class Staging:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """For as long as the session runs, nobody applies or discards what it writes; and the other way round."""
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        lock = os.open(os.path.join(self.folder, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = self._lock()
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,6 +70,16 @@ class Staging:
             yield
         finally:
             os.close(lock)
+
+    def _lock(self) -> int:
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            return os.open(os.path.join(self.folder, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as failure:
+            raise SandboxUnavailable(
+                f"changes cannot be kept in `{self.folder}`: {(failure.strerror or str(failure)).lower()}",
+                remedy="free space on the disk of your state folder, and make the folder writable for you",
+            ) from failure
 
     def collect(self, *, id: str, now_ns: int) -> Snapshot:  # noqa: A002
         """Keep what the session wrote, as the tree that it saw."""
@@ -193,14 +202,48 @@ def find(snapshots: Snapshots, session: str) -> Staging | None:
 
 def remove(folder: str) -> None:
     """Remove a folder of ours, also where what is in it was closed to everybody. Nothing inside runs any more."""
-    pending = [folder] if os.path.isdir(folder) and not os.path.islink(folder) else []
+    if not os.path.isdir(folder) or os.path.islink(folder):
+        return
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+        top = open_folder(folder)
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        os.rmdir(folder)
+
+
+def _empty(top: int) -> None:
+    # SECURITY: a session can make a tree deeper than any path is long. Its folders are moved up to the top one by one,
+    # so that nothing here is ever more than two folders deep.
+    lifted = itertools.count()
+    pending = _without_files(top)
     while pending:
-        each = pending.pop()
+        name = pending.pop()
         with contextlib.suppress(OSError):
-            os.chmod(each, 0o700)
-            with os.scandir(each) as entries:
-                pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    shutil.rmtree(folder, ignore_errors=True)
+            os.chmod(name, 0o700, dir_fd=top)
+            folder = open_below(top, name)
+            try:
+                for inner in _without_files(folder):
+                    os.chmod(inner, 0o700, dir_fd=folder)
+                    up = b".removed-%d" % next(lifted)
+                    os.rename(inner, up, src_dir_fd=folder, dst_dir_fd=top)
+                    pending.append(up)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=top)
+
+
+def _without_files(folder: int) -> list[bytes]:
+    """The folders in a folder, after everything else in it is gone."""
+    with os.scandir(folder) as listed:
+        entries = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in listed]
+    for name, is_folder in entries:
+        if not is_folder:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+    return [name for name, is_folder in entries if is_folder]
 
 
 def _role(path: bytes) -> Role | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ringfence.model.canonical import text_from_os
+from ringfence.model.display import visible
 from ringfence.model.situations import SandboxUnavailable
 
 
@@ -18,10 +18,19 @@ def find_workspace(named: str | None, cwd: str, home: str) -> str:
         workspace.encode()
     except UnicodeEncodeError:
         raise SandboxUnavailable(
-            f"the name of the workspace `{text_from_os(workspace)}` is not UTF-8", remedy="rename the folder"
+            f"the name of the workspace `{visible(workspace)}` is not UTF-8", remedy="rename the folder"
         ) from None
-    if not os.path.exists(workspace):
-        raise SandboxUnavailable(f"the workspace `{workspace}` does not exist", remedy="name an existing folder")
+    try:
+        os.stat(workspace)
+    except FileNotFoundError:
+        raise SandboxUnavailable(
+            f"the workspace `{visible(workspace)}` does not exist", remedy="name an existing folder"
+        ) from None
+    except OSError as failure:
+        raise SandboxUnavailable(
+            f"the workspace `{visible(workspace)}` cannot be looked at: {(failure.strerror or str(failure)).lower()}",
+            remedy="mount it again if it is on a mount, and see that you can list it",
+        ) from failure
     if not os.path.isdir(workspace):
         raise SandboxUnavailable(f"the workspace `{named}` is not a folder", remedy="name a folder with `--workspace`")
     real_home = os.path.realpath(home)

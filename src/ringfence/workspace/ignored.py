@@ -5,14 +5,20 @@ Git reads the `.gitignore` files, from a repository of ours that is empty: nothi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterable
 
 from ringfence.workspace.entries import open_below, open_folder
+from ringfence.workspace.git_pipes import pipes_for_git, release
+from ringfence.workspace.store import SnapshotsBroken
 
 _SECONDS = 60
+_PATIENCE = 1.0
+"""Seconds after which Git is looked after: it may be waiting for a pipe."""
+_TRIES = 20
 _CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
 _ALWAYS_KEPT = b".env"
 """Files that people ignore and cannot make again."""
@@ -93,7 +99,8 @@ def ask_git(
     asked: bytes = b"",
     fine: tuple[int, ...] = (0,),
 ) -> bytes | None:
-    """What Git says, asked from a repository of ours with no configuration; None where it says nothing."""
+    """What Git says, asked from a repository of ours with no configuration; None where it says nothing, and
+    `SnapshotsBroken` where it does not end."""
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": repository,
@@ -104,18 +111,41 @@ def ask_git(
         **more,
     }
     try:
-        done = subprocess.run(
+        git = subprocess.Popen(
             ["git", "--git-dir", repository, "--work-tree", tree, *words],
             cwd=tree,
             env=environment,
-            input=asked,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return None
-    return done.stdout if done.returncode in fine else None
+    with git:
+        said = _said(git, asked, tree)
+    return said if git.returncode in fine else None
+
+
+def _said(git: subprocess.Popen[bytes], asked: bytes, tree: str) -> bytes:
+    waited = _PATIENCE
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return git.communicate(asked, timeout=_PATIENCE)[0]
+        while waited < _SECONDS:
+            pipes = pipes_for_git(tree)
+            for _ in range(_TRIES):
+                release(tree, pipes)
+                waited += _PATIENCE / _TRIES
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return git.communicate(timeout=_PATIENCE / _TRIES)[0]
+    except BaseException:
+        git.kill()
+        raise
+    git.kill()
+    raise SnapshotsBroken(
+        f"Git did not say within {_SECONDS} seconds what it ignores",
+        remedy="look for pipes among the `.gitignore` files and in the `.git` folders of the workspace",
+    )
 
 
 def make_repository(repository: str) -> None:

@@ -221,7 +221,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as failure:
-        raise broken(str(failure), remedy="move the file of approvals aside, and be asked again") from failure
+        raise broken(
+            str(failure), remedy="free space on its disk, or move the file of approvals aside and be asked again"
+        ) from failure
 
 
 def _request(row: tuple[bytes, str, int]) -> Request:
