@@ -22,7 +22,7 @@ FREE = {"processes": None, "open_files": None, "file_mb": None, "processors": No
 
 def _described(runtime: str, layout: dict[str, object], ceilings: dict[str, int]) -> str:
     described = {
-        "command": oci.command(runtime, f"/usr/bin/{runtime}", bundle="/run/bundle", state="/run/state", descriptors=4),
+        "command": oci.command(runtime, f"/usr/bin/{runtime}", "/run/bundle", "/run/state", descriptors=4, named="box"),
         "config.json": oci.config(
             {**layout, "runtime": (runtime, f"/usr/bin/{runtime}")},
             root="/tmp",
@@ -57,4 +57,4 @@ def test_no_limit_is_asked_for_that_the_starting_process_may_not_set() -> None:
 
 def test_an_unknown_runtime_is_not_started() -> None:
     with pytest.raises(ValueError, match="`other` is not a known runtime"):
-        oci.command("other", "/usr/bin/other", bundle="/b", state="/s", descriptors=1)
+        oci.command("other", "/usr/bin/other", "/b", "/s", descriptors=1, named="box")

@@ -94,7 +94,8 @@ def _become(
         description = oci.config(layout, root=_ROOT, argv=argv, ceilings=_ceilings())
         _write(f"{_BUNDLE}/config.json", json.dumps(description).encode())
         count = _place(passed, errors)
-        command = oci.command(name, program, bundle=_BUNDLE, state=_STATE, descriptors=count)
+        named = f"ringfence-{os.urandom(8).hex()}"
+        command = oci.command(name, program, _BUNDLE, _STATE, descriptors=count, named=named)
         environment = {"PATH": os.path.dirname(program), "XDG_RUNTIME_DIR": "/run"}
         os.execve(program, command, environment)  # noqa: S606 - this process is the runtime from here on
     except BaseException as error:  # noqa: BLE001 - whatever it was, the session has to hear it
@@ -124,8 +125,9 @@ def _files(layout: wire.Request) -> tuple[list[str], dict[str, socket], tuple[st
 
 def _new_processes() -> None:
     """What a runtime looks at: the processes of this namespace, and control groups of one generation."""
-    for path, kind in (("/proc", "proc"), ("/sys/fs/cgroup", "cgroup2")):
-        tree = syscalls.new_filesystem(kind, syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC, {})
+    # Read-only, because the session's group is made already, and one of the runtime's would be left when it is killed.
+    for path, kind, more in (("/proc", "proc", 0), ("/sys/fs/cgroup", "cgroup2", syscalls.RDONLY)):
+        tree = syscalls.new_filesystem(kind, syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC | more, {})
         place = syscalls.open_plain(path, os.O_PATH | os.O_DIRECTORY)
         syscalls.attach(tree, place, f"attach {kind}")
         os.close(place)

@@ -16,8 +16,6 @@ RUNTIMES = ("runsc", "crun", "runc")
 """The runtimes that are known, the strongest first."""
 WITHOUT_KERNEL = ("runsc",)
 """Runtimes that bring a kernel of their own, which has neither Landlock nor our system-call filter."""
-NAME = "ringfence"
-"""What the container is called; its runtime's state is the sandbox's own, so the name is never taken."""
 OWN = "/.ringfence/program"
 """Where the supervisor's own program lies in the container."""
 _VERSION = "1.0.2"
@@ -57,22 +55,22 @@ def config(layout: wire.Request, *, root: str, argv: tuple[str, ...], ceilings: 
     }
 
 
-def command(runtime: str, program: str, *, bundle: str, state: str, descriptors: int) -> tuple[str, ...]:
+def command(runtime: str, program: str, bundle: str, state: str, *, descriptors: int, named: str) -> tuple[str, ...]:
     """How the runtime is started, so that the container has the descriptors from 3 on."""
     action = ("run", f"--bundle={bundle}")
     match runtime:
         case "crun":
             # Control groups are the session's own, made before anything starts.
             options = [f"--root={state}", "--cgroup-manager=disabled"]
-            return (program, *options, *action, f"--preserve-fds={descriptors}", NAME)
+            return (program, *options, *action, f"--preserve-fds={descriptors}", named)
         case "runc":
-            return (program, f"--root={state}", *action, f"--preserve-fds={descriptors}", NAME)
+            return (program, f"--root={state}", *action, f"--preserve-fds={descriptors}", named)
         case "runsc":
             # The network is the namespace that it is started in, and files of others may change under it.
             options = [f"--root={state}", "--ignore-cgroups", "--network=host", "--host-uds=all"]
             options.append("--file-access=shared")
             passed = [f"--pass-fd={each}:{each}" for each in range(3, 3 + descriptors)]
-            return (program, *options, *action, *passed, NAME)
+            return (program, *options, *action, *passed, named)
     raise ValueError(f"`{runtime}` is not a known runtime")
 
 
