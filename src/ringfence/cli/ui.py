@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -65,7 +66,8 @@ def _serve(where: Places, port: int) -> int:
                 one.close()
     finally:
         store.close()
-    return codes.OK
+    # It ends only because it was interrupted, whoever handled the signal.
+    return 128 + signal.SIGINT
 
 
 def _file(where: Places) -> str:
