@@ -145,6 +145,7 @@ CASES = {
         written=(
             f"[source.crates-io]\nreplace-with = 'corp'\n[source.corp]\nregistry = 'sparse+{MIRROR}/cargo/'\n"
             "[registries.other]\nindex = 'sparse+https://u:secret@other.test/'\ntoken = 'secret'\n"
+            "[env]\nFORGE_KEY = 'secret'\n[http]\nproxy = 'http://u:secret@p.test'\n"
         ),
         argv=("sh", "-c", "cargo fetch && cat ~/.cargo/config.toml >config-inside && cp Cargo.lock got.lock"),
         serve=_cargo_registry,

@@ -128,8 +128,17 @@ def test_a_reviewer_finds_no_interpreter_that_the_agent_wrote(tmp_path: Path) ->
 
 
 @needs_time
-def test_what_is_left_to_named_people_is_not_put_to_a_reviewer(tmp_path: Path) -> None:
-    session = Session(tmp_path, OPINION, more='[approvals]\napprovers = ["@nobody-here"]\n')
+@pytest.mark.parametrize(
+    "named",
+    [
+        '[approvals]\napprovers = ["@nobody-here"]\n',
+        '[[approvals.quorum]]\nwho = ["@nobody-here"]\n',
+        '[[approvals.step]]\nwho = ["@nobody-here"]\n',
+        "[approvals]\nself_approval = false\n",
+    ],
+)
+def test_what_is_left_to_named_people_is_not_put_to_a_reviewer(named: str, tmp_path: Path) -> None:
+    session = Session(tmp_path, OPINION, more=named)
 
     assert session.ask().returncode == 126
     assert not session.log.exists()

@@ -11,7 +11,7 @@ import msgspec
 
 from ringfence.approvals import voting
 from ringfence.approvals.objects import NANOSECONDS, REPO_DAYS, Grant, Scope, Vote
-from ringfence.approvals.voting import IsMember, Standing, Step, Terms, Threshold
+from ringfence.approvals.voting import OWNER, IsMember, Standing, Step, Terms, Threshold
 from ringfence.model.decision import Decision, Risk
 from ringfence.model.display import visible
 from ringfence.model.vote import PERSON
@@ -77,7 +77,8 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     def anybody_for(self, decision: Decision) -> bool:
         """Whether the policy names nobody in particular who has to answer."""
         terms = self.terms_for(decision)
-        return not terms.lists and terms.thresholds == (Threshold(),) and terms.owner_may
+        first = terms.steps[0].who if terms.steps else (OWNER,)
+        return not terms.lists and terms.thresholds == (Threshold(),) and terms.owner_may and OWNER in first
 
     def refusal(self, approver: str, *, override: bool) -> str:
         """Why somebody's yes does not count; empty where it does."""

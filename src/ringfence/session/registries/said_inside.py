@@ -6,13 +6,12 @@ Variables where a variable can say it, else a private copy of the settings witho
 from __future__ import annotations
 
 import configparser
+import tomllib
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 from xml.etree import ElementTree
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import AoT, Array, Table
 
 from ringfence.model.shown import PlacedFile
 from ringfence.session.registries import others, python
@@ -26,7 +25,11 @@ _INDEX = {
     "yarn": ("YARN_NPM_REGISTRY_SERVER", ""),
     "go": ("GOPROXY", ""),
 }
-_SECRET = ("token", "secret-key", "credential-provider", "credential-alias", "password", "proxy")
+_CARGO = {
+    "source": ("replace-with", "registry", "local-registry", "directory", "git", "branch", "tag", "rev"),
+    "registries": ("index", "protocol"),
+}
+"""What of cargo's settings says where packages come from."""
 
 
 def variables(name: str, places: list[Place], machine: Machine) -> Iterator[tuple[str, str]]:
@@ -79,28 +82,34 @@ def _pip(machine: Machine) -> Iterator[tuple[str, str]]:
 def _cargo(machine: Machine) -> Iterator[PlacedFile]:
     for path, text in machine.texts(others.cargo_user_files(machine)):
         try:
-            settings = tomlkit.parse(text)
-        except (TOMLKitError, RecursionError):
+            settings = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError):
             continue
-        _without_secrets(settings)
-        yield PlacedFile(path=path, content=tomlkit.dumps(settings).encode(), made=True)
+        if machine.is_trusted(path):
+            yield PlacedFile(path=path, content=tomlkit.dumps(_sources(settings)).encode(), made=True)
         return  # of `config` and `config.toml` cargo reads one
 
 
-def _without_secrets(item: object) -> None:
-    """Take tokens out, and passwords out of addresses, wherever they stand in a table."""
-    if isinstance(item, (Table, dict)):
-        for key in list(item):
-            value = item[key]
-            if key in _SECRET:
-                del item[key]
-            elif isinstance(value, str):
-                item[key] = without_password(value)
-            else:
-                _without_secrets(value)
-    elif isinstance(item, (AoT, Array, list)):
-        for each in item:
-            _without_secrets(each)
+def _sources(settings: dict[str, object]) -> dict[str, object]:
+    """The sources and registries of cargo's settings, and nothing else.
+
+    SECURITY: named by what may pass, never by what may not: `[env]` can hold a secret under any name.
+    """
+    found: dict[str, object] = {}
+    for table, keys in _CARGO.items():
+        written = settings.get(table)
+        entries = written.items() if isinstance(written, dict) else ()
+        kept = {
+            name: {key: without_password(entry[key]) for key in keys if isinstance(entry.get(key), str)}
+            for name, entry in entries
+            if isinstance(entry, dict)
+        }
+        if kept:
+            found[table] = kept
+    registry = settings.get("registry")
+    if isinstance(registry, dict) and isinstance(registry.get("default"), str):
+        found["registry"] = {"default": registry["default"]}
+    return found
 
 
 def without_password(address: str) -> str:
