@@ -18,7 +18,7 @@ from ringfence.approvals.objects import Request, Scope
 from ringfence.approvals.reviewing.opinion import Conclusion, Reviewed
 from ringfence.approvals.transitions import State
 from ringfence.model.action import Action, ConnectAction
-from ringfence.model.decision import Decision, Verdict
+from ringfence.model.decision import Decision, Placement, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.situations import LedgerBroken
 
@@ -486,3 +486,32 @@ async def test_a_script_that_changes_while_it_is_reviewed_is_left_to_people() ->
         final = await gate.decide(PUSH, asked_by="exec")
 
     assert (final.verdict, final.resolved_by) == (Verdict.DENY, "nobody")
+
+
+async def test_a_reviewer_lets_nothing_out_of_the_sandbox() -> None:
+    scene = Scene()
+    asked: list[Decision] = []
+
+    async def review(one: Decision) -> Reviewed:
+        asked.append(one)
+        return Reviewed(reviewer="r", conclusion=Conclusion.ALLOW)
+
+    def outside(action: Action) -> Decision:
+        return msgspec.structs.replace(evaluate(action), placement=Placement.OUTSIDE)
+
+    gate = Gate(
+        evaluate=evaluate,
+        desk=scene.desk,
+        channel=scene.channel,
+        recorder=scene.recorder,
+        clock=scene.time,
+        site=SITE,
+        review=review,
+    )
+    async with gate:
+        within = await gate.decide(PUSH, asked_by="exec")
+        beyond = await gate.decide(PUSH, asked_by="exec", within=outside)
+
+    assert (within.verdict, within.resolved_by) == (Verdict.ALLOW, "reviewer")
+    assert (beyond.verdict, beyond.resolved_by) == (Verdict.DENY, "nobody")
+    assert len(asked) == 1

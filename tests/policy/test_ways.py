@@ -14,8 +14,8 @@ from ringfence.policy.evaluate import Context, Evaluator
 from ringfence.policy.layers import Layer
 from ringfence.policy.merge import Facts, merge
 from ringfence.policy.presets import preset
+from ringfence.policy.profiles import Chosen, choose, matching, plain_words, told, with_profiles
 from ringfence.policy.profiles import Facts as CommandFacts
-from ringfence.policy.profiles import choose, matching, plain_words, told, with_profiles
 
 KEY = "SHA256:" + "A" * 43
 OPEN = f"""
@@ -229,3 +229,15 @@ def test_a_script_has_the_plan_of_a_command_only_where_it_is_that_command(
     script: str, words: tuple[str, ...] | None
 ) -> None:
     assert plain_words(script, "/home/u") == words
+
+
+def test_no_snapshot_stands_in_for_a_question_about_a_command_with_a_plan_of_its_own() -> None:
+    base = policy(document(PROFILE))
+    asked = Evaluator(base, Context(home="/home/u", workspace="/w")).evaluate(
+        CommandAction(argv=("git", "reset", "--hard"), cwd="/w")
+    )
+
+    own = told(asked, Chosen(profiles=base.commands.profiles))
+
+    assert (asked.verdict, asked.undoable) == (Verdict.ASK, True)
+    assert (own.verdict, own.undoable) == (Verdict.ASK, False)

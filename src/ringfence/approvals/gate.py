@@ -25,7 +25,7 @@ from ringfence.approvals.site import Site
 from ringfence.approvals.stores.store import ApprovalsBroken
 from ringfence.approvals.transitions import State, Trigger
 from ringfence.model.action import Action, action_digest
-from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.decision import Decision, Placement, Reason, Verdict
 from ringfence.model.event import DecisionMade, Receipt
 from ringfence.model.ports import Clock, Recorder
 from ringfence.model.situations import LedgerBroken
@@ -232,9 +232,11 @@ class Gate:
     async def _reviewed(self, decision: Decision, within: Callable[[Action], Decision] | None) -> Decision | None:
         """What a reviewer's answer makes of a question; None where somebody else decides.
 
-        INVARIANT: a reviewer never answers what the policy leaves to named people, and never overrides a rule.
+        INVARIANT: a reviewer never answers what the policy leaves to named people, never overrides a rule, and never
+        lets anything out of the sandbox.
         """
-        if self._review is None or decision.override or not self._site.permission.anybody_for(decision):
+        inside = decision.placement is Placement.INSIDE and not decision.override
+        if self._review is None or not inside or not self._site.permission.anybody_for(decision):
             return None
         shown = self._witness(decision)
         reviewed = await self._review(decision)

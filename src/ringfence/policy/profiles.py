@@ -260,6 +260,8 @@ def told(decision: Decision, chosen: Chosen) -> Decision:
         decision,
         verdict=Verdict.DENY if denied else decision.verdict,
         override=decision.override and not denied,
+        # SECURITY: a plan of its own reaches what the snapshot of the workspace does not hold.
+        undoable=False,
         placement=Placement.OUTSIDE if chosen.outside else Placement.INSIDE,
         reasons=strictest_first((*decision.reasons, *reasons)),
         message=f"denied: {chosen.refused}" if denied else decision.message,
