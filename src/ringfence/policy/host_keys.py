@@ -54,11 +54,22 @@ def parse_key(text: str) -> HostKey | str:
         blob = base64.b64decode(words[1], validate=True)
     except (binascii.Error, ValueError):
         raise ValueError(f"the host key `{text}` is damaged: what follows `{words[0]}` is not base64") from None
-    if blob[4 : 4 + int.from_bytes(blob[:4], "big")] != words[0].encode():
+    fields = _fields(blob)
+    if len(fields) < 2 or fields[0] != words[0].encode():
         raise ValueError(f"the host key `{text}` is damaged: it is no key of the kind `{words[0]}`")
     if "-cert-" in words[0]:
         raise ValueError(f"`{words[0]}` is a certificate; write the key that it is about")
     return HostKey(algorithm=words[0], blob=blob)
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """The fields of a key; none where they do not fill it."""
+    fields, at = [], 0
+    while at + 4 <= len(blob):
+        end = at + 4 + int.from_bytes(blob[at : at + 4], "big")
+        fields.append(blob[at + 4 : end])
+        at = end
+    return fields if at == len(blob) else []
 
 
 def fingerprints(written: tuple[str, ...]) -> tuple[str, ...]:

@@ -26,5 +26,5 @@ HTTP, TLS = "http", "tls"
 PORTS = {Protocol.SSH: 22, Protocol.POSTGRESQL: 5432, Protocol.MYSQL: 3306, Protocol.REDIS: 6379}
 """The port that a rule means where its host has none."""
 
-WEB_PORTS = (80, 443)
+WEB_PORTS = (80, 443, 8080, 8443)
 """Where nothing but HTTP and TLS is expected; a destination with another port was named for what listens there."""

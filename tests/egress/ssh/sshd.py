@@ -94,9 +94,7 @@ class Through:
         self.server = server
         self.refused: list[Decision] = []
         self.closed: list[ConnectionClosed] = []
-        self.gateway = Gateway(
-            authorize, on_refused=self.refused.append, on_closed=self.closed.append, **options
-        )
+        self.gateway = Gateway(authorize, on_refused=self.refused.append, on_closed=self.closed.append, **options)
         self._listener = listening()
         self.port = self._listener.getsockname()[1]
         self._listener.setblocking(False)

@@ -95,13 +95,11 @@ class ConnectJudge:
         not a rule that opened it but a person, who was told its port."""
         host, port = parse_host(action.host), action.port
         opening = [rule for rule in self._opening(host, port) if not rule.looks_at_requests]
-        if not opening or host.name == HOST_LOOPBACK:
-            return None
-        if any(rule.verdict is Verdict.ASK and not rule.protocol for rule in opening):
+        if not opening or any(rule.verdict is Verdict.ASK and not rule.protocol for rule in opening):
             return None
         found = {rule.protocol for rule in opening if rule.protocol}
         if not found:
-            return (HTTP, TLS)
+            return None if host.name == HOST_LOOPBACK else (HTTP, TLS)
         if not self._looked_into(host, port):
             # A database may be in TLS from the first byte. What requests are looked into for must not come this way.
             found |= {TLS} if found != {Protocol.SSH} else set()
