@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 
 import pytest
@@ -83,10 +84,8 @@ async def _said(protocols: tuple[str, ...] | None, first: bytes) -> tuple[bytes,
         writer.write(first)
         writer.write_eof()
         async with asyncio.timeout(5):
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 await reader.read()
-            except ConnectionResetError:
-                pass
             got = await heard
         writer.close()
     server.close()

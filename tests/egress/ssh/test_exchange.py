@@ -120,7 +120,11 @@ def test_what_is_not_the_version_of_a_client_is_refused(said: bytes) -> None:
         KeyExchange(()).from_client(said)
 
 
-@pytest.mark.parametrize("head", [b"\0\0\0\0\x04", b"\xff\xff\xff\xff\x04", b"\0\0\0\x0c\x03", b"\0\0\0\x0d\x04", b"\0\0\0\x0c\x0c"])  # fmt: skip
+IMPOSSIBLE = (b"\0\0\0\0\x04", b"\xff\xff\xff\xff\x04", b"\0\0\0\x0c\x03", b"\0\0\0\x0d\x04", b"\0\0\0\x0c\x0c")
+"""A length and a padding each."""
+
+
+@pytest.mark.parametrize("head", IMPOSSIBLE)
 def test_a_packet_of_an_impossible_length_is_refused(head: bytes) -> None:
     exchange = KeyExchange(())
 
