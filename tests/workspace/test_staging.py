@@ -259,7 +259,7 @@ def test_what_is_discarded_is_gone_and_an_undo_then_touches_nothing(scene: Scene
     (scene.workspace / "a").write_text("person")
 
     assert not Path(stage.staging.folder).exists()
-    assert find(scene.snapshots, "session-1") is None
+    assert find((scene.snapshots,), "session-1") == ()
     assert scene.undo().restored == ()
     assert (scene.workspace / "a").read_text() == "person"
 

@@ -264,6 +264,25 @@ class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     """Files created or changed that a tool of yours may run later."""
 
 
+class ChangesSettled(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.settled"):
+    """A person or a script decided what becomes of a session's changes. On record before anything is touched."""
+
+    action: str
+    """`apply`, `discard`, `undo`."""
+    actor: str
+    workspace: str
+    files: int
+    """How many paths it is about; for all that a session wrote, 0."""
+    paths: tuple[str, ...] = ()
+    """The first of them, relative to the workspace."""
+    flags: tuple[str, ...] = ()
+    """What the commit gate flagged and the actor accepted."""
+    forced: bool = False
+    """Also over what was changed since the session."""
+    way_back: str = ""
+    """The name of the snapshot that undoes it."""
+
+
 class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="limit"):
     """A session reached one of its limits."""
 
@@ -321,6 +340,7 @@ Body: TypeAlias = (
     | WayUsed
     | CredentialUsed
     | WorkspaceChanged
+    | ChangesSettled
     | LimitReached
     | BatteryRun
 )

@@ -58,7 +58,7 @@ from ringfence.session.options import Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
-from ringfence.session.snapshots import SnapshotsBroken
+from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally
@@ -157,9 +157,12 @@ async def _start(
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
     plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()))
     # Before the sandbox puts its place holders into the workspace.
-    unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
+    unkept = await _snapshot(asked.snapshots, asked, "start", needed=plan.staging is not None)
     if plan.staging is not None:
-        stack.enter_context(asked.staging.held())
+        for each in asked.stagings[1:]:
+            unkept = (*unkept, *await _snapshot(each.snapshots, asked, "start", needed=True))
+        for each in asked.stagings:
+            stack.enter_context(each.held())
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await start_strongest(
         plan,
@@ -230,12 +233,12 @@ async def _start(
     return governed
 
 
-async def _snapshot(asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:
+async def _snapshot(snapshots: Snapshots, asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:
     """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops,
     unless the session is staged, whose changes are told by comparing with it."""
     try:
         _, notices = await asyncio.to_thread(
-            asked.snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
+            snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
         )
     except (SnapshotsBroken, OSError) as failure:
         why = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)
@@ -452,9 +455,9 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     named = governed.policy.control_files
     rows = rows_with(named.rows, named.exempt)
     if governed.staged:
-        changes, governed.unkept = await asyncio.to_thread(collected, asked.staging, rows, new_id)
+        changes, governed.unkept = await asyncio.to_thread(collected, asked.stagings, rows, new_id)
     else:
-        governed.unkept = await _snapshot(asked, "end")
+        governed.unkept = await _snapshot(asked.snapshots, asked, "end")
         changes = changes_since(governed.workspace, began_ns, _told(governed, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):

@@ -47,12 +47,17 @@ class Staging:
     def __init__(self, snapshots: Snapshots, session: str) -> None:
         self.session = session
         self.folder = os.path.join(snapshots.layers, session)
-        self._snapshots = snapshots
+        self.snapshots = snapshots
 
     @property
     def upper(self) -> str:
         """The folder that holds what the session wrote."""
         return os.path.join(self.folder, "upper")
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a layer: a repository that a rule closes is not shown inside, and has none."""
+        return os.path.isdir(self.upper)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -84,8 +89,8 @@ class Staging:
     def collect(self, *, id: str, now_ns: int) -> Snapshot:  # noqa: A002
         """Keep what the session wrote, as the tree that it saw."""
         seen = outline(self.upper)
-        with self._snapshots.store() as store:
-            start = self._snapshots.start_of(store, self.session)
+        with self.snapshots.store() as store:
+            start = self.snapshots.start_of(store, self.session)
             base = store.entries(start)
             left = self._left(seen, base, store)
             with store.transaction():
@@ -106,11 +111,11 @@ class Staging:
 
     def pending(self, *, id: str, now_ns: int) -> Pending:  # noqa: A002
         """What the session would change now. One that was killed is looked at now."""
-        with self._snapshots.store() as store:
+        with self.snapshots.store() as store:
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
         after = next((one for one in mine if one.moment == "staged"), None) or self.collect(id=id, now_ns=now_ns)
-        with self._snapshots.store() as store:
-            start = self._snapshots.start_of(store, self.session)
+        with self.snapshots.store() as store:
+            start = self.snapshots.start_of(store, self.session)
             applied = next((one for one in mine if one.moment == "applied"), start)
             changes = differences(store.entries(applied), store.entries(after))
         return Pending(session=self.session, start=start, applied=applied, after=after, changes=changes)
@@ -129,8 +134,8 @@ class Staging:
                 f"`{self.folder}` could not be removed whole",
                 remedy="look at what is left there, and remove it yourself",
             )
-        with self._snapshots.store() as store, store.transaction():
-            start = self._snapshots.start_of(store, self.session)
+        with self.snapshots.store() as store, store.transaction():
+            start = self.snapshots.start_of(store, self.session)
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
             for one in mine:
                 if one.moment == "staged":
@@ -154,8 +159,8 @@ class Staging:
             files,
             folders,
             _ignore_files(seen, base, store),
-            workspace=self._snapshots.workspace,
-            empty_repository=self._snapshots.empty_repository,
+            workspace=self.snapshots.workspace,
+            empty_repository=self.snapshots.empty_repository,
         )
         needed = {above for path in files if path not in ignored for above in _above(path)}
         return frozenset(stored | (ignored - needed))
@@ -171,33 +176,42 @@ _TOLD = 3
 
 
 def collected(
-    staging: Staging, rows: tuple[ControlFile, ...], new_id: Callable[[], str]
+    stagings: tuple[Staging, ...], rows: tuple[ControlFile, ...], new_id: Callable[[], str]
 ) -> tuple[Changes, tuple[str, ...]]:
-    """What a session left in its layer, at its end; and what has to be told about it."""
-    try:
-        staging.end()
-        pending = staging.pending(id=new_id(), now_ns=time.time_ns())
-    except (RingfenceError, OSError) as failure:
-        why = failure.message if isinstance(failure, RingfenceError) else str(failure)
-        text = f"what the session wrote lies in `{staging.upper}` and could not be read: {why}"
-        return Changes(files=0, control_files=(), complete=False), (text,)
-    files = [os.fsdecode(one.path) for one in pending.changes if not one.folder and below_git(one.path) is None]
+    """What a session left in its layers, at its end; and what has to be told about it."""
+    files, told, complete = list[str](), list[str](), True
+    for staging in filter(lambda each: each.made, stagings):
+        try:
+            staging.end()
+            pending = staging.pending(id=new_id(), now_ns=time.time_ns())
+        except (RingfenceError, OSError) as failure:
+            why = failure.message if isinstance(failure, RingfenceError) else str(failure)
+            told.append(f"what the session wrote lies in `{staging.upper}` and could not be read: {why}")
+            complete = False
+            continue
+        files += [os.fsdecode(one.path) for one in pending.changes if not one.folder and below_git(one.path) is None]
+        told += [
+            f"`{shortened(visible(os.fsdecode(path)), 80)}`: {why}" if path else why
+            for path, why in pending.after.left_out
+        ]
     named = sorted(name for name in files if is_reported(name, rows))
-    told = [
-        f"`{shortened(visible(os.fsdecode(path)), 80)}`: {why}" if path else why for path, why in pending.after.left_out
-    ]
-    return Changes(files=len(files), control_files=tuple(named[:_SHOWN]), complete=True), tuple(told[:_TOLD])
+    changes = Changes(files=len(files), control_files=tuple(named[:_SHOWN]), complete=complete)
+    return changes, tuple(told[:_TOLD])
 
 
-def find(snapshots: Snapshots, session: str) -> Staging | None:
-    """The staged session whose id begins so; None where there is none."""
+def find(trees: tuple[Snapshots, ...], session: str) -> tuple[Staging, ...]:
+    """The layers of the staged session whose id begins so: of its workspace, and of the repository that this shares.
+    Empty where there is no such session."""
+    own, *shared = trees
     try:
-        names = [name for name in os.listdir(snapshots.layers) if name.startswith(session)]
+        names = [name for name in os.listdir(own.layers) if name.startswith(session)]
     except FileNotFoundError:
-        return None
+        return ()
     if len(names) > 1:
         raise UsageInvalid(f"`{visible(session)}` is the beginning of several sessions", remedy="write more of it")
-    return Staging(snapshots, names[0]) if names else None
+    if not names:
+        return ()
+    return Staging(own, names[0]), *filter(lambda each: each.made, (Staging(each, names[0]) for each in shared))
 
 
 def remove(folder: str) -> None:

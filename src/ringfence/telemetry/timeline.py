@@ -94,12 +94,28 @@ def _row(body: events.Body) -> Row:
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
+        case events.ChangesSettled():
+            return _settled(body)
         case events.LimitReached():
             return _limit(body)
         case events.BatteryRun():
             return _battery(body)
         case _:
             assert_never(body)
+
+
+def _settled(body: events.ChangesSettled) -> Row:
+    number = _count(body.files, "path") if body.files else "all that was pending"
+    flags = f" ({_text(', '.join(body.flags))})" if body.flags else ""
+    forced = ", also over what was changed since" if body.forced else ""
+    names = ", ".join(map(visible, body.paths))
+    return Row(
+        symbol="≡",
+        label=visible(body.action),
+        what=f"{visible(body.actor)}: {number}{flags}{forced}",
+        why=_text(names),
+        tone=Tone.ATTENTION if body.flags or body.forced else Tone.PLAIN,
+    )
 
 
 _LIMIT_ENDS = {"killed": "killed", "refused": "given no more", "ended": "the session was ended"}
