@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from ringfence.policy.control_files import rows_with
 from ringfence.session.policy_files import load_policy
 from ringfence.session.snapshots import Snapshots, Undone, trees_of
 from ringfence.session.sources import places, situation, working_folder
-from ringfence.session.staging import find
+from ringfence.session.staging import Staging, find
 from ringfence.session.workspaces import find_workspace
 
 _LISTED = 20
@@ -89,10 +90,13 @@ def _shared(arguments: argparse.ArgumentParser) -> None:
 
 
 def _diff(trees: tuple[Snapshots, ...], parsed: argparse.Namespace) -> int:
-    stagings = find(trees, parsed.session) if parsed.turn is None and parsed.action is None else ()
+    stagings = find(trees, parsed.session) if parsed.action is None else ()
     if stagings:
         pending = [each.pending(id=new_id(), now_ns=time.time_ns()) for each in stagings]
-        found = [(each.snapshots, of.changes) for each, of in zip(stagings, pending, strict=True)]
+        found = [
+            (each.snapshots, of.changes if parsed.turn is None else each.since(of, parsed.turn))
+            for each, of in zip(stagings, pending, strict=True)
+        ]
         left_out, ended = [one for of in pending for one in of.after.left_out], True
     else:
         before, changes, ended = trees[0].changes(parsed.session, parsed.turn, parsed.action)
@@ -139,6 +143,8 @@ def _undo(trees: tuple[Snapshots, ...], parsed: argparse.Namespace, settle: Sett
     paths = tuple(parsed.paths)
     if any(path.startswith("/") or ".." in path.split("/") for path in paths):
         raise UsageInvalid("paths are relative to the workspace, without `..`")
+    if parsed.turn is not None and (stagings := find(trees, parsed.session)):
+        return _take_back(stagings, parsed, settle)
     way_back, failures, parts = f"undo-{new_id()}", list[UsageInvalid](), list[Undone]()
     known = [trees[0], *(each for each in trees[1:] if each.knows(parsed.session))]
     session = trees[0].full_name(parsed.session)
@@ -173,6 +179,31 @@ def _undo(trees: tuple[Snapshots, ...], parsed: argparse.Namespace, settle: Sett
     else:
         _print(done, trees[0].workspace)
     return codes.OK if not done.failed and not done.changed_since else 1
+
+
+def _take_back(stagings: tuple[Staging, ...], parsed: argparse.Namespace, settle: Settling) -> int:
+    """Of a staged session a turn is undone in what is pending; the workspace was never touched by it."""
+    if parsed.paths:
+        raise UsageInvalid("a turn of a staged session is undone as a whole", remedy="leave the paths out")
+    session = stagings[0].session
+    with contextlib.ExitStack() as held:
+        for each in stagings:
+            held.enter_context(each.held())
+        pending = [each.pending(id=new_id(), now_ns=time.time_ns()) for each in stagings]
+        taken = [one.path for each, of in zip(stagings, pending, strict=True) for one in each.since(of, parsed.turn)]
+        settle.record("undo", session, paths=taken)
+        # The turns of all are kept together, so that their numbers agree.
+        number, *_ = [each.back_to(parsed.turn, of, new_id=new_id) for each, of in zip(stagings, pending, strict=True)]
+    way_back = f"{session} --turn {number}"
+    if parsed.json:
+        _print_json(Undone(restored=tuple(taken), changed_since=(), failed=(), way_back=way_back))
+        return codes.OK
+    count = len(taken)
+    print(
+        f"ringfence: {count} path{'' if count == 1 else 's'} of what is pending put back to before turn {parsed.turn}"
+    )
+    print(f"  undo it  `ringfence workspace undo {way_back}`")
+    return codes.OK
 
 
 def _print_json(done: Undone) -> None:

@@ -349,15 +349,23 @@ def _unless_full_screen(announce: Say, governed: Governed) -> Say:
 
 
 def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
-    """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
-    turns = Turns(asked.snapshots, asked.session)
+    """Keeps each turn's beginning: of the workspace, or of what a staged session wrote."""
+
+    def keep(number: int) -> None:
+        if not governed.staged:
+            asked.snapshots.turn(id=new_id(), session=asked.session, number=number, now_ns=time.time_ns())
+            return
+        for each in asked.stagings:
+            if each.made:
+                each.turn(id=new_id(), number=number, now_ns=time.time_ns())
+
+    turns = Turns(keep)
 
     async def began() -> None:
-        if not governed.staged:
-            await turns.began()
-            if turns.problem is not None:
-                text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
-                await governed.tally.record(NoticeGiven(topic="session", text=text))
+        await turns.began()
+        if turns.problem is not None:
+            text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
+            await governed.tally.record(NoticeGiven(topic="session", text=text))
 
     return began
 

@@ -86,6 +86,10 @@ class Snapshots:
     def turn(self, *, id: str, session: str, number: int, now_ns: int) -> None:  # noqa: A002
         """Keep the workspace as it is when a turn begins; of each session the newest of them stay."""
         self.take(id=id, session=session, moment=f"{TURN}{number}", now_ns=now_ns)
+        self.forget_turns(session)
+
+    def forget_turns(self, session: str) -> None:
+        """Keep the newest turns of a session alone."""
         with self.store() as store, store.transaction():
             mine = [one for one in store.snapshots(session) if one.session == session and one.moment.startswith(TURN)]
             for one in mine[TURNS_KEPT:]:
@@ -118,8 +122,8 @@ class Snapshots:
         was seen, or the folder as it is now stands for it."""
         with self.store() as store:
             before, after = self._ends(store, session)
-            before = before if turn is None else self._moment(store, before, TURN, turn)
-            before = before if action is None else self._moment(store, before, ACTION, action)
+            before = before if turn is None else self.moment(store, before, TURN, turn)
+            before = before if action is None else self.moment(store, before, ACTION, action)
             if after is not None:
                 return before, differences(store.entries(before), store.entries(after)), True
         # The session has not ended, or was killed: what lies there now is its end.
@@ -228,7 +232,8 @@ class Snapshots:
         """The snapshot before a session."""
         return self._starts(store, session)[0]
 
-    def _moment(self, store: Store, start: Snapshot, kind: str, number: int) -> Snapshot:
+    def moment(self, store: Store, start: Snapshot, kind: str, number: int) -> Snapshot:
+        """The snapshot of a session's turn or action; `UsageInvalid` where it is not kept."""
         mine = [one for one in store.snapshots(start.session) if one.session == start.session]
         kept = {one.moment: one for one in mine if one.moment.startswith(kind)}
         found = kept.get(f"{kind}{number}")

@@ -17,7 +17,7 @@ import msgspec
 from ringfence.model.display import shortened, visible
 from ringfence.model.situations import RingfenceError, SandboxUnavailable, UsageInvalid
 from ringfence.policy.control_files import ControlFile, is_reported
-from ringfence.session.snapshots import Snapshots
+from ringfence.session.snapshots import TURN, Snapshots
 from ringfence.workspace.changes import Changes
 from ringfence.workspace.difference import Difference, differences
 from ringfence.workspace.entries import Entry, Kind, open_below, open_folder
@@ -86,7 +86,7 @@ class Staging:
                 remedy="free space on the disk of your state folder, and make the folder writable for you",
             ) from failure
 
-    def collect(self, *, id: str, now_ns: int) -> Snapshot:  # noqa: A002
+    def collect(self, *, id: str, now_ns: int, moment: str = "staged") -> Snapshot:  # noqa: A002
         """Keep what the session wrote, as the tree that it saw."""
         seen = outline(self.upper)
         with self.snapshots.store() as store:
@@ -97,7 +97,7 @@ class Staging:
                 entries, unread = merged(self.upper, seen, base, store, left.__contains__)
                 listing, packed = pack(entries)
                 about = self._about_ignored(left)
-                naming = Naming(id=id, session=start.session, moment="staged", taken_ns=now_ns)
+                naming = Naming(id=id, session=start.session, moment=moment, taken_ns=now_ns)
                 found = Snapshot(
                     id=naming.id,
                     session=naming.session,
@@ -120,6 +120,30 @@ class Staging:
             changes = differences(store.entries(applied), store.entries(after))
         return Pending(session=self.session, start=start, applied=applied, after=after, changes=changes)
 
+    def turn(self, *, id: str, number: int, now_ns: int) -> None:  # noqa: A002
+        """Keep what the session wrote when a turn begins; the newest of them stay."""
+        self.collect(id=id, now_ns=now_ns, moment=f"{TURN}{number}")
+        self.snapshots.forget_turns(self.session)
+
+    def since(self, pending: Pending, turn: int) -> tuple[Difference, ...]:
+        """What the session wrote from a turn on."""
+        with self.snapshots.store() as store:
+            began = self.snapshots.moment(store, pending.start, TURN, turn)
+            return differences(store.entries(began), store.entries(pending.after))
+
+    def back_to(self, turn: int, pending: Pending, *, new_id: Callable[[], str]) -> int:
+        """Make what is pending what it was when a turn began; the turn that brings back what it is now."""
+        with self.snapshots.store() as store, store.transaction():
+            began = self.snapshots.moment(store, pending.start, TURN, turn)
+            mine = [one for one in store.snapshots(self.session) if one.session == self.session]
+            numbers = [int(one.moment.removeprefix(TURN)) for one in mine if one.moment.startswith(TURN)]
+            number = max(numbers) + 1
+            for kept, moment in ((pending.after, f"{TURN}{number}"), (began, "staged")):
+                entries = store.entries(kept)
+                store.add(msgspec.structs.replace(kept, id=new_id(), moment=moment), entries, pack(entries)[1])
+            store.forget(pending.after.id)
+        return number
+
     def objects(self) -> tuple[bytes, ...]:
         """What Git stored in the layer, by path."""
         seen = outline(self.upper)
@@ -138,7 +162,7 @@ class Staging:
             start = self.snapshots.start_of(store, self.session)
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
             for one in mine:
-                if one.moment == "staged":
+                if one.moment == "staged" or one.moment.startswith(TURN):
                     store.forget(one.id)
             if not any(one.moment == "applied" for one in mine):
                 # Nothing of it ever reached the real tree, whatever happened there since.
