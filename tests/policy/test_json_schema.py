@@ -48,6 +48,11 @@ private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"
+[[network.rule]]
+hosts = ["git.test"]
+verdict = "allow"
+protocol = "ssh"
+host_keys = ["*"]
 [[commands.rule]]
 id = "c"
 prefix = ["git", ["push", "send-email"]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from ringfence.egress import socks
+from ringfence.egress.ssh.wire import VERSION, disconnect
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.host import Destination, Host
@@ -66,6 +67,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         """What a client that started to speak directly, without a proxy, understands; empty where that is nothing."""
         if first[:1] == b"\x16":
             return self.as_tls()
+        if first[:4] == b"SSH-":
+            return VERSION + disconnect(self.text)
         return self.as_http() if b"HTTP/" in first.partition(b"\n")[0].upper() else b""
 
 

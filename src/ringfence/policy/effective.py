@@ -83,6 +83,10 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     private: bool = False
     """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
+    protocol: str = ""
+    """What is spoken there, where it is not HTTP or TLS; every host of such a rule has a port."""
+    host_keys: tuple[str, ...] = ()
+    """For SSH: the keys that the server may show, whole or as `SHA256:...`; `*` for any."""
     reason: str = ""
     origin: Origin
     opens: bool = True

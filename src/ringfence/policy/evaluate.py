@@ -93,6 +93,27 @@ class Evaluator:
         except ValueError:
             return False
 
+    def spoken(self, action: ConnectAction) -> tuple[str, ...] | None:
+        """The protocols that may be spoken on a connection; None for any."""
+        try:
+            return self._connections.spoken(action)
+        except ValueError:
+            return ()
+
+    def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
+        """Fingerprints of which an SSH server has to show one; none where any will do."""
+        try:
+            return self._connections.host_keys(action)
+        except ValueError:
+            return ()
+
+    def is_chosen(self, action: ConnectAction) -> bool:
+        """Whether a client chose a name, or part of it, that no rule names in full."""
+        try:
+            return self._connections.is_chosen(action)
+        except ValueError:
+            return True
+
     def _judge(self, action: Action) -> Finding:
         match action:
             case CommandAction():

@@ -63,6 +63,10 @@ class HostTable:
         distinct = {id(rule): rule for only, rule in entries if only is None or only == port}
         return tuple(distinct.values())
 
+    def spelled(self, host: Host, port: int) -> tuple[HostRule, ...]:
+        """The rules that name a host in full, and not by a pattern of which a client could choose a part."""
+        return tuple(rule for only, rule in self._exact.get(host.name, ()) if only is None or only == port)
+
     def _named(self, host: Host) -> list[list[Entry]]:
         if host.address is not None:
             return [self._covering(host.address)]

@@ -121,7 +121,7 @@ class Asked:
                 *policy.environment.files,
                 *setup.files,
                 *(trust.files if trust else ()),
-                *way_files(policy.ways, self.places.home),
+                *way_files(policy, self.places.home),
                 *stand_ins,
             ),
             overlays=trust.overlays if trust else (),

@@ -44,9 +44,16 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            private = self._evaluator.may_be_private(action)
             done(
-                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+                Authorization(
+                    decision=decision,
+                    declared=declared,
+                    private=self._evaluator.may_be_private(action),
+                    refused=refused,
+                    sight=sight.value,
+                    protocols=None if action.method is not None else self._evaluator.spoken(action),
+                    host_keys=self._evaluator.host_keys(action),
+                )
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
