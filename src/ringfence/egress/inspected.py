@@ -440,7 +440,7 @@ class Inspected:
     def _hold(self, held: Held, go_on: Callable[[Held], None]) -> None:
         confirm = self._inspection.confirm
         if held.decision.verdict is not Verdict.ASK or confirm is None:
-            return self._deny(held.decision)
+            return self._refuse(refusal.worded(self._core.refuse(held.decision), held.answer))
         self._await(
             lambda done: confirm(held.decision, done),
             lambda decision: (

@@ -50,6 +50,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What policy answered."""
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client is told that its request is denied, where it speaks an interface that has a form for it."""
+
+    status: int
+    media: str
+    body: bytes
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A step does not let something go on as it is."""
 
@@ -59,6 +67,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Where a head was held: what goes on after a yes."""
     data: bytes = b""
     """Where bytes were held: what goes on after a yes."""
+    answer: Answered | None = None
+    """What the client hears of a denial; the usual text where it is missing."""
 
 
 class Steps:

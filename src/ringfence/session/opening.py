@@ -21,6 +21,7 @@ from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.reviewing.opinion import Reviewed
 from ringfence.approvals.stores.opening import open_store
+from ringfence.egress.inspection import Amendment
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
@@ -216,7 +217,7 @@ async def _start(
             | dict(sandbox.variables)
         ),
         lost=lost,
-        looking=Looking(trust=trust, credentials=credentials),
+        looking=Looking(trust=trust, credentials=credentials, models=_models(evaluator, tally)),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -333,6 +334,15 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
 
     tally.transcript = told(asked.argv)
     return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
+
+
+def _models(evaluator: Evaluator, tally: Tally) -> tuple[Amendment, ...]:
+    """What reads the traffic with models, where any requests are looked into."""
+    if not evaluator.inspects:
+        return ()
+    from ringfence.session.modelling import watching  # loaded where it is needed
+
+    return (watching(evaluator.policy, tally),)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:

@@ -19,6 +19,7 @@ from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.layers import Layer
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
@@ -63,6 +64,7 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
+        self._models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
         self._inspect = (*_compiled(policy.network.inspect), *self._limits)
         self._pass_through = tuple(
@@ -78,6 +80,7 @@ class ConnectJudge:
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
+        wanted += self._models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._passed(host, port) is not None:
@@ -93,7 +96,7 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        asked_for = bool(self._inspect) or not self._credentials.is_empty or self._models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
