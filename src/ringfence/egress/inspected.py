@@ -24,6 +24,7 @@ from ringfence.egress.front import Wanted
 from ringfence.egress.http_forward import connection_tokens, reissued
 from ringfence.egress.http_framing import FramedBody
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
+from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.preparing import Preparation, Prepared, prepare
@@ -261,7 +262,9 @@ class Inspected:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
-        if head.destination != self._destination or (head.target is Target.ABSOLUTE) != (self._origin == "http"):
+        if not same(head.destination, self._destination, self._origin) or (head.target is Target.ABSOLUTE) != (
+            self._origin == "http"
+        ):
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
             return refusal.built_in(action, "http.host", text)
@@ -498,7 +501,11 @@ class Inspected:
             fault=self._fault,
         )
         self._unread = b""
-        first = reissued(head, self._destination, length=length, keep=True, secure=self._secure, upgrade=upgrade)
+        # A service at the sandbox's own loopback may answer to that name only.
+        named = head.destination if self._origin.startswith("host_port:") else None
+        first = reissued(
+            head, named or self._destination, length=length, keep=True, secure=self._secure, upgrade=upgrade
+        )
         try:
             upstream.leg.write(first + (prepared.body or b""))
         except OSError:

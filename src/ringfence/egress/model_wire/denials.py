@@ -13,8 +13,10 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Reason
 from ringfence.policy.model_endpoints import Interface
 
-STATUS = 403
-"""Not one of those after which clients try again."""
+_FORBIDDEN = 403
+_INVALID = 400
+"""SECURITY: none of these is a status after which clients try again, or throw a login away: clients of Anthropic and of
+Gemini take 403 for a login that is not good any more."""
 
 _STEPS = {
     "model.models": "ask for a model that the policy allows",
@@ -31,16 +33,17 @@ def denial(action: ConnectAction, because: Reason, interface: Interface | None) 
     decision = built_in(action, because.rule, because.text, *([step] if step else []))
     text = f"denied by ringfence (model, rule {because.rule}): {because.text}; a retry does not help; {step}"
     decision = msgspec.structs.replace(decision, reasons=(because,), message=f"the model is not asked: {because.text}")
+    status = _INVALID if interface in (Interface.MESSAGES, Interface.GEMINI) else _FORBIDDEN
     body = json.dumps(_error(interface, text), ensure_ascii=False).encode()
-    return Held(decision=decision, answer=Answered(status=STATUS, media="application/json", body=body))
+    return Held(decision=decision, answer=Answered(status=status, media="application/json", body=body))
 
 
 def _error(interface: Interface | None, text: str) -> dict[str, object]:
     match interface:
         case Interface.MESSAGES:
-            return {"type": "error", "error": {"type": "permission_error", "message": text}}
+            return {"type": "error", "error": {"type": "invalid_request_error", "message": text}}
         case Interface.GEMINI:
-            return {"error": {"code": STATUS, "message": text, "status": "PERMISSION_DENIED"}}
+            return {"error": {"code": _INVALID, "message": text, "status": "FAILED_PRECONDITION"}}
         case Interface.RESPONSES | Interface.CHAT | None:
             said = {"message": text, "type": "invalid_request_error", "param": None, "code": "denied_by_ringfence"}
             return {"error": said}
