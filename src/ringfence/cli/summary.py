@@ -8,7 +8,7 @@ from ringfence.model.display import shortened, visible
 from ringfence.model.wording import action_text
 from ringfence.policy.judges.model import amount
 from ringfence.session.governed import Governed
-from ringfence.session.tally import Tally
+from ringfence.session.tally import Tally, unreported_text
 
 _SHOWN = 5
 
@@ -32,6 +32,8 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("unseen", f"not inspected, by `network.pass_through`: {_some(shown)}"))
     if tally.models:
         lines.append(_line("model", _models(tally)))
+        if governed.setup.hooks and tally.unreported:
+            lines.append(_line("", palette.yellow(unreported_text(tally.unreported))))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
         rule = denial.because.rule if denial.because else "policy"
         text = f"{palette.red(shortened(action_text(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"

@@ -12,7 +12,6 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.host import Destination, parse_host, shown
 
-
 _OWN_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 

@@ -81,6 +81,8 @@ class Inspected:
         self._client = client
         self._origin = wanted.origin
         self._secure = secure
+        self._meant: tuple[Destination, bool] | None = None
+        """Where the client meant to go, while its request is led elsewhere."""
         self._started = core.clock.monotonic()
         self._unread = b"" if secure else wanted.rest
         self._state = State.HANDSHAKE
@@ -247,12 +249,31 @@ class Inspected:
         problem = self._unacceptable(head)
         if problem is not None:
             return self._deny(problem)
+        head = self._head = self._routed(head)
         self._body = FramedBody(None if head.chunked else head.length, chunked=head.chunked, strict=True)
         wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
         self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
         if (wanted.body or self._calls_wanted) and not self._body.finished:
             return self._collect_first(MOST_BODY, self._judge)
         return self._judge()
+
+    def _routed(self, head: RequestHead) -> RequestHead:
+        """The request as it goes to the server that it is led to, for this one request."""
+        route = self._inspection.route
+        routed = None if route is None else route(head, self._destination)
+        if routed is None:
+            return head
+        self._meant = (self._destination, self._secure)
+        self.destination = self._destination = routed.destination
+        self._secure = routed.secure
+        return routed.head
+
+    def _meant_again(self) -> None:
+        """The next request goes where the client said."""
+        meant, self._meant = self._meant, None
+        if meant is not None:
+            self._destination, self._secure = meant
+            self.destination = self._destination
 
     def _unacceptable(self, head: RequestHead) -> Decision | None:
         action = self._action(head)
@@ -584,6 +605,7 @@ class Inspected:
     # the end of a request, and of everything
 
     def _next(self) -> None:
+        self._meant_again()
         self._head = self._request = self._authorization = self._prepared = None
         self._first = bytearray()
         self._body = FramedBody(0, chunked=False, strict=True)
@@ -678,6 +700,7 @@ class Inspected:
         self._stop_connecting()
         self._release(reusable=False)
         self._over(error)
+        self._meant_again()
         if reset:
             self._core.engine.discard(self._client.sock, reset=True)
         else:

@@ -125,6 +125,19 @@ class Steps:
         """The exchange is over; `error` is empty where it went well. Always called, once, and last."""
 
 
+class Routed(msgspec.Struct, frozen=True, kw_only=True):
+    """A request goes to another server than the one that the client named."""
+
+    destination: Destination
+    """SECURITY: this is the host that policy is asked about, and that credentials are bound to."""
+    secure: bool
+    head: RequestHead
+
+
+Route: TypeAlias = Callable[[RequestHead, Destination], Routed | None]
+"""Where a request goes instead, before anybody judges it; None for where it was meant to go."""
+
+
 class Amendment(Protocol):
     """One concern that looks into requests: credentials, content, the model's own traffic."""
 
@@ -156,6 +169,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Where nobody can be asked, `ask` is a deny."""
     judge: Judge | None = None
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
+    route: Route | None = None
+    """Leads requests to other servers."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ringfence.egress.inspection import Amendment
+from ringfence.egress.inspection import Amendment, Route
+from ringfence.egress.model_wire.routing import Router
 from ringfence.egress.model_wire.spending import Spending
 from ringfence.egress.model_wire.steps import ModelWatch
 from ringfence.egress.model_wire.watching import Place
@@ -17,3 +18,10 @@ def watching(policy: Policy, tally: Tally) -> Amendment:
     table = ModelTable(policy.model)
     content = policy.telemetry.model_content is ModelContent.FULL
     return ModelWatch(table, Place(Spending(table), tally.record_soon, content=content), SystemClock().monotonic)
+
+
+def routing(policy: Policy, placeholders: tuple[str, ...]) -> Route | None:
+    """What leads requests to models elsewhere, where the policy does."""
+    if not policy.model.routes:
+        return None
+    return Router(ModelTable(policy.model), lambda value: any(one in value for one in placeholders))

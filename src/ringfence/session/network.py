@@ -10,7 +10,7 @@ import msgspec
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
-from ringfence.egress.inspection import Amendment
+from ringfence.egress.inspection import Amendment, Route
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import DecisionMade
@@ -58,6 +58,8 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Holding
     models: tuple[Amendment, ...] = ()
     """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
+    route: Route | None = None
+    """Leads requests to models elsewhere."""
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
@@ -66,6 +68,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         authority=None if looking.trust is None else looking.trust.authority,
         amendments=(*looking.models, *looking.credentials.amendments(recorder)),
         judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        route=looking.route,
         wants=lru_cache(evaluator.wants),
     )
     return Gateway(

@@ -21,7 +21,6 @@ from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.reviewing.opinion import Reviewed
 from ringfence.approvals.stores.opening import open_store
-from ringfence.egress.inspection import Amendment
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.canonical import text_from_os
 from ringfence.model.clock import SystemClock
@@ -47,7 +46,7 @@ from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
-from ringfence.session.credentials.holding import held
+from ringfence.session.credentials.holding import Holding, held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
@@ -62,9 +61,9 @@ from ringfence.session.revoking import close_revoked
 from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
-from ringfence.session.tally import Tally
+from ringfence.session.tally import Tally, unreported_text
 from ringfence.session.transcribing import told
-from ringfence.session.trusting import trusting
+from ringfence.session.trusting import Trusting, trusting
 from ringfence.session.turns import Turns
 from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.session.ways.relay import serve
@@ -217,7 +216,7 @@ async def _start(
             | dict(sandbox.variables)
         ),
         lost=lost,
-        looking=Looking(trust=trust, credentials=credentials, models=_models(evaluator, tally)),
+        looking=_looking(evaluator, tally, trust, credentials),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -336,13 +335,15 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
-def _models(evaluator: Evaluator, tally: Tally) -> tuple[Amendment, ...]:
-    """What reads the traffic with models, where any requests are looked into."""
+def _looking(evaluator: Evaluator, tally: Tally, trust: Trusting | None, credentials: Holding) -> Looking:
+    """What the gateways look into requests with, where they look into any."""
     if not evaluator.inspects:
-        return ()
-    from ringfence.session.modelling import watching  # loaded where it is needed
+        return Looking(trust=trust, credentials=credentials)
+    from ringfence.session.modelling import routing, watching  # loaded where it is needed
 
-    return (watching(evaluator.policy, tally),)
+    models = (watching(evaluator.policy, tally),)
+    route = routing(evaluator.policy, credentials.placeholders)
+    return Looking(trust=trust, credentials=credentials, models=models, route=route)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -473,6 +474,9 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
         await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
+    unreported = governed.tally.unreported if governed.setup.hooks else ()
+    if unreported:
+        await governed.tally.record(NoticeGiven(topic="model", text=unreported_text(unreported)))
     duration = (time.time_ns() - began_ns) // 1_000_000
     await governed.tally.record(
         SessionEnded(exit_code=governed.exit_code, outcome=governed.outcome, duration_ms=max(duration, 0))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ringfence.approvals.reviewing.transcript import Transcript
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.display import shortened, visible
 from ringfence.model.event import (
     ApprovalRequested,
     Body,
@@ -62,6 +63,11 @@ class Tally:
         """The ids of the calls that the agent's hook reported."""
         self.limits: Counter[tuple[str, int, str]] = Counter()
         """How often each limit was reached: its key, what it allows, what came of it."""
+
+    @property
+    def unreported(self) -> tuple[str, ...]:
+        """The tools of calls that a model asked for and no hook reported."""
+        return tuple(tool for call, tool in self.wire_calls.items() if call not in self.hook_calls)
 
     async def record(self, body: Body) -> Receipt:
         """Record, then count."""
@@ -131,6 +137,14 @@ class Tally:
         if not known and len(self.denials) < _MAX_DENIALS:
             self.denials.append(made.decision)
             self._on_denial(made)
+
+
+def unreported_text(tools: tuple[str, ...]) -> str:
+    """What there is to say about calls that no hook reported."""
+    names = sorted(set(tools))
+    some = ", ".join(f"`{shortened(visible(name), 40)}`" for name in names[:5]) + (" and others" if names[5:] else "")
+    many = "a call" if len(tools) == 1 else f"{len(tools)} calls"
+    return f"the model asked for {many} of tools that no hook reported ({some}): not carried out, or past the hooks"
 
 
 def _same(one: Decision, other: Decision) -> bool:

@@ -317,9 +317,9 @@ async def test_many_requests_at_once_do_not_get_past_a_budget() -> None:
         server(waits) as port,
         inspecting(amendments=(session.watch,), on_refused=session.refused.append) as gateway,
         asyncio.timeout(20),
+        asyncio.TaskGroup() as group,
     ):
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(one(gateway.port, port)) for _ in range(7)]
+        running = [group.create_task(one(gateway.port, port)) for _ in range(7)]
 
     heads = sorted(task.result() for task in running)
     assert heads == [b"HTTP/1.1 200 OK\r\n"] * 3 + [b"HTTP/1.1 403 Forbidden\r\n"] * 4
@@ -386,9 +386,8 @@ async def test_another_websocket_is_not_opened_where_the_policy_limits_models() 
         asyncio.timeout(10),
     ):
         reader, writer = await tunnel(gateway.port, port)
-        writer.write(
-            f"GET /v1/realtime HTTP/1.1\r\nHost: a.test:{port}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n".encode()
-        )
+        upgrade = "Connection: upgrade\r\nUpgrade: websocket"
+        writer.write(f"GET /v1/realtime HTTP/1.1\r\nHost: a.test:{port}\r\n{upgrade}\r\n\r\n".encode())
         assert (await answer(reader)).startswith(b"HTTP/1.1 403")
         await leave(writer)
 

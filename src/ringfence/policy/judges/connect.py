@@ -64,7 +64,7 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
-        self._models = ModelTable(policy.model)
+        self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
         self._inspect = (*_compiled(policy.network.inspect), *self._limits)
         self._pass_through = tuple(
@@ -80,7 +80,7 @@ class ConnectJudge:
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
-        wanted += self._models.saying(host, port)
+        wanted += self.models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._passed(host, port) is not None:
@@ -89,6 +89,10 @@ class ConnectJudge:
             return Sight.INSPECTED
         return Sight.UNSEEN
 
+    def asks_models(self, name: str, port: int) -> bool:
+        """Whether a destination is one where models are asked."""
+        return self.models.provider(parse_host(name), port) is not None
+
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
         return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
@@ -96,7 +100,7 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty or self._models.policy.reads
+        asked_for = bool(self._inspect) or not self._credentials.is_empty or self.models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:

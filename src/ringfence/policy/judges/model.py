@@ -12,7 +12,7 @@ import msgspec
 
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import Host
-from ringfence.model.host_pattern import HostPattern
+from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import ModelPolicy, ModelPrice, ModelRoute, Origin
 from ringfence.policy.judges.finding import reason
 from ringfence.policy.model_endpoints import PROVIDERS, Provider
@@ -59,8 +59,12 @@ class ModelTable:
         own = [
             (HostPattern.parse(one.hosts), Provider(name="", hosts=(one.hosts,)), one.origin) for one in policy.hosts
         ]
+        led = [
+            (_exactly(one), Provider(name="", hosts=(one.host,), base=one.base), one.origin) for one in policy.routes
+        ]
         known = [(HostPattern.parse(text), one, None) for one in PROVIDERS for text in one.hosts]
-        self._hosts: list[tuple[HostPattern, Provider, Origin | None]] = [*known, *own]
+        self._hosts: list[tuple[HostPattern, Provider, Origin | None]] = [*known, *own, *led]
+        self._targets = frozenset((one.host, one.port) for one in policy.routes)
         self._routes = [(tuple(map(HostPattern.parse, one.hosts)), one) for one in policy.routes]
 
     def provider(self, host: Host, port: int) -> Provider | None:
@@ -75,11 +79,11 @@ class ModelTable:
 
     def route(self, host: Host, port: int) -> ModelRoute | None:
         """Where requests to models on a host go instead."""
-        if self.provider(host, port) is None:
+        if (host.name, port) in self._targets or self.provider(host, port) is None:
             return None
         for patterns, one in self._routes:
             if not patterns or any(pattern.matches(host, port) for pattern in patterns):
-                return None if (host.name, port) == (one.host, one.port) else one
+                return one
         return None
 
     def price(self, model: str) -> ModelPrice | None:
@@ -133,6 +137,10 @@ class ModelTable:
         if spent.cost + spent.open_cost >= cost:
             text = f"the session may cost {amount(cost)}, and has cost {amount(spent.cost)}{_open(spent)}"
             yield _denied("model.budget_cost", origin, text)
+
+
+def _exactly(route: ModelRoute) -> HostPattern:
+    return HostPattern(kind=PatternKind.EXACT, name=route.host, port=route.port)
 
 
 def origins(policy: ModelPolicy) -> Iterator[Origin]:
