@@ -69,6 +69,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Where bytes were held: what goes on after a yes."""
     answer: Answered | None = None
     """What the client hears of a denial; the usual text where it is missing."""
+    fields: Fields = ()
+    """Where trailers were held: what goes on after a yes."""
 
 
 class Steps:
@@ -112,6 +114,10 @@ class Steps:
     def all_received(self) -> bytes | Held:
         """The answer is complete: what was kept back."""
         return b""
+
+    def trailers(self, fields: Fields) -> Fields | Held:
+        """The fields behind the body of an answer, where the client's protocol has room for them."""
+        return fields
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A whole WebSocket message of the client, after an upgrade."""
@@ -175,7 +181,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules about a host and port ask about a request, beside its method and path."""
 
 
-Value = TypeVar("Value", RequestHead, ResponseHead, bytes)
+Value = TypeVar("Value", RequestHead, ResponseHead, bytes, Fields)
 Apply: TypeAlias = Callable[[Steps, Value], Value | Held]
 
 
