@@ -83,8 +83,16 @@ class Place:
         """A folder of the same user that is none of the agent's business."""
         return self.root / "outside"
 
-    async def run(self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5") -> Outcome:
-        """Run an agent with a script for its model."""
+    async def run(
+        self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5", policy: str = ""
+    ) -> Outcome:
+        """Run an agent with a script for its model. `policy` is that of the user, for this run."""
+        written = self.home / ".config" / "ringfence" / "policy.toml"
+        if policy:
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_text(policy)
+        else:
+            written.unlink(missing_ok=True)
         async with ScriptedModel(turns) as scripted:
             self._configure(scripted.port, model)
             process = await asyncio.create_subprocess_exec(

@@ -183,6 +183,22 @@ allowed = ["codex"]
 tool_arguments = "digest"
 require_record = true
 redact = ["customer-*"]
+model_content = "full"
+[model]
+read = true
+hosts = ["llm.example:8443"]
+models = ["claude-*"]
+budget_tokens = 1000
+budget_cost = 2.5
+[[model.price]]
+models = ["claude-*"]
+input = 3
+cached_input = 0.3
+cache_write = 3.75
+output = 15
+[[model.route]]
+hosts = ["api.openai.com"]
+url = "https://gateway.example/v1"
 [sandbox]
 min_tier = "A"
 boundary = "the machine of the job"

@@ -188,7 +188,9 @@ class Asked:
 
     def _grants(self, setup: AgentSetup) -> tuple[SessionGrants, ...]:
         source = f"the profile of the agent {setup.name}"
-        profile = SessionGrants(allow_hosts=setup.destinations, host_ports=setup.host_ports, source=source)
+        profile = SessionGrants(
+            allow_hosts=setup.destinations, host_ports=setup.host_ports, models=setup.models, source=source
+        )
         person = SessionGrants(
             allow_hosts=self.options.allow_hosts,
             read=tuple(map(self._path, self.options.read)),

@@ -11,7 +11,7 @@ from ringfence.approvals import matchers
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
-from ringfence.egress.inspection import Confirm
+from ringfence.egress.inspection import Amendment, Confirm, Route
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
@@ -64,15 +64,20 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
     trust: Trusting | None
     credentials: Holding
+    models: tuple[Amendment, ...] = ()
+    """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
+    route: Route | None = None
+    """Leads requests to models elsewhere."""
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
     """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        amendments=looking.credentials.amendments(recorder),
+        amendments=(*looking.models, *looking.credentials.amendments(recorder)),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        route=looking.route,
         wants=lru_cache(evaluator.wants),
     )
     return Gateway(

@@ -46,7 +46,7 @@ from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
-from ringfence.session.credentials.holding import held
+from ringfence.session.credentials.holding import Holding, held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
@@ -61,9 +61,9 @@ from ringfence.session.revoking import close_revoked
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
-from ringfence.session.tally import Tally
+from ringfence.session.tally import Tally, unreported_text
 from ringfence.session.transcribing import told
-from ringfence.session.trusting import trusting
+from ringfence.session.trusting import Trusting, trusting
 from ringfence.session.turns import Turns
 from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.session.ways.relay import serve
@@ -219,7 +219,7 @@ async def _start(
             | dict(sandbox.variables)
         ),
         lost=lost,
-        looking=Looking(trust=trust, credentials=credentials),
+        looking=_looking(evaluator, tally, trust, credentials),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -336,6 +336,17 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
 
     tally.transcript = told(asked.argv)
     return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
+
+
+def _looking(evaluator: Evaluator, tally: Tally, trust: Trusting | None, credentials: Holding) -> Looking:
+    """What the gateways look into requests with, where they look into any."""
+    if not evaluator.inspects:
+        return Looking(trust=trust, credentials=credentials)
+    from ringfence.session.modelling import routing, watching  # loaded where it is needed
+
+    models = (watching(evaluator.policy, tally),)
+    route = routing(evaluator.policy, credentials.placeholders)
+    return Looking(trust=trust, credentials=credentials, models=models, route=route)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -474,6 +485,9 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
         await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
+    unreported = governed.tally.unreported if governed.setup.hooks else ()
+    if unreported:
+        await governed.tally.record(NoticeGiven(topic="model", text=unreported_text(unreported)))
     duration = (time.time_ns() - began_ns) // 1_000_000
     await governed.tally.record(
         SessionEnded(exit_code=governed.exit_code, outcome=governed.outcome, duration_ms=max(duration, 0))

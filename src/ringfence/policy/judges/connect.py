@@ -20,6 +20,7 @@ from ringfence.policy.globs import Glob, components
 from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.layers import Layer
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
@@ -65,6 +66,7 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
+        self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
         self._inspect = (*_compiled(policy.network.inspect), *self._limits)
         self._pass_through = tuple(
@@ -80,6 +82,7 @@ class ConnectJudge:
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
+        wanted += self.models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._streams(host, port):
@@ -148,7 +151,11 @@ class ConnectJudge:
         """Whether anything wants to see the requests to a destination."""
         wanted = any(pattern.matches(host, port) for pattern, _ in self._inspect)
         rules = self._table.rules(host, port)
-        return wanted or bool(self._credentials.saying(host, port)) or any(rule.looks_at_requests for rule in rules)
+        wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
+        return wanted or any(rule.looks_at_requests for rule in rules)
+    def asks_models(self, name: str, port: int) -> bool:
+        """Whether a destination is one where models are asked."""
+        return self.models.provider(parse_host(name), port) is not None
 
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
@@ -157,7 +164,7 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        asked_for = bool(self._inspect) or not self._credentials.is_empty or self.models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
