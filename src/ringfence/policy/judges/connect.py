@@ -153,6 +153,7 @@ class ConnectJudge:
         rules = self._table.rules(host, port)
         wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
         return wanted or any(rule.looks_at_requests for rule in rules)
+
     def asks_models(self, name: str, port: int) -> bool:
         """Whether a destination is one where models are asked."""
         return self.models.provider(parse_host(name), port) is not None
