@@ -83,10 +83,12 @@ class Place:
         """A folder of the same user that is none of the agent's business."""
         return self.root / "outside"
 
-    async def run(self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5") -> Outcome:
-        """Run an agent with a script for its model."""
+    async def run(
+        self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5", settings: str = ""
+    ) -> Outcome:
+        """Run an agent with a script for its model. `settings`: more lines for Codex's configuration."""
         async with ScriptedModel(turns) as scripted:
-            self._configure(scripted.port, model)
+            self._configure(scripted.port, model, settings)
             process = await asyncio.create_subprocess_exec(
                 *self._argv(agent, governed=governed),
                 cwd=self.workspace,
@@ -159,8 +161,8 @@ class Place:
             "IS_SANDBOX": "1",
         }
 
-    def _configure(self, port: int, model: str) -> None:
-        (self.home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(port=port, model=model))
+    def _configure(self, port: int, model: str, settings: str) -> None:
+        (self.home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(port=port, model=model) + settings)
         self.own()
 
 

@@ -156,6 +156,16 @@ EVENTS: dict[str, events.Body] = {
         credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
     "way.used": events.WayUsed(way="ssh_agent", what="key for h.test", allowed=False, reason="no session"),
+    "mcp.tools": events.McpListed(
+        server="notes",
+        identity="command:sha256:" + "2" * 64,
+        digest="sha256:" + "3" * 64,
+        tools=("find", "say"),
+        change="changed",
+        added=("find",),
+        altered=("say",),
+        hidden=("say",),
+    ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
     "battery": events.BatteryRun(
         battery="sha256:" + "0" * 64,

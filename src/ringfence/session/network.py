@@ -16,6 +16,7 @@ from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.servers import Servers
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
@@ -55,6 +56,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
     trust: Trusting | None
     credentials: Holding
+    servers: Servers
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
@@ -62,7 +64,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
         amendments=looking.credentials.amendments(recorder),
-        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
         wants=lru_cache(evaluator.wants),
     )
     return Gateway(

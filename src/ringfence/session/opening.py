@@ -52,6 +52,9 @@ from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.keeping import Keeping
 from ringfence.session.limiting import Limiting
+from ringfence.session.mcp.servers import Servers
+from ringfence.session.mcp.stand_in import StandIn
+from ringfence.session.mcp.taken import TakenLists
 from ringfence.session.mediation import Mediation, stand_ins
 from ringfence.session.network import Looking, gateway_of
 from ringfence.session.options import Options
@@ -216,7 +219,11 @@ async def _start(
             | dict(sandbox.variables)
         ),
         lost=lost,
-        looking=Looking(trust=trust, credentials=credentials),
+        looking=Looking(
+            trust=trust,
+            credentials=credentials,
+            servers=Servers(TakenLists(asked.places.tool_lists), tally.record_soon, time.monotonic),
+        ),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -403,7 +410,10 @@ async def _connect(
     background.start(limiting.watch(governed.sandbox))
     background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
-    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
+    stand_in = StandIn(governed.gate, governed.looking.servers)
+    background.start(
+        serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked), stand_in)
+    )
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
