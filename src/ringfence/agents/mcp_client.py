@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 SOCKET = "/run/ringfence/hook.sock"
@@ -50,6 +50,9 @@ class StandIn:
         self._pages: dict[str, tuple[Message, list[object], int]] = {}
         """Lists that are being collected, by our own id: the agent's id and the tools so far."""
         self._count = 0
+        self._open = 0
+        """Messages that are with us, and neither with the server nor answered."""
+        self._settled = threading.Condition(self._lock)
 
     def run(self) -> int:
         """Pass messages on until the server ends; its exit code."""
@@ -61,10 +64,11 @@ class StandIn:
         except OSError:
             # The agent is gone, and nobody reads what the server says.
             self._server.terminate()
-        with self._lock:
+        code = self._server.wait()
+        with self._settled:
             for connection in self._asking.values():
                 _shut(connection)
-        code = self._server.wait()
+            self._settled.notify_all()
         return code if code >= 0 else 128 - code
 
     def _from_agent(self) -> None:
@@ -73,6 +77,8 @@ class StandIn:
                 self._agent_said(line)
         except (OSError, ValueError) as trouble:
             print(f"ringfence: {trouble}", file=sys.stderr, flush=True)
+        with self._settled:
+            self._settled.wait_for(lambda: self._open == 0 or self._server.poll() is not None)
         # The end of its input is how a server on standard streams is told to stop.
         with self._to_server, contextlib.suppress(OSError):
             self._input.close()
@@ -85,11 +91,11 @@ class StandIn:
             return
         if isinstance(message, list):
             # One answer that denies stands for all of them: no part of it has reached the server.
-            threading.Thread(target=self._batch, args=(line, message), daemon=True).start()
+            self._begin(self._batch, line, message)
             return
         method = message.get("method") if isinstance(message, dict) else None
         if method == "tools/call":
-            threading.Thread(target=self._call, args=(line, message), daemon=True).start()
+            self._begin(self._call, line, message)
         elif method == "tools/list":
             self._list(message)
         else:
@@ -147,6 +153,7 @@ class StandIn:
 
     def _next_page(self, message: Message, tools: list[object], pages: int, cursor: str | None) -> None:
         with self._lock:
+            self._open += 1
             self._count += 1
             own = f"{_OWN}{self._count}"
             self._pages[own] = (message, tools, pages)
@@ -186,6 +193,7 @@ class StandIn:
         result = message.get("result")
         if not isinstance(result, dict):
             self._tell({**message, "id": asked.get("id")})
+            self._end()
             return True
         found = result.get("tools")
         tools = [*tools, *(found if isinstance(found, list) else [found])]
@@ -195,8 +203,27 @@ class StandIn:
         else:
             whole = {key: value for key, value in result.items() if key != "nextCursor"}
             whole["tools"] = tools
-            threading.Thread(target=self._show, args=(asked, whole), daemon=True).start()
+            self._begin(self._show, asked, whole)
+        self._end()
         return True
+
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do in a thread of its own what may wait for a person."""
+        with self._lock:
+            self._open += 1
+
+        def run() -> None:
+            try:
+                work(*arguments)
+            finally:
+                self._end()
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def _end(self) -> None:
+        with self._settled:
+            self._open -= 1
+            self._settled.notify_all()
 
     def _show(self, asked: Message, result: Message) -> None:
         answer = {"jsonrpc": "2.0", "id": asked.get("id")}

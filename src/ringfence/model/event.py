@@ -88,7 +88,7 @@ class DecisionMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
 
     decision: Decision
     asked_by: str
-    """`exec`, `hook`, `gateway`, `api`: which way the question came."""
+    """`run`, `exec`, `hook`, `gateway`, `mcp`, `api`: which way the question came."""
     call: str | None = None
     """The agent's own id of the tool call, where there is one."""
 

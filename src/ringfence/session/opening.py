@@ -17,6 +17,7 @@ from functools import cache, partial
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
+from ringfence.agents.tool_server import ToolServer
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.reviewing.opinion import Reviewed
@@ -109,9 +110,7 @@ async def open_session(
     `launcher` is one that was given a head start; it stays the caller's as long as it was not needed.
     """
     asked = Asked(options, argv, environ, cwd)
-    agent: Agent = (
-        detect(argv, environ, asked.places.home, asked.workspace) if whole_agent else Generic(asked.places.home)
-    )
+    agent = _agent(asked, whole_agent=whole_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
@@ -133,6 +132,14 @@ async def open_session(
         failure = governed.lost.result()
     if failure is not None:
         raise failure
+
+
+def _agent(asked: Asked, *, whole_agent: bool) -> Agent:
+    if asked.options.server is not None:
+        return ToolServer(asked.places.home, asked.options.server)
+    if not whole_agent:
+        return Generic(asked.places.home)
+    return detect(asked.argv, asked.environ, asked.places.home, asked.workspace)
 
 
 async def _start(
