@@ -82,6 +82,15 @@ reason = "r"
 B = "c"
 [mcp]
 default = "ask"
+changed = "deny"
+[[mcp.server]]
+name = "files"
+command = ["npx", "files"]
+reason = "r"
+[[mcp.server]]
+name = "docs"
+url = "https://mcp.example.com/"
+tools = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
 [[mcp.rule]]
 id = "m"
 servers = ["files"]

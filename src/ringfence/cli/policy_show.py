@@ -153,6 +153,9 @@ class _Printing:
         self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
+        self.line(f"MCP servers with another list of tools: {policy.mcp.changed.value}", policy.mcp.changed_origin)
+        for server in policy.mcp.servers:
+            self.line(f"server {server.name} is {server.url or ' '.join(server.command)}", server.origin)
         for key in Limits.__struct_fields__:
             value = getattr(policy.limits, key)
             if value is not None:
@@ -205,6 +208,7 @@ class _Printing:
             ("network.default", policy.network.default, watching.network.default),
             ("network floor", policy.network.floor, watching.network.floor),
             ("mcp.default", policy.mcp.default, watching.mcp.default),
+            ("mcp.changed", policy.mcp.changed, watching.mcp.changed),
         ):
             if before is not after and after is not None:
                 self.line(f"{key} {after.value}")

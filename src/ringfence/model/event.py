@@ -88,7 +88,7 @@ class DecisionMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
 
     decision: Decision
     asked_by: str
-    """`exec`, `hook`, `gateway`, `api`: which way the question came."""
+    """`run`, `exec`, `hook`, `gateway`, `mcp`, `api`: which way the question came."""
     call: str | None = None
     """The agent's own id of the tool call, where there is one."""
 
@@ -329,6 +329,27 @@ class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=
     """Why not, where it was refused."""
 
 
+class McpListed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="mcp.tools"):
+    """An MCP server said which tools it has. Not repeated while a session's server says the same."""
+
+    server: str
+    """As the agent calls it; over HTTP its host."""
+    identity: str
+    """How it is started or reached: `command:` with the digest of its argument vector, or its address."""
+    digest: str
+    """Of the names and all that is said about them."""
+    tools: tuple[str, ...]
+    """Their names."""
+    change: str
+    """`first`, `same`, or `changed` since the list that was taken before."""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    """Tools that are described otherwise than before, or take other arguments."""
+    hidden: tuple[str, ...] = ()
+    """Tools whose description holds characters that cannot be seen, or speaks to a model behind a person's back."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
@@ -414,6 +435,7 @@ Body: TypeAlias = (
     | ModelToolCall
     | WayUsed
     | CredentialUsed
+    | McpListed
     | WorkspaceChanged
     | ChangesSettled
     | LimitReached

@@ -205,6 +205,22 @@ class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
     profiles: tuple[CommandProfile, ...] = ()
 
 
+class McpServer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server of this name has to be."""
+
+    id: str
+    name: str
+    """As the agent's settings call it."""
+    command: tuple[str, ...] = ()
+    """The argument vector that starts it; nothing where an address says what it is."""
+    url: str = ""
+    """Its address, without query."""
+    tools: tuple[str, ...] = ()
+    """Digests of lists of tools that it may have; any where none is named."""
+    reason: str = ""
+    origin: Origin
+
+
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What may be asked of MCP servers."""
 
@@ -212,6 +228,10 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """For tools that no rule names; the sandbox holds them like everything else."""
     default_origin: Origin = BUILT_IN
     rules: tuple[McpRule, ...] = ()
+    changed: Verdict = Verdict.ASK
+    """For a server whose list of tools is another than the one that was taken before."""
+    changed_origin: Origin = BUILT_IN
+    servers: tuple[McpServer, ...] = ()
 
 
 class ControlFilePolicy(msgspec.Struct, frozen=True, kw_only=True):

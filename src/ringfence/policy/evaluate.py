@@ -79,7 +79,8 @@ class Evaluator:
     def wants(self, host: str, port: int) -> FactsWanted:
         """What has to be read of a request to a destination so that it can be judged."""
         wanted = self._connections.wants(host, port)
-        calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
+        mcp = self.policy.mcp
+        calls = bool(mcp.rules or mcp.servers) or mcp.default is not Verdict.ALLOW
         return msgspec.structs.replace(wanted, calls=calls)
 
     @property

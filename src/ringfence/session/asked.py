@@ -71,6 +71,7 @@ class Asked:
             home=self.places.home,
             workspace=self.workspace,
             session=self.session,
+            cwd=self.cwd,
             interpreter=interpreter(),
             nested=nested,
             answer_seconds=HOOK_SECONDS,

@@ -18,6 +18,7 @@ from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.servers import Servers
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
@@ -64,6 +65,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
     trust: Trusting | None
     credentials: Holding
+    servers: Servers
     models: tuple[Amendment, ...] = ()
     """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
     route: Route | None = None
@@ -76,7 +78,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         authority=None if looking.trust is None else looking.trust.authority,
         amendments=(*looking.models, *looking.credentials.amendments(recorder)),
         confirm=confirming(gate, evaluator.policy.digest),
-        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
         route=looking.route,
         wants=lru_cache(evaluator.wants),
     )

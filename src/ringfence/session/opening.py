@@ -17,6 +17,7 @@ from functools import cache, partial
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
+from ringfence.agents.tool_server import ToolServer
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.reviewing.opinion import Reviewed
@@ -52,6 +53,9 @@ from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.keeping import Keeping
 from ringfence.session.limiting import Limiting
+from ringfence.session.mcp.servers import Servers
+from ringfence.session.mcp.stand_in import StandIn
+from ringfence.session.mcp.taken import TakenLists
 from ringfence.session.mediation import Mediation, stand_ins
 from ringfence.session.network import Looking, gateway_of
 from ringfence.session.options import Options
@@ -106,9 +110,7 @@ async def open_session(
     `launcher` is one that was given a head start; it stays the caller's as long as it was not needed.
     """
     asked = Asked(options, argv, environ, cwd)
-    agent: Agent = (
-        detect(argv, environ, asked.places.home, asked.workspace) if whole_agent else Generic(asked.places.home)
-    )
+    agent = _agent(asked, whole_agent=whole_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
@@ -130,6 +132,14 @@ async def open_session(
         failure = governed.lost.result()
     if failure is not None:
         raise failure
+
+
+def _agent(asked: Asked, *, whole_agent: bool) -> Agent:
+    if asked.options.server is not None:
+        return ToolServer(asked.places.home, asked.options.server)
+    if not whole_agent:
+        return Generic(asked.places.home)
+    return detect(asked.argv, asked.environ, asked.places.home, asked.workspace)
 
 
 async def _start(
@@ -219,7 +229,7 @@ async def _start(
             | dict(sandbox.variables)
         ),
         lost=lost,
-        looking=_looking(evaluator, tally, trust, credentials),
+        looking=_looking(evaluator, tally, trust, credentials, asked),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -338,15 +348,16 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
-def _looking(evaluator: Evaluator, tally: Tally, trust: Trusting | None, credentials: Holding) -> Looking:
+def _looking(evaluator: Evaluator, tally: Tally, trust: Trusting | None, credentials: Holding, asked: Asked) -> Looking:
     """What the gateways look into requests with, where they look into any."""
+    servers = Servers(TakenLists(asked.places.tool_lists), tally.record_soon, time.monotonic)
     if not evaluator.inspects:
-        return Looking(trust=trust, credentials=credentials)
+        return Looking(trust=trust, credentials=credentials, servers=servers)
     from ringfence.session.modelling import routing, watching  # loaded where it is needed
 
     models = (watching(evaluator.policy, tally),)
     route = routing(evaluator.policy, credentials.placeholders)
-    return Looking(trust=trust, credentials=credentials, models=models, route=route)
+    return Looking(trust=trust, credentials=credentials, servers=servers, models=models, route=route)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
@@ -425,7 +436,10 @@ async def _connect(
     background.start(limiting.watch(governed.sandbox))
     background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
-    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
+    stand_in = StandIn(governed.gate, governed.looking.servers)
+    background.start(
+        serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked), stand_in)
+    )
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:

@@ -92,6 +92,8 @@ def _row(body: events.Body) -> Row:
         case events.CredentialUsed():
             what = f"{visible(body.credential)} for {visible(body.method)} {visible(body.host)}:{body.port}"
             return Row(symbol="⚿", label="used", what=f"{what}{_text(body.path)}", tone=Tone.QUIET)
+        case events.McpListed():
+            return _listed(body)
         case events.WorkspaceChanged():
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
@@ -118,6 +120,19 @@ def _settled(body: events.ChangesSettled) -> Row:
         why=_text(names),
         tone=Tone.ATTENTION if body.flags or body.forced else Tone.PLAIN,
     )
+
+
+def _listed(listed: events.McpListed) -> Row:
+    """A server's tools; what changed, and what hides from people."""
+    parts = (
+        ("new", listed.added),
+        ("gone", listed.removed),
+        ("described otherwise", listed.altered),
+        ("hides something", listed.hidden),
+    )
+    why = "; ".join(f"{word}: {_text(', '.join(names))}" for word, names in parts if names)
+    what = f"{visible(listed.server)} has {_count(len(listed.tools), 'tool')} ({visible(listed.change)})"
+    return Row(symbol="⚒", label="tools", what=what, why=why, tone=Tone.ATTENTION if why else Tone.QUIET)
 
 
 _LIMIT_ENDS = {"killed": "killed", "refused": "given no more", "ended": "the session was ended"}

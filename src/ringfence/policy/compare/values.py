@@ -34,6 +34,7 @@ def _limit(text: str) -> int:
 
 
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
+    "mcp.changed": ("allow", "ask", "deny").index,
     "approvals.timeout_seconds": lambda text: -int(text),
     "min_tier": "CBA".index,
     "workspace_mode": ("direct", "staged").index,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +23,7 @@ from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.layers import Layer
+from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
@@ -68,7 +70,7 @@ class ConnectJudge:
         self._credentials = CredentialTable(policy.credentials)
         self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
-        self._inspect = (*_compiled(policy.network.inspect), *self._limits)
+        self._inspect = (*_compiled(policy.network.inspect), *self._limits, *_tool_servers(policy))
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -328,6 +330,15 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
 
 def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
     return tuple((HostPattern.parse(one.hosts), one.origin) for one in listed)
+
+
+def _tool_servers(policy: Policy) -> Iterator[tuple[HostPattern, Origin]]:
+    """Where the servers are that the policy describes: what they are, and what is asked of them, stands in requests."""
+    for server in policy.mcp.servers:
+        if server.url:
+            place = urlsplit(address(server.url) or "")
+            port = place.port or (443 if place.scheme == "https" else 80)
+            yield HostPattern.parse(f"{place.netloc.rpartition('@')[2].removesuffix(f':{port}')}:{port}"), server.origin
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:
