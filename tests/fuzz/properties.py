@@ -27,7 +27,7 @@ import msgspec
 from ringfence.egress import socks
 from ringfence.egress.authority import Authority
 from ringfence.egress.dns import Resolve
-from ringfence.egress.first_bytes import Http, Spoken, Tls, look
+from ringfence.egress.first_bytes import Http, Other, Spoken, Tls, look
 from ringfence.egress.front import Front, Reject, Say, Wanted
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import reissued
@@ -97,7 +97,7 @@ def _fields_of(data: bytes) -> list[tuple[bytes, bytes]]:
     stream = io.BytesIO(data)
     stream.readline()
     found: HTTPMessage = parse_headers(stream)
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in found.items()]
+    return [(name.lower().encode("latin-1"), value.encode("latin-1").strip(b" \t")) for name, value in found.items()]
 
 
 def h11_request(data: bytes) -> h11.Request | None:
@@ -155,12 +155,12 @@ def first_bytes(data: bytes) -> None:
     hosts |= {lenient} if lenient is not None else set()
     for host in hosts:
         assert not isinstance(spoken, Tls) and (not isinstance(spoken, Http) or _names(spoken.head, host)), host
-        assert spoken is not None and not _is_other(spoken), ("a request passes as another protocol", data)
+        assert not _is_other(spoken), ("a request passes as another protocol", data)
     _same_however_cut(data, spoken)
 
 
 def _is_other(spoken: object) -> bool:
-    return not isinstance(spoken, (Http, Tls, ValueError))
+    return isinstance(spoken, Other)
 
 
 def _names(head: RequestHead, host: str) -> bool:
@@ -229,7 +229,8 @@ def _conversation(pieces: list[bytes]) -> list[Say | Reject | Wanted]:
         if isinstance(step, Wanted):
             return [*steps, msgspec.structs.replace(step, rest=step.rest + b"".join(pieces[at + 1 :]))]
         if isinstance(step, Reject):
-            return [*steps, step]
+            # The status, not the words: which of two faults is met first depends on how the bytes were cut.
+            return [*steps, Reject(step.data.split(b"\r\n")[0])]
     return steps
 
 
