@@ -352,7 +352,10 @@ class Course:
         upstream.used += 1
         upstream.leg.ready = True
         upgrade = b"websocket" in upgrades(self._head)
-        self._begin(Http1Server(upstream, self._destination, upgrade=upgrade), upgrade=upgrade)
+        # What came of the body already is read at once, and may be malformed.
+        self._owner.guarded(
+            lambda: self._begin(Http1Server(upstream, self._destination, upgrade=upgrade), upgrade=upgrade)
+        )
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
@@ -457,6 +460,12 @@ class Course:
         if self.state is not State.SWITCHED:
             self.end(told.error if told.begun else reason.text.partition("\n")[0])
         self._owner.refused(told)
+
+    def malformed(self, what: str) -> None:
+        """What came of a body can be read in more than one way."""
+        if self._exchange is not None and self._exchange.begun:
+            return self._fail(what, reset=True)
+        return self.refuse(refusal.malformed(what))
 
     def _fail(self, error: str, *, reset: bool, code: int | None = None) -> None:
         self.end(error)
