@@ -13,7 +13,7 @@ import atheris
 with atheris.instrument_imports(include=["ringfence"]):
     from tests.fuzz import properties
 
-from tests.fuzz.tokens import put_together
+from tests.fuzz.tokens import input_of
 
 SECONDS = 20.0
 """Instrumented code is many times slower than what it is made of."""
@@ -28,11 +28,6 @@ def main(name: str) -> None:
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()
-
-
-def input_of(name: str, data: bytes) -> bytes:
-    """What an input of the corpus means."""
-    return data[1:] if data[:1] < b"\x80" else put_together(name, data[1:])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from contextlib import suppress
 from functools import cache
 from http.client import HTTPMessage, parse_headers
 from http.server import BaseHTTPRequestHandler
+from urllib.parse import unquote, urlsplit
 
 import h11
 import msgspec
@@ -30,7 +31,7 @@ from ringfence.egress.dns import Resolve
 from ringfence.egress.first_bytes import Http, Other, Spoken, Tls, look
 from ringfence.egress.front import Front, Reject, Say, Wanted
 from ringfence.egress.http_body import Body
-from ringfence.egress.http_forward import reissued
+from ringfence.egress.http_forward import answered, reissued
 from ringfence.egress.http_framing import FramedBody
 from ringfence.egress.http_head import HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_response
@@ -62,6 +63,7 @@ def request_head(data: bytes) -> None:
     assert (again.method, again.path, again.query) == (head.method, head.path, head.query)
     if head.method == "CONNECT":
         return
+    _same_url(data, head)
     issued = _issued(head, head.destination)
     theirs = h11_request(issued)
     assert theirs is not None, ("a strict reader does not take what we issue", issued)
@@ -70,6 +72,16 @@ def request_head(data: bytes) -> None:
     fields = _fields_of(data)
     assert [value for name, value in fields if name == b"host"] == [v for n, v in head.fields if n == b"host"]
     assert len(fields) == len(head.fields), (fields, head.fields)
+
+
+def _same_url(data: bytes, head: RequestHead) -> None:
+    """Python's own reader of URLs finds the same host, and no name of the path is a way up, however it is written."""
+    assert ".." not in [unquote(name) for name in head.path.split("/")], head.path
+    if head.target is Target.ABSOLUTE:
+        assert head.destination is not None
+        named = urlsplit(data.split(b" ")[1].decode("ascii"))
+        assert named.username is None and named.hostname is not None
+        assert parse_host(named.hostname) == head.destination.host, (named, head)
 
 
 def _head(data: bytes) -> RequestHead | None:
@@ -312,6 +324,8 @@ def response_head(data: bytes) -> None:
         head = parse_response(data, "GET")
     except ResponseInvalid:
         return
+    if head.status != 101:
+        _issued_anew(head)
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "a.test")]))
     connection.send(h11.EndOfMessage())
@@ -323,6 +337,20 @@ def response_head(data: bytes) -> None:
     if isinstance(theirs, h11.Response):
         assert theirs.status_code == head.status
         _same_framing(head, connection)
+
+
+def _issued_anew(head: ResponseHead) -> None:
+    """What the client gets of it frames its body in one way, by our own reader and by h11."""
+    bodyless = head.status in (204, 304) or head.interim
+    chunked = head.length is None and not bodyless
+    issued = answered(head, length=head.length, chunked=chunked, keep=True, bodyless=bodyless)
+    again = parse_response(issued, "GET")
+    assert (again.status, again.length, again.chunked) == (head.status, head.length, chunked), (head, again)
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "a.test")]))
+    connection.send(h11.EndOfMessage())
+    connection.receive_data(issued)
+    assert isinstance(connection.next_event(), h11.Response | h11.InformationalResponse), issued
 
 
 def _same_framing(head: ResponseHead, connection: h11.Connection) -> None:

@@ -76,3 +76,8 @@ def put_together(name: str, numbers: bytes) -> bytes:
     """The words with these numbers, one behind the other."""
     words = TOKENS[name]
     return b"".join(words[number % len(words)] for number in numbers)
+
+
+def input_of(name: str, data: bytes) -> bytes:
+    """What an input of the fuzzer means: half are the bytes themselves, the others rows of words."""
+    return data[1:] if data[:1] < b"\x80" else put_together(name, data[1:])
