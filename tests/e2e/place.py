@@ -93,8 +93,8 @@ class Place:
         policy: str = "",
         settings: str = "",
     ) -> Outcome:
-        """Run an agent with a script for its model. `policy` is that of the user, for this run; `settings`: more lines for
-        Codex's configuration."""
+        """Run an agent with a script for its model. `policy` is that of the user, for this run;
+        `settings`: more lines for Codex's configuration."""
         written = self.home / ".config" / "ringfence" / "policy.toml"
         if policy:
             written.parent.mkdir(parents=True, exist_ok=True)

@@ -364,7 +364,10 @@ class Course:
         upgrade = b"websocket" in upgrades(self._head)
         # A service at the sandbox's own loopback may answer to that name only.
         named = self._head.destination if self._origin.startswith("host_port:") else None
-        self._begin(Http1Server(upstream, named or self._destination, upgrade=upgrade), upgrade=upgrade)
+        # What came of the body already is read at once, and may be malformed.
+        self._owner.guarded(
+            lambda: self._begin(Http1Server(upstream, named or self._destination, upgrade=upgrade), upgrade=upgrade)
+        )
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
@@ -469,6 +472,12 @@ class Course:
         if self.state is not State.SWITCHED:
             self.end(told.error if told.begun else reason.text.partition("\n")[0])
         self._owner.refused(told)
+
+    def malformed(self, what: str) -> None:
+        """What came of a body can be read in more than one way."""
+        if self._exchange is not None and self._exchange.begun:
+            return self._fail(what, reset=True)
+        return self.refuse(refusal.malformed(what))
 
     def _fail(self, error: str, *, reset: bool, code: int | None = None) -> None:
         self.end(error)

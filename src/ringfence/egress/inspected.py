@@ -149,7 +149,12 @@ class Inspected:
             return
         try:
             step()
-        except (HeadInvalid, ssl.SSLError, OSError) as error:
+        except HeadInvalid as invalid:
+            if self._state is State.COURSE and self._course is not None:
+                self._course.malformed(str(invalid))
+            else:
+                self._end(str(invalid), reset=True)
+        except (ssl.SSLError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._end(words.lower(), reset=True)
         except Exception:
