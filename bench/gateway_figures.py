@@ -73,7 +73,9 @@ class Figures:
         """The best of each, and how many times the yardstick's that is."""
         columns = "".join(f"{column.title:>16}" for column in self.columns.values())
         lines = [f"{title:36}{columns}   (x: {yardstick} = 1)"]
-        lines += [f"{name:36}{''.join(self._cell(name, key, yardstick) for key in self.columns)}" for name in self._rounds]
+        lines += [
+            f"{name:36}{''.join(self._cell(name, key, yardstick) for key in self.columns)}" for name in self._rounds
+        ]
         return "\n".join(lines)
 
     def _cell(self, name: str, key: str, yardstick: str) -> str:
@@ -94,7 +96,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         if self.reached is None:
             return f"  not measured  {self.text}: at most {self.limit}"
-        return f"  {'yes' if self.reached <= self.limit else 'NO':3} {self.reached:7.3f}  {self.text}: at most {self.limit}"
+        word = "yes" if self.reached <= self.limit else "NO"
+        return f"  {word:3} {self.reached:7.3f}  {self.text}: at most {self.limit}"
 
 
 def goals(tunnels: Figures, requests: Figures) -> list[Goal]:

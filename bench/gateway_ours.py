@@ -65,9 +65,11 @@ async def _serve(asked: argparse.Namespace) -> None:
         return context
 
     authority = Authority("bench", datetime.datetime.now(datetime.UTC)) if asked.inspect else None
-    async with _deployed(asked, authority, trust) if asked.answers == "deployed" else _instant(
-        asked, authority, trust
-    ) as gateway:
+    async with (
+        _deployed(asked, authority, trust)
+        if asked.answers == "deployed"
+        else _instant(asked, authority, trust) as gateway
+    ):
         listener = listening()
         gateway.listen("proxy", listener)
         gc.collect()

@@ -68,9 +68,7 @@ def for_requests(ground: Ground) -> list[Contender]:
         _squid(SQUID, ground, _LOOKED_AT, bump=True),
         _squid(SQUID_LOG, ground, _LOOKED_AT, bump=True, log=True),
         _haproxy_bridge(ground),
-        _mitmproxy(
-            MITMPROXY, ground, "--set", f"ssl_verify_upstream_trusted_ca={ground.certificates.authority}"
-        ),
+        _mitmproxy(MITMPROXY, ground, "--set", f"ssl_verify_upstream_trusted_ca={ground.certificates.authority}"),
     ]
 
 
@@ -99,7 +97,9 @@ def _squid(name: str, ground: Ground, rules: str, *, bump: bool = False, log: bo
     options, more = "", ""
     if bump:
         maker = peers.helper("squid", "security_file_certgen")
-        made = subprocess.run((maker, "-c", "-s", f"{folder}/made", "-M", "4MB"), env=_environment(), capture_output=True)
+        made = subprocess.run(
+            (maker, "-c", "-s", f"{folder}/made", "-M", "4MB"), env=_environment(), capture_output=True
+        )
         if made.returncode:
             return Contender(name=name, missing="it cannot sign certificates: not built with OpenSSL")
         _open_up(f"{folder}/made")
@@ -114,7 +114,8 @@ def _squid(name: str, ground: Ground, rules: str, *, bump: bool = False, log: bo
         f"http_port 127.0.0.1:{port}{options}\n{rules}{more}"
         f"access_log {f'stdio:{folder}/access.log' if log else 'none'}\n"
         f"cache deny all\ncache_log {folder}/cache.log\ncache_store_log none\npid_filename none\n"
-        f"mime_table {shared}/mime.conf\nicon_directory {shared}/icons\nerror_directory {peers.shared('squid-langpack')}/templates\n"
+        f"mime_table {shared}/mime.conf\nicon_directory {shared}/icons\n"
+        f"error_directory {peers.shared('squid-langpack')}/templates\n"
         f"coredump_dir {folder}\nshutdown_lifetime 0 seconds\nmax_filedescriptors 8192\npinger_enable off\n"
         f"unlinkd_program {peers.helper('squid', 'unlinkd')}\n"
         "cache_effective_user nobody\ncache_effective_group nogroup\nvisible_hostname bench\n"

@@ -103,8 +103,9 @@ def opened(ends: Ends, context: ssl.SSLContext) -> ssl.SSLSocket:
 
 def request(origin: int) -> bytes:
     """One request."""
-    return b"GET /some/path/of/usual/length HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n" % (
-        origin
+    return (
+        b"GET /some/path/of/usual/length HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+        % (origin)
     )
 
 
