@@ -25,7 +25,10 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
-from tests.egress.inspecting import inside, serving, tunnel
+from hyperframe.frame import GoAwayFrame
+from tests.egress.inspecting import inside, tunnel, world
+
+from ringfence.model.host import parse_host
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -184,6 +187,12 @@ def request(port: int, path: bytes = b"/g", method: bytes = b"GET", *more: tuple
     ]
 
 
+def goaway(last: int) -> bytes:
+    """What says that no streams behind `last` are taken; the library would say nothing else afterwards."""
+    frame = GoAwayFrame(0, last_stream_id=last)
+    return bytes(frame.serialize())
+
+
 async def echo(peer: Peer, stream: int) -> None:
     """Answers with what it was sent."""
     message = await peer.whole(stream)
@@ -192,7 +201,9 @@ async def echo(peer: Peer, stream: int) -> None:
 
 
 @asynccontextmanager
-async def http2_server(answers: Answers = echo, *, window: int = 65_535) -> AsyncIterator[tuple[int, list[Peer]]]:
+async def http2_server(
+    answers: Answers = echo, *, window: int = 65_535, protocols: tuple[str, ...] = ("h2",)
+) -> AsyncIterator[tuple[int, list[Peer]]]:
     """A server outside; its port, and its connections."""
     peers: list[Peer] = []
 
@@ -218,13 +229,11 @@ async def http2_server(answers: Answers = echo, *, window: int = 65_535) -> Asyn
         with contextlib.suppress(ConnectionError, ProtocolError):
             await one
 
-    context = serving()
-    context.set_alpn_protocols(["h2"])
+    context = world().context(parse_host("a.test"), protocols)
     listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
     try:
         yield listening.sockets[0].getsockname()[1], peers
     finally:
-        context.set_alpn_protocols(["http/1.1"])
         listening.close()
         async with asyncio.timeout(5):
             for peer in peers:
