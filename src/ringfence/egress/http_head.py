@@ -125,6 +125,8 @@ def assembled(
     if len(named) > 1 or (named and _destination(named[0], default_port) != _destination(authority, default_port)):
         raise HeadInvalid("the Host header is not the authority of the request")
     length, _ = _framing(fields, 1)
+    if empty and length:
+        raise HeadInvalid(f"the request ends with its header, and says that {length} bytes follow")
     unknown = not empty and not any(name == b"content-length" for name, _ in fields)
     form, destination, path, query = _target(method.decode("ascii"), target.decode("ascii"), authority, default_port)
     if form is not Target.ORIGIN:

@@ -61,10 +61,18 @@ class Peer:
     """One side of a connection."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, client: bool, window: int = 65_535
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        client: bool,
+        window: int = 65_535,
+        careless: bool = False,
     ) -> None:
+        """`careless`: it sends what the protocol forbids."""
         self.reader, self.writer = reader, writer
-        self.h2 = H2Connection(H2Configuration(client_side=client, header_encoding=None))
+        careful = {"validate_outbound_headers": not careless, "normalize_outbound_headers": not careless}
+        self.h2 = H2Connection(H2Configuration(client_side=client, header_encoding=None, **careful))
         self.messages: dict[int, Message] = {}
         self.opened: asyncio.Queue[int] = asyncio.Queue()
         self.farewell: ConnectionTerminated | None = None
@@ -241,13 +249,13 @@ async def http2_server(
 
 
 @asynccontextmanager
-async def http2_client(proxy: int, port: int, *, window: int = 65_535) -> AsyncIterator[Peer]:
+async def http2_client(proxy: int, port: int, *, window: int = 65_535, careless: bool = False) -> AsyncIterator[Peer]:
     """A client behind CONNECT, whose requests are looked into."""
     context = inside()
     context.set_alpn_protocols(["h2", "http/1.1"])
     reader, writer = await tunnel(proxy, port, context=context)
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-    peer = Peer(reader, writer, client=True, window=window)
+    peer = Peer(reader, writer, client=True, window=window, careless=careless)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(peer.run())
         try:

@@ -236,7 +236,7 @@ class Call:
         if head.destination != where:
             text = f"the request inside names the host `{head.destination}`, not the one that was authorised"
             return self._tell(connection.core.refuse(refusal.built_in(action, "http.host", text)))
-        client = self._client = Http2Client(self._wire, self._stream, empty=empty)
+        client = self._client = Http2Client(self._wire, self._stream, head, empty=empty)
         course = self._course = Course(
             connection.core,
             connection.inspection,

@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 from ringfence.egress.ends import ServerFailed
 from ringfence.egress.http2.heads import read_answer, read_trailers, write_answer, write_request
 from ringfence.egress.http2.wire import BROKEN, Headers, Stream, Wire
-from ringfence.egress.http_head import RequestHead
+from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields
 from ringfence.model.host import Destination
@@ -23,8 +23,10 @@ class Http2Client:
 
     keeps = True
 
-    def __init__(self, wire: Wire, stream: Stream, *, empty: bool) -> None:
+    def __init__(self, wire: Wire, stream: Stream, head: RequestHead, *, empty: bool) -> None:
         self.finished = empty
+        self._left = None if head.chunked else head.length
+        """How much of the body is still to come, where the head says it."""
         self._wire = wire
         self._stream = stream
         self._header: Headers | None = None
@@ -43,7 +45,13 @@ class Http2Client:
         if not stream.inbox and not stream.ended:
             return None
         self.finished = stream.ended
-        return self._wire.take(stream)
+        data = self._wire.take(stream)
+        if self._left is not None:
+            # SECURITY: a server that is told another length in HTTP/1.1 takes the next request for the rest.
+            self._left -= len(data)
+            if self._left < 0 or (self.finished and self._left):
+                raise HeadInvalid("the body is not as long as the header says")
+        return data
 
     def interim(self, head: ResponseHead) -> None:
         """Tell an answer that is not the last one."""
@@ -97,6 +105,8 @@ class Http2Server:
         self._over = over
         self._method = ""
         self._answered = False
+        self._left: int | None = None
+        """How much of the answer's body is still to come, where its head says it."""
 
     @property
     def waiting(self) -> int:
@@ -146,12 +156,14 @@ class Http2Server:
             self.said = True
             head = read_answer(self.heads.popleft(), self._method)
             self._answered = not head.interim
+            self._left = head.length
             self._finish_if_ended()
             return head
         if self.finished:
             return b"" if stream.code is not None else None
         if stream.inbox:
             data = self._wire.take(stream)
+            self._count(len(data))
             self._finish_if_ended()
             return data
         if stream.ended and self._answered:
@@ -178,8 +190,16 @@ class Http2Server:
         self._wire.flush()
         self._over()
 
+    def _count(self, taken: int) -> None:
+        if self._left is not None:
+            self._left -= taken
+            if self._left < 0:
+                raise ServerFailed("its answer is longer than it says")
+
     def _finish_if_ended(self) -> None:
         if self._answered and self._stream.ended and not self._stream.inbox:
+            if self._left:
+                raise ServerFailed("its answer is shorter than it says")
             self.finished = True
             if self.behind is not None:
                 self.trailers = read_trailers(self.behind)

@@ -91,6 +91,8 @@ class Wire:
         self.most_streams = MOST_STREAMS
         self._monotonic = monotonic
         self._gathered = 0
+        self._gone = False
+        """Whether the peer was told that it is over."""
         self._failed = ""
         """Why nothing can be written any more."""
         self._frames = Frames(monotonic(), preface=not client_side)
@@ -126,6 +128,7 @@ class Wire:
             raise WireBroken(str(flood)) from None
         except (H2Error, ValueError) as error:
             # The library has put a GOAWAY with the reason into what is to be written.
+            self._gone = True
             self.flush()
             raise WireBroken(str(error).lower() or "it does not keep to HTTP/2") from None
         self._follow(events)
@@ -341,10 +344,10 @@ class Wire:
         self._goodbye(ErrorCodes.NO_ERROR)
 
     def _goodbye(self, code: ErrorCodes) -> None:
-        try:
-            self._h2.close_connection(code)
-        except ProtocolError:
-            return
+        if not self._gone:
+            self._gone = True
+            with contextlib.suppress(ProtocolError):
+                self._h2.close_connection(code)
         self.flush()
 
 
