@@ -200,6 +200,15 @@ EVENTS: dict[str, events.Body] = {
         hidden=("say",),
     ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
+    "workspace.settled": events.ChangesSettled(
+        action="apply",
+        actor="person:alice",
+        workspace="/work/project",
+        files=2,
+        paths=("package.json", "src/app.py"),
+        flags=("control-file",),
+        way_back="undo-01",
+    ),
     "battery": events.BatteryRun(
         battery="sha256:" + "0" * 64,
         version="0.1.0",

@@ -24,6 +24,9 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     """Ranges that rules name: addresses in them may be dialled although they are not public."""
     private: bool = False
     """Whether the name may lead to an address of one's own network, whatever its range."""
+    chosen: bool = False
+    """Whether the client chose the name or a part of it, so that looking it up carries something out: only a pattern
+    opens it."""
     refused: tuple[Network, ...] = ()
     """Ranges that rules deny: addresses in them are not dialled, whatever name led there."""
     sight: str = ""

@@ -148,6 +148,12 @@ def built_in(action: ConnectAction, rule: str, text: str, *steps: str) -> Decisi
     )
 
 
+def unasked(action: ConnectAction, problem: str) -> Decision:
+    """The denial of a name that could carry data out."""
+    text = f"the name is not asked for: {problem}"
+    return built_in(action, "dns.budget", text, "name the host in full in a `[[network.rule]]` if it is meant")
+
+
 def malformed(reason: str) -> Refusal:
     """The client's request cannot be read in one way only."""
     return Refusal(status=400, text=f"ringfence: the request is refused: {reason}\n")

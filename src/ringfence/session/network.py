@@ -52,6 +52,7 @@ class GatewayJudge:
                     decision=decision,
                     declared=declared,
                     private=self._evaluator.may_be_private(action),
+                    chosen=self._evaluator.is_chosen(action),
                     refused=refused,
                     sight=sight.value,
                     protocols=None if action.method is not None else self._evaluator.spoken(action),

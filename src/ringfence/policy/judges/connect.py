@@ -27,6 +27,7 @@ from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
+from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
@@ -230,11 +231,27 @@ class ConnectJudge:
                     # SECURITY: what a rule denies may be in here; not seeing it must not be the way around it.
                     speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
+        reasons += self._resolver(host, action.port)
         if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
             reasons += [*_not_public(host), self._default(host), *unseen]
         else:
             reasons += self._floor(host, speaking)
         return (*reasons, *self._limited(action, host, speaking))
+
+    def _resolver(self, host: Host, port: int) -> tuple[Reason, ...]:
+        """A denial of DNS that passes our own answers by, unless a rule that opens it means just that."""
+        # SECURITY: a question to a resolver that anybody can use is a message to whoever owns the name in it (T14).
+        opening = self._opening(host, port)
+        if port == DNS_OVER_TLS:
+            meant, what = self._table.with_port(host, port), "is for DNS over TLS"
+        elif is_public_resolver(host):
+            meant, what = self._table.spelled(host, port), "is a public DNS resolver"
+        else:
+            return ()
+        if any(rule in meant for rule in opening):
+            return ()
+        text = f"`{host.authority}:{port}` {what}, and only a rule that names it opens it"
+        return (built_in("dns.resolver", Verdict.DENY, text),)
 
     def _limited(self, action: ConnectAction, host: Host, speaking: list[tuple[HostRule, Reason]]) -> Iterator[Reason]:
         """Denials of requests that do not only read, where a policy limits the host to those that do."""
