@@ -23,6 +23,7 @@ _RESPONSE, _AUTHORITATIVE, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x
 _OPCODE = 0x7800
 _A, _AAAA, _IN = 1, 28, 1
 _TTL = 1
+_LONGEST_NAME = 255
 _TOLD_AT_MOST = 256
 _LOOPBACK = {_A: b"\x7f\0\0\x01", _AAAA: bytes(15) + b"\x01"}
 
@@ -136,11 +137,11 @@ def read_question(query: bytes) -> Question | None:
         at += 1
         if length == 0:
             break
-        if length > 63 or at + length > len(query) or at - _HEADER.size > 255:
+        if length > 63 or at + length > len(query) or at - _HEADER.size > _LONGEST_NAME:
             return None
         labels.append(query[at : at + length])
         at += length
-    if at + 4 > len(query) or any(b"." in label for label in labels):
+    if at + 4 > len(query) or at - _HEADER.size > _LONGEST_NAME or any(b"." in label for label in labels):
         return None
     kind, klass = struct.unpack_from(">HH", query, at)
     return Question(name=b".".join(labels), kind=kind, klass=klass, wire=query[_HEADER.size : at + 4])

@@ -5,6 +5,8 @@ The text says what was refused, which rule or limit said so, why, and what to do
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from ringfence.egress import socks
@@ -39,10 +41,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     socks: int = socks.FAILED
     alert: int = ACCESS_DENIED
     """The TLS alert."""
+    media: str = "text/plain; charset=utf-8"
+    content: bytes = b""
+    """The body of the HTTP response, where it is another one than the text."""
 
     def as_http(self, *, keep: bool = False) -> bytes:
         """A complete HTTP response. `keep`: the client may go on with its next request."""
-        body = self.text.encode()
+        body = self.content or self.text.encode()
         rule = (
             f"X-Ringfence-Rule: {self.rule}\r\n"
             if self.rule and self.rule.isascii() and self.rule.isprintable()
@@ -50,10 +55,23 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         )
         end = "" if keep else "Connection: close\r\n"
         head = (
-            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\nContent-Type: {self.media}\r\n"
             f"Content-Length: {len(body)}\r\nX-Ringfence-Verdict: {self.verdict}\r\n{rule}{end}\r\n"
         )
         return head.encode("ascii") + body
+
+    def as_fields(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The same in HTTP/2: the header, and the body behind it."""
+        body = self.text.encode()
+        header = [
+            (b":status", b"%d" % self.status),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-ringfence-verdict", self.verdict.encode("ascii")),
+        ]
+        if self.rule and self.rule.isascii() and self.rule.isprintable():
+            header.append((b"x-ringfence-rule", self.rule.encode("ascii")))
+        return header, body
 
     def as_socks(self) -> bytes:
         """The SOCKS5 reply. The protocol has no room for words."""
@@ -87,6 +105,32 @@ def denied(decision: Decision) -> Refusal:
         socks=socks.NOT_ALLOWED,
         alert=UNRECOGNIZED_NAME if because is not None and because.rule == "tls.name" else ACCESS_DENIED,
     )
+
+
+class Worded(Protocol):
+    """A denial in the form of the interface that a client speaks."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def media(self) -> str:
+        """The type of the body."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        ...
+
+
+def worded(denial: Refusal, answer: Worded | None) -> Refusal:
+    """A denial in that form, where there is one."""
+    if answer is None:
+        return denial
+    return msgspec.structs.replace(denial, status=answer.status, media=answer.media, content=answer.body)
 
 
 def built_in(action: ConnectAction, rule: str, text: str, *steps: str) -> Decision:

@@ -8,10 +8,11 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import Access, HostRule, Origin, PathRule, PublishedPort, WorkspaceMode
+from ringfence.policy.effective import Access, HostRule, ModelHost, Origin, PathRule, PublishedPort, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
 from ringfence.policy.protocols import WEB_PORTS, Protocol
+from ringfence.policy.sections.models import ModelSection
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
 from ringfence.policy.sections.ways import SandboxSection, published_port
@@ -30,6 +31,8 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    """Hosts on which the agent asks its model. It opens nothing: they are read where others are."""
     publish: tuple[str, ...] = ()
     """Ports of the sandbox that appear on the host's loopback: `3000`, `8080:3000`."""
     workspace_mode: WorkspaceMode | None = None
@@ -51,6 +54,7 @@ def granted(grants: SessionGrants) -> Document:
             rules=tuple(_granted_host(text, origin) for text in grants.allow_hosts),
             host_ports=tuple((port, origin) for port in grants.host_ports),
         ),
+        model=ModelSection(hosts=tuple(ModelHost(hosts=one, named=False, origin=origin) for one in grants.models)),
         environment=EnvironmentSection(keep=tuple((name, origin) for name in grants.environment)),
         sandbox=SandboxSection(publish=tuple((_granted_port(text), origin) for text in grants.publish)),
     )

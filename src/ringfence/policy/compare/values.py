@@ -12,6 +12,7 @@ import msgspec
 
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
+from ringfence.policy.compare.models import model_differences
 from ringfence.policy.effective import Attach, CredentialRule, Limits, Policy
 
 _ELSEWHERE = frozenset(
@@ -19,7 +20,7 @@ _ELSEWHERE = frozenset(
         *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
         *("control_files", "environment.remove", "mcp.default", "mcp.rules", "soft", "observed"),
-        *("credentials.rules", "credentials.forbidden"),
+        *("credentials.rules", "credentials.forbidden", "model"),
     }
 )
 """Compared by what they decide, or about the documents rather than about what is in force."""
@@ -33,6 +34,7 @@ def _limit(text: str) -> int:
 
 
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
+    "mcp.changed": ("allow", "ask", "deny").index,
     "approvals.timeout_seconds": lambda text: -int(text),
     "min_tier": "CBA".index,
     "workspace_mode": ("direct", "staged").index,
@@ -52,6 +54,7 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
             )
     yield from _protocols(before, after)
     yield from _credentials(before, after)
+    yield from model_differences(before.model, after.model)
     first, second = dict(_flat(before)), dict(_flat(after))
     for key in sorted({*first, *second}):
         one, other = first.get(key, _NOT_SET), second.get(key, _NOT_SET)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,7 +21,9 @@ from ringfence.policy.globs import Glob, components
 from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.layers import Layer
+from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
@@ -66,8 +69,10 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
+        self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
-        self._inspect = (*_compiled(policy.network.inspect), *self._limits)
+        self._http2 = _compiled(policy.network.http2)
+        self._inspect = (*_compiled(policy.network.inspect), *self._http2, *self._limits, *_tool_servers(policy))
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -81,6 +86,7 @@ class ConnectJudge:
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
+        wanted += self.models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._streams(host, port):
@@ -149,16 +155,26 @@ class ConnectJudge:
         """Whether anything wants to see the requests to a destination."""
         wanted = any(pattern.matches(host, port) for pattern, _ in self._inspect)
         rules = self._table.rules(host, port)
-        return wanted or bool(self._credentials.saying(host, port)) or any(rule.looks_at_requests for rule in rules)
+        wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
+        return wanted or any(rule.looks_at_requests for rule in rules)
+
+    def asks_models(self, name: str, port: int) -> bool:
+        """Whether a destination is one where models are asked."""
+        return self.models.provider(parse_host(name), port) is not None
 
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
         return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
 
+    def speaks_http2(self, name: str, port: int) -> bool:
+        """Whether clients of a destination may speak HTTP/2 where it is inspected."""
+        host = parse_host(name)
+        return any(pattern.matches(host, port) for pattern, _ in self._http2)
+
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        asked_for = bool(self._inspect) or not self._credentials.is_empty or self.models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
@@ -337,6 +353,15 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
 
 def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
     return tuple((HostPattern.parse(one.hosts), one.origin) for one in listed)
+
+
+def _tool_servers(policy: Policy) -> Iterator[tuple[HostPattern, Origin]]:
+    """Where the servers are that the policy describes: what they are, and what is asked of them, stands in requests."""
+    for server in policy.mcp.servers:
+        if server.url:
+            place = urlsplit(address(server.url) or "")
+            port = place.port or (443 if place.scheme == "https" else 80)
+            yield HostPattern.parse(f"{place.netloc.rpartition('@')[2].removesuffix(f':{port}')}:{port}"), server.origin
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:
