@@ -258,7 +258,11 @@ def _profile(profile: CommandProfile) -> str:
 
 def _host_rule(rule: HostRule) -> str:
     predicates = " ".join(f"{key}={glob}" for key, glob in (*rule.query, *rule.headers))
-    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths), ",".join(rule.operations), predicates)
+    keys = f"host keys {' '.join(rule.host_keys)}" if rule.host_keys else ""
+    parts = (
+        *(" ".join(rule.hosts), rule.protocol, keys),
+        *(",".join(rule.methods), " ".join(rule.paths), ",".join(rule.operations), predicates),
+    )
     why = f": {rule.reason}" if rule.reason else ""
     return f"{' '.join(part for part in parts if part)}{why}"
 

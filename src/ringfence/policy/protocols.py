@@ -28,3 +28,14 @@ PORTS = {Protocol.SSH: 22, Protocol.POSTGRESQL: 5432, Protocol.MYSQL: 3306, Prot
 
 WEB_PORTS = (80, 443, 8080, 8443)
 """Where nothing but HTTP and TLS is expected; a destination with another port was named for what listens there."""
+
+NAMES = {
+    HTTP: "HTTP",
+    TLS: "TLS",
+    Protocol.SSH: "SSH",
+    Protocol.POSTGRESQL: "PostgreSQL",
+    Protocol.MYSQL: "MySQL",
+    Protocol.REDIS: "Redis",
+    Protocol.TCP: "anything else",
+}
+"""As people write them."""
