@@ -25,6 +25,14 @@ from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
 
+class _Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every connection to a destination, whoever allowed it."""
+
+    chosen: bool
+    protocols: tuple[str, ...] | None
+    host_keys: tuple[str, ...]
+
+
 class GatewayJudge:
     """Answers the gateway for one session."""
 
@@ -34,6 +42,16 @@ class GatewayJudge:
         # A session meets few ports, and the ranges of each are the same at every connection.
         self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
         self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
+        # And the same destinations again and again.
+        self._terms = lru_cache(maxsize=4096)(self._terms_of)
+
+    def _terms_of(self, host: str, port: int) -> _Terms:
+        whole = ConnectAction(host=host, port=port)
+        return _Terms(
+            chosen=self._evaluator.is_chosen(whole),
+            protocols=self._evaluator.spoken(whole),
+            host_keys=self._evaluator.host_keys(whole),
+        )
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
@@ -47,16 +65,17 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
+            terms = self._terms(action.host, action.port)
             done(
                 Authorization(
                     decision=decision,
                     declared=declared,
                     private=self._evaluator.may_be_private(action),
-                    chosen=self._evaluator.is_chosen(action),
+                    chosen=terms.chosen,
                     refused=refused,
                     sight=sight.value,
-                    protocols=None if action.method is not None else self._evaluator.spoken(action),
-                    host_keys=self._evaluator.host_keys(action),
+                    protocols=None if action.method is not None else terms.protocols,
+                    host_keys=terms.host_keys,
                 )
             )
 
