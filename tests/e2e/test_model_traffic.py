@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.place import Outcome, Place, made_place
-from tests.scripted_model import Say, Shell
+from tests.scripted_model import Say, ScriptedModel, Shell
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -50,6 +50,19 @@ async def test_traffic_is_on_record_until_the_budget_is_used_up_and_the_agent_sa
     assert outcome.code != 0
     assert "the session may use 30 tokens, and has used 30; a retry does not help; stop here" in outcome.stdout
     assert "model    2 requests, 20 tokens in and 10 out: " in outcome.stderr
+
+
+async def test_requests_are_led_to_another_address_without_the_agents_own_key(own_place: Place) -> None:
+    async with ScriptedModel([(Say("I am elsewhere"),)]) as elsewhere:
+        policy = f"[[model.route]]\nurl = 'http://127.0.0.1:{elsewhere.port}/corp'\n"
+        policy += f"[network]\nhost_ports = [{elsewhere.port}]"
+
+        outcome = await run(own_place, "codex", policy)
+
+    assert "I am elsewhere" in outcome.stdout, outcome.stderr
+    assert {request.path for request in elsewhere.requests if request.method == "POST"} == {"/corp/v1/responses"}
+    assert not any("authorization" in request.headers for request in elsewhere.requests)
+    assert [one["port"] for one in of(own_place, "model.answered")] == [elsewhere.port]
 
 
 @pytest.mark.parametrize("agent", ["codex", "claude"])

@@ -282,5 +282,6 @@ def test_what_a_model_would_get_is_explained() -> None:
     assert allowed.verdict is Verdict.ALLOW
     assert judge(merged).with_model(allowed, "gpt-5") == allowed
     assert (explained.verdict, explained.reasons[0].rule) == (Verdict.DENY, "model.models")
+    assert explained.next_steps == ("ask for a model that the policy allows",)
     with pytest.raises(ValueError, match="no model is asked there"):
         judge(merged).with_model(connect(merged, "x.example"), "gpt-5")

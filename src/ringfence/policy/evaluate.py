@@ -30,7 +30,7 @@ from ringfence.policy.judges.connect import ConnectJudge, FactsWanted, Sight
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
 from ringfence.policy.judges.mcp import McpJudge
-from ringfence.policy.judges.model import Spent
+from ringfence.policy.judges.model import NEXT_STEPS, Spent
 
 _OVERRIDE = ("whoever may override it says yes, with a reason that goes on record; it holds once",)
 
@@ -96,7 +96,8 @@ class Evaluator:
         because = self._connections.models.refusal((model,), Spent())
         if because is None:
             return decision
-        return self._decide(action, Finding(reasons=(*decision.reasons, because), effects=decision.effects))
+        decided = self._decide(action, Finding(reasons=(*decision.reasons, because), effects=decision.effects))
+        return msgspec.structs.replace(decided, next_steps=(NEXT_STEPS[because.rule],))
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether the name may lead to an address of one's own network although no rule names its range."""

@@ -161,7 +161,7 @@ def test_a_packed_stream_says_the_same(coding: bytes) -> None:
 
 @pytest.mark.parametrize("coding", PACKED)
 def test_what_unpacks_without_end_is_not_read(coding: bytes) -> None:
-    bomb = PACKED[coding](bytes(30_000_000))
+    bomb = PACKED[coding](bytes(3_000_000))
     unpack = unpacking(coding.decode())
 
     with pytest.raises(Unreadable, match="longer than what is read"):
@@ -192,6 +192,13 @@ def test_an_answer_that_is_broken_off_is_not_for_nothing() -> None:
     assert (answered.estimated, answered.error) == (True, "the client went away")
     assert (answered.input_tokens, answered.output_tokens) == (100, len(spoken) // 3 + 1)
     assert spending.spent().tokens == 100 + len(spoken) // 3 + 1
+
+
+@pytest.mark.parametrize("interface", [Interface.RESPONSES, Interface.CHAT, Interface.MESSAGES, Interface.GEMINI])
+def test_a_client_that_leaves_after_the_last_word_changes_nothing(interface: Interface) -> None:
+    answered, _, _ = read(interface, [STREAMS[interface]], error="the client went away")
+
+    assert (answered.estimated, usage(answered)) == (False, EXPECTED[interface][2])
 
 
 def test_a_stream_without_its_tokens_is_counted_by_its_length() -> None:
@@ -379,6 +386,14 @@ def test_a_request_that_can_be_read_in_two_ways_or_in_none_is_not_read(body: byt
             Meant(interface=Interface.GEMINI, model="gemini-x", streams=True),
         ),
         (ANYWHERE, "POST", "/v1beta/models/gemini-x:generateContent/more", None),
+        (ANYWHERE, "POST", "/v1internal:streamGenerateContent", Meant(interface=Interface.GEMINI, streams=True)),
+        (
+            ANYWHERE,
+            "POST",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/claude-x@1:streamRawPredict",
+            Meant(interface=Interface.MESSAGES, model="claude-x@1", streams=True),
+        ),
+        (ANYWHERE, "POST", "/v1/projects/p/publishers/meta/models/m:rawPredict", None),
         (OPENAI, "POST", "/v1/completions", None),
         (OPENAI, "POST", "/v1/batches", None),
         (OPENAI, "POST", "/v1/responses/", None),

@@ -267,6 +267,7 @@ def _gemini(answer: Answer, event: Values) -> None:
             output_tokens=number(used.get("candidatesTokenCount")) + number(used.get("thoughtsTokenCount")),
             reasoning_tokens=number(used.get("thoughtsTokenCount")),
         )
+        answer.final = bool(answer.finish)
     if "error" in event:
         answer.fail(event.get("error"))
 

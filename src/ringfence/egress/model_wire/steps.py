@@ -53,10 +53,12 @@ class ModelWatch:
             return Refused(self, request, f"what `{head.path[:100]}` asks of a model is not known") if limits else None
         return None if meant.interface is None else Asking(self, request, provider, meant)
 
-    def begin(self, request: Request, provider: Provider, said: Asked) -> Exchange:
-        """An exchange begins."""
+    def begin(self, request: Request, provider: Provider, said: Asked, began: float | None = None) -> Exchange:
+        """An exchange begins, or has begun."""
         to = request.destination
-        return Exchange(self.place, said, provider=provider.name, host=to.host.name, port=to.port, now=self.now)
+        return Exchange(
+            self.place, said, provider=provider.name, host=to.host.name, port=to.port, now=self.now, began=began
+        )
 
     def refusal(self, request: Request, said: Asked) -> Held | None:
         """Why a request may not go; nothing where it may."""
@@ -99,6 +101,7 @@ class Asking(Steps):
         self._complete = False
         self._body = bytearray()
         self._too_long = False
+        self._began = watch.now()
         self._exchange: Exchange | None = None
 
     def body(self, data: bytes, *, complete: bool) -> None:
@@ -119,7 +122,7 @@ class Asking(Steps):
             if held is not None:
                 return held
             self._body = bytearray()
-            self._exchange = self._watch.begin(self._request, self._provider, said)
+            self._exchange = self._watch.begin(self._request, self._provider, said, self._began)
         return _readable(head)
 
     def sent(self, data: bytes) -> bytes | Held:
@@ -148,7 +151,7 @@ class Asking(Steps):
     def _look(self, what: Callable[[Exchange], None]) -> None:
         """An answer is for the agent, whatever goes wrong in looking at it."""
         if self._exchange is None:
-            self._exchange = self._watch.begin(self._request, self._provider, self._seen())
+            self._exchange = self._watch.begin(self._request, self._provider, self._seen(), self._began)
         try:
             what(self._exchange)
         except Exception:

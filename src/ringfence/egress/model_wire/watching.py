@@ -42,14 +42,23 @@ class Exchange:
     """From the request on."""
 
     def __init__(
-        self, place: Place, request: Asked, *, provider: str, host: str, port: int, now: Callable[[], float]
+        self,
+        place: Place,
+        request: Asked,
+        *,
+        provider: str,
+        host: str,
+        port: int,
+        now: Callable[[], float],
+        began: float | None = None,
     ) -> None:
+        """`began`: when the request went, where that was not now."""
         self.answer = Answer()
         self._place = place
         self._request = request
         self._about = (provider, host, port)
         self._now = now
-        self._began = now()
+        self._began = now() if began is None else began
         self._first: float | None = None
         self._number = place.spending.begin(request)
         self._status = 0
@@ -123,7 +132,7 @@ class Exchange:
         known = answer.usage
         answered = 200 <= self._status < 300
         # SECURITY: who breaks an answer off before it says what it used must not have it for nothing.
-        estimated = answered and (known is None or not self._whole_answer(error))
+        estimated = answered and not self._whole_answer(error)
         usage = known or Usage()
         if estimated:
             size = answer.output_bytes if self._stream is not None and not self._unread else self._read
@@ -175,4 +184,5 @@ class Exchange:
 
     def _whole_answer(self, error: str) -> bool:
         """Whether the answer is complete, so that what it says about its tokens is the last word."""
-        return not error and not self._unread and (self._stream is None or self.answer.usage is not None)
+        answer = self.answer
+        return answer.usage is not None and (answer.final or not (error or self._unread))

@@ -19,6 +19,15 @@ from ringfence.policy.model_endpoints import PROVIDERS, Provider
 from ringfence.policy.schema import escaped
 
 MILLION = 1_000_000
+_ANOTHER = "stop here and say what is left to do; another session has a budget of its own"
+NEXT_STEPS = {
+    "model.models": "ask for a model that the policy allows",
+    "model.budget_tokens": _ANOTHER,
+    "model.budget_cost": _ANOTHER,
+    "model.price": "ask for a model that has a price in the policy, or have one added",
+    "model.unread": "ask a model by one of its usual interfaces",
+}
+"""What helps, by the rule that denies."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
