@@ -58,6 +58,7 @@ def read(
         exchange.received(piece)
     exchange.over(error)
     exchange.over("again")
+    msgspec.json.encode(recorded)  # all of it can be on record
     answered, *calls = recorded
     assert isinstance(answered, ModelAnswered)
     return answered, tuple(one for one in calls if isinstance(one, ModelToolCall)), spending
@@ -201,6 +202,15 @@ def test_a_client_that_leaves_after_the_last_word_changes_nothing(interface: Int
     assert (answered.estimated, usage(answered)) == (False, EXPECTED[interface][2])
 
 
+def test_half_a_character_does_not_break_the_record() -> None:
+    call = {"type": "function_call", "call_id": "\ud800", "name": "a\udc00", "arguments": {"b": "\ud800"}}
+    item = {"type": "response.output_item.done", "item": call}
+
+    _, calls, _ = read(Interface.RESPONSES, [sent(item)])
+
+    assert [(one.tool, one.call, one.arguments) for one in calls] == [("a?", "?", '{"b": "?"}')]
+
+
 def test_a_stream_without_its_tokens_is_counted_by_its_length() -> None:
     data = sent({"choices": [{"index": 0, "delta": {"content": "x" * 300}, "finish_reason": "stop"}]}, "[DONE]")
 
@@ -268,7 +278,11 @@ _KEYS = st.sampled_from(
     ]
 )
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["message", "error", "user"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["message", "error", "user", "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=20,
 )

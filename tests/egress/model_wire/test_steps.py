@@ -234,6 +234,7 @@ async def test_another_model_is_denied_in_the_words_of_its_interface(
         ("/v1/chat/completions", b"m-1", {"content-encoding": "exi"}),
         ("/v1/completions", {"model": "m-1"}, {}),
         ("/v1/batches", {"model": "m-1"}, {}),
+        ("/v1/messages/count_tokens", {"model": "x-1"}, {"x-http-method-override": "PUT"}),
         ("/v1beta/models/m-1:generateContent", {"model": "x-1"}, {}),
     ],
 )

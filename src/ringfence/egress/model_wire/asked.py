@@ -72,13 +72,13 @@ def _models(in_path: str, said: Values) -> tuple[str, ...]:
     named = [in_path, text(said.get("model")).removeprefix("models/")]
     more = said.get("models")
     if isinstance(more, list):
-        named += [one for one in more if isinstance(one, str)]
+        named += [text(one) for one in more]
     return tuple(dict.fromkeys(filter(None, named)))
 
 
 def _prompt(turns: object) -> str:
     if isinstance(turns, str):
-        return turns
+        return text(turns)
     for turn in reversed(rows(turns)):
         if text(turn.get("role")) != "user" or text(turn.get("type")) not in ("", "message"):
             continue
@@ -90,5 +90,5 @@ def _prompt(turns: object) -> str:
 
 def _words(content: object) -> str:
     if isinstance(content, str):
-        return content
+        return text(content)
     return next((said for one in reversed(rows(content)) if (said := text(one.get("text")))), "")

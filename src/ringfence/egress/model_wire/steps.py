@@ -25,6 +25,7 @@ from ringfence.policy.model_endpoints import Interface, Meant, Provider, meaning
 
 logger = logging.getLogger(__name__)
 
+_OTHER_METHOD = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 MOST_REQUEST = 32 * 1024 * 1024
 """Bytes of one request that are read: as much as providers take."""
 
@@ -48,6 +49,8 @@ class ModelWatch:
             if head.path.endswith("/responses"):
                 return Talking(self, request, provider)
             return Refused(self, request, "what is said over a WebSocket there is not known") if limits else None
+        if limits and (overriding := {name for name, _ in head.fields} & _OTHER_METHOD):
+            return Refused(self, request, f"`{min(overriding).decode()}` makes another request of this one")
         meant = meaning(provider, head.method, head.path)
         if meant is None:
             return Refused(self, request, f"what `{head.path[:100]}` asks of a model is not known") if limits else None
