@@ -18,6 +18,7 @@ from ringfence.egress.model_wire.spending import Spending
 from ringfence.egress.model_wire.steps import ModelWatch
 from ringfence.egress.model_wire.watching import Place
 from ringfence.egress.websocket_frames import Control, FrameReader, Message, Opcode, frame
+from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ModelAnswered, ModelToolCall
 from ringfence.policy.effective import ModelHost, ModelList, ModelPolicy, ModelPrice, Origin
@@ -222,6 +223,7 @@ async def test_another_model_is_denied_in_the_words_of_its_interface(
     assert json.loads(body) == said
     (decision,) = session.refused
     assert [(one.rule, one.source) for one in decision.reasons] == [("model.models", "policy.toml:3")]
+    assert isinstance(decision.action, ConnectAction) and decision.action.models == ("x-1",)
 
 
 @pytest.mark.parametrize(

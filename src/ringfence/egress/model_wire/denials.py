@@ -20,8 +20,10 @@ _INVALID = 400
 Gemini take 403 for a login that is not good any more."""
 
 
-def denial(action: ConnectAction, because: Reason, interface: Interface | None) -> Held:
-    """What a client hears, and what goes on record."""
+def denial(action: ConnectAction, because: Reason, interface: Interface | None, models: tuple[str, ...] = ()) -> Held:
+    """What a client hears, and what goes on record: with the models, so that another policy can be asked about it."""
+    if models:
+        action = msgspec.structs.replace(action, models=models)
     step = NEXT_STEPS.get(because.rule, "")
     decision = built_in(action, because.rule, because.text, *([step] if step else []))
     text = f"denied by ringfence (model, rule {because.rule}): {because.text}; a retry does not help; {step}"

@@ -71,7 +71,7 @@ class ModelWatch:
         because = self.table.refusal(said.models, self.place.spending.spent())
         if because is None and said.later and (policy.budget_tokens is not None or policy.budget_cost is not None):
             because = self.unread("its answer is to be fetched later, when nobody counts it")
-        return None if because is None else denial(request.action, because, said.interface)
+        return None if because is None else denial(request.action, because, said.interface, said.models)
 
     def unread(self, text: str) -> Reason:
         """The reason of a denial of what could not be read."""
