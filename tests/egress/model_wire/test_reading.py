@@ -368,6 +368,14 @@ def test_requests_are_read(interface: Interface, body: object, expected: Asked) 
     assert read_request(meant, data, strict=True) == msgspec.structs.replace(expected, size=len(data))
 
 
+def test_the_model_of_a_message_may_stand_in_an_object_of_its_own() -> None:
+    body = {"type": "response.create", "response": {"model": "gpt-5.5"}}
+
+    said = read_request(Meant(interface=Interface.RESPONSES), json.dumps(body).encode(), strict=True)
+
+    assert (said.kind, said.models) == ("response.create", ("gpt-5.5",))
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"model":"a","model":"b"}', b'{"model":"a","\\u006dodel":"b"}', b'["a"]', b"not JSON", b"[" * 100_000, b"\xff"],

@@ -21,6 +21,8 @@ from ringfence.policy.judges.model import Usage
 
 MOST_ANSWER = 64 * 1024 * 1024
 """Bytes of one answer that are read."""
+MOST_TOGETHER = 256 * 1024 * 1024
+"""SECURITY: bytes of requests that are kept at once. They are kept outside, where no limit of the session's holds."""
 _DONE = b"[DONE]"
 
 
@@ -28,7 +30,12 @@ class Place:
     """What an exchange shares with the others of its session."""
 
     def __init__(
-        self, spending: Spending, record: Callable[[ModelAnswered | ModelToolCall], None], *, content: bool
+        self,
+        spending: Spending,
+        record: Callable[[ModelAnswered | ModelToolCall], None],
+        *,
+        content: bool,
+        most: int = MOST_TOGETHER,
     ) -> None:
         self.spending = spending
         self.record = record
@@ -36,6 +43,18 @@ class Place:
         """Whether prompts and refusals are recorded in their own words."""
         self.last_prompt = ""
         """The digest of the last one whose text was recorded: each request repeats it."""
+        self._kept, self._most = 0, most
+
+    def keep(self, size: int) -> bool:
+        """Whether so many bytes more may be kept. They are, until they are let go."""
+        if self._kept + size > self._most:
+            return False
+        self._kept += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        """So many bytes are not kept any more."""
+        self._kept -= size
 
 
 class Exchange:
@@ -170,7 +189,7 @@ class Exchange:
                 refusal=(answer.refusal or None) if place.content else None,
                 first_ms=None if self._first is None else round((self._first - self._began) * 1000),
                 duration_ms=round((self._now() - self._began) * 1000),
-                unread=self._unread,
+                unread=self._unread or (f"the request: {request.unread}" if request.unread else ""),
                 error=answer.error or error,
             )
         )
