@@ -30,6 +30,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Host patterns; on each of their ports."""
     base: str = ""
     """The path of its base address, as its clients are configured with it."""
+    interface: Interface = Interface.CHAT
+    """What its clients read errors in."""
     beside: tuple[str, ...] = ()
     """Globs over the paths of requests there that ask no model anything."""
 
@@ -49,6 +51,7 @@ PROVIDERS = (
     Provider(
         name="anthropic",
         hosts=("api.anthropic.com",),
+        interface=Interface.MESSAGES,
         beside=("/api/*", "/v1/oauth/*", "/mcp-registry/*"),
     ),
     Provider(name="openai", hosts=("api.openai.com",), base="/v1"),
@@ -58,10 +61,13 @@ PROVIDERS = (
         base="/backend-api/codex",
         beside=("/backend-api/codex/analytics-events/*", "/backend-api/wham/*", "/backend-api/plugins/*", "/ces/*"),
     ),
-    Provider(name="gcp.gemini", hosts=("generativelanguage.googleapis.com",), base="/v1beta"),
+    Provider(
+        name="gcp.gemini", hosts=("generativelanguage.googleapis.com",), base="/v1beta", interface=Interface.GEMINI
+    ),
     Provider(
         name="gcp.gemini",
         hosts=("cloudcode-pa.googleapis.com",),
+        interface=Interface.GEMINI,
         beside=tuple(
             f"/v1internal:{name}"
             for name in ("loadCodeAssist", "onboardUser", "recordCodeAssistMetrics", "retrieveUserQuota")

@@ -45,16 +45,13 @@ class ModelWatch:
         provider = self.table.provider(to.host, to.port)
         if provider is None:
             return None
-        limits = self.table.policy.limits
-        if _is_websocket(head):
-            if head.path.endswith("/responses"):
-                return Talking(self, request, provider)
-            return Refused(self, request, "what is said over a WebSocket there is not known") if limits else None
-        if limits and (overriding := {name for name, _ in head.fields} & _OTHER_METHOD):
-            return Refused(self, request, f"`{min(overriding).decode()}` makes another request of this one")
         meant = meaning(provider, head.method, head.path)
-        if meant is None:
-            return Refused(self, request, f"what `{head.path[:100]}` asks of a model is not known") if limits else None
+        if _is_websocket(head) and head.path.endswith("/responses"):
+            return Talking(self, request, provider)
+        why = _unknown(head, meant)
+        if why or meant is None:
+            limits = self.table.policy.limits
+            return Refused(self, request, why, provider.interface) if limits else None
         return None if meant.interface is None else self._asking(request, provider, meant)
 
     def _asking(self, request: Request, provider: Provider, meant: Meant) -> Steps:
@@ -248,6 +245,16 @@ class Talking(Steps):
 
 
 _OVER_WEBSOCKET = ResponseHead(status=200, fields=((b"content-type", b"text/event-stream"),))
+
+
+def _unknown(head: RequestHead, meant: Meant | None) -> str:
+    """Why nobody knows what a request asks; nothing where it is known."""
+    if _is_websocket(head):
+        return "what is said over a WebSocket there is not known"
+    overriding = {name for name, _ in head.fields} & _OTHER_METHOD
+    if overriding:
+        return f"`{min(overriding).decode()}` makes another request of this one"
+    return "" if meant is not None else f"what `{head.path[:100]}` asks of a model is not known"
 
 
 def _is_websocket(head: RequestHead) -> bool:
