@@ -84,9 +84,17 @@ class Place:
         return self.root / "outside"
 
     async def run(
-        self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5", policy: str = ""
+        self,
+        agent: str,
+        turns: Sequence[Turn],
+        *,
+        governed: bool,
+        model: str = "gpt-5.5",
+        policy: str = "",
+        settings: str = "",
     ) -> Outcome:
-        """Run an agent with a script for its model. `policy` is that of the user, for this run."""
+        """Run an agent with a script for its model. `policy` is that of the user, for this run;
+        `settings`: more lines for Codex's configuration."""
         written = self.home / ".config" / "ringfence" / "policy.toml"
         if policy:
             written.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +102,7 @@ class Place:
         else:
             written.unlink(missing_ok=True)
         async with ScriptedModel(turns) as scripted:
-            self._configure(scripted.port, model)
+            self._configure(scripted.port, model, settings)
             process = await asyncio.create_subprocess_exec(
                 *self._argv(agent, governed=governed),
                 cwd=self.workspace,
@@ -167,8 +175,8 @@ class Place:
             "IS_SANDBOX": "1",
         }
 
-    def _configure(self, port: int, model: str) -> None:
-        (self.home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(port=port, model=model))
+    def _configure(self, port: int, model: str, settings: str) -> None:
+        (self.home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(port=port, model=model) + settings)
         self.own()
 
 

@@ -189,7 +189,26 @@ EVENTS: dict[str, events.Body] = {
         tool="Bash", call="toolu_1", kind="function", arguments='{"command":"ls"}', response="msg_1"
     ),
     "way.used": events.WayUsed(way="ssh_agent", what="key for h.test", allowed=False, reason="no session"),
+    "mcp.tools": events.McpListed(
+        server="notes",
+        identity="command:sha256:" + "2" * 64,
+        digest="sha256:" + "3" * 64,
+        tools=("find", "say"),
+        change="changed",
+        added=("find",),
+        altered=("say",),
+        hidden=("say",),
+    ),
     "workspace.changed": events.WorkspaceChanged(files=3, control_files=("package.json",)),
+    "workspace.settled": events.ChangesSettled(
+        action="apply",
+        actor="person:alice",
+        workspace="/work/project",
+        files=2,
+        paths=("package.json", "src/app.py"),
+        flags=("control-file",),
+        way_back="undo-01",
+    ),
     "battery": events.BatteryRun(
         battery="sha256:" + "0" * 64,
         version="0.1.0",

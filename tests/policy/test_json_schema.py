@@ -33,6 +33,7 @@ exempt = [".vscode"]
 default = "ask"
 host_ports = [5432]
 inspect = ["seen.test"]
+http2 = ["calls.test"]
 limited = ["read.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]
@@ -48,6 +49,11 @@ private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"
+[[network.rule]]
+hosts = ["git.test"]
+verdict = "allow"
+protocol = "ssh"
+host_keys = ["*"]
 [[commands.rule]]
 id = "c"
 prefix = ["git", ["push", "send-email"]]
@@ -77,6 +83,15 @@ reason = "r"
 B = "c"
 [mcp]
 default = "ask"
+changed = "deny"
+[[mcp.server]]
+name = "files"
+command = ["npx", "files"]
+reason = "r"
+[[mcp.server]]
+name = "docs"
+url = "https://mcp.example.com/"
+tools = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
 [[mcp.rule]]
 id = "m"
 servers = ["files"]

@@ -32,6 +32,10 @@ class Disk(Protocol):
         """Whether there is anything at this path."""
         ...
 
+    def is_link(self, path: str) -> bool:
+        """Whether a symbolic link stands at this path."""
+        ...
+
     def list_folder(self, path: str) -> tuple[str, ...]:
         """The names in a folder, sorted; none where there is no such folder or it cannot be read."""
         ...
@@ -47,6 +51,8 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     workspace: str
     session: str
+    cwd: str = ""
+    """Where the agent is started, which relative paths of its command line mean; the workspace where it is empty."""
     interpreter: str
     """The absolute path of the Python, visible inside, that runs the hook client."""
     nested: bool = False

@@ -73,6 +73,8 @@ class _Printing:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
         for one in network.inspect:
             self.line(f"inspect {one.hosts}", one.origin)
+        for one in network.http2:
+            self.line(f"inspect {one.hosts}, with HTTP/2", one.origin)
         for one in network.limited:
             self.line(f"only reading {one.hosts}", one.origin)
         for pattern in network.pass_through:
@@ -153,6 +155,9 @@ class _Printing:
         self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
+        self.line(f"MCP servers with another list of tools: {policy.mcp.changed.value}", policy.mcp.changed_origin)
+        for server in policy.mcp.servers:
+            self.line(f"server {server.name} is {server.url or ' '.join(server.command)}", server.origin)
         for key in Limits.__struct_fields__:
             value = getattr(policy.limits, key)
             if value is not None:
@@ -205,6 +210,7 @@ class _Printing:
             ("network.default", policy.network.default, watching.network.default),
             ("network floor", policy.network.floor, watching.network.floor),
             ("mcp.default", policy.mcp.default, watching.mcp.default),
+            ("mcp.changed", policy.mcp.changed, watching.mcp.changed),
         ):
             if before is not after and after is not None:
                 self.line(f"{key} {after.value}")

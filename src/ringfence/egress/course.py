@@ -147,6 +147,7 @@ class Course:
         self._upstream: Upstream | None = None
         self._exchange: Exchange | None = None
         self._server: ServerEnd | None = None
+        self._alone: Http1Server | None = None
 
     @property
     def request(self) -> Request:
@@ -206,8 +207,9 @@ class Course:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.over = True
-            if self._server is not None:
-                self._server.abandon()
+        server, self._server = self._server, None
+        if server is not None:
+            server.leave()
         steps, self._steps = self._steps, ()
         for step in steps:
             try:
@@ -364,12 +366,33 @@ class Course:
         upgrade = b"websocket" in upgrades(self._head)
         # A service at the sandbox's own loopback may answer to that name only.
         named = self._head.destination if self._origin.startswith("host_port:") else None
-        self._begin(Http1Server(upstream, named or self._destination, upgrade=upgrade), upgrade=upgrade)
+        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        # What came of the body already is read at once, and may be malformed.
+        self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
         self.address = address
         self._begin(server, upgrade=False)
+
+    def go_on(self) -> None:
+        """The connection that would have carried it is gone, and nothing of it was sent."""
+        self._connect()
+
+    def go_alone(self) -> None:
+        """Its server does not take many requests at once."""
+        self._link = None
+        self._connect()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.state is State.OVER
+
+    def guarded(self, step: Callable[[], None]) -> None:
+        """Do a step, unless the request is over; what goes wrong in it ends the request."""
+        if self.state is not State.OVER:
+            self._owner.guarded(step)
 
     def _begin(self, server: ServerEnd, *, upgrade: bool) -> None:
         prepared = self._prepared
@@ -399,14 +422,11 @@ class Course:
             self._owner.guarded(self._server_event)
 
     def _server_event(self) -> None:
-        upstream, exchange, server = self._upstream, self._exchange, self._server
-        if upstream is None or exchange is None or server is None:
+        exchange = self._exchange
+        if exchange is None:
             return
-        if upstream.leg.waiting:
-            try:
-                upstream.leg.flush()
-            except OSError:
-                server.broken = True
+        if self._alone is not None:
+            self._alone.resume()
         if not exchange.over:
             exchange.move()
 
@@ -469,6 +489,12 @@ class Course:
         if self.state is not State.SWITCHED:
             self.end(told.error if told.begun else reason.text.partition("\n")[0])
         self._owner.refused(told)
+
+    def malformed(self, what: str) -> None:
+        """What came of a body can be read in more than one way."""
+        if self._exchange is not None and self._exchange.begun:
+            return self._fail(what, reset=True)
+        return self.refuse(refusal.malformed(what))
 
     def _fail(self, error: str, *, reset: bool, code: int | None = None) -> None:
         self.end(error)

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from ringfence.egress import socks
+from ringfence.egress.ssh.wire import VERSION, disconnect
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.host import Destination, Host
@@ -59,6 +60,19 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         )
         return head.encode("ascii") + body
 
+    def as_fields(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The same in HTTP/2: the header, and the body behind it."""
+        body = self.content or self.text.encode()
+        header = [
+            (b":status", b"%d" % self.status),
+            (b"content-type", self.media.encode("ascii")),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-ringfence-verdict", self.verdict.encode("ascii")),
+        ]
+        if self.rule and self.rule.isascii() and self.rule.isprintable():
+            header.append((b"x-ringfence-rule", self.rule.encode("ascii")))
+        return header, body
+
     def as_socks(self) -> bytes:
         """The SOCKS5 reply. The protocol has no room for words."""
         return socks.reply(self.socks)
@@ -71,6 +85,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         """What a client that started to speak directly, without a proxy, understands; empty where that is nothing."""
         if first[:1] == b"\x16":
             return self.as_tls()
+        if first[:4] == b"SSH-":
+            return VERSION + disconnect(self.text)
         return self.as_http() if b"HTTP/" in first.partition(b"\n")[0].upper() else b""
 
 
@@ -130,6 +146,12 @@ def built_in(action: ConnectAction, rule: str, text: str, *steps: str) -> Decisi
         next_steps=steps,
         resolved_by="gateway",
     )
+
+
+def unasked(action: ConnectAction, problem: str) -> Decision:
+    """The denial of a name that could carry data out."""
+    text = f"the name is not asked for: {problem}"
+    return built_in(action, "dns.budget", text, "name the host in full in a `[[network.rule]]` if it is meant")
 
 
 def malformed(reason: str) -> Refusal:

@@ -88,7 +88,7 @@ class DecisionMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
 
     decision: Decision
     asked_by: str
-    """`exec`, `hook`, `gateway`, `api`: which way the question came."""
+    """`run`, `exec`, `hook`, `gateway`, `mcp`, `api`: which way the question came."""
     call: str | None = None
     """The agent's own id of the tool call, where there is one."""
 
@@ -329,12 +329,52 @@ class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=
     """Why not, where it was refused."""
 
 
+class McpListed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="mcp.tools"):
+    """An MCP server said which tools it has. Not repeated while a session's server says the same."""
+
+    server: str
+    """As the agent calls it; over HTTP its host."""
+    identity: str
+    """How it is started or reached: `command:` with the digest of its argument vector, or its address."""
+    digest: str
+    """Of the names and all that is said about them."""
+    tools: tuple[str, ...]
+    """Their names."""
+    change: str
+    """`first`, `same`, or `changed` since the list that was taken before."""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    """Tools that are described otherwise than before, or take other arguments."""
+    hidden: tuple[str, ...] = ()
+    """Tools whose description holds characters that cannot be seen, or speaks to a model behind a person's back."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
     files: int
     control_files: tuple[str, ...]
     """Files created or changed that a tool of yours may run later."""
+
+
+class ChangesSettled(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.settled"):
+    """A person or a script decided what becomes of a session's changes. On record before anything is touched."""
+
+    action: str
+    """`apply`, `discard`, `undo`."""
+    actor: str
+    workspace: str
+    files: int
+    """How many paths it is about; for all that a session wrote, 0."""
+    paths: tuple[str, ...] = ()
+    """The first of them, relative to the workspace."""
+    flags: tuple[str, ...] = ()
+    """What the commit gate flagged and the actor accepted."""
+    forced: bool = False
+    """Also over what was changed since the session."""
+    way_back: str = ""
+    """The name of the snapshot that undoes it."""
 
 
 class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="limit"):
@@ -395,7 +435,9 @@ Body: TypeAlias = (
     | ModelToolCall
     | WayUsed
     | CredentialUsed
+    | McpListed
     | WorkspaceChanged
+    | ChangesSettled
     | LimitReached
     | BatteryRun
 )

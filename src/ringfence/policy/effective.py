@@ -83,6 +83,10 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     private: bool = False
     """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
+    protocol: str = ""
+    """What is spoken there, where it is not HTTP or TLS; every host of such a rule has a port."""
+    host_keys: tuple[str, ...] = ()
+    """For SSH: the keys that the server may show, whole or as `SHA256:...`; `*` for any."""
     reason: str = ""
     origin: Origin
     opens: bool = True
@@ -160,6 +164,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
+    http2: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, and whose clients may speak HTTP/2."""
     limited: tuple[Inspect, ...] = ()
     """Destinations whose requests only read, unless a rule names what else is allowed."""
 
@@ -201,6 +207,22 @@ class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
     profiles: tuple[CommandProfile, ...] = ()
 
 
+class McpServer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server of this name has to be."""
+
+    id: str
+    name: str
+    """As the agent's settings call it."""
+    command: tuple[str, ...] = ()
+    """The argument vector that starts it; nothing where an address says what it is."""
+    url: str = ""
+    """Its address, without query."""
+    tools: tuple[str, ...] = ()
+    """Digests of lists of tools that it may have; any where none is named."""
+    reason: str = ""
+    origin: Origin
+
+
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What may be asked of MCP servers."""
 
@@ -208,6 +230,10 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """For tools that no rule names; the sandbox holds them like everything else."""
     default_origin: Origin = BUILT_IN
     rules: tuple[McpRule, ...] = ()
+    changed: Verdict = Verdict.ASK
+    """For a server whose list of tools is another than the one that was taken before."""
+    changed_origin: Origin = BUILT_IN
+    servers: tuple[McpServer, ...] = ()
 
 
 class ControlFilePolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,8 +79,16 @@ class Evaluator:
     def wants(self, host: str, port: int) -> FactsWanted:
         """What has to be read of a request to a destination so that it can be judged."""
         wanted = self._connections.wants(host, port)
-        calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
+        mcp = self.policy.mcp
+        calls = bool(mcp.rules or mcp.servers) or mcp.default is not Verdict.ALLOW
         return msgspec.structs.replace(wanted, calls=calls)
+
+    def speaks_http2(self, host: str, port: int) -> bool:
+        """Whether clients of an inspected destination may speak HTTP/2."""
+        try:
+            return self._connections.speaks_http2(host, port)
+        except ValueError:
+            return False
 
     @property
     def inspects(self) -> bool:
@@ -100,6 +108,27 @@ class Evaluator:
             return self._connections.may_be_private(action)
         except ValueError:
             return False
+
+    def spoken(self, action: ConnectAction) -> tuple[str, ...] | None:
+        """The protocols that may be spoken on a connection; None for any."""
+        try:
+            return self._connections.spoken(action)
+        except ValueError:
+            return ()
+
+    def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
+        """Fingerprints of which an SSH server has to show one; none where any will do."""
+        try:
+            return self._connections.host_keys(action)
+        except ValueError:
+            return ()
+
+    def is_chosen(self, action: ConnectAction) -> bool:
+        """Whether a client chose a name, or part of it, that no rule names in full."""
+        try:
+            return self._connections.is_chosen(action)
+        except ValueError:
+            return True
 
     def _judge(self, action: Action) -> Finding:
         match action:

@@ -267,6 +267,9 @@ class _Merging:
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
             ),
+            http2=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.http2
+            ),
             limited=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.limited
             ),
@@ -390,7 +393,17 @@ class _Merging:
         written = [(document, document.mcp.default) for document in self.documents]
         default, origin = self._scalar("mcp.default", written, lambda verdict: verdict.strictness, Verdict.ALLOW)
         rules = self._rules([(document, document.mcp.rules) for document in self.documents])
-        return McpPolicy(default=default, default_origin=origin, rules=rules)
+        lists = [(document, document.mcp.changed) for document in self.documents]
+        changed, changed_origin = self._scalar("mcp.changed", lists, lambda verdict: verdict.strictness, Verdict.ASK)
+        return McpPolicy(
+            default=default,
+            default_origin=origin,
+            rules=rules,
+            changed=changed,
+            changed_origin=changed_origin,
+            # What a server has to be only tightens, so that every layer may say it.
+            servers=tuple(server for document in self.documents for server in document.mcp.servers),
+        )
 
     def _credentials(self) -> CredentialPolicy:
         """Who binds a credential for everybody binds it alone: on its hosts no other one counts."""

@@ -11,6 +11,7 @@ from ringfence.policy.documents import Document
 from ringfence.policy.effective import Access, HostRule, ModelHost, Origin, PathRule, PublishedPort, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
+from ringfence.policy.protocols import WEB_PORTS, Protocol
 from ringfence.policy.sections.models import ModelSection
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
@@ -75,12 +76,16 @@ def _granted_port(text: str) -> PublishedPort:
 
 def _granted_host(text: str, origin: Origin) -> HostRule:
     try:
-        pattern = str(HostPattern.parse(text))
+        parsed = HostPattern.parse(text)
     except ValueError as error:
         raise UsageInvalid(f"`--allow-host`: {error}") from None
+    pattern = str(parsed)
+    # Who names a port where no web server is expected means what listens there.
+    protocol = "" if parsed.port is None or parsed.port in WEB_PORTS else Protocol.TCP.value
     return HostRule(
         id=f"session:{pattern}",
         hosts=(pattern,),
+        protocol=protocol,
         verdict=Verdict.ALLOW,
         reason="granted for this session by " + origin.source,
         origin=origin,

@@ -92,16 +92,47 @@ def _row(body: events.Body) -> Row:
         case events.CredentialUsed():
             what = f"{visible(body.credential)} for {visible(body.method)} {visible(body.host)}:{body.port}"
             return Row(symbol="⚿", label="used", what=f"{what}{_text(body.path)}", tone=Tone.QUIET)
+        case events.McpListed():
+            return _listed(body)
         case events.WorkspaceChanged():
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
+        case events.ChangesSettled():
+            return _settled(body)
         case events.LimitReached():
             return _limit(body)
         case events.BatteryRun():
             return _battery(body)
         case _:
             assert_never(body)
+
+
+def _settled(body: events.ChangesSettled) -> Row:
+    number = _count(body.files, "path") if body.files else "all that was pending"
+    flags = f" ({_text(', '.join(body.flags))})" if body.flags else ""
+    forced = ", also over what was changed since" if body.forced else ""
+    names = ", ".join(map(visible, body.paths))
+    return Row(
+        symbol="≡",
+        label=visible(body.action),
+        what=f"{visible(body.actor)}: {number}{flags}{forced}",
+        why=_text(names),
+        tone=Tone.ATTENTION if body.flags or body.forced else Tone.PLAIN,
+    )
+
+
+def _listed(listed: events.McpListed) -> Row:
+    """A server's tools; what changed, and what hides from people."""
+    parts = (
+        ("new", listed.added),
+        ("gone", listed.removed),
+        ("described otherwise", listed.altered),
+        ("hides something", listed.hidden),
+    )
+    why = "; ".join(f"{word}: {_text(', '.join(names))}" for word, names in parts if names)
+    what = f"{visible(listed.server)} has {_count(len(listed.tools), 'tool')} ({visible(listed.change)})"
+    return Row(symbol="⚒", label="tools", what=what, why=why, tone=Tone.ATTENTION if why else Tone.QUIET)
 
 
 _LIMIT_ENDS = {"killed": "killed", "refused": "given no more", "ended": "the session was ended"}
