@@ -24,7 +24,7 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 from tests.egress.inspecting import inside, tunnel, world
 
@@ -79,8 +79,10 @@ class Peer:
         self.over = asyncio.Event()
         self.takes = True
         """Whether what comes makes room for more."""
+        self.kept: list[tuple[int, int]] = []
+        """What came and makes no room yet."""
         self._changed = asyncio.Event()
-        self.h2.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = window
+        self.h2.local_settings = Settings(client=client, initial_values={SettingCodes.INITIAL_WINDOW_SIZE: window})
         self.h2.initiate_connection()
         self.flush()
 
@@ -88,6 +90,12 @@ class Peer:
         """Write what is to be written."""
         with contextlib.suppress(ConnectionError):
             self.writer.write(self.h2.data_to_send())
+
+    def catch_up(self) -> None:
+        """Make room for as much as has come."""
+        kept, self.kept = self.kept, []
+        for length, stream in kept:
+            self.h2.acknowledge_received_data(length, stream)
 
     async def run(self) -> None:
         """Read until the other side has finished."""
@@ -121,8 +129,9 @@ class Peer:
                 message.body += event.data
                 message.frames += 1
                 message.came.set()
+                self.kept.append((event.flow_controlled_length, event.stream_id))
                 if self.takes:
-                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    self.catch_up()
             case TrailersReceived():
                 self.messages[event.stream_id].trailers = list(event.headers)
             case StreamEnded():
