@@ -219,7 +219,11 @@ async def echo(peer: Peer, stream: int) -> None:
 
 @asynccontextmanager
 async def http2_server(
-    answers: Answers = echo, *, window: int = 65_535, protocols: tuple[str, ...] = ("h2",)
+    answers: Answers = echo,
+    *,
+    window: int = 65_535,
+    protocols: tuple[str, ...] = ("h2",),
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[tuple[int, list[Peer]]]:
     """A server outside; its port, and its connections."""
     peers: list[Peer] = []
@@ -246,7 +250,7 @@ async def http2_server(
         with contextlib.suppress(ConnectionError, ProtocolError):
             await one
 
-    context = world().context(parse_host("a.test"), protocols)
+    context = context or world().context(parse_host("a.test"), protocols)
     listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
     try:
         yield listening.sockets[0].getsockname()[1], peers
