@@ -49,7 +49,9 @@ class InspectedHttp2:
         *,
         origin: str,
         started: float,
+        over: Callable[[], None],
     ) -> None:
+        """`over` is called once, at the end."""
         self.destination: Destination | None = destination
         self.where = destination
         self.core = core
@@ -61,9 +63,12 @@ class InspectedHttp2:
         self.address = ""
         self._leg = client
         self._started = started
+        self._over = over
         self._error = ""
         self._closing = False
         self._asked = False
+        self._rests = False
+        """Whether the time runs that it has for another request."""
         self.wire = Wire(client, core.clock.monotonic, client_side=False, windows=OF_CLIENTS)
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
@@ -120,17 +125,22 @@ class InspectedHttp2:
                 return self._end("" if not self.calls else "the client went away within a request", reset=False)
         else:
             self.again()
-        for call in tuple(self.calls.values()):
-            call.move()
+        touched, self.wire.touched = self.wire.touched, set()
+        for number in touched:
+            call = self.calls.get(number)
+            if call is not None:
+                call.move()
         if self in self.core.open:
             self.wire.flush()
+            if self.wire.touched:
+                self.again()
             self._rest()
         return None
 
     def _told(self, event: Event) -> None:
         match event:
             case RequestReceived(stream_id=int() as number):
-                self._asked = True
+                self._asked, self._rests = True, False
                 call = self.calls[number] = Call(self, self.wire.streams[number])
                 call.start(list(event.headers or ()), empty=event.stream_ended is not None)
             case StreamReset(stream_id=number):
@@ -150,10 +160,11 @@ class InspectedHttp2:
 
     def _rest(self) -> None:
         """Without requests: it may send another one for a while, or has some of an answer still to read."""
-        if not self._asked:
+        if self._rests or not self._asked:
             return None
         if self.calls:
             return self.core.relax(self)
+        self._rests = True
         if self.wire.streams:
             limit = self.core.limits.half_closed_seconds
             return self.core.expect(self, limit, lambda: self._end("the client does not read its answer", reset=True))
@@ -189,6 +200,7 @@ class InspectedHttp2:
         if self not in self.core.open:
             return
         self.core.leave(self)
+        self._over()
         self._end_calls(error)
         if reset:
             self.core.engine.discard(self._leg.sock, reset=True)
@@ -279,6 +291,7 @@ class Call:
 
     def again(self) -> None:
         """Go on after the others had their turn."""
+        self._wire.touched.add(self._stream.id)
         self._connection.again()
 
     def answered(self, *, keep: bool) -> None:
