@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Callable
 
+import msgspec
 from h2.errors import ErrorCodes
 from h2.events import Event, RequestReceived, StreamReset
 
@@ -246,6 +247,7 @@ class Call:
             return self._tell(refusal.malformed(str(invalid)))
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every stream anew.
         if head.destination != where:
+            action = msgspec.structs.replace(action, method=head.method, path=head.path)
             text = f"the request inside names the host `{head.destination}`, not the one that was authorised"
             return self._tell(connection.core.refuse(refusal.built_in(action, "http.host", text)))
         client = self._client = Http2Client(self._wire, self._stream, head, empty=empty)

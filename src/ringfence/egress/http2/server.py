@@ -56,6 +56,8 @@ class Carrier:
 
     def take(self, course: Course) -> None:
         """Carry a request, now or when there is room for another stream."""
+        if course.is_over:
+            return
         if len(self._carried) >= self._wire.most_streams:
             self._waiting.append(course)
             return
@@ -112,6 +114,8 @@ class Carrier:
                 raise WireBroken("it closed its connection")
         else:
             self.again()
+        while self._waiting and not self.going and len(self._carried) < self._wire.most_streams:
+            self.take(self._waiting.popleft())
         self._move()
         if not self._closed:
             self._wire.flush()
@@ -151,9 +155,7 @@ class Carrier:
 
     def _over(self, number: int) -> None:
         self._carried.pop(number, None)
-        while self._waiting and not self.going and len(self._carried) < self._wire.most_streams:
-            self.take(self._waiting.popleft())
-        if self.going and not self._carried:
+        if self._waiting or self.going:
             self.again()
 
     def _break(self, why: str) -> None:
@@ -248,7 +250,11 @@ class Http2Link:
         if course in self._going:
             self._going.remove(course)
             self._core.leave(course)
-        if self._alone and self._waiting and len(self._going) < _ALONE:
+        if self._alone and self._waiting:
+            self._core.engine.again(self._go_following)
+
+    def _go_following(self) -> None:
+        while self._alone and self._waiting and len(self._going) < _ALONE:
             following = self._waiting.pop(0)
             following.guarded(following.go_on)
 

@@ -365,6 +365,7 @@ class Wire:
 
     def broken(self) -> None:
         """The connection is gone under all its streams."""
+        self.touched.update(self.streams)
         for stream in self.streams.values():
             if stream.code is None:
                 stream.code, stream.open = BROKEN, False
