@@ -15,6 +15,7 @@ from ringfence.egress.http2.client import InspectedHttp2
 from ringfence.egress.http2.wire import MOST_WAITING, Wire
 from ringfence.egress.limits import Limits
 from ringfence.model.decision import Verdict
+from ringfence.model.event import ConnectionClosed
 
 
 async def test_a_request_is_judged_and_answered() -> None:
@@ -351,3 +352,49 @@ async def test_streams_that_nobody_reads_do_not_fill_the_memory() -> None:
 
     assert poured == []
     assert MOST_WAITING < waiting < 3 * MOST_WAITING
+
+
+async def test_a_client_without_requests_is_told_goodbye_whatever_else_it_says() -> None:
+    async def pinging(client: Peer) -> None:
+        while not client.over.is_set():
+            client.h2.ping(b"12345678")
+            client.flush()
+            await asyncio.sleep(0.05)
+
+    async with (
+        http2_server() as (port, _),
+        inspecting(http2=True, limits=Limits(idle_seconds=0.4)) as gateway,
+        asyncio.timeout(10),
+        http2_client(gateway.port, port) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        answers = []
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            answers.append(await client.whole(client.ask(request(port))))
+        group.create_task(pinging(client))
+        await client.over.wait()
+
+    assert [one.status for one in answers] == [b"200"] * 8
+    assert client.farewell is not None
+    assert client.farewell.error_code == ErrorCodes.NO_ERROR
+
+
+async def test_a_client_that_reads_nothing_is_not_waited_for() -> None:
+    async def pouring(peer: Peer, stream: int) -> None:
+        peer.answer(stream, [(b":status", b"200")])
+        await peer.send(stream, b"x" * 100_000, end=True)
+
+    closed: list[ConnectionClosed] = []
+    async with (
+        http2_server(pouring) as (port, _),
+        inspecting(http2=True, limits=Limits(half_closed_seconds=0.4), on_closed=closed.append) as gateway,
+        asyncio.timeout(10),
+        http2_client(gateway.port, port, window=10) as client,
+    ):
+        client.takes = False
+        client.ask(request(port))
+        await client.over.wait()
+        await gateway.idle()
+
+    assert [one.error for one in closed] == ["the client does not read its answer"]

@@ -68,8 +68,8 @@ class InspectedHttp2:
         self._error = ""
         self._closing = False
         self._asked = False
-        self._rests = False
-        """Whether the time runs that it has for another request."""
+        self._limit = 0.0
+        """The time that it has at the moment, without requests; 0 with some."""
         self.wire = Wire(client, core.clock.monotonic, client_side=False, windows=OF_CLIENTS)
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
@@ -141,7 +141,8 @@ class InspectedHttp2:
     def _told(self, event: Event) -> None:
         match event:
             case RequestReceived(stream_id=int() as number):
-                self._asked, self._rests = True, False
+                self._asked, self._limit = True, 0.0
+                self.core.relax(self)
                 call = self.calls[number] = Call(self, self.wire.streams[number])
                 call.start(list(event.headers or ()), empty=event.stream_ended is not None)
             case StreamReset(stream_id=number):
@@ -157,19 +158,23 @@ class InspectedHttp2:
         """A request is over."""
         self.calls.pop(number, None)
         if not self.calls:
-            self.again()
+            self.again()  # for the time that it has from now on
 
     def _rest(self) -> None:
         """Without requests: it may send another one for a while, or has some of an answer still to read."""
-        if self._rests or not self._asked:
-            return None
+        limits, before = self.core.limits, self._limit
+        if not self._asked:
+            return
+        # SECURITY: the time does not begin anew with each byte that is no request.
+        self._limit = 0.0 if self.calls else limits.half_closed_seconds if self.wire.streams else limits.idle_seconds
+        if self._limit == before:
+            return
         if self.calls:
-            return self.core.relax(self)
-        self._rests = True
-        if self.wire.streams:
-            limit = self.core.limits.half_closed_seconds
-            return self.core.expect(self, limit, lambda: self._end("the client does not read its answer", reset=True))
-        return self.core.expect(self, self.core.limits.idle_seconds, self._idle)
+            self.core.relax(self)
+        elif self.wire.streams:
+            self.core.expect(self, self._limit, lambda: self._end("the client does not read its answer", reset=True))
+        else:
+            self.core.expect(self, self._limit, self._idle)
 
     def _idle(self) -> None:
         self._leave_orderly("")
