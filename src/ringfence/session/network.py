@@ -12,12 +12,14 @@ from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.inspection import Confirm
+from ringfence.egress.tool_lists import ToolLists
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.reached import Reached, wanting
 from ringfence.session.mcp.servers import Servers
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
@@ -65,10 +67,10 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
     """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        amendments=looking.credentials.amendments(recorder),
+        amendments=(*looking.credentials.amendments(recorder), ToolLists(Reached(looking.servers, evaluator))),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
-        wants=lru_cache(evaluator.wants),
+        wants=wanting(lru_cache(evaluator.wants), looking.servers),
     )
     return Gateway(
         GatewayJudge(gate, evaluator),
