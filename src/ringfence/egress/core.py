@@ -10,6 +10,7 @@ from typing import Protocol
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.engine import Engine
 from ringfence.egress.front import Wanted
+from ringfence.egress.inspection import Inspection
 from ringfence.egress.limits import Limits
 from ringfence.egress.refusal import Refusal, denied
 from ringfence.egress.resolver import Resolver
@@ -71,6 +72,7 @@ class Core:
         self.clock = clock
         self.limits = limits
         self.inspector: Inspects | None = None
+        self.inspection: Inspection | None = None
         self._on_closed = on_closed
         self._on_refused = on_refused
         self.open: set[Stage] = set()

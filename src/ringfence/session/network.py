@@ -68,6 +68,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
         amendments=(*looking.credentials.amendments(recorder), ToolLists(Reached(looking.servers, evaluator))),
+        databases=looking.credentials.databases(recorder),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
         wants=wanting(lru_cache(evaluator.wants), looking.servers),
