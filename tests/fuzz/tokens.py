@@ -66,6 +66,7 @@ TOKENS: dict[str, tuple[bytes, ...]] = {
     "response_head": _ANSWERS,
     "answer_body": _CHUNKS,
     "host": _HOSTS,
+    "host_pattern": (*_HOSTS, b"*", b"*.", b"**.", b"\n", b":443", b"/8", b"/24", b"10.0.0.0", b"::/0", b"a.test"),
     "name_query": _NAMES,
     "hello": _HELLOS,
     "websocket": _FRAMES,

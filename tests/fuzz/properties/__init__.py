@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tests.fuzz.properties.bodies import answer_body, request_body, websocket
 from tests.fuzz.properties.connections import first_bytes, front, hello, socks_request
 from tests.fuzz.properties.heads import request_head, response_head
-from tests.fuzz.properties.names import host, name_query
+from tests.fuzz.properties.names import host, host_pattern, name_query
 
 MOST_SECONDS = 1.0
 """For one input of the length that the limits let through."""
@@ -31,6 +31,7 @@ PROPERTIES: dict[str, Callable[[bytes], None]] = {
         response_head,
         answer_body,
         host,
+        host_pattern,
         name_query,
         hello,
         websocket,

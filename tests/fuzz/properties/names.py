@@ -11,6 +11,7 @@ from ringfence.egress.dns import Resolve
 from ringfence.egress.synthetic import SyntheticAddresses
 from ringfence.model.addresses import AddressKind, canonical, classify
 from ringfence.model.host import Host, parse_host
+from ringfence.model.host_pattern import HostPattern, PatternKind
 
 
 def host(data: bytes) -> None:
@@ -46,6 +47,36 @@ def _classified(address: str) -> None:
     assert canonical(address) == address
     if classify(address).kind is AddressKind.GLOBAL:
         assert ipaddress.ip_address(address).is_global, address
+
+
+def host_pattern(data: bytes) -> None:
+    """A pattern, a line's end, a host: what is printed of a pattern is that pattern, and it matches whole labels."""
+    text, _, name = data.decode("utf-8", "surrogateescape").partition("\n")
+    try:
+        pattern = HostPattern.parse(text)
+    except ValueError:
+        return
+    assert HostPattern.parse(str(pattern)) == pattern, (pattern, str(pattern))
+    for tried in (name, f"x.{pattern.name}", f"x{pattern.name}", f"{pattern.name}.x", pattern.name):
+        with suppress(ValueError):
+            _matches_labels(pattern, parse_host(tried))
+
+
+def _matches_labels(pattern: HostPattern, found: Host) -> None:
+    matched = pattern.matches(found, pattern.port or 443)
+    labels, wanted = found.name.split("."), pattern.name.split(".")
+    below = len(labels) > len(wanted) and labels[-len(wanted) :] == wanted
+    match pattern.kind:
+        case PatternKind.EXACT:
+            assert matched == (labels == wanted)
+        case PatternKind.SUBDOMAINS:
+            assert matched == below
+        case PatternKind.DOMAIN:
+            assert matched == (below or labels == wanted)
+        case PatternKind.NETWORK:
+            assert not matched or found.address is not None
+        case _:
+            assert matched
 
 
 def name_query(data: bytes) -> None:
