@@ -24,6 +24,8 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _MAYBE_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"*" + _BLANK + rb"*")
 _METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"+" + _BLANK + rb"+[\x21-\x7e\x80-\xff]")
 _LONGEST_LINE = 16_384
+_LONG_ENOUGH = 5
+"""To know the beginning of an old hello."""
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -54,7 +56,10 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
         hello = read_hello(data)
         return Tls(hello.server_name) if hello else (Other() if ended else None)
-    if _old_hello(data):
+    old = _old_hello(data)
+    if old is None and not ended:
+        return None
+    if old:
         raise HelloInvalid("the TLS ClientHello is in the format of SSL 2, which names no host")
     if len(data) < _LONGEST_LINE and not ended and _MAYBE_METHOD.fullmatch(data):
         return None
@@ -71,6 +76,8 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     return None
 
 
-def _old_hello(data: bytes) -> bool:
-    """Whether it is a ClientHello as before TLS, which servers of today still answer in TLS."""
-    return len(data) >= 5 and bool(data[0] & 0x80) and data[2] == 1 and data[3] in (0, 3)
+def _old_hello(data: bytes) -> bool | None:
+    """Whether it is a ClientHello as before TLS, which servers of today still answer in TLS; None while that cannot be
+    said yet."""
+    may_be = data[:1] >= b"\x80" and data[2:3] in (b"", b"\x01") and data[3:4] in (b"", b"\0", b"\x03")
+    return None if may_be and len(data) < _LONG_ENOUGH else may_be
