@@ -24,6 +24,7 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _MAYBE_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"*" + _BLANK + rb"*")
 _METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"+" + _BLANK + rb"+[\x21-\x7e\x80-\xff]")
 _LONGEST_LINE = 16_384
+_VERSIONS = (b"\0\x02", *(bytes((3, minor)) for minor in range(5)))
 _LONG_ENOUGH = 5
 """To know the beginning of an old hello."""
 
@@ -79,5 +80,5 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
 def _old_hello(data: bytes) -> bool | None:
     """Whether it is a ClientHello as before TLS, which servers of today still answer in TLS; None while that cannot be
     said yet."""
-    may_be = data[:1] >= b"\x80" and data[2:3] in (b"", b"\x01") and data[3:4] in (b"", b"\0", b"\x03")
+    may_be = data[:1] >= b"\x80" and b"\x01".startswith(data[2:3]) and any(v.startswith(data[3:5]) for v in _VERSIONS)
     return None if may_be and len(data) < _LONG_ENOUGH else may_be
