@@ -14,6 +14,7 @@ from tests.fuzz.properties.bodies import answer_body, request_body, websocket
 from tests.fuzz.properties.connections import first_bytes, front, hello, socks_request
 from tests.fuzz.properties.heads import request_head, response_head
 from tests.fuzz.properties.names import host, host_pattern, name_query
+from tests.fuzz.properties.streams import http2_frames, http2_request, server_sent, ssh_server
 
 MOST_SECONDS = 1.0
 """For one input of the length that the limits let through."""
@@ -35,6 +36,10 @@ PROPERTIES: dict[str, Callable[[bytes], None]] = {
         name_query,
         hello,
         websocket,
+        ssh_server,
+        http2_frames,
+        http2_request,
+        server_sent,
     )
 }
 """By the name that the fuzzer and its corpus know them by."""
