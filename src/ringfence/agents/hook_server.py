@@ -38,16 +38,21 @@ async def _nothing() -> None:
     return None
 
 
+def _unheard(_: HookCall) -> None:
+    """Nobody follows what becomes of tool calls."""
+
+
 async def serve_hooks(
     listener: socket.socket,
     agent: Agent,
     judge: Judge,
     recorder: Recorder,
     on_turn: Callable[[], Awaitable[None]] = _nothing,
+    on_report: Callable[[HookCall], None] = _unheard,
 ) -> None:
     """Answer hooks until cancelled. The listening socket stays the caller's. `on_turn` is waited for when a person's
-    prompt begins a turn, before the agent goes on."""
-    server = HookServer(agent, judge, recorder, on_turn)
+    prompt begins a turn, before the agent goes on; `on_report` hears of everything that a hook only reports."""
+    server = HookServer(agent, judge, recorder, on_turn, on_report)
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
@@ -63,9 +68,15 @@ class HookServer:
     """Answers single connections; keeps only which calls were already reported as ended."""
 
     def __init__(
-        self, agent: Agent, judge: Judge, recorder: Recorder, on_turn: Callable[[], Awaitable[None]] = _nothing
+        self,
+        agent: Agent,
+        judge: Judge,
+        recorder: Recorder,
+        on_turn: Callable[[], Awaitable[None]] = _nothing,
+        on_report: Callable[[HookCall], None] = _unheard,
     ) -> None:
         self._on_turn = on_turn
+        self._on_report = on_report
         self._agent = agent
         self._judge = judge
         self._recorder = recorder
@@ -109,6 +120,7 @@ class HookServer:
             call = self._agent.parse_hook(event, payload)
             await self._record(call)
             if call.moment is not HookMoment.BEFORE_TOOL:
+                self._on_report(call)
                 if call.moment is HookMoment.PROMPT:
                     await self._on_turn()
                 return self._agent.render(call, None)
@@ -143,7 +155,7 @@ class HookServer:
             case HookMoment.PROMPT:
                 prompt = call.prompt or ""
                 await self._recorder.record(PromptSubmitted(length=len(prompt), text=_cut(prompt)))
-            case HookMoment.SESSION:
+            case HookMoment.SESSION | HookMoment.PROMPTED | HookMoment.BATCH | HookMoment.TURN_END:
                 pass
 
     def _first_end(self, call: str) -> bool:

@@ -155,7 +155,7 @@ class Desk:
             return tuple(self._refreshed(request) for request in self._store.requests(prefix))
 
     def unfinished(self) -> tuple[Request, ...]:
-        """Requests that are pending or approved, oldest first."""
+        """Requests that are pending, delegated or approved, oldest first."""
         with self._errors():
             return tuple(self._refreshed(request) for request in self._store.unfinished())
 
@@ -274,6 +274,19 @@ class Desk:
             self._store.set_state(request_id, state if isinstance(after, Illegal) else after)
             return after
 
+    def report(self, vote: Vote, trigger: Trigger) -> tuple[Vote, State] | None:
+        """Take down what an agent reports of a question that was left to its own prompt, and where that leaves the
+        question; None where it is not there any more."""
+        with self._transaction():
+            found = self._store.request(vote.request)
+            request = found and self._refreshed(found)
+            after = request and step(request.state, trigger)
+            if request is None or not isinstance(after, State) or self._store.vote(vote.id) is not None:
+                return None
+            taken = self._take(request, vote, tuple(self._store.votes(request.id)))
+            self._store.set_state(request.id, after)
+            return taken, after
+
     def use(self, request_id: str) -> Grant | None:
         """Take one use of the grant that a request made; None where there is none left."""
         with self._transaction():
@@ -356,6 +369,8 @@ class Desk:
         # INVARIANT: what was shown is what is approved; a vote on anything else is not a vote on this.
         if vote.seen != request.shown:
             return "what was seen is not what is asked"
+        if request.state is State.DELEGATED:
+            return "it is asked by the agent's own prompt, and is answered there"
         if request.state is not State.PENDING:
             return ""
         if vote.approve and any(one.approver == vote.approver for one in votes):

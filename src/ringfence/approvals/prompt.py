@@ -39,8 +39,8 @@ SHOWN = 6000
 """Characters of a command that are shown. Beyond, its beginning and end are, and it says so."""
 
 
-def prompt(decision: Decision) -> tuple[str, ...]:
-    """The lines that describe what is asked."""
+def prompt(decision: Decision, *, lasts: bool = True) -> tuple[str, ...]:
+    """The lines that describe what is asked. `lasts`: whether an answer can reach beyond this one action."""
     return (
         headline(decision),
         "",
@@ -48,6 +48,15 @@ def prompt(decision: Decision) -> tuple[str, ...]:
         "",
         *(f"  {line}" for line in _why(decision)),
         f"  risk     {decision.risk.value}; {_where(decision)}",
+        *_reach(decision, lasts=lasts),
+    )
+
+
+def _reach(decision: Decision, *, lasts: bool) -> tuple[str, ...]:
+    """How far an answer reaches."""
+    if not lasts:
+        return ()
+    return (
         *(f"  {line}" for line in _opens(decision)),
         *(_OVERRIDE if decision.override else (f"  session  would remember: {matchers.in_words(decision.action)}",)),
     )

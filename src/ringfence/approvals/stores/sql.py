@@ -167,8 +167,8 @@ class SqlStore:
         return tuple(map(_request, self._rows(_REQUEST.where(begins).order_by(_REQUESTS.c.id.desc()))))
 
     def unfinished(self) -> Sequence[Request]:
-        """Requests that are pending or approved, oldest first."""
-        states = _REQUESTS.c.state.in_((State.PENDING.value, State.APPROVED.value))
+        """Requests that are pending, delegated or approved, oldest first."""
+        states = _REQUESTS.c.state.in_((State.PENDING.value, State.DELEGATED.value, State.APPROVED.value))
         return tuple(map(_request, self._rows(_REQUEST.where(states).order_by(_REQUESTS.c.id))))
 
     def add_request(self, request: Request) -> None:

@@ -131,8 +131,8 @@ class SqliteStore:
         return tuple(map(_request, rows))
 
     def unfinished(self) -> Sequence[Request]:
-        """Requests that are pending or approved, oldest first."""
-        rows = self._execute(f"{_REQUEST} WHERE state IN ('pending', 'approved') ORDER BY id")
+        """Requests that are pending, delegated or approved, oldest first."""
+        rows = self._execute(f"{_REQUEST} WHERE state IN ('pending', 'delegated', 'approved') ORDER BY id")
         return tuple(map(_request, rows))
 
     def add_request(self, request: Request) -> None:

@@ -49,7 +49,7 @@ class Store(Protocol):
         ...
 
     def unfinished(self) -> Sequence[Request]:
-        """Requests that are pending or approved, oldest first."""
+        """Requests that are pending, delegated or approved, oldest first."""
         ...
 
     def add_request(self, request: Request) -> None:
