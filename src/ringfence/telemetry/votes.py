@@ -1,6 +1,7 @@
 """Checks the votes in a record: each signed by a key that is known, linked to the one before, about what was shown.
 
-A request that was approved has to have a vote that approves it, or a broken glass. Known are the key of this user and
+A request that was approved has to have a vote that approves it, or a broken glass; what an agent reports of its own
+prompt approves nothing, and only ends what was left to that prompt. Known are the key of this user and
 those that somebody listed in `approver-keys` beside the ledger.
 """
 
@@ -41,6 +42,8 @@ class _Known(msgspec.Struct):
     last: Vote | None = None
     ids: set[str] = msgspec.field(default_factory=set)
     approving: bool = False
+    reported: bool = False
+    """Whether an agent reported a yes at its own prompt."""
 
 
 class VoteCheck:
@@ -70,6 +73,13 @@ class VoteCheck:
                 found = (
                     [f"request {visible(body.request)} is {_APPROVED} without a vote that says so"] if missing else []
                 )
+            case ApprovalTransition(before="delegated", after="consumed"):
+                missing = not self._known(body.request).reported and not self.erased
+                found = (
+                    [f"request {visible(body.request)} went ahead without the agent's report of a yes"]
+                    if missing
+                    else []
+                )
             case _:
                 return ()
         return tuple(Wrong(sequence=sequence, text=text) for text in found)
@@ -88,7 +98,10 @@ class VoteCheck:
             wrong.append(f"the passkey of {name} does not hold: {why}")
         known.ids.add(vote.id)
         known.last = vote
-        known.approving |= vote.approve
+        if vote.authentication is Authentication.AGENT_REPORTED:
+            known.reported |= vote.approve
+        else:
+            known.approving |= vote.approve
         self.signed += not wrong
         return wrong
 
