@@ -7,11 +7,13 @@ from functools import lru_cache, partial
 
 import msgspec
 
+from ringfence.approvals import matchers
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
+from ringfence.egress.inspection import Confirm
 from ringfence.model.action import ConnectAction
-from ringfence.model.decision import Decision
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
@@ -62,6 +64,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
         amendments=looking.credentials.amendments(recorder),
+        confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
         wants=lru_cache(evaluator.wants),
     )
@@ -71,6 +74,19 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
         inspection=inspection,
     )
+
+
+def confirming(gate: Gate, policy: str) -> Confirm:
+    """Puts to the gate what was found in a request: asked, remembered, recorded and withdrawn like any question."""
+
+    def confirm(found: Decision, done: Callable[[Decision], None]) -> Cancel:
+        found = msgspec.structs.replace(found, policy=policy)
+        # SECURITY: a question that no rule asks would be answered by a yes to anything else about this destination.
+        if not matchers.asking(found):
+            found = msgspec.structs.replace(found, verdict=Verdict.DENY)
+        return gate.decide_soon(found.action, done, within=lambda _: found)
+
+    return confirm
 
 
 def _nothing() -> None:
