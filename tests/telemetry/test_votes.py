@@ -14,7 +14,7 @@ from ringfence.telemetry.database import append, open_for_writing
 from ringfence.telemetry.notes import NoteSigner
 from ringfence.telemetry.reader import LedgerReader
 from ringfence.telemetry.verification import verify
-from ringfence.telemetry.votes import KEY, KNOWN
+from ringfence.telemetry.vote_keys import KEY, KNOWN
 
 ASKED = ApprovalRequested(
     request="r1", action="sha256:a", policy="sha256:p", channel="terminal", shown="sha256:s", expires_ms=1

@@ -15,11 +15,8 @@ from ringfence.model.display import visible
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, Body, VoteTaken
 from ringfence.model.vote import Authentication, Vote, binding, link, signed_part, text_digest
 from ringfence.telemetry import assertions, notes
+from ringfence.telemetry.vote_keys import KEY, KNOWN, listed
 
-KEY = "approver-key"
-"""The key that signs this user's votes, beside the ledger; the verifier's has `.pub` appended."""
-KNOWN = "approver-keys"
-"""Verifier keys of others whose votes are in the record, one a line."""
 _KEPT_OUT = ("redacted-", "secret:", "[cut: ")
 """What stands in the record in place of words that were kept out of it."""
 _APPROVED = "approved"
@@ -40,6 +37,8 @@ class _Known(msgspec.Struct):
 
     requested: ApprovalRequested | None = None
     last: Vote | None = None
+    refused: set[str] = msgspec.field(default_factory=set)
+    """Links of votes since then that did not count: whoever voted next found them in the store."""
     ids: set[str] = msgspec.field(default_factory=set)
     approving: bool = False
     reported: bool = False
@@ -51,7 +50,8 @@ class VoteCheck:
 
     def __init__(self, ledger: str) -> None:
         folder = os.path.dirname(ledger)
-        self._keys = {str(key): key for key in _keys(os.path.join(folder, f"{KEY}.pub"), os.path.join(folder, KNOWN))}
+        files = (os.path.join(folder, f"{KEY}.pub"), os.path.join(folder, KNOWN))
+        self._keys = {str(one.key): one.key for file in files for one in listed(file)}
         self._requests: dict[str, _Known] = {}
         self.erased = False
         """Whether contents were erased before this: then what is missing proves nothing."""
@@ -66,6 +66,9 @@ class VoteCheck:
                 return ()
             case VoteTaken(refused=""):
                 found = self._vote(body.vote)
+            case VoteTaken(vote=vote):
+                self._known(vote.request).refused.add(link(vote))
+                return ()
             case ApprovalTransition(after="approved") if body.channel != _BREAK_GLASS:
                 known = self._known(body.request)
                 # Records of before votes were signed have transitions alone.
@@ -98,6 +101,7 @@ class VoteCheck:
             wrong.append(f"the passkey of {name} does not hold: {why}")
         known.ids.add(vote.id)
         known.last = vote
+        known.refused.clear()
         if vote.authentication is Authentication.AGENT_REPORTED:
             known.reported |= vote.approve
         else:
@@ -130,24 +134,7 @@ def _linked(vote: Vote, known: _Known, name: str) -> list[str]:
         return [f"{name} is about a request that is not on record"]
     wrong = [f"{name} is about something else than what was shown"] if vote.seen != asked.shown else []
     first = binding(request=asked.request, action=asked.action, policy=asked.policy, shown=asked.shown)
-    if vote.previous != (first if known.last is None else link(known.last)):
+    before = first if known.last is None else link(known.last)
+    if vote.previous != before and vote.previous not in known.refused:
         wrong.append(f"{name} is not linked to the one before it")
     return wrong
-
-
-def _keys(*files: str) -> list[notes.VerifierKey]:
-    found = []
-    for file in files:
-        try:
-            with open(file, encoding="utf-8") as stream:
-                lines = stream.read().splitlines()
-        except (OSError, ValueError):
-            continue
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
-                try:
-                    found.append(notes.parse_key(line))
-                except ValueError:
-                    # What cannot be read is no key: votes by it are not known, and that is told.
-                    continue
-    return found
