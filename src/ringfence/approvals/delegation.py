@@ -15,11 +15,12 @@ from ringfence.approvals.desk import Desk
 from ringfence.approvals.objects import Request, Vote
 from ringfence.approvals.prompt import prompt
 from ringfence.approvals.records import transition
+from ringfence.approvals.since import LOOKED_AT, since
 from ringfence.approvals.site import Site
 from ringfence.approvals.transitions import Illegal, State, Trigger
 from ringfence.approvals.voting import is_at_least
 from ringfence.model.action import CommandAction
-from ringfence.model.decision import Decision, Placement, Risk, Verdict
+from ringfence.model.decision import Decision, Placement, Risk
 from ringfence.model.event import ApprovalRequested, NoticeGiven, VoteTaken
 from ringfence.model.ports import Clock, Recorder
 from ringfence.model.vote import AGENT, Authentication
@@ -51,6 +52,7 @@ class Delegation:
         clock: Clock,
         site: Site,
         new_id: Callable[[], str],
+        witness: Callable[[Decision], str] = lambda _: "",
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._desk = desk
@@ -58,6 +60,7 @@ class Delegation:
         self._clock = clock
         self._site = site
         self._new_id = new_id
+        self._witness = witness
         self._tell = tell
         self._open: dict[str, _Open] = {}
         """By the agent's own id of the tool call."""
@@ -80,14 +83,14 @@ class Delegation:
             return "the policy names who has to answer"
         if not isinstance(decision.action, CommandAction):
             return "the agent's prompt shows our words for commands only"
-        lines = _lines(decision)
+        lines = self._lines(decision)
         if len(lines) > MOST_LINES or sum(map(len, lines)) > MOST_CHARACTERS:
             return "it is too long for the agent's prompt"
         return ""
 
     async def hand_over(self, decision: Decision, own: OwnPrompt) -> Decision | None:
         """Leave a question to the agent, on record; None where somebody else is asked the same already."""
-        lines = _lines(decision)
+        lines = self._lines(decision)
         request, fresh = self._desk.open(
             decision,
             session=self._site.session,
@@ -96,6 +99,7 @@ class Delegation:
             prompt=lines,
             seconds=self._site.timeout_seconds,
             terms=self._site.permission.terms_for(decision),
+            witness=self._witness(decision),
             host=self._site.host,
         )
         if not fresh or isinstance(self._desk.move(request.id, Trigger.DELEGATE), Illegal):
@@ -154,6 +158,13 @@ class Delegation:
                 self._moved(one.request, State.DELEGATED, State.CANCELLED, "session", "the session is ending")
         self._open.clear()
 
+    def _lines(self, decision: Decision) -> tuple[str, ...]:
+        """What the agent is given to show. What was approved before, and how it differs, is told as everywhere."""
+        approved = self._desk.approved(self._site.workspace, LOOKED_AT)
+        witness, now = self._witness(decision), self._clock.time_ns()
+        changed = since(decision.action, witness, approved, self._desk.is_by_people, now)
+        return tuple(line for line in prompt(decision, lasts=False, since=changed) if line)
+
     def _report(self, one: _Open, trigger: Trigger, reason: str) -> bool:
         vote = Vote(
             id=self._new_id(),
@@ -189,9 +200,3 @@ class Delegation:
                 request, after, before=before, now_ns=now, actor=actor, channel=CHANNEL, reason=reason, vote=vote
             )
         )
-
-
-def _lines(decision: Decision) -> tuple[str, ...]:
-    """What the agent is given to show."""
-    asking = msgspec.structs.replace(decision, verdict=Verdict.ASK)
-    return tuple(line for line in prompt(asking, lasts=False) if line)

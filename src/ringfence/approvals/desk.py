@@ -173,6 +173,15 @@ class Desk:
         with self._errors():
             return tuple(self._store.votes(request_id))
 
+    def approved(self, workspace: str, most: int) -> tuple[Request, ...]:
+        """The newest questions of a workspace that were approved, as it stands in the store, newest first."""
+        with self._errors():
+            return tuple(one for one in self._store.approved(most) if one.workspace == workspace)
+
+    def is_by_people(self, request: Request) -> bool:
+        """Whether somebody has approved a request, by votes that are theirs."""
+        return any(vote.approve and vote.is_human for vote in self.counted(self.votes(request.id)))
+
     def problem(self, vote: Vote) -> str:
         """Why a vote in the store counts for nobody; empty where it counts."""
         return self._check(vote)

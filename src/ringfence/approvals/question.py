@@ -18,6 +18,7 @@ from ringfence.approvals.desk import Desk
 from ringfence.approvals.objects import NANOSECONDS, BreakGlass, Grant, Request, Vote
 from ringfence.approvals.prompt import prompt
 from ringfence.approvals.records import granted, transition
+from ringfence.approvals.since import LOOKED_AT, since
 from ringfence.approvals.site import Site
 from ringfence.approvals.transitions import Illegal, State, Trigger
 from ringfence.model.action import ConnectAction
@@ -130,12 +131,14 @@ class Question:
         self._settled.set_result(settled)
 
     async def _open(self) -> Request:
+        approved = self._desk.approved(self._site.workspace, LOOKED_AT)
+        changed = since(self._decision.action, self._witness, approved, self._desk.is_by_people, self._clock.time_ns())
         request, fresh = self._desk.open(
             self._decision,
             session=self._site.session,
             workspace=self._site.workspace,
             channel=self._channel.name,
-            prompt=prompt(self._decision),
+            prompt=prompt(self._decision, since=changed),
             seconds=self._site.timeout_seconds,
             widest=self._site.permission.widest,
             terms=self._terms,

@@ -283,6 +283,10 @@ def _gate(
         wait_seconds=policy.approvals.wait_seconds if setup.hooks else 0,
     )
     desk = desk_of(store, asked.places)
+
+    def looked_at(decision: Decision) -> str:
+        return witness(decision, path=path, may_write=may_write)
+
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
         desk=desk,
@@ -299,11 +303,19 @@ def _gate(
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
         turn=lambda: stage.entered,
-        witness=lambda decision: witness(decision, path=path, may_write=may_write),
+        witness=looked_at,
         tell=announce,
         keep=None if policy.workspace_mode is WorkspaceMode.STAGED else _keeping(asked, tally),
         review=_review(asked, policy, tally),
-        delegation=Delegation(desk=desk, recorder=tally, clock=SystemClock(), site=site, new_id=new_id, tell=announce)
+        delegation=Delegation(
+            desk=desk,
+            recorder=tally,
+            clock=SystemClock(),
+            site=site,
+            new_id=new_id,
+            witness=looked_at,
+            tell=announce,
+        )
         if asked.options.ask is Ask.DELEGATED
         else None,
     )
