@@ -34,6 +34,10 @@ MOST_AT_ONCE = 64
 _REMEMBERED = 4096
 
 
+Questions = Callable[[str, bytes], Awaitable[HookAnswer]]
+"""Answers the questions about servers of tools, whose events begin with `Mcp`."""
+
+
 async def _nothing() -> None:
     return None
 
@@ -42,17 +46,23 @@ def _unheard(_: HookCall) -> None:
     """Nobody follows what becomes of tool calls."""
 
 
+async def _unanswered(event: str, payload: bytes) -> HookAnswer:
+    raise HookUnreadable(f"nobody here answers `{event}`")
+
+
 async def serve_hooks(
     listener: socket.socket,
     agent: Agent,
     judge: Judge,
     recorder: Recorder,
     on_turn: Callable[[], Awaitable[None]] = _nothing,
+    servers: Questions = _unanswered,
     on_report: Callable[[HookCall], None] = _unheard,
 ) -> None:
     """Answer hooks until cancelled. The listening socket stays the caller's. `on_turn` is waited for when a person's
-    prompt begins a turn, before the agent goes on; `on_report` hears of everything that a hook only reports."""
-    server = HookServer(agent, judge, recorder, on_turn, on_report)
+    prompt begins a turn, before the agent goes on; `servers` answers what stands between the agent and its servers;
+    `on_report` hears of everything that a hook only reports."""
+    server = HookServer(agent, judge, recorder, on_turn, servers, on_report)
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
@@ -73,9 +83,11 @@ class HookServer:
         judge: Judge,
         recorder: Recorder,
         on_turn: Callable[[], Awaitable[None]] = _nothing,
+        servers: Questions = _unanswered,
         on_report: Callable[[HookCall], None] = _unheard,
     ) -> None:
         self._on_turn = on_turn
+        self._servers = servers
         self._on_report = on_report
         self._agent = agent
         self._judge = judge
@@ -117,6 +129,8 @@ class HookServer:
     async def answer(self, event: str, payload: bytes) -> HookAnswer:
         """Record and judge one call. Never raises but for cancellation: any trouble is a denial."""
         try:
+            if event.startswith("Mcp"):
+                return await self._servers(event, payload)
             call = self._agent.parse_hook(event, payload)
             await self._record(call)
             if call.moment is not HookMoment.BEFORE_TOOL:

@@ -13,9 +13,9 @@ import msgspec
 from ringfence.agents.agent import AgentSetup, HookCall, HookMoment
 from ringfence.approvals.channels.channel import OwnPrompt
 from ringfence.approvals.gate import Gate
-from ringfence.model.action import Action, CommandAction
+from ringfence.model.action import Action, CommandAction, McpAction
 from ringfence.model.canonical import text_from_os
-from ringfence.model.decision import Decision
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.situations import RingfenceError
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
@@ -108,7 +108,13 @@ class Governed(msgspec.Struct, kw_only=True):
         several = "" if len(call.actions) == 1 and plans is None else "the tool call is judged in more than one way"
         refusal = self.setup.own_prompt or call.own_prompt or several
         own = OwnPrompt(agent=self.setup.name, call=call.call, arguments=call.arguments, refusal=refusal)
-        return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within, own=own)
+        if not isinstance(action, McpAction):
+            return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within, own=own)
+        known = self.looking.servers.reported(action)
+        decision = await self.gate.decide(known, asked_by="hook", call=call.call or None, within=within, own=own)
+        if decision.verdict is Verdict.ALLOW:
+            self.looking.servers.told(known)
+        return decision
 
     def hear(self, call: HookCall) -> None:
         """What an agent reports, for the questions that were left to its own prompt."""
