@@ -22,6 +22,7 @@ from ringfence.egress.engine import READABLE
 from ringfence.egress.exchange import Exchange, Side
 from ringfence.egress.facts import MOST_BODY, facts
 from ringfence.egress.http1_ends import Http1Server
+from ringfence.egress.http_forward import NOTHING
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
@@ -294,6 +295,9 @@ class Course:
         except Exception:
             logger.exception("a step failed")
             return self._denied(self.fault(), False)
+        if not self._steps:
+            self._prepared = Prepared(self._head, whole)
+            return self._connect()
         return self._go_through(prepare(self._steps, self._head, whole, self.fault), None)
 
     def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
@@ -350,7 +354,6 @@ class Course:
         self._upstream, self.address = upstream, upstream.address
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
-        upstream.leg.ready = True
         upgrade = b"websocket" in upgrades(self._head)
         self._begin(Http1Server(upstream, self._destination, upgrade=upgrade), upgrade=upgrade)
 
@@ -479,6 +482,8 @@ class Course:
 
 def upgrades(head: RequestHead) -> frozenset[bytes]:
     """The protocols that a request asks to switch to, in lower case."""
+    if not any(name == b"upgrade" for name, _ in head.fields):
+        return NOTHING
     return frozenset(
         token.strip().lower().partition(b"/")[0]
         for name, value in head.fields

@@ -18,6 +18,7 @@ END = b"\r\n\r\n"
 _MOST_FIELDS = 128
 _SHORT = 512
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_SHORT_LINE = 128
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
@@ -102,11 +103,25 @@ def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
         raise HeadInvalid(f"the request has more than {_MOST_FIELDS} header fields")
     fields = []
     for line in lines:
-        field = _FIELD.fullmatch(line)
+        field = field_line(line)
         if field is None:
             raise HeadInvalid(f"the header line {_show(line)} is malformed")
-        fields.append((field[1].lower(), field[2]))
+        fields.append(field)
     return tuple(fields)
+
+
+def field_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """The name in lower case and the value of a header line; None where it is malformed."""
+    # Most lines come again and again in the same words.
+    return _field_again(line) if len(line) < _SHORT_LINE else _field(line)
+
+
+def _field(line: bytes) -> tuple[bytes, bytes] | None:
+    field = _FIELD.fullmatch(line)
+    return None if field is None else (field[1].lower(), field[2])
+
+
+_field_again = lru_cache(maxsize=2048)(_field)
 
 
 def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int, bool]:

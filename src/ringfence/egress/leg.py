@@ -12,6 +12,8 @@ import ssl
 from collections import deque
 
 MOST_READ = 65_536
+_RECORD = 16_384
+"""The most that one record of TLS holds: behind a full one there is probably more."""
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
@@ -81,6 +83,13 @@ class Leg:
                 out[0] = memoryview(data)[written:]
         return True
 
+    def idle(self) -> bool:
+        """Whether the other side has said nothing that was not read, and is still there."""
+        try:
+            return self.read() is None
+        except (OSError, ValueError):
+            return False
+
     def finish(self) -> socket.socket:
         """Say that nothing more will come; the plain socket, for somebody else to wait on."""
         return self.sock
@@ -116,6 +125,16 @@ class TlsLeg(Leg):
             return False
         return True
 
+    def read(self) -> bytes | None:
+        data = super().read()
+        if data and len(data) < _RECORD and self._empty():
+            # What comes later makes a new edge: it need not be looked for.
+            self.ready = False
+        return data
+
+    def idle(self) -> bool:
+        return self._empty() or super().idle()
+
     def finish(self) -> socket.socket:
         with contextlib.suppress(OSError, ValueError):
             self.tls.unwrap()  # sends our half of the goodbye; the other half is not waited for
@@ -123,11 +142,25 @@ class TlsLeg(Leg):
         self.sock = socket.socket(family, kind, proto, fileno=self.tls.detach())
         return self.sock
 
+    def _empty(self) -> bool:
+        """Whether nothing waits to be read, the end of the connection included. Asks the kernel, and not OpenSSL, for
+        which that is an error that takes long to tell."""
+        try:
+            if not self.tls.pending():
+                socket.socket.recv(self.tls, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            return False  # whoever reads will be told
+        return False
+
+    # `read` and `write` are what `recv` and `send` come to, without their checks of arguments that are not given.
+
     def _read(self, most: int) -> bytes:
-        return self.tls.recv(most)
+        return self.tls.read(most)
 
     def _write(self, data: bytes | memoryview) -> int:
-        return self.tls.send(data)
+        return self.tls.write(data)
 
 
 class EarlyTlsLeg(Leg):
