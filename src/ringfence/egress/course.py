@@ -135,7 +135,7 @@ class Course:
         self._head: RequestHead | None = None
         self._first = bytearray()
         """What was read of the body before the request goes out."""
-        self._collecting: tuple[int, Callable[[], None]] = (0, self._judge)
+        self._collecting: tuple[int, Callable[[], None]] | None = None
         self._wanted = FactsWanted()
         self._calls_wanted = False
         self._error = ""
@@ -276,6 +276,7 @@ class Course:
         return self._collect()
 
     def _collect(self) -> None:
+        assert self._collecting is not None
         most, then = self._collecting
         while not self._client.finished and len(self._first) < most:
             payload = self._client.take()
@@ -482,15 +483,11 @@ class Course:
 
 def upgrades(head: RequestHead) -> frozenset[bytes]:
     """The protocols that a request asks to switch to, in lower case."""
-    if not any(name == b"upgrade" for name, _ in head.fields):
-        return NOTHING
-    return frozenset(
-        token.strip().lower().partition(b"/")[0]
-        for name, value in head.fields
-        if name == b"upgrade"
-        for token in value.split(b",")
-        if token.strip()
-    )
+    wanted = NOTHING
+    for name, value in head.fields:
+        if name == b"upgrade":
+            wanted |= {token.strip().lower().partition(b"/")[0] for token in value.split(b",") if token.strip()}
+    return wanted
 
 
 def _expects(head: RequestHead) -> bool:

@@ -82,11 +82,11 @@ def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: boo
 
 def connection_tokens(fields: tuple[tuple[bytes, bytes], ...]) -> frozenset[bytes]:
     """What the Connection header names, in lower case."""
-    if not any(name == b"connection" for name, _ in fields):
-        return NOTHING
-    return frozenset(
-        token.strip().lower() for name, value in fields if name == b"connection" for token in value.split(b",")
-    )
+    tokens = NOTHING
+    for name, value in fields:
+        if name == b"connection":
+            tokens |= {token.strip().lower() for token in value.split(b",")}
+    return tokens
 
 
 @lru_cache(maxsize=256)

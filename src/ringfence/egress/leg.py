@@ -14,6 +14,7 @@ from collections import deque
 MOST_READ = 65_536
 _RECORD = 16_384
 """The most that one record of TLS holds: behind a full one there is probably more."""
+_recv = socket.socket.recv
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
@@ -126,8 +127,17 @@ class TlsLeg(Leg):
         return True
 
     def read(self) -> bytes | None:
-        data = super().read()
-        if data and len(data) < _RECORD and self._empty():
+        try:
+            data = self.tls.read(MOST_READ)
+        except _NOT_NOW:
+            self.ready = False
+            return None
+        size = len(data)
+        self.moved_in += size
+        if not size:
+            self.ended = True
+            self.ready = False
+        elif size < _RECORD and self._empty():
             # What comes later makes a new edge: it need not be looked for.
             self.ready = False
         return data
@@ -145,9 +155,10 @@ class TlsLeg(Leg):
     def _empty(self) -> bool:
         """Whether nothing waits to be read, the end of the connection included. Asks the kernel, and not OpenSSL, for
         which that is an error that takes long to tell."""
+        if self.tls.pending():
+            return False
         try:
-            if not self.tls.pending():
-                socket.socket.recv(self.tls, 1, socket.MSG_PEEK)
+            _recv(self.tls, 1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except (OSError, ValueError):
