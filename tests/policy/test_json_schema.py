@@ -150,6 +150,7 @@ break_glass = ["@ops"]
 break_glass_minutes = 30
 denials_in_a_row = 2
 denials_of_50 = 5
+delegate = "low"
 [approvals.reviewer]
 kind = "anthropic"
 url = "https://models.test"
@@ -280,7 +281,7 @@ def test_every_section_of_the_schema_is_in_the_document_with_every_section() -> 
         ("allowed_presets",),
         ("commands", "rule", "unless"),
         ("commands", "rule", "enforcement"),
-        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd")),
+        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd", "model")),
     }
 
     written = _keys(tomllib.loads(WHOLE))

@@ -66,6 +66,7 @@ class Gateway:
             on_limit=on_limit,
         )
         if inspection is not None:
+            self._core.inspection = inspection
             self._core.inspector = Inspector(self._core, inspection, trust)
         self._names = SyntheticAddresses(limits.dns_names)
         resolve = Resolve(

@@ -13,13 +13,16 @@ from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.inspection import Amendment, Confirm, Route
+from ringfence.egress.tool_lists import ToolLists
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
+from ringfence.model.host_pattern import Network
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.reached import Reached, wanting
 from ringfence.session.mcp.servers import Servers
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
@@ -42,7 +45,9 @@ class GatewayJudge:
         # A session meets few ports, and the ranges of each are the same at every connection.
         self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
         self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
-        # And the same destinations again and again.
+        # It meets few hosts as well; a policy does not change.
+        self._place = lru_cache(maxsize=1024)(self._look_up)
+        self._any_private = any(rule.private for rule in evaluator.policy.network.rules)
         self._terms = lru_cache(maxsize=4096)(self._terms_of)
 
     def _terms_of(self, host: str, port: int) -> _Terms:
@@ -55,9 +60,7 @@ class GatewayJudge:
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
-        sight = self._evaluator.sight(action.host, action.port)
-        declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
-        refused = self._denied(port=action.port)
+        sight, declared, refused = self._place(action.host, action.port)
         if action.method is None and sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
@@ -66,11 +69,12 @@ class GatewayJudge:
 
         def answer(decision: Decision) -> None:
             terms = self._terms(action.host, action.port)
+            private = self._any_private and self._evaluator.may_be_private(action)
             done(
                 Authorization(
                     decision=decision,
                     declared=declared,
-                    private=self._evaluator.may_be_private(action),
+                    private=private,
                     chosen=terms.chosen,
                     refused=refused,
                     sight=sight.value,
@@ -80,6 +84,11 @@ class GatewayJudge:
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
+
+    def _look_up(self, host: str, port: int) -> tuple[Sight, tuple[Network, ...], tuple[Network, ...]]:
+        """How much of a destination is seen, and the ranges that rules open and deny on its port."""
+        named = parse_host(host).address is None
+        return self._evaluator.sight(host, port), self._declared(port=port, named=named), self._denied(port=port)
 
 
 class Looking(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +113,17 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        amendments=(*looking.models, *looking.credentials.amendments(recorder)),
+        # Models are read before credentials are put in, so that no real one is ever seen there.
+        amendments=(
+            *looking.models,
+            *looking.credentials.amendments(recorder),
+            ToolLists(Reached(looking.servers, evaluator)),
+        ),
+        databases=looking.credentials.databases(recorder),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
         route=looking.route,
-        wants=lru_cache(evaluator.wants),
+        wants=wanting(lru_cache(evaluator.wants), looking.servers),
         http2=evaluator.speaks_http2,
     )
     return Gateway(
