@@ -24,7 +24,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import H2Error, ProtocolError
+from h2.exceptions import H2Error, NoSuchStreamError, ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ringfence.egress.ends import ENOUGH
@@ -139,7 +139,7 @@ class Wire:
             # The library has put a GOAWAY with the reason into what is to be written.
             self._gone = True
             self.flush()
-            raise WireBroken(str(error).lower() or "it does not keep to HTTP/2") from None
+            raise WireBroken(_words(error)) from None
         self._follow(events)
         return events, farewells
 
@@ -381,3 +381,9 @@ class Wire:
             with contextlib.suppress(ProtocolError):
                 self._h2.close_connection(code)
         self.flush()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, NoSuchStreamError):
+        return f"a frame for stream {error.stream_id}, which is not open"
+    return str(error).lower() or "it does not keep to the protocol"
