@@ -12,7 +12,7 @@ from ringfence.approvals import matchers
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
-from ringfence.egress.inspection import Confirm
+from ringfence.egress.inspection import Amendment, Confirm, Route
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
@@ -20,6 +20,7 @@ from ringfence.model.host import parse_host
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.servers import Servers
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
@@ -46,9 +47,17 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            private = self._evaluator.may_be_private(action)
             done(
-                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+                Authorization(
+                    decision=decision,
+                    declared=declared,
+                    private=self._evaluator.may_be_private(action),
+                    chosen=self._evaluator.is_chosen(action),
+                    refused=refused,
+                    sight=sight.value,
+                    protocols=None if action.method is not None else self._evaluator.spoken(action),
+                    host_keys=self._evaluator.host_keys(action),
+                )
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
@@ -59,6 +68,11 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
     trust: Trusting | None
     credentials: Holding
+    servers: Servers
+    models: tuple[Amendment, ...] = ()
+    """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
+    route: Route | None = None
+    """Leads requests to models elsewhere."""
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
@@ -71,9 +85,10 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        amendments=looking.credentials.amendments(recorder),
+        amendments=(*looking.models, *looking.credentials.amendments(recorder)),
         confirm=confirming(gate, evaluator.policy.digest),
-        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
+        route=looking.route,
         wants=lru_cache(evaluator.wants),
         http2=evaluator.speaks_http2,
     )
