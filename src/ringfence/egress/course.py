@@ -167,6 +167,12 @@ class Course:
         return self._authorization
 
     @property
+    def named(self) -> Destination:
+        """How the server is called. A service at the sandbox's own loopback may answer to that name only."""
+        named = self._head.destination if self._head is not None and self._origin.startswith("host_port:") else None
+        return named or self._destination
+
+    @property
     def secure(self) -> bool:
         """Whether it goes over TLS."""
         return self._secure
@@ -187,7 +193,7 @@ class Course:
         if routed is None:
             return head
         self.destination = self._destination = routed.destination
-        self._secure, self._link = routed.secure, None
+        self._secure = routed.secure
         return routed.head
 
     def move(self) -> None:
@@ -371,9 +377,7 @@ class Course:
         upstream.used += 1
         upstream.leg.ready = True
         upgrade = b"websocket" in upgrades(self._head)
-        # A service at the sandbox's own loopback may answer to that name only.
-        named = self._head.destination if self._origin.startswith("host_port:") else None
-        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
         # What came of the body already is read at once, and may be malformed.
         self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
