@@ -33,6 +33,7 @@ from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import Destination
 from ringfence.policy.judges.connect import FactsWanted
+from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
@@ -255,6 +256,7 @@ class Course:
             self._asking,
             action,
             origin=self._origin,
+            address=address_of(action.host, action.port, action.path or "/", secure=self._secure),
             judge=self._inspection.judge if self._calls_wanted else None,
             allowed=lambda authorization: self._allowed(authorization, action),
             denied=self._denied,
