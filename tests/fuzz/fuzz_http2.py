@@ -45,7 +45,7 @@ def one_input(data: bytes) -> None:
         with ours, theirs, contextlib.suppress(WireBroken):
             ours.setblocking(False)
             theirs.sendall(PREFACE + SETTINGS + data)
-            wire = Wire(Leg(ours), lambda: 0.0, client_side=False, windows=OF_CLIENTS)
+            wire = Wire(Leg(ours), lambda: 0.0, lambda _: None, client_side=False, windows=OF_CLIENTS)
             while wire.receive() is not None:
                 wire.flush()
 

@@ -71,7 +71,7 @@ class InspectedHttp2:
         self._asked = False
         self._limit = 0.0
         """The time that it has at the moment, without requests; 0 with some."""
-        self.wire = Wire(client, core.clock.monotonic, client_side=False, windows=OF_CLIENTS)
+        self.wire = Wire(client, core.clock.monotonic, core.engine.again, client_side=False, windows=OF_CLIENTS)
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
         core.engine.handle(client.sock, self._ready)
@@ -209,6 +209,7 @@ class InspectedHttp2:
         self.core.leave(self)
         self._over()
         self._end_calls(error)
+        self.wire.stop()
         if reset:
             self.core.engine.discard(self._leg.sock, reset=True)
         else:
@@ -338,3 +339,4 @@ class Call:
             self._course.end(error)
             self._connection.address = self._course.address or self._connection.address
         self._connection.over(self._stream.id)
+        self._wire.flush_soon()

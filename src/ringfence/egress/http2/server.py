@@ -45,7 +45,7 @@ class Carrier:
         self._upstreams = upstreams
         self._upstream = upstream
         self._leg = upstream.leg
-        self._wire = Wire(upstream.leg, core.clock.monotonic, client_side=True, windows=OF_SERVERS)
+        self._wire = Wire(upstream.leg, core.clock.monotonic, core.engine.again, client_side=True, windows=OF_SERVERS)
         self._carried: dict[int, tuple[Course, Http2Server]] = {}
         self._waiting: deque[Course] = deque()
         self._closed = False
@@ -74,7 +74,11 @@ class Carrier:
         """End it, with all that it carries."""
         if not self._closed:
             self._closed = self.going = True
+            self._wire.broken()
+            for course, _ in tuple(self._carried.values()):
+                course.guarded(course.move)
             self._wire.goodbye()
+            self._wire.stop()
             self._upstreams.dismiss(self._upstream)
 
     @property
