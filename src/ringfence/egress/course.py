@@ -170,6 +170,12 @@ class Course:
         return self._authorization
 
     @property
+    def named(self) -> Destination:
+        """How the server is called. A service at the sandbox's own loopback may answer to that name only."""
+        named = self._head.destination if self._head is not None and self._origin.startswith("host_port:") else None
+        return named or self._destination
+
+    @property
     def secure(self) -> bool:
         """Whether it goes over TLS."""
         return self._secure
@@ -194,7 +200,7 @@ class Course:
         if routed is None:
             return head
         self.destination = self._destination = routed.destination
-        self._secure, self._link = routed.secure, None
+        self._secure = routed.secure
         return routed.head
 
     def move(self) -> None:
@@ -382,9 +388,7 @@ class Course:
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
         upgrade = b"websocket" in upgrades(self._head)
-        # A service at the sandbox's own loopback may answer to that name only.
-        named = self._head.destination if self._origin.startswith("host_port:") else None
-        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
         # What came of the body already is read at once, and may be malformed.
         self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
