@@ -23,6 +23,8 @@ _BLANK = rb"(?:[ \t\x0b\x0c\x1c-\x1f\x85\xa0]|\r(?!\n))"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _MAYBE_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"*" + _BLANK + rb"*")
 _METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"+" + _BLANK + rb"+[\x21-\x7e\x80-\xff]")
+_OLDEST = re.compile(rb"GET" + _BLANK + rb"+(?:/|[A-Za-z][A-Za-z0-9+.-]*://)[^ \t]*[ \t\r]*$", re.IGNORECASE)
+"""The whole of a request in HTTP/0.9, which some servers still answer: also for the host of a URL in it."""
 _GIT = re.compile(rb"[0-9a-f]{4}git-[a-z-]+ [^\r\n\0]+\0host=")
 """What Git says to its own servers: words as in HTTP, no line's end, and a NUL that no request has."""
 _LONGEST_LINE = 16_384
@@ -74,6 +76,8 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
         _require_end(line)
         return None
     if b"HTTP/" not in line.upper():
+        if _OLDEST.match(line):
+            raise HeadInvalid("a request without a version names no host, or any, and is answered all the same")
         return Other()
     head, end, rest = data.partition(END)
     if end or ended or b"\n\n" in data:
