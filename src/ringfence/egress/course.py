@@ -22,6 +22,7 @@ from ringfence.egress.engine import READABLE
 from ringfence.egress.exchange import Exchange, Side
 from ringfence.egress.facts import MOST_BODY, facts
 from ringfence.egress.http1_ends import Http1Server
+from ringfence.egress.http_forward import NOTHING
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
@@ -141,7 +142,7 @@ class Course:
         self._head: RequestHead | None = None
         self._first = bytearray()
         """What was read of the body before the request goes out."""
-        self._collecting: tuple[int, Callable[[], None]] = (0, self._judge)
+        self._collecting: tuple[int, Callable[[], None]] | None = None
         self._wanted = FactsWanted()
         self._calls_wanted = False
         self._error = ""
@@ -301,6 +302,7 @@ class Course:
         return self._collect()
 
     def _collect(self) -> None:
+        assert self._collecting is not None
         most, then = self._collecting
         while not self._client.finished and len(self._first) < most:
             payload = self._client.take()
@@ -320,6 +322,9 @@ class Course:
         except Exception:
             logger.exception("a step failed")
             return self._denied(self.fault(), False)
+        if not self._steps:
+            self._prepared = Prepared(self._head, whole)
+            return self._connect()
         return self._go_through(prepare(self._steps, self._head, whole, self.fault), None)
 
     def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
@@ -376,7 +381,6 @@ class Course:
         self._upstream, self.address = upstream, upstream.address
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
-        upstream.leg.ready = True
         upgrade = b"websocket" in upgrades(self._head)
         # A service at the sandbox's own loopback may answer to that name only.
         named = self._head.destination if self._origin.startswith("host_port:") else None
@@ -537,13 +541,11 @@ def _other_method(head: RequestHead) -> str:
 
 def upgrades(head: RequestHead) -> frozenset[bytes]:
     """The protocols that a request asks to switch to, in lower case."""
-    return frozenset(
-        token.strip().lower().partition(b"/")[0]
-        for name, value in head.fields
-        if name == b"upgrade"
-        for token in value.split(b",")
-        if token.strip()
-    )
+    wanted = NOTHING
+    for name, value in head.fields:
+        if name == b"upgrade":
+            wanted |= {token.strip().lower().partition(b"/")[0] for token in value.split(b",") if token.strip()}
+    return wanted
 
 
 def _expects(head: RequestHead) -> bool:
