@@ -81,12 +81,20 @@ async def inspecting(
     confirm: Confirm | None = None,
     judge: Judge | None = None,
     wants: Callable[[str, int], FactsWanted] = lambda *_: FactsWanted(),
+    http2: bool = False,
     kind: str = "proxy",
     **options: Any,
 ) -> AsyncIterator[Running]:
     """A gateway that ends TLS; `*.test` names are on loopback."""
     options.setdefault("resolver", Names({f"{one}.test": ("127.0.0.1",) for one in "abc"}))
-    inspection = Inspection(authority=session(), amendments=amendments, confirm=confirm, judge=judge, wants=wants)
+    inspection = Inspection(
+        authority=session(),
+        amendments=amendments,
+        confirm=confirm,
+        judge=judge,
+        wants=wants,
+        http2=lambda *_: http2,
+    )
     async with gateway_on(kind, authorize or Asked(), inspection=inspection, trust=trust, **options) as gateway:
         yield gateway
 

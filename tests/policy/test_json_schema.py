@@ -33,6 +33,7 @@ exempt = [".vscode"]
 default = "ask"
 host_ports = [5432]
 inspect = ["seen.test"]
+http2 = ["calls.test"]
 limited = ["read.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]

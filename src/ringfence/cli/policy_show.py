@@ -70,6 +70,8 @@ class _Printing:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
         for one in network.inspect:
             self.line(f"inspect {one.hosts}", one.origin)
+        for one in network.http2:
+            self.line(f"inspect {one.hosts}, with HTTP/2", one.origin)
         for one in network.limited:
             self.line(f"only reading {one.hosts}", one.origin)
         for pattern in network.pass_through:

@@ -148,6 +148,7 @@ class Course:
         self._upstream: Upstream | None = None
         self._exchange: Exchange | None = None
         self._server: ServerEnd | None = None
+        self._alone: Http1Server | None = None
 
     @property
     def request(self) -> Request:
@@ -197,8 +198,9 @@ class Course:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.over = True
-            if self._server is not None:
-                self._server.abandon()
+        server, self._server = self._server, None
+        if server is not None:
+            server.leave()
         steps, self._steps = self._steps, ()
         for step in steps:
             try:
@@ -356,12 +358,32 @@ class Course:
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
         upgrade = b"websocket" in upgrades(self._head)
-        self._begin(Http1Server(upstream, self._destination, upgrade=upgrade), upgrade=upgrade)
+        self._alone = Http1Server(upstream, self._destination, upgrade=upgrade)
+        self._begin(self._alone, upgrade=upgrade)
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
         self.address = address
         self._begin(server, upgrade=False)
+
+    def go_on(self) -> None:
+        """The connection that would have carried it is gone, and nothing of it was sent."""
+        self._connect()
+
+    def go_alone(self) -> None:
+        """Its server does not take many requests at once."""
+        self._link = None
+        self._connect()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.state is State.OVER
+
+    def guarded(self, step: Callable[[], None]) -> None:
+        """Do a step, unless the request is over; what goes wrong in it ends the request."""
+        if self.state is not State.OVER:
+            self._owner.guarded(step)
 
     def _begin(self, server: ServerEnd, *, upgrade: bool) -> None:
         prepared = self._prepared
@@ -391,14 +413,11 @@ class Course:
             self._owner.guarded(self._server_event)
 
     def _server_event(self) -> None:
-        upstream, exchange, server = self._upstream, self._exchange, self._server
-        if upstream is None or exchange is None or server is None:
+        exchange = self._exchange
+        if exchange is None:
             return
-        if upstream.leg.waiting:
-            try:
-                upstream.leg.flush()
-            except OSError:
-                server.broken = True
+        if self._alone is not None:
+            self._alone.resume()
         if not exchange.over:
             exchange.move()
 

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from enum import Enum
+from typing import TypeAlias
 
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
@@ -32,6 +33,10 @@ from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
 
 logger = logging.getLogger(__name__)
+
+
+TakesHttp2: TypeAlias = Callable[[Leg, Destination, str, float], None]
+"""Takes a client over after its handshake: where it wants to go, how it came here, and when."""
 
 
 class State(Enum):
@@ -58,7 +63,9 @@ class Inspected:
         *,
         secure: bool,
         edges: int = 0,
+        http2: TakesHttp2 | None = None,
     ) -> None:
+        """`http2` takes a client over that chose to speak that."""
         self.destination: Destination | None = wanted.destination
         self._destination = wanted.destination
         self._core = core
@@ -68,6 +75,7 @@ class Inspected:
         self._client = Http1Client(client, b"" if secure else wanted.rest)
         self._origin = wanted.origin
         self._secure = secure
+        self._http2 = http2
         self._started = core.clock.monotonic()
         self._state = State.HANDSHAKE
         self._hangup = bool(edges & HANGUP)
@@ -158,9 +166,14 @@ class Inspected:
     # requests
 
     def _shake(self) -> None:
-        if self._leg.handshake():
-            self._state = State.REQUEST
-            self._read_request()
+        if not self._leg.handshake():
+            return None
+        if self._http2 is not None and self._leg.protocol() == "h2":
+            self._state = State.OVER
+            self._core.leave(self)
+            return self._http2(self._leg, self._destination, self._origin, self._started)
+        self._state = State.REQUEST
+        return self._read_request()
 
     def _read_request(self) -> None:
         client, most = self._client, self._core.limits.head

@@ -129,12 +129,20 @@ class Amendment(Protocol):
         ...
 
 
+HTTP1 = ("http/1.1",)
+HTTP2 = ("h2", "http/1.1")
+
+
 class Certifies(Protocol):
     """Answers for the hosts whose TLS ends in the gateway."""
 
-    def context(self, host: Host) -> ssl.SSLContext:
-        """What a client that asks for `host` is answered with."""
+    def context(self, host: Host, protocols: tuple[str, ...] = HTTP1) -> ssl.SSLContext:
+        """What a client that asks for `host` is answered with; `protocols` are offered, the best one first."""
         ...
+
+
+def _nowhere(host: str, port: int) -> bool:
+    return False
 
 
 def _nothing_more(host: str, port: int) -> FactsWanted:
@@ -154,6 +162,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
+    http2: Callable[[str, int], bool] = _nowhere
+    """Whether clients of a host and port may speak HTTP/2 as well."""
 
 
 Value = TypeVar("Value", RequestHead, ResponseHead, bytes, Fields)

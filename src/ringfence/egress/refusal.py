@@ -54,6 +54,19 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         )
         return head.encode("ascii") + body
 
+    def as_fields(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The same in HTTP/2: the header, and the body behind it."""
+        body = self.text.encode()
+        header = [
+            (b":status", b"%d" % self.status),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-ringfence-verdict", self.verdict.encode("ascii")),
+        ]
+        if self.rule and self.rule.isascii() and self.rule.isprintable():
+            header.append((b"x-ringfence-rule", self.rule.encode("ascii")))
+        return header, body
+
     def as_socks(self) -> bytes:
         """The SOCKS5 reply. The protocol has no room for words."""
         return socks.reply(self.socks)

@@ -160,6 +160,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
+    http2: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, and whose clients may speak HTTP/2."""
     limited: tuple[Inspect, ...] = ()
     """Destinations whose requests only read, unless a rule names what else is allowed."""
 

@@ -90,6 +90,13 @@ class Evaluator:
         calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
         return msgspec.structs.replace(wanted, calls=calls)
 
+    def speaks_http2(self, host: str, port: int) -> bool:
+        """Whether clients of an inspected destination may speak HTTP/2."""
+        try:
+            return self._connections.speaks_http2(host, port)
+        except ValueError:
+            return False
+
     @property
     def inspects(self) -> bool:
         """Whether there is any destination whose requests have to be seen."""

@@ -264,6 +264,9 @@ class _Merging:
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
             ),
+            http2=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.http2
+            ),
             limited=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.limited
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from importlib.util import find_spec
 
 import msgspec
 
@@ -17,6 +18,7 @@ from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import Network
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
 from ringfence.session.tally import Tally
@@ -68,12 +70,19 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
     """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
+    if evaluator.policy.network.http2 and find_spec("h2") is None:
+        hosts = evaluator.policy.network.http2[0].hosts
+        raise SandboxUnavailable(
+            f"the policy has `network.http2` for `{hosts}`, and what reads HTTP/2 is not installed",
+            remedy="install it with `pip install 'ringfence[inspect]'`, or take the host out of `network.http2`",
+        )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
         amendments=looking.credentials.amendments(recorder),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
         wants=lru_cache(evaluator.wants),
+        http2=evaluator.speaks_http2,
     )
     return Gateway(
         GatewayJudge(gate, evaluator),

@@ -64,7 +64,8 @@ class ConnectJudge:
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
         self._limits = _compiled(policy.network.limited)
-        self._inspect = (*_compiled(policy.network.inspect), *self._limits)
+        self._http2 = _compiled(policy.network.http2)
+        self._inspect = (*_compiled(policy.network.inspect), *self._http2, *self._limits)
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -89,6 +90,11 @@ class ConnectJudge:
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
         return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
+
+    def speaks_http2(self, name: str, port: int) -> bool:
+        """Whether clients of a destination may speak HTTP/2 where it is inspected."""
+        host = parse_host(name)
+        return any(pattern.matches(host, port) for pattern, _ in self._http2)
 
     @property
     def inspects(self) -> bool:

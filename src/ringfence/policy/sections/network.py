@@ -38,9 +38,11 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
     inspect: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose TLS ends in the gateway, so that it sees every request."""
+    http2: tuple[tuple[str, Origin], ...] = ()
+    """The same, with HTTP/2 as well."""
     limited: tuple[tuple[str, Origin], ...] = ()
     """Destinations whose requests only read."""
-    """Destinations whose TLS ends in the gateway, so that it sees every request."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
@@ -63,6 +65,8 @@ def section(table: Table, layer: Layer) -> NetworkSection:
     inspect = _patterns(
         table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
     )
+    about = "Destinations that are inspected, and whose clients may speak HTTP/2, as gRPC does."
+    http2 = _patterns(table, "http2", about=about)
     about = "Destinations that only take `GET`, `HEAD` and `OPTIONS`, unless a rule names what else is allowed."
     limited = _patterns(table, "limited", about=about)
     table.finish()
@@ -73,6 +77,7 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         pass_through=passed,
         registries=registries,
         inspect=inspect,
+        http2=http2,
         limited=limited,
     )
 
