@@ -21,6 +21,7 @@ from ringfence.model.action import (
     FileOperation,
     McpAction,
     OpaqueAction,
+    RequestFacts,
 )
 from ringfence.model.decision import Verdict, to_contract
 from ringfence.model.host import parse_host
@@ -386,6 +387,17 @@ def test_a_hundred_thousand_hosts_cost_no_more_than_one() -> None:
     for _ in range(1000):
         assert len(table.rules(host, 443)) == 1
     assert time.process_time() - started < 0.1
+
+
+def test_a_connection_is_judged_once_and_an_action_of_one_request_is_not_kept() -> None:
+    evaluator = judge(policy())
+    again, long = ConnectAction(host="pypi.org", port=443), ConnectAction(host="a.test", port=80, path="/" + "a" * 600)
+    request = ConnectAction(host="pypi.org", port=443, facts=RequestFacts(query=(("a", "b"),)))
+
+    assert evaluator.evaluate(again) is evaluator.evaluate(again)
+    for action in (long, request):
+        assert evaluator.evaluate(action) is not evaluator.evaluate(action)
+        assert evaluator.evaluate(action) == evaluator.evaluate(action)
 
 
 def test_an_error_in_a_judge_is_a_deny_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
