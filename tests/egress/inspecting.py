@@ -16,7 +16,7 @@ from tests.egress.gatewaying import LOOPBACK, Names, Running, answer, gateway_on
 
 from ringfence.egress import Authorization, Cancel
 from ringfence.egress.authority import Authority
-from ringfence.egress.inspection import Amendment, Confirm, Inspection, Judge
+from ringfence.egress.inspection import Amendment, Confirm, Inspection, Judge, Route
 from ringfence.egress.upstreams import machine_trust
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
@@ -80,6 +80,7 @@ async def inspecting(
     amendments: tuple[Amendment, ...] = (),
     confirm: Confirm | None = None,
     judge: Judge | None = None,
+    route: Route | None = None,
     wants: Callable[[str, int], FactsWanted] = lambda *_: FactsWanted(),
     http2: bool = False,
     kind: str = "proxy",
@@ -92,6 +93,7 @@ async def inspecting(
         amendments=amendments,
         confirm=confirm,
         judge=judge,
+        route=route,
         wants=wants,
         http2=lambda *_: http2,
     )

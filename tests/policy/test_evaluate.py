@@ -26,7 +26,7 @@ from ringfence.model.action import (
 from ringfence.model.decision import Verdict, to_contract
 from ringfence.model.host import parse_host
 from ringfence.policy.effective import HostRule, Origin
-from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks, evaluate
+from ringfence.policy.evaluate import Evaluator, Sight, address_rules, declared_networks, denied_networks, evaluate
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.layers import Layer
 
@@ -328,6 +328,18 @@ def test_a_range_is_declared_and_denied_for_the_port_that_the_rule_names() -> No
 
     assert declared_networks(allowed, port=22, named=True) == denied_networks(denied, port=22) == ()
     assert len(declared_networks(allowed, port=5432, named=True)) == len(denied_networks(denied, port=5432)) == 1
+
+
+@pytest.mark.parametrize("text", ["10.1.2.3", "[fd00::a]", "10.0.0.0/8", "0x0a.1", "10.1.2.3:443", "fd00::/8"])
+def test_no_spelling_of_an_address_in_a_rule_is_taken_for_a_name(text: str) -> None:
+    rules = f"[[network.rule]]\nhosts = ['pypi.test', '{text}']\nverdict = 'allow'\n"
+    rules += "[[network.rule]]\nhosts = ['*.example', 'host.with.many.labels']\nverdict = 'allow'\n"
+    merged = policy(document(rules), base=EMPTY)
+
+    assert len(declared_networks(merged, port=443, named=True)) == 1
+    assert declared_networks(address_rules(merged), port=443, named=True) == declared_networks(
+        merged, port=443, named=True
+    )
 
 
 def test_a_project_that_is_not_trusted_says_of_no_name_that_it_leads_to_the_own_network() -> None:

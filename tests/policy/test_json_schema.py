@@ -49,6 +49,11 @@ private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"
+[[network.rule]]
+hosts = ["git.test"]
+verdict = "allow"
+protocol = "ssh"
+host_keys = ["*"]
 [[commands.rule]]
 id = "c"
 prefix = ["git", ["push", "send-email"]]
@@ -78,6 +83,15 @@ reason = "r"
 B = "c"
 [mcp]
 default = "ask"
+changed = "deny"
+[[mcp.server]]
+name = "files"
+command = ["npx", "files"]
+reason = "r"
+[[mcp.server]]
+name = "docs"
+url = "https://mcp.example.com/"
+tools = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
 [[mcp.rule]]
 id = "m"
 servers = ["files"]
@@ -179,6 +193,22 @@ allowed = ["codex"]
 tool_arguments = "digest"
 require_record = true
 redact = ["customer-*"]
+model_content = "full"
+[model]
+read = true
+hosts = ["llm.example:8443"]
+models = ["claude-*"]
+budget_tokens = 1000
+budget_cost = 2.5
+[[model.price]]
+models = ["claude-*"]
+input = 3
+cached_input = 0.3
+cache_write = 3.75
+output = 15
+[[model.route]]
+hosts = ["api.openai.com"]
+url = "https://gateway.example/v1"
 [sandbox]
 min_tier = "A"
 boundary = "the machine of the job"
@@ -250,7 +280,7 @@ def test_every_section_of_the_schema_is_in_the_document_with_every_section() -> 
         ("allowed_presets",),
         ("commands", "rule", "unless"),
         ("commands", "rule", "enforcement"),
-        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd")),
+        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd", "model")),
     }
 
     written = _keys(tomllib.loads(WHOLE))

@@ -34,6 +34,7 @@ from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import Destination
 from ringfence.policy.judges.connect import FactsWanted
+from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,12 @@ class Link(Protocol):
     """A connection to the server that carries many requests at once."""
 
     def carry(self, course: Course) -> bool:
-        """Whether it takes the request: `Course.carried` is called when it is there, or one of a `Waiter`'s three."""
+        """Whether it takes the request: `Course.carried` is called when it is there, `go_on`, or one of a `Waiter`'s
+        three. Where it does not, the request needs a connection of its own."""
+        ...
+
+    def left(self, course: Course) -> None:
+        """A request is over."""
         ...
 
 
@@ -169,12 +175,22 @@ class Course:
 
     def start(self, head: RequestHead) -> None:
         """The head is read; does anybody want to see its body before it is judged?"""
-        self._head = head
+        head = self._head = self._routed(head)
         wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
         self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
         if (wanted.body or self._calls_wanted) and not self._client.finished:
             return self._collect_first(MOST_BODY, self._judge)
         return self._judge()
+
+    def _routed(self, head: RequestHead) -> RequestHead:
+        """The head for the server that the request is led to; from here on, that is the one it is about."""
+        route = self._inspection.route
+        routed = None if route is None else route(head, self._destination)
+        if routed is None:
+            return head
+        self.destination = self._destination = routed.destination
+        self._secure, self._link = routed.secure, None
+        return routed.head
 
     def move(self) -> None:
         """Something came, or there is room for something."""
@@ -201,6 +217,8 @@ class Course:
         server, self._server = self._server, None
         if server is not None:
             server.leave()
+        if self._link is not None:
+            self._link.left(self)
         steps, self._steps = self._steps, ()
         for step in steps:
             try:
@@ -233,6 +251,7 @@ class Course:
             self._asking,
             action,
             origin=self._origin,
+            address=address_of(action.host, action.port, action.path or "/", secure=self._secure),
             judge=self._inspection.judge if self._calls_wanted else None,
             allowed=lambda authorization: self._allowed(authorization, action),
             denied=self._denied,
@@ -323,7 +342,7 @@ class Course:
         """Let somebody decide about what a step holds, where that is for somebody to decide."""
         confirm = self._inspection.confirm
         if held.decision.verdict is not Verdict.ASK or confirm is None:
-            return self._denied(held.decision, False)
+            return self.refuse(refusal.worded(self._core.refuse(held.decision), held.answer))
         return self._asking.decision(
             lambda done: confirm(held.decision, done),
             lambda decision: go_on(held) if decision.verdict is Verdict.ALLOW else self._denied(decision, True),
@@ -358,8 +377,11 @@ class Course:
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
         upgrade = b"websocket" in upgrades(self._head)
-        self._alone = Http1Server(upstream, self._destination, upgrade=upgrade)
-        self._begin(self._alone, upgrade=upgrade)
+        # A service at the sandbox's own loopback may answer to that name only.
+        named = self._head.destination if self._origin.startswith("host_port:") else None
+        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        # What came of the body already is read at once, and may be malformed.
+        self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
@@ -367,12 +389,7 @@ class Course:
         self._begin(server, upgrade=False)
 
     def go_on(self) -> None:
-        """The connection that would have carried it is gone, and nothing of it was sent."""
-        self._connect()
-
-    def go_alone(self) -> None:
-        """Its server does not take many requests at once."""
-        self._link = None
+        """Find the way to the server again: nothing of the request was sent."""
         self._connect()
 
     @property
@@ -484,6 +501,12 @@ class Course:
         if self.state is not State.SWITCHED:
             self.end(told.error if told.begun else reason.text.partition("\n")[0])
         self._owner.refused(told)
+
+    def malformed(self, what: str) -> None:
+        """What came of a body can be read in more than one way."""
+        if self._exchange is not None and self._exchange.begun:
+            return self._fail(what, reset=True)
+        return self.refuse(refusal.malformed(what))
 
     def _fail(self, error: str, *, reset: bool, code: int | None = None) -> None:
         self.end(error)

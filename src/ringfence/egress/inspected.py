@@ -22,6 +22,7 @@ from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http1_ends import Http1Client
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
+from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.refusal import Refusal
@@ -156,7 +157,12 @@ class Inspected:
             return
         try:
             step()
-        except (HeadInvalid, ssl.SSLError, OSError) as error:
+        except HeadInvalid as invalid:
+            if self._state is State.COURSE and self._course is not None:
+                self._course.malformed(str(invalid))
+            else:
+                self._end(str(invalid), reset=True)
+        except (ssl.SSLError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._end(words.lower(), reset=True)
         except Exception:
@@ -235,7 +241,9 @@ class Inspected:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
-        if head.destination != self._destination or (head.target is Target.ABSOLUTE) != (self._origin == "http"):
+        if not same(head.destination, self._destination, self._origin) or (head.target is Target.ABSOLUTE) != (
+            self._origin == "http"
+        ):
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
             return no("http.host", text)

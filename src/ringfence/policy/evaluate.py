@@ -23,6 +23,7 @@ from ringfence.model.action import (
     OpaqueAction,
 )
 from ringfence.model.decision import Decision, Reason, Risk, Verdict
+from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.advice import message, next_steps, subject
 from ringfence.policy.effective import HostRule, Policy
@@ -65,7 +66,7 @@ class Evaluator:
     def evaluate(self, action: Action) -> Decision:
         """The decision about an action, whatever it holds."""
         try:
-            return self._connection(action) if _comes_again(action) else self._evaluate(action)
+            return self._connection(action) if comes_again(action) else self._evaluate(action)
         except (Exception, RecursionError) as error:  # an error is a deny, in this one place
             logger.exception("evaluation failed")
             return self._failed(action, error)
@@ -87,7 +88,8 @@ class Evaluator:
     def wants(self, host: str, port: int) -> FactsWanted:
         """What has to be read of a request to a destination so that it can be judged."""
         wanted = self._connections.wants(host, port)
-        calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
+        mcp = self.policy.mcp
+        calls = bool(mcp.rules or mcp.servers) or mcp.default is not Verdict.ALLOW
         return msgspec.structs.replace(wanted, calls=calls)
 
     def speaks_http2(self, host: str, port: int) -> bool:
@@ -102,12 +104,40 @@ class Evaluator:
         """Whether there is any destination whose requests have to be seen."""
         return self._connections.inspects
 
+    def asks_models(self, host: str, port: int) -> bool:
+        """Whether models are asked at a destination, as far as is known."""
+        try:
+            return self._connections.models.provider(parse_host(host), port) is not None
+        except ValueError:
+            return False
+
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether the name may lead to an address of one's own network although no rule names its range."""
         try:
             return self._connections.may_be_private(action)
         except ValueError:
             return False
+
+    def spoken(self, action: ConnectAction) -> tuple[str, ...] | None:
+        """The protocols that may be spoken on a connection; None for any."""
+        try:
+            return self._connections.spoken(action)
+        except ValueError:
+            return ()
+
+    def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
+        """Fingerprints of which an SSH server has to show one; none where any will do."""
+        try:
+            return self._connections.host_keys(action)
+        except ValueError:
+            return ()
+
+    def is_chosen(self, action: ConnectAction) -> bool:
+        """Whether a client chose a name, or part of it, that no rule names in full."""
+        try:
+            return self._connections.is_chosen(action)
+        except ValueError:
+            return True
 
     def _judge(self, action: Action) -> Finding:
         match action:
@@ -178,9 +208,9 @@ class Evaluator:
         )
 
 
-def _comes_again(action: Action) -> bool:
-    """Whether it is worth while to remember the decision: programs connect to the same few hosts again and again. What
-    is long, or was made for one request, is not kept."""
+def comes_again(action: Action) -> bool:
+    """Whether it is worth while to remember what a policy says: programs connect to the same few hosts again and again.
+    What is long, or was made for one request, is not kept."""
     return (
         isinstance(action, ConnectAction)
         and action.facts is msgspec.UNSET
@@ -208,8 +238,20 @@ def denied_networks(policy: Policy, *, port: int) -> tuple[Network, ...]:
     return _ranges((rule for rule in policy.network.rules if rule.verdict is Verdict.DENY), port)
 
 
+def address_rules(policy: Policy) -> Policy:
+    """The part of a policy that the two above look at. Whoever asks them again and again takes it once: most of a
+    hundred thousand rules name no address."""
+    rules = tuple(rule for rule in policy.network.rules if not all(_is_name(text) for text in rule.hosts))
+    return msgspec.structs.replace(policy, network=msgspec.structs.replace(policy.network, rules=rules))
+
+
+def _is_name(pattern: str) -> bool:
+    """Whether a pattern cannot be an address or a range, as its last label shows. Of the others it does not say."""
+    return pattern.rpartition(".")[2].isalpha()
+
+
 def _ranges(rules: Iterable[HostRule], port: int) -> tuple[Network, ...]:
-    patterns = (HostPattern.parse(text) for rule in rules for text in rule.hosts)
+    patterns = (HostPattern.parse(text) for rule in rules for text in rule.hosts if not _is_name(text))
     found = (one.network for one in patterns if one.network is not None and one.port in (None, port))
     return tuple(dict.fromkeys(found))
 

@@ -12,15 +12,18 @@ from ringfence.approvals import matchers
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
-from ringfence.egress.inspection import Confirm
+from ringfence.egress.inspection import Amendment, Confirm, Route
+from ringfence.egress.tool_lists import ToolLists
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import Network
 from ringfence.model.situations import SandboxUnavailable
-from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
+from ringfence.policy.evaluate import Evaluator, Sight, address_rules, comes_again, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.reached import Reached, wanting
+from ringfence.session.mcp.servers import Servers
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
@@ -32,11 +35,12 @@ class GatewayJudge:
         self._gate = gate
         self._evaluator = evaluator
         # A session meets few ports, and the ranges of each are the same at every connection.
-        self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
-        self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
+        addressed = address_rules(evaluator.policy)
+        self._declared = lru_cache(maxsize=256)(partial(declared_networks, addressed))
+        self._denied = lru_cache(maxsize=256)(partial(denied_networks, addressed))
         # It meets few hosts as well; a policy does not change.
         self._place = lru_cache(maxsize=1024)(self._look_up)
-        self._any_private = any(rule.private for rule in evaluator.policy.network.rules)
+        self._terms = lru_cache(maxsize=1024)(self._look_at)
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
@@ -48,9 +52,18 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            private = self._any_private and self._evaluator.may_be_private(action)
+            terms = self._terms(action) if comes_again(action) else self._look_at(action)
             done(
-                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+                Authorization(
+                    decision=decision,
+                    declared=declared,
+                    private=terms.private,
+                    chosen=terms.chosen,
+                    refused=refused,
+                    sight=sight.value,
+                    protocols=terms.protocols,
+                    host_keys=terms.host_keys,
+                )
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
@@ -60,12 +73,34 @@ class GatewayJudge:
         named = parse_host(host).address is None
         return self._evaluator.sight(host, port), self._declared(port=port, named=named), self._denied(port=port)
 
+    def _look_at(self, action: ConnectAction) -> _Terms:
+        return _Terms(
+            private=self._evaluator.may_be_private(action),
+            chosen=self._evaluator.is_chosen(action),
+            protocols=None if action.method is not None else self._evaluator.spoken(action),
+            host_keys=self._evaluator.host_keys(action),
+        )
+
+
+class _Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """On what terms a connection is carried out, should it be allowed."""
+
+    private: bool
+    chosen: bool
+    protocols: tuple[str, ...] | None
+    host_keys: tuple[str, ...]
+
 
 class Looking(msgspec.Struct, frozen=True, kw_only=True):
     """What a session's gateways look into requests with."""
 
     trust: Trusting | None
     credentials: Holding
+    servers: Servers
+    models: tuple[Amendment, ...] = ()
+    """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
+    route: Route | None = None
+    """Leads requests to models elsewhere."""
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
@@ -78,10 +113,17 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        amendments=looking.credentials.amendments(recorder),
+        # Models are read before credentials are put in, so that no real one is ever seen there.
+        amendments=(
+            *looking.models,
+            *looking.credentials.amendments(recorder),
+            ToolLists(Reached(looking.servers, evaluator)),
+        ),
+        databases=looking.credentials.databases(recorder),
         confirm=confirming(gate, evaluator.policy.digest),
-        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
-        wants=lru_cache(evaluator.wants),
+        judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
+        route=looking.route,
+        wants=wanting(lru_cache(evaluator.wants), looking.servers),
         http2=evaluator.speaks_http2,
     )
     return Gateway(

@@ -68,6 +68,7 @@ class Peer:
         client: bool,
         window: int = 65_535,
         careless: bool = False,
+        streams: int = 100,
     ) -> None:
         """`careless`: it sends what the protocol forbids."""
         self.reader, self.writer = reader, writer
@@ -82,7 +83,8 @@ class Peer:
         self.kept: list[tuple[int, int]] = []
         """What came and makes no room yet."""
         self._changed = asyncio.Event()
-        self.h2.local_settings = Settings(client=client, initial_values={SettingCodes.INITIAL_WINDOW_SIZE: window})
+        values = {SettingCodes.INITIAL_WINDOW_SIZE: window, SettingCodes.MAX_CONCURRENT_STREAMS: streams}
+        self.h2.local_settings = Settings(client=client, initial_values=values)
         self.h2.initiate_connection()
         self.flush()
 
@@ -224,12 +226,13 @@ async def http2_server(
     window: int = 65_535,
     protocols: tuple[str, ...] = ("h2",),
     context: ssl.SSLContext | None = None,
+    streams: int = 100,
 ) -> AsyncIterator[tuple[int, list[Peer]]]:
     """A server outside; its port, and its connections."""
     peers: list[Peer] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer, client=False, window=window)
+        peer = Peer(reader, writer, client=False, window=window, streams=streams)
         peers.append(peer)
         try:
             async with asyncio.TaskGroup() as tasks:

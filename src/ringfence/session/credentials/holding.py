@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.inspection import Amendment
 from ringfence.policy.effective import CredentialPolicy, Policy
 from ringfence.policy.evaluate import Evaluator
@@ -18,6 +19,8 @@ class Holding(Protocol):
 
     notices: tuple[str, ...]
     """What is bound and has no effect."""
+    placeholders: tuple[str, ...]
+    """What stands for them inside."""
     removed: tuple[str, ...]
     """Variables of the person's that do not come inside."""
 
@@ -29,11 +32,16 @@ class Holding(Protocol):
         """The gateway's steps."""
         ...
 
+    def databases(self, tally: Tally) -> Databases | None:
+        """The databases to which the gateway logs in."""
+        ...
+
 
 class Nothing:
     """A session without credentials."""
 
     notices: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
     def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -43,6 +51,10 @@ class Nothing:
     def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
         """None."""
         return ()
+
+    def databases(self, tally: Tally) -> Databases | None:
+        """None."""
+        return None
 
 
 async def held(policy: Policy, evaluator: Evaluator, places: Places, environ: Mapping[str, str]) -> Holding:

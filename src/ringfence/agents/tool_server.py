@@ -1,0 +1,32 @@
+"""A server of tools that is started by itself, for an agent outside: any program, behind the stand-in."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringfence.agents.agent import HOOK_FOLDER, AgentRequest, AgentSetup, Disk
+from ringfence.agents.generic import Generic
+from ringfence.agents.mcp_client import NAME
+
+FOLDER = "RINGFENCE_HOOKS"
+
+
+class ToolServer(Generic):
+    """The profile of a server of tools."""
+
+    def __init__(self, home: str, server: str) -> None:
+        super().__init__(home)
+        self._server = server
+
+    def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
+        """The stand-in in front of the server."""
+        setup = super().prepare(request, disk)
+        # Without mounts the stand-in lies in another folder, which a variable names.
+        script = f'exec "$0" -I -S "${{{FOLDER}:-{HOOK_FOLDER}}}/mcp.py" -- "$@"'
+        # The agent in front is told where nobody has answered yet, and may ask again, as one whose hooks ask.
+        return msgspec.structs.replace(
+            setup,
+            argv=("/bin/sh", "-c", script, request.interpreter, *request.argv),
+            set=((NAME, self._server),),
+            hooks=True,
+        )
