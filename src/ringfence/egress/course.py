@@ -32,13 +32,14 @@ from ringfence.egress.refusal import Refusal
 from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
 from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Decision, Verdict
-from ringfence.model.host import Destination
+from ringfence.model.host import Destination, shown
 from ringfence.policy.judges.connect import FactsWanted
 from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
 
+_METHOD_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 _CONTINUE = ResponseHead(status=100, phrase=b"Continue", fields=())
 
 
@@ -169,6 +170,12 @@ class Course:
         return self._authorization
 
     @property
+    def named(self) -> Destination:
+        """How the server is called. A service at the sandbox's own loopback may answer to that name only."""
+        named = self._head.destination if self._head is not None and self._origin.startswith("host_port:") else None
+        return named or self._destination
+
+    @property
     def secure(self) -> bool:
         """Whether it goes over TLS."""
         return self._secure
@@ -176,6 +183,10 @@ class Course:
     def start(self, head: RequestHead) -> None:
         """The head is read; does anybody want to see its body before it is judged?"""
         head = self._head = self._routed(head)
+        posing = _other_method(head)
+        if posing:
+            text = f"the request is a {head.method}, and asks its server to take it for {posing}"
+            return self.refuse(self._core.refuse(refusal.built_in(self._action(), "http.method", text)))
         wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
         self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
         if (wanted.body or self._calls_wanted) and not self._client.finished:
@@ -189,7 +200,7 @@ class Course:
         if routed is None:
             return head
         self.destination = self._destination = routed.destination
-        self._secure, self._link = routed.secure, None
+        self._secure = routed.secure
         return routed.head
 
     def move(self) -> None:
@@ -377,9 +388,7 @@ class Course:
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
         upgrade = b"websocket" in upgrades(self._head)
-        # A service at the sandbox's own loopback may answer to that name only.
-        named = self._head.destination if self._origin.startswith("host_port:") else None
-        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
         # What came of the body already is read at once, and may be malformed.
         self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
@@ -525,6 +534,17 @@ class Course:
         """The denial that a fault of ours comes to."""
         text = "the request could not be looked into, because of an internal error"
         return refusal.built_in(self._action(), "gateway.error", text)
+
+
+def _other_method(head: RequestHead) -> str:
+    """The method that a server may take a request for, where that is another one that changes something.
+
+    SECURITY: many frameworks go by such a header; a rule about methods would be judged by a word that means nothing."""
+    for name, value in head.fields:
+        word = value.decode("latin-1").upper()
+        if name in _METHOD_OVERRIDES and word != head.method and word not in SAFE:
+            return shown(word)
+    return ""
 
 
 def upgrades(head: RequestHead) -> frozenset[bytes]:
