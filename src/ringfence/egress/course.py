@@ -420,14 +420,18 @@ class Course:
             self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
         )
         server.begin(prepared.head, length=self._length(prepared), body=prepared.body)
+        if prepared.body is not None and server is self._alone and self._alone.quiet:
+            return  # all is said, and the answer comes with an event of its own
         self._exchange.start(b"" if prepared.body is not None else bytes(self._first))
 
     def _length(self, prepared: Prepared) -> int | None:
         """The length of the body as it goes out: None where that is not known, -1 where there is none."""
         assert self._head is not None
-        named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
+        if prepared.body:
+            return len(prepared.body)
         if prepared.body is not None:
-            return len(prepared.body) if prepared.body or named else -1
+            named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
+            return 0 if named else -1
         if self._head.chunked or any(step.resizes for step in self._steps):
             return None
         return self._head.length
