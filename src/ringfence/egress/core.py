@@ -10,6 +10,7 @@ from typing import Protocol
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.engine import Engine
 from ringfence.egress.front import Wanted
+from ringfence.egress.inspection import Inspection
 from ringfence.egress.limits import Limits
 from ringfence.egress.name_budget import NameBudget
 from ringfence.egress.refusal import Refusal, denied, unasked
@@ -75,6 +76,7 @@ class Core:
         self.limits = limits
         self.looked_up = NameBudget(limits.looked_up)
         self.inspector: Inspects | None = None
+        self.inspection: Inspection | None = None
         self._on_closed = on_closed
         self._on_refused = on_refused
         self.open: set[Stage] = set()

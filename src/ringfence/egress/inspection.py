@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.action import ConnectAction, McpAction
@@ -185,6 +186,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
     route: Route | None = None
     """Leads requests to other servers."""
+    databases: Databases | None = None
+    """The databases to which the gateway logs in itself."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
     http2: Callable[[str, int], bool] = _nowhere

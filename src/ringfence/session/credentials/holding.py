@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.inspection import Amendment
 from ringfence.policy.effective import CredentialPolicy, Policy
 from ringfence.policy.evaluate import Evaluator
@@ -31,6 +32,10 @@ class Holding(Protocol):
         """The gateway's steps."""
         ...
 
+    def databases(self, tally: Tally) -> Databases | None:
+        """The databases to which the gateway logs in."""
+        ...
+
 
 class Nothing:
     """A session without credentials."""
@@ -46,6 +51,10 @@ class Nothing:
     def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
         """None."""
         return ()
+
+    def databases(self, tally: Tally) -> Databases | None:
+        """None."""
+        return None
 
 
 async def held(policy: Policy, evaluator: Evaluator, places: Places, environ: Mapping[str, str]) -> Holding:
