@@ -84,9 +84,23 @@ class Place:
         return self.root / "outside"
 
     async def run(
-        self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5", settings: str = ""
+        self,
+        agent: str,
+        turns: Sequence[Turn],
+        *,
+        governed: bool,
+        model: str = "gpt-5.5",
+        policy: str = "",
+        settings: str = "",
     ) -> Outcome:
-        """Run an agent with a script for its model. `settings`: more lines for Codex's configuration."""
+        """Run an agent with a script for its model. `policy` is that of the user, for this run;
+        `settings`: more lines for Codex's configuration."""
+        written = self.home / ".config" / "ringfence" / "policy.toml"
+        if policy:
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_text(policy)
+        else:
+            written.unlink(missing_ok=True)
         async with ScriptedModel(turns) as scripted:
             self._configure(scripted.port, model, settings)
             process = await asyncio.create_subprocess_exec(

@@ -81,6 +81,8 @@ class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that the agent contacts for its own sake and works without: where the policy would ask, it denies."""
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback on which the person's own configuration places the model."""
+    models: tuple[str, ...] = ()
+    """Hosts with their port on which the person's own configuration places the model, of this machine or another."""
     hooks: bool = False
     """Whether the agent was configured to ask us through hooks; without them only the guarantees hold."""
     notices: tuple[str, ...] = ()

@@ -87,6 +87,7 @@ class Claude:
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             host_ports=model.host_ports,
+            models=model.models,
             hooks=True,
             notices=(*notices, *model.notices, *managed.notices, *_login(environ, settings, folder, disk)),
         )

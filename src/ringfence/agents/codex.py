@@ -20,6 +20,7 @@ from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import UsageInvalid
 
@@ -74,6 +75,7 @@ class Codex:
             destinations=model.destinations,
             unasked=UNASKED,
             host_ports=model.host_ports,
+            models=model.models,
             hooks=True,
             notices=(*notices, *model.notices, *managed.notices, *_login(provider, folder, request, disk)),
         )
@@ -111,12 +113,15 @@ def _model(provider: Provider) -> OwnEndpoint:
         widened = own_endpoint(provider.base_url, f"{provider.told_by} (provider `{provider.id}`)")
         extra = OPENAI_HOSTS[1:] if provider.openai_login else ()
         return OwnEndpoint(
-            destinations=(*widened.destinations, *extra), host_ports=widened.host_ports, notices=widened.notices
+            destinations=(*widened.destinations, *extra),
+            host_ports=widened.host_ports,
+            notices=widened.notices,
+            models=widened.models,
         )
     if provider.id in LOCAL_PROVIDERS:
         port = LOCAL_PROVIDERS[provider.id]
         notice = f"port {port} of this machine is reachable, because codex was told to use `{provider.id}`"
-        return OwnEndpoint(host_ports=(port,), notices=(notice,))
+        return OwnEndpoint(host_ports=(port,), notices=(notice,), models=(f"{HOST_LOOPBACK}:{port}",))
     if provider.id != "openai":
         notice = f"the host of codex's model provider `{provider.id}` is not known; name it with `--allow-host`"
         return OwnEndpoint(notices=(notice,))

@@ -9,6 +9,7 @@ import msgspec
 
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
+from ringfence.policy.compare.models import price_text
 from ringfence.policy.compare.values import bound_text
 from ringfence.policy.effective import (
     Access,
@@ -21,6 +22,7 @@ from ringfence.policy.effective import (
     Origin,
     Policy,
 )
+from ringfence.policy.judges.model import amount
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -46,6 +48,7 @@ class _Printing:
         self.filesystem(policy)
         self.network(policy)
         self.credentials(policy)
+        self.models(policy)
         self.commands(policy)
         self.rest(policy)
         self.sections(policy)
@@ -70,6 +73,8 @@ class _Printing:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
         for one in network.inspect:
             self.line(f"inspect {one.hosts}", one.origin)
+        for one in network.http2:
+            self.line(f"inspect {one.hosts}, with HTTP/2", one.origin)
         for one in network.limited:
             self.line(f"only reading {one.hosts}", one.origin)
         for pattern in network.pass_through:
@@ -90,6 +95,28 @@ class _Printing:
             self.line(f"bind   {rule.id}: {bound_text(rule)}{_why(rule.reason)}", rule.origin)
         for none in said.forbidden:
             self.line(f"forbid {' '.join(none.hosts)}{_why(none.reason)}", none.origin)
+
+    def models(self, policy: Policy) -> None:
+        """Only where the traffic with models is read."""
+        said = policy.model
+        if not said.reads:
+            return
+        origins = dict(said.origins)
+        self.head("models: what is asked of them, and what they answer, is read and put on record")
+        for host in said.hosts:
+            self.line(f"asked at {host.hosts}", host.origin)
+        for listed in said.allowed:
+            self.line(f"only {' '.join(listed.models)}", listed.origin)
+        if said.budget_tokens is not None:
+            self.line(f"at most {said.budget_tokens:,} tokens in a session", origins["budget_tokens"])
+        if said.budget_cost is not None:
+            self.line(f"at most {amount(said.budget_cost)} in a session", origins["budget_cost"])
+        for price in said.prices:
+            self.line(f"a million tokens of {price_text(price)}", price.origin)
+        for route in said.routes:
+            self.line(f"requests to {' '.join(route.hosts) or 'all of them'} go to {route.url}", route.origin)
+        content = f"prompts and refusals are recorded as {policy.telemetry.model_content.value}"
+        self.line(content, policy.origin_of("telemetry.model_content"))
 
     def rest(self, policy: Policy) -> None:
         self.head("environment, approvals, sandbox")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ringfence.egress import refusal, socks
 from ringfence.egress.authorization import Authorization, Cancel
+from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.credentials.secret import Credential
 from ringfence.egress.databases.stage import DatabaseSession
@@ -20,6 +21,8 @@ from ringfence.egress.farewell import Farewell, Unspoken
 from ringfence.egress.front import Wanted
 from ringfence.egress.reading import Reading
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.speech import unspeakable
+from ringfence.egress.ssh.handshake import Handshake
 from ringfence.egress.tunnel import Tunnel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
@@ -29,19 +32,23 @@ from ringfence.model.host import Destination
 logger = logging.getLogger(__name__)
 
 
+_DATABASE = frozenset(("postgresql", "tcp"))
+"""The protocols that rules name for what logs in to a database."""
+
+
 class Opening:
     """A client that waits for its connection."""
 
     __slots__ = (
         "_action",
         "_answered",
+        "_authorization",
         "_bound",
         "_cancel",
         "_client",
         "_core",
         "_dialling",
         "_edges",
-        "_sight",
         "_started",
         "_wanted",
         "destination",
@@ -57,8 +64,8 @@ class Opening:
         self._answered = False
         self._cancel: Cancel | None = None
         self._dialling: Dialling | None = None
-        self._sight = ""
         self._bound: Sequence[Credential] | None = None
+        self._authorization: Authorization | None = None
         self._started = core.clock.monotonic()
         core.enter(self)
         core.engine.handle(client, self._client_ready)
@@ -108,6 +115,9 @@ class Opening:
             self._refuse(refusal.denied(authorization.decision))
         else:
             self._bound = self._databases()
+            spoken = authorization.protocols
+            if self._bound is not None and spoken is not None and not _DATABASE & set(spoken):
+                return self._refuse(self._core.refuse(unspeakable(self._action, spoken)))
             if self._bound == ():
                 text = "a credential is bound to this database, and it is not available"
                 step = "`ringfence credentials test` says why"
@@ -125,7 +135,7 @@ class Opening:
         return None if bound is None else tuple(bound)
 
     def _dial(self, authorization: Authorization) -> None:
-        self._sight = authorization.sight
+        self._authorization = authorization
         self._dialling = Dialling(
             self._core,
             self,
@@ -138,6 +148,8 @@ class Opening:
 
     def connected(self, server: socket.socket, events: int) -> None:
         """The connection stands."""
+        authorization = self._authorization
+        assert authorization is not None
         address = self._address
         self._leave()
         inspection = self._core.inspection
@@ -152,20 +164,38 @@ class Opening:
                 self._bound,
                 address=address,
                 started=self._started,
-                sight=self._sight,
+                sight=authorization.sight,
             )
-            return
-        Tunnel(
+            return None
+
+        def go_on(carried: Carried) -> None:
+            Tunnel(
+                self._core,
+                self._client,
+                server,
+                carried,
+                address=address,
+                started=self._started,
+                sight=authorization.sight,
+                protocols=authorization.protocols,
+            )
+
+        if not _may_be_ssh(authorization) or self._wanted.head is not None:
+            return go_on(Carried(wanted=self._wanted, client_events=self._edges, server_events=events))
+        Handshake(
             self._core,
             self._client,
             server,
             self._wanted,
+            keys=authorization.host_keys,
+            only=authorization.protocols == ("ssh",),
             address=address,
             started=self._started,
-            sight=self._sight,
+            go_on=go_on,
             client_events=self._edges,
             server_events=events,
         )
+        return None
 
     def unreachable(self, reason: str, status: int) -> None:
         """It is allowed, and not there."""
@@ -219,6 +249,12 @@ class Opening:
         else:
             words = reason.as_socks() if self._wanted.origin == "socks5" else reason.as_http()
             Farewell(self._core, self._client, words)
+
+
+def _may_be_ssh(authorization: Authorization) -> bool:
+    """Whether SSH may be spoken and the server's key has to be a certain one."""
+    protocols = authorization.protocols
+    return bool(authorization.host_keys) and (protocols is None or "ssh" in protocols or "tcp" in protocols)
 
 
 def request_line(wanted: Wanted) -> bytes:

@@ -18,12 +18,16 @@ from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
 from ringfence.policy.globs import Glob, components
+from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.layers import Layer
 from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
+from ringfence.policy.protocols import HTTP, TLS, Protocol
+from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
@@ -65,8 +69,10 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
+        self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
-        self._inspect = (*_compiled(policy.network.inspect), *self._limits, *_tool_servers(policy))
+        self._http2 = _compiled(policy.network.http2)
+        self._inspect = (*_compiled(policy.network.inspect), *self._http2, *self._limits, *_tool_servers(policy))
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -80,22 +86,95 @@ class ConnectJudge:
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
+        wanted += self.models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
+        if self._streams(host, port):
+            return Sight.UNSEEN
         if self._passed(host, port) is not None:
             return Sight.PASSED_THROUGH
         if wanted or self.needs_request(name, port):
             return Sight.INSPECTED
         return Sight.UNSEEN
 
+    def spoken(self, action: ConnectAction) -> tuple[str, ...] | None:
+        """The protocols that may be spoken on a connection of which no request is known; None for any, because it was
+        not a rule that opened it but a person, who was told its port."""
+        host, port = parse_host(action.host), action.port
+        opening = [rule for rule in self._opening(host, port) if not rule.looks_at_requests]
+        if not opening or any(rule.verdict is Verdict.ASK and not rule.protocol for rule in opening):
+            return None
+        found = {rule.protocol for rule in opening if rule.protocol}
+        if not found:
+            return None if host.name == HOST_LOOPBACK else (HTTP, TLS)
+        if not self._looked_into(host, port):
+            # A database may be in TLS from the first byte. What requests are looked into for must not come this way.
+            found |= {TLS} if found != {Protocol.SSH} else set()
+            found |= {HTTP} if Protocol.TCP in found else set()
+            found |= {HTTP, TLS} if any(not rule.protocol for rule in opening) else set()
+        return tuple(sorted(found))
+
+    def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
+        """Fingerprints of which an SSH server there has to show one; none where any will do."""
+        host, port = parse_host(action.host), action.port
+        rules = [rule for rule in self._opening(host, port) if rule.protocol == Protocol.SSH and rule.host_keys]
+        if any(ANY_KEY in rule.host_keys for rule in rules):
+            return ()
+        if rules:
+            return tuple(dict.fromkeys(key for rule in rules for key in fingerprints(rule.host_keys)))
+        return tuple(key.fingerprint for key in published(host.name))
+
+    def is_chosen(self, action: ConnectAction) -> bool:
+        """Whether a client chose the name, or part of it: rules open it by a pattern only, and nobody was asked."""
+        host, port = parse_host(action.host), action.port
+        rules = self._opening(host, port)
+        if not any(rule.verdict is Verdict.ALLOW for rule in rules) or host.address is not None:
+            return False
+        spelled = self._table.spelled(host, port)
+        return not any(rule in spelled for rule in rules)
+
+    def _opening(self, host: Host, port: int) -> list[HostRule]:
+        """The rules that can open a destination: where an administrator's rules have to, those alone."""
+        floor = self._network.floor is not None
+        return [
+            rule
+            for rule in self._table.rules(host, port)
+            if rule.verdict is not Verdict.DENY
+            and rule.opens
+            and _means(rule, host, port)
+            and (not floor or rule.origin.layer in BINDING)
+        ]
+
+    def _streams(self, host: Host, port: int) -> bool:
+        """Whether a rule opens it for a protocol that has no requests. `tcp` may have some, so it gives way to whoever
+        wants to look into them."""
+        spoken = {rule.protocol for rule in self._opening(host, port) if rule.protocol}
+        return bool(spoken - {Protocol.TCP}) or (bool(spoken) and not self._looked_into(host, port))
+
+    def _looked_into(self, host: Host, port: int) -> bool:
+        """Whether anything wants to see the requests to a destination."""
+        wanted = any(pattern.matches(host, port) for pattern, _ in self._inspect)
+        rules = self._table.rules(host, port)
+        wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
+        return wanted or any(rule.looks_at_requests for rule in rules)
+
+    def asks_models(self, name: str, port: int) -> bool:
+        """Whether a destination is one where models are asked."""
+        return self.models.provider(parse_host(name), port) is not None
+
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
         return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
 
+    def speaks_http2(self, name: str, port: int) -> bool:
+        """Whether clients of a destination may speak HTTP/2 where it is inspected."""
+        host = parse_host(name)
+        return any(pattern.matches(host, port) for pattern, _ in self._http2)
+
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        asked_for = bool(self._inspect) or not self._credentials.is_empty or self.models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
@@ -135,8 +214,13 @@ class ConnectJudge:
     def _reasons(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
         speaking: list[tuple[HostRule, Reason]] = []
         unseen: list[Reason] = []
+        streams = action.method is None and self._streams(host, action.port)
         for rule in self._table.rules(host, action.port):
             if not _means(rule, host, action.port):
+                continue
+            if streams and rule.looks_at_requests:
+                continue  # there are no requests: `spoken` keeps HTTP and TLS out
+            if action.method is not None and rule.protocol not in ("", Protocol.TCP):
                 continue
             match self._applies(rule, action):
                 case True:
@@ -147,11 +231,27 @@ class ConnectJudge:
                     # SECURITY: what a rule denies may be in here; not seeing it must not be the way around it.
                     speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
+        reasons += self._resolver(host, action.port)
         if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
             reasons += [*_not_public(host), self._default(host), *unseen]
         else:
             reasons += self._floor(host, speaking)
         return (*reasons, *self._limited(action, host, speaking))
+
+    def _resolver(self, host: Host, port: int) -> tuple[Reason, ...]:
+        """A denial of DNS that passes our own answers by, unless a rule that opens it means just that."""
+        # SECURITY: a question to a resolver that anybody can use is a message to whoever owns the name in it (T14).
+        opening = self._opening(host, port)
+        if port == DNS_OVER_TLS:
+            meant, what = self._table.with_port(host, port), "is for DNS over TLS"
+        elif is_public_resolver(host):
+            meant, what = self._table.spelled(host, port), "is a public DNS resolver"
+        else:
+            return ()
+        if any(rule in meant for rule in opening):
+            return ()
+        text = f"`{host.authority}:{port}` {what}, and only a rule that names it opens it"
+        return (built_in("dns.resolver", Verdict.DENY, text),)
 
     def _limited(self, action: ConnectAction, host: Host, speaking: list[tuple[HostRule, Reason]]) -> Iterator[Reason]:
         """Denials of requests that do not only read, where a policy limits the host to those that do."""

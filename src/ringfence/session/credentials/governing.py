@@ -49,6 +49,7 @@ class Governing:
         self._policy = policy.credentials
         self._loaded = load(policy.credentials, outside, os.urandom)
         self.notices = (*self._loaded.notices, *unseen(policy))
+        self.placeholders = tuple(one.placeholder for one in self._loaded.credentials)
         self.removed = missing_variables(policy.credentials, self._loaded)
 
     def inside(self, environment: Mapping[str, str]) -> dict[str, str]:

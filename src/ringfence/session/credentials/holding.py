@@ -19,6 +19,8 @@ class Holding(Protocol):
 
     notices: tuple[str, ...]
     """What is bound and has no effect."""
+    placeholders: tuple[str, ...]
+    """What stands for them inside."""
     removed: tuple[str, ...]
     """Variables of the person's that do not come inside."""
 
@@ -39,6 +41,7 @@ class Nothing:
     """A session without credentials."""
 
     notices: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
     def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
