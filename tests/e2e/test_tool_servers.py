@@ -35,15 +35,12 @@ def says(text: str) -> Turn:
 
 
 def furnish(place: Place) -> Path:
-    """A server in the workspace that is named by the person's own settings of both agents, and a policy about it."""
+    """A server in the workspace that is named by the person's own settings of both agents."""
     shutil.copy(SERVER, place.workspace / "server.py")
     for name in ("calls.txt", "more.txt"):
         (place.workspace / name).unlink(missing_ok=True)
     server = {"command": "/usr/bin/env", "args": ["python3", str(place.workspace / "server.py")]}
     (place.home / ".claude.json").write_text(json.dumps({"mcpServers": {"notes": server}}))
-    policy = place.home / ".config" / "ringfence" / "policy.toml"
-    policy.parent.mkdir(parents=True, exist_ok=True)
-    policy.write_text(POLICY)
     shutil.rmtree(place.home / ".local" / "state" / "ringfence" / "tool-lists", ignore_errors=True)
     return place.workspace / "calls.txt"
 
@@ -51,7 +48,9 @@ def furnish(place: Place) -> Path:
 async def ask(place: Place, agent: str, turns: Sequence[Turn]) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """What the agent told its model about each call, and the record."""
     extra = CODEX_SERVER.format(server=place.workspace / "server.py")
-    outcome = await place.run(agent, [*turns, (Say("done"),)], governed=True, settings=extra, model="gpt-6-sol")
+    outcome = await place.run(
+        agent, [*turns, (Say("done"),)], governed=True, policy=POLICY, settings=extra, model="gpt-6-sol"
+    )
     assert outcome.code == 0, outcome.stderr
     return outcome.results, place.events()
 
