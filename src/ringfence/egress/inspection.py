@@ -184,10 +184,10 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Where nobody can be asked, `ask` is a deny."""
     judge: Judge | None = None
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
-    databases: Databases | None = None
-    """The databases to which the gateway logs in itself."""
     route: Route | None = None
     """Leads requests to other servers."""
+    databases: Databases | None = None
+    """The databases to which the gateway logs in itself."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
     http2: Callable[[str, int], bool] = _nowhere

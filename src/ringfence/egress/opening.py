@@ -64,8 +64,8 @@ class Opening:
         self._answered = False
         self._cancel: Cancel | None = None
         self._dialling: Dialling | None = None
-        self._bound: Sequence[Credential] | None = None
         self._authorization: Authorization | None = None
+        self._bound: Sequence[Credential] | None = None
         self._started = core.clock.monotonic()
         core.enter(self)
         core.engine.handle(client, self._client_ready)

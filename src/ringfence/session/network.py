@@ -87,6 +87,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
+        # Models are read before credentials are put in, so that no real one is ever seen there.
         amendments=(
             *looking.models,
             *looking.credentials.amendments(recorder),
