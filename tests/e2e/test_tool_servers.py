@@ -75,3 +75,35 @@ async def test_calls_are_judged_by_their_arguments_and_lists_that_change_are_sto
     assert calls.read_text() == "hello\n"
     listed = [event["body"] for event in events if event["event"] == "mcp.tools"]
     assert [(one["change"], one["altered"], one["hidden"]) for one in listed] == [("changed", ["say"], ["say"])]
+
+
+@pytest.mark.parametrize("place", ["this user"], indirect=True)
+async def test_a_server_of_a_project_that_codex_trusts_is_seen_as_well(place: Place) -> None:
+    calls = furnish(place)
+    project = place.workspace / ".codex" / "config.toml"
+    project.parent.mkdir(exist_ok=True)
+    project.write_text(CODEX_SERVER.format(server=place.workspace / "server.py"))
+    trust = f'[projects."{place.workspace}"]\ntrust_level = "trusted"\n'
+
+    outcome = await place.run(
+        "codex", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY, settings=trust, model="gpt-6-sol"
+    )
+
+    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    assert not calls.exists()
+    assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == ["notes"]
+
+
+@pytest.mark.parametrize("place", ["this user"], indirect=True)
+async def test_a_server_of_a_project_to_which_the_person_agreed_in_claude_is_seen_as_well(place: Place) -> None:
+    calls = furnish(place)
+    servers = (place.home / ".claude.json").read_text()
+    (place.home / ".claude.json").unlink()
+    (place.workspace / ".mcp.json").write_text(servers)
+    (place.home / ".claude" / "settings.json").write_text('{"enableAllProjectMcpServers": true}')
+
+    outcome = await place.run("claude", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY)
+
+    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    assert not calls.exists()
+    assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == ["notes"]
