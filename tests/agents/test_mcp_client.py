@@ -21,7 +21,7 @@ from ringfence.agents.mcp_wrapping import CLIENT
 PYTHON = os.path.realpath(sys.executable)
 START = (
     f"import sys; sys.path.insert(0, {os.path.dirname(CLIENT)!r}); import mcp_client; "
-    "mcp_client.SOCKET = sys.argv[1]; sys.exit(mcp_client.main(sys.argv[2:]))"
+    "mcp_client.SOCKET = sys.argv[1]; mcp_client.PATIENCE = 0.2; sys.exit(mcp_client.main(sys.argv[2:]))"
 )
 SERVER = """
 import json, os, sys
@@ -36,6 +36,8 @@ for line in sys.stdin:
         page = int(given.get("cursor", 0))
         result = {"tools": [{"name": f"tool{page}"}], **({"nextCursor": str(page + 1)} if page < 2 else {})}
         put({"jsonrpc": "2.0", "id": number, "result": result})
+    elif method == "initialize" and given:
+        put({"jsonrpc": "2.0", "id": number, "result": {"capabilities": {"tools": {}, "logging": {}}}})
     elif method == "unasked":
         put({"jsonrpc": "2.0", "id": number, "result": {"t\\u006fols": [{"name": "evil"}]}})
     elif number is not None:
@@ -141,6 +143,24 @@ def test_a_list_is_asked_about_as_a_whole_before_any_of_it_is_shown(tmp_path: Pa
 def test_a_list_that_is_denied_is_not_shown(tmp_path: Path) -> None:
     with between(tmp_path, deny) as server:
         assert server.ask("tools/list")["error"] == {"code": -32001, "message": "denied by ringfence (rule r)"}
+
+
+def test_while_somebody_is_asked_about_a_list_there_are_no_tools_and_then_the_agent_may_ask_again(
+    tmp_path: Path,
+) -> None:
+    answered = threading.Event()
+
+    def answer(event: str, question: dict[str, Any]) -> HookAnswer:
+        answered.wait(10)
+        return HookAnswer()
+
+    with between(tmp_path, answer) as server:
+        greeting = server.ask("initialize", protocolVersion="1")
+        assert greeting["result"]["capabilities"] == {"tools": {"listChanged": True}, "logging": {}}
+        assert server.ask("tools/list")["result"] == {"tools": []}
+        answered.set()
+        assert server.read() == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
+        assert len(server.ask("tools/list")["result"]["tools"]) == 3
 
 
 def test_a_list_that_was_not_asked_for_is_not_shown_in_any_spelling(tmp_path: Path) -> None:

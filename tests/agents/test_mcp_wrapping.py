@@ -146,6 +146,21 @@ def test_what_the_command_line_of_codex_says_about_a_server_is_said_again_behind
     )
 
 
+def test_servers_of_a_project_that_codex_trusts_are_said_on_its_command_line() -> None:
+    project = '[mcp_servers.notes]\ncommand = "npx"\nargs = ["theirs"]\n[mcp_servers.far]\nurl = "https://a.test/"\n'
+    own = '[mcp_servers.notes]\ncommand = "npx"\nargs = ["mine"]\nenv = { A = "b" }\n'
+    trust = '[projects."/w"]\ntrust_level = "trusted"\n'
+    files = {"/w/.codex/config.toml": project}
+
+    trusted = codex("exec", "hello", **{**files, "/h/.codex/config.toml": own + trust})
+    untrusted = codex("exec", "hello", **{**files, "/h/.codex/config.toml": own})
+
+    assert f"mcp_servers.notes.args={json.dumps([*BEHIND, 'npx', 'theirs'])}" in trusted.argv
+    assert not any("mcp_servers" in word for word in untrusted.argv)
+    assert not any("far" in word for word in trusted.argv)
+    assert trusted.argv[-2:] == ("exec", "hello")
+
+
 def test_servers_that_an_administrator_names_by_their_commands_start_as_they_are() -> None:
     text = '[mcp_servers.notes]\ncommand = "npx"\n'
     managed = '[mcp_servers.notes.identity]\ncommand = "npx"\n'

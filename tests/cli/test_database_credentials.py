@@ -66,19 +66,20 @@ POLICY = """
 extends = "workspace"
 [[network.rule]]
 hosts = ["{host}:{port}", "127.0.0.0/8:{port}", "10.0.0.0/8:{port}", "172.16.0.0/12:{port}", "192.168.0.0/16:{port}"]
+protocol = "postgresql"
 verdict = "allow"
 """
 BOUND = """
 [[credentials]]
 id = "app-database"
 source = {{ environment = "SECRET_URL" }}
-form = "postgres"
+form = "postgresql"
 hosts = ["{host}:{port}"]
 variables = ["APP_URL"]
 [[credentials]]
 id = "app-password"
 source = {{ environment = "SECRET_PASSWORD" }}
-form = "postgres"
+form = "postgresql"
 user = "app"
 hosts = ["{host}:{port}"]
 variables = ["PGPASSWORD"]

@@ -35,15 +35,12 @@ def says(text: str) -> Turn:
 
 
 def furnish(place: Place) -> Path:
-    """A server in the workspace that is named by the person's own settings of both agents, and a policy about it."""
+    """A server in the workspace that is named by the person's own settings of both agents."""
     shutil.copy(SERVER, place.workspace / "server.py")
     for name in ("calls.txt", "more.txt"):
         (place.workspace / name).unlink(missing_ok=True)
     server = {"command": "/usr/bin/env", "args": ["python3", str(place.workspace / "server.py")]}
     (place.home / ".claude.json").write_text(json.dumps({"mcpServers": {"notes": server}}))
-    policy = place.home / ".config" / "ringfence" / "policy.toml"
-    policy.parent.mkdir(parents=True, exist_ok=True)
-    policy.write_text(POLICY)
     shutil.rmtree(place.home / ".local" / "state" / "ringfence" / "tool-lists", ignore_errors=True)
     return place.workspace / "calls.txt"
 
@@ -51,7 +48,9 @@ def furnish(place: Place) -> Path:
 async def ask(place: Place, agent: str, turns: Sequence[Turn]) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """What the agent told its model about each call, and the record."""
     extra = CODEX_SERVER.format(server=place.workspace / "server.py")
-    outcome = await place.run(agent, [*turns, (Say("done"),)], governed=True, settings=extra, model="gpt-6-sol")
+    outcome = await place.run(
+        agent, [*turns, (Say("done"),)], governed=True, policy=POLICY, settings=extra, model="gpt-6-sol"
+    )
     assert outcome.code == 0, outcome.stderr
     return outcome.results, place.events()
 
@@ -76,3 +75,35 @@ async def test_calls_are_judged_by_their_arguments_and_lists_that_change_are_sto
     assert calls.read_text() == "hello\n"
     listed = [event["body"] for event in events if event["event"] == "mcp.tools"]
     assert [(one["change"], one["altered"], one["hidden"]) for one in listed] == [("changed", ["say"], ["say"])]
+
+
+@pytest.mark.parametrize("place", ["this user"], indirect=True)
+async def test_a_server_of_a_project_that_codex_trusts_is_seen_as_well(place: Place) -> None:
+    calls = furnish(place)
+    project = place.workspace / ".codex" / "config.toml"
+    project.parent.mkdir(exist_ok=True)
+    project.write_text(CODEX_SERVER.format(server=place.workspace / "server.py"))
+    trust = f'[projects."{place.workspace}"]\ntrust_level = "trusted"\n'
+
+    outcome = await place.run(
+        "codex", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY, settings=trust, model="gpt-6-sol"
+    )
+
+    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    assert not calls.exists()
+    assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == ["notes"]
+
+
+@pytest.mark.parametrize("place", ["this user"], indirect=True)
+async def test_a_server_of_a_project_to_which_the_person_agreed_in_claude_is_seen_as_well(place: Place) -> None:
+    calls = furnish(place)
+    servers = (place.home / ".claude.json").read_text()
+    (place.home / ".claude.json").unlink()
+    (place.workspace / ".mcp.json").write_text(servers)
+    (place.home / ".claude" / "settings.json").write_text('{"enableAllProjectMcpServers": true}')
+
+    outcome = await place.run("claude", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY)
+
+    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    assert not calls.exists()
+    assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == ["notes"]

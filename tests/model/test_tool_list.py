@@ -58,7 +58,9 @@ def test_what_hides_in_an_argument_is_found_too() -> None:
     assert read_tools([{"name": "a", "inputSchema": schema}]).hidden == ("a",)
 
 
-@pytest.mark.parametrize("found", [["a"], [{}], [{"name": 1}], [{"name": ""}], [None], [tool("a")] * 10_001])
+@pytest.mark.parametrize(
+    "found", [["a"], [{}], [{"name": 1}], [{"name": ""}], [None], [tool("a" * 501)], [tool("a")] * 10_001]
+)
 def test_what_is_no_list_of_tools_is_not_read(found: list[object]) -> None:
     with pytest.raises(ListUnread):
         read_tools(found)

@@ -222,7 +222,7 @@ def test_hosts_with_a_credential_for_everybody_are_always_looked_into() -> None:
 
 def test_a_database_has_its_own_port_and_is_no_host_of_requests() -> None:
     text = _bind(
-        "db", hosts="['db.test', 'db.test:6000']", form="postgres", more="user = 'app'\nvariables = ['PGPASSWORD']\n"
+        "db", hosts="['db.test', 'db.test:6000']", form="postgresql", more="user = 'app'\nvariables = ['PGPASSWORD']\n"
     )
     table = CredentialTable(policy(document(text), base=EMPTY).credentials)
     host = parse_host("db.test")
@@ -236,7 +236,7 @@ def test_a_database_has_its_own_port_and_is_no_host_of_requests() -> None:
 
 
 def test_a_database_where_no_credential_may_go_has_none() -> None:
-    text = _bind("db", hosts="['db.test']", form="postgres") + _forbid("['db.test']")
+    text = _bind("db", hosts="['db.test']", form="postgresql") + _forbid("['db.test']")
     table = CredentialTable(policy(document(text), base=EMPTY).credentials)
 
     assert table.of_database(parse_host("db.test"), 5432) == ()
@@ -245,6 +245,6 @@ def test_a_database_where_no_credential_may_go_has_none() -> None:
 @pytest.mark.parametrize("more", ["methods = ['GET']", "paths = ['/a']", "owners = ['acme']", "header = 'x-key'"])
 def test_a_login_has_no_request(more: str) -> None:
     assert any(
-        "is not for `postgres`" in one or "is for" in one or "is only for" in one
-        for one in _faults(_bind(form="postgres", more=more))
+        "is not for `postgresql`" in one or "is for" in one or "is only for" in one
+        for one in _faults(_bind(form="postgresql", more=more))
     )

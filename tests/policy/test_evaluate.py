@@ -565,3 +565,13 @@ def test_whoever_writes_a_rule_of_their_own_is_asked_and_gets_no_snapshot_instea
     own = document("[[commands.rule]]\nid = 'mine'\neffects = ['destroy']\nverdict = 'ask'\n")
 
     assert not shell(policy(own), "git reset --hard").undoable
+
+
+@pytest.mark.parametrize("written", ["bücher.test", "BÜCHER.test", "xn--bcher-kva.test", "*.bücher.test"])
+@pytest.mark.parametrize("asked", ["bücher.test", "xn--bcher-kva.test", "XN--BCHER-KVA.test."])
+def test_a_name_in_letters_of_any_language_is_one_name_in_all_its_spellings(written: str, asked: str) -> None:
+    text = f"{EMPTY}[[network.rule]]\nhosts = ['{written}']\nverdict = 'allow'\n"
+    host = parse_host(f"a.{asked}" if written.startswith("*") else asked).name
+
+    assert connect(policy(base=text), host).verdict is Verdict.ALLOW
+    assert connect(policy(base=text), parse_host("bucher.test").name).verdict is Verdict.DENY

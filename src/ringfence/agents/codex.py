@@ -58,10 +58,13 @@ class Codex:
         managed = merged_requirements(disk.read_file(REQUIREMENTS), disk.exists(REQUIREMENTS), request)
         plugins = _uses_plugins(config)
         ours = _arguments(argv, never_ask=managed.never_ask, plugins=plugins, nested=request.nested)
+        if not managed.names_servers:
+            project = codex_servers.project_servers(argv, config, request, disk)
+            ours = codex_servers.with_servers(ours, config, project, request)
         variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
         return AgentSetup(
             name=self.name,
-            argv=(*before, *(ours if managed.names_servers else codex_servers.with_servers(ours, config, request))),
+            argv=(*before, *ours),
             keep=tuple(dict.fromkeys([*KEYS, "OPENAI_BASE_URL", "RUST_LOG", *provider.key_variables])),
             set=tuple(variables),
             binds=_binds(folder, disk),

@@ -1,23 +1,28 @@
 """The servers of tools that Codex starts, by its configuration: each behind our stand-in.
 
 They are wrapped in the private copies of its files. What the command line says about a server is laid over those, and
-said once more behind it. A project's own `.codex/config.toml` is not touched: the workspace is not ours to change.
+said once more behind it. A project's own `.codex/config.toml` is not touched, because the workspace is not ours to
+change: where Codex trusts the project, the command line says of its servers how they are started.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, MutableMapping
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from ringfence.agents.agent import AgentRequest
-from ringfence.agents.codex_config import Table, option_values
+from ringfence.agents.agent import AgentRequest, Disk
+from ringfence.agents.codex_config import Table, effective_table, option_values, read_table
 from ringfence.agents.mcp_client import NAME
-from ringfence.agents.mcp_wrapping import wrap_servers, wrapped
+from ringfence.agents.mcp_wrapping import PROGRAM, wrap_servers, wrapped
 
 SERVERS = "mcp_servers"
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""Any other name Codex does not take either."""
 
 
 def wrap_file(content: bytes, request: AgentRequest) -> bytes:
@@ -33,19 +38,37 @@ def wrap_file(content: bytes, request: AgentRequest) -> bytes:
     return tomlkit.dumps(document).encode() if any(done) else content
 
 
-def with_servers(argv: tuple[str, ...], config: Table, request: AgentRequest) -> tuple[str, ...]:
-    """The command line with the servers behind the stand-in about which it says something. `config` is all that is
-    said, files and command line together; what comes last counts."""
-    said = {_server_of(one) for one in option_values(argv, "-c", "--config")} - {""}
-    servers = config.get(SERVERS)
+def project_servers(argv: tuple[str, ...], config: Table, request: AgentRequest, disk: Disk) -> Table:
+    """The servers of the project's own settings, where Codex reads those."""
+    projects = config.get("projects")
+    project = projects.get(request.workspace) if isinstance(projects, Mapping) else None
+    trusted = isinstance(project, Mapping) and project.get("trust_level") == "trusted"
+    path = os.path.join(request.workspace, ".codex", "config.toml")
+    # SECURITY: what a repository's link leads to is not the project's.
+    if not (trusted or "--trust" in argv) or any(map(disk.is_link, (path, os.path.dirname(path)))):
+        return {}
+    try:
+        servers = read_table(disk.read_file(path)).get(SERVERS)
+    except ValueError:
+        return {}
+    return dict(servers) if isinstance(servers, Mapping) else {}
+
+
+def with_servers(argv: tuple[str, ...], config: Table, project: Table, request: AgentRequest) -> tuple[str, ...]:
+    """The command line with the servers behind the stand-in that it, or the project, says something about. `config` is
+    what the person's files and the command line say together."""
+    said = {_server_of(one) for one in option_values(argv, "-c", "--config")} - {""} | set(project)
+    servers = effective_table({SERVERS: config.get(SERVERS, {})}, {SERVERS: project}, argv).get(SERVERS)
     words: list[str] = []
-    for name in sorted(said):
+    for name in sorted(filter(_NAME.fullmatch, said)):
         server = servers.get(name) if isinstance(servers, Mapping) else None
         command = server.get("command") if isinstance(server, Mapping) else None
         if not isinstance(server, Mapping) or not isinstance(command, str):
             continue
         arguments = server.get("args")
         listed = arguments if isinstance(arguments, list) else []
+        if PROGRAM in listed:
+            continue
         program, *rest = wrapped((command, *map(str, listed)), request.interpreter)
         for key, value in (("command", program), ("args", rest), (f"env.{NAME}", name)):
             words += ["-c", f"{SERVERS}.{name}.{key}={json.dumps(value)}"]

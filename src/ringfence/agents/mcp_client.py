@@ -23,6 +23,9 @@ BESIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook.sock")
 NAME = "RINGFENCE_MCP_NAME"
 _LARGEST = 16 * 1024 * 1024
 _MOST_PAGES = 1000
+PATIENCE = 5.0
+"""Seconds that an agent waits for a list; when somebody has to be asked longer, it has no tools until then. Agents give
+up a server that takes much longer."""
 _NO_TOOL = -32602
 _DENIED = -32001
 _OWN = "ringfence-list-"
@@ -52,6 +55,8 @@ class StandIn:
         self._pages: dict[str, tuple[Message, list[object], int]] = {}
         """Lists that are being collected, by our own id: the agent's id and the tools so far."""
         self._count = 0
+        self._greeting: object = None
+        """The id of the agent's first request, whose answer says what the server can do."""
         self._open = 0
         """Messages that are with us, and neither with the server nor answered."""
         self._settled = threading.Condition(self._lock)
@@ -101,6 +106,8 @@ class StandIn:
         elif method == "tools/list":
             self._list(message)
         else:
+            if method == "initialize":
+                self._greeting = message.get("id")
             if method == "notifications/cancelled":
                 self._cancel(message)
             self._pass(line)
@@ -169,6 +176,8 @@ class StandIn:
 
     def _from_server(self) -> None:
         for line in _lines(self._output):
+            if self._greeting is not None:
+                line = self._greets(line)
             if b"tools" in line or _OWN.encode() in line or b"\\u" in line:
                 message: object = None
                 with contextlib.suppress(ValueError, RecursionError):
@@ -229,13 +238,46 @@ class StandIn:
 
     def _show(self, asked: Message, result: Message) -> None:
         answer = {"jsonrpc": "2.0", "id": asked.get("id")}
+        told = threading.Lock()
+        waiting = threading.Timer(PATIENCE, self._withhold, (answer, told))
+        waiting.daemon = True
+        waiting.start()
         try:
             self._ask("McpTools", {"tools": result["tools"]}, asked.get("id"))
         except Denied as denied:
             print(f"ringfence: {denied}", file=sys.stderr, flush=True)
-            self._tell({**answer, "error": {"code": _DENIED, "message": str(denied)}})
+            if told.acquire(blocking=False):
+                self._tell({**answer, "error": {"code": _DENIED, "message": str(denied)}})
         else:
-            self._tell({**answer, "result": result})
+            if told.acquire(blocking=False):
+                self._tell({**answer, "result": result})
+            else:
+                # The agent went on without tools, and may ask again now.
+                self._tell({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+        finally:
+            waiting.cancel()
+
+    def _withhold(self, answer: Message, told: threading.Lock) -> None:
+        if not told.acquire(blocking=False):
+            return
+        text = "somebody is asked about its tools; until then it has none (`ringfence approvals`)"
+        print(f"ringfence: {self._name}: {text}", file=sys.stderr, flush=True)
+        self._tell({**answer, "result": {"tools": []}})
+
+    def _greets(self, line: bytes) -> bytes:
+        """The server's first answer, in which it says that its list may change: we may show it later."""
+        message: object = None
+        with contextlib.suppress(ValueError, RecursionError):
+            message = json.loads(line)
+        result = message.get("result") if isinstance(message, dict) else None
+        if not isinstance(message, dict) or message.get("id") != self._greeting or not isinstance(result, dict):
+            return line
+        self._greeting = None
+        able = result.get("capabilities")
+        if isinstance(able, dict) and isinstance(able.get("tools"), dict):
+            able["tools"]["listChanged"] = True
+            return json.dumps(message).encode() + b"\n"
+        return line
 
     def _ask(self, event: str, content: Message, number: object) -> None:
         """Return where the session allows it; `Denied` with its words otherwise, and where it cannot be asked."""

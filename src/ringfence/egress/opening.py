@@ -21,6 +21,7 @@ from ringfence.egress.farewell import Farewell, Unspoken
 from ringfence.egress.front import Wanted
 from ringfence.egress.reading import Reading
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.speech import unspeakable
 from ringfence.egress.ssh.handshake import Handshake
 from ringfence.egress.tunnel import Tunnel
 from ringfence.model.action import ConnectAction
@@ -29,6 +30,10 @@ from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
 
 logger = logging.getLogger(__name__)
+
+
+_DATABASE = frozenset(("postgresql", "tcp"))
+"""The protocols that rules name for what logs in to a database."""
 
 
 class Opening:
@@ -110,6 +115,9 @@ class Opening:
             self._refuse(refusal.denied(authorization.decision))
         else:
             self._bound = self._databases()
+            spoken = authorization.protocols
+            if self._bound is not None and spoken is not None and not _DATABASE & set(spoken):
+                return self._refuse(self._core.refuse(unspeakable(self._action, spoken)))
             if self._bound == ():
                 text = "a credential is bound to this database, and it is not available"
                 step = "`ringfence credentials test` says why"

@@ -16,6 +16,7 @@ import msgspec
 from ringfence.model.canonical import json_text, text_from_os
 
 MOST_TOOLS = 10_000
+LONGEST_NAME = 500
 
 _UNSEEN = frozenset({"Cf", "Cs", "Co", "Cn"})
 _NOT_SHOWN_TO_MODELS = "_meta"
@@ -72,6 +73,8 @@ def read_tools(found: Iterable[object]) -> ToolList:
         name = tool.get("name") if isinstance(tool, dict) else None
         if not isinstance(tool, dict) or not isinstance(name, str) or not name:
             raise ListUnread("a tool in the list has no name")
+        if len(name) > LONGEST_NAME:
+            raise ListUnread(f"a tool in the list has a name of more than {LONGEST_NAME} characters")
         if number >= MOST_TOOLS:
             raise ListUnread(f"the list has more than {MOST_TOOLS} tools")
         shown = {key: value for key, value in tool.items() if key != _NOT_SHOWN_TO_MODELS}

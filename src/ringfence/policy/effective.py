@@ -291,7 +291,7 @@ class CredentialForm(StrEnum):
     NPM = "npm"
     PYPI = "pypi"
     DOCKER = "docker"
-    POSTGRES = "postgres"
+    POSTGRES = "postgresql"
 
 
 class Attach(StrEnum):

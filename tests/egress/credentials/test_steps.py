@@ -172,6 +172,7 @@ def test_where_no_credential_may_go_none_goes(written: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
+        "PUT /@acme%2fshop\nnpm-auth-type: web\nnpm-command: publish",
         "GET /repos/acme/x?page=2&per_page=100&page_token=abc&continuationToken=abc&key=color&q=token",
         "GET /repos/acme/x\nIdempotency-Key: 7c1b\nX-CSRF-Token: abc\nX-GitHub-Api-Version: 2022-11-28",
         'GET /repos/acme/token-tools/secret/auth.py\nUser-Agent: git/2.4\nAccept: */*\nIf-None-Match: "abc"',

@@ -49,3 +49,31 @@ def test_a_protocol_and_any_host_key_loosen_where_the_verdict_is_the_same() -> N
     assert [*value_differences(any_key, plain)] == [
         ValueDifference(key=key, before="ssh *", after="not set", loosens=False)
     ]
+
+
+def test_to_say_less_about_what_a_server_of_tools_has_to_be_loosens() -> None:
+    digest = "sha256:" + "0" * 64
+    server = "[[mcp.server]]\nname = 'a'\nurl = 'https://a.test/'\n"
+    free, any_list, one_list = (
+        policy(*([document(text)] if text else [])) for text in ("", server, f"{server}tools = ['{digest}']\n")
+    )
+    key, held = "mcp.server: a", f"https://a.test/ with the tools {digest}"
+
+    assert [*value_differences(free, any_list)] == [
+        ValueDifference(key=key, before="anything", after="https://a.test/", loosens=False)
+    ]
+    assert [*value_differences(any_list, free)] == [
+        ValueDifference(key=key, before="https://a.test/", after="anything", loosens=True)
+    ]
+    assert [*value_differences(one_list, any_list)] == [
+        ValueDifference(key=key, before="anything", after="https://a.test/", loosens=False),
+        ValueDifference(key=key, before=held, after="anything", loosens=True),
+    ]
+
+
+def test_to_take_other_tools_without_a_question_loosens() -> None:
+    asks, takes = (policy(document(f"[mcp]\nchanged = '{verdict}'\n")) for verdict in ("ask", "allow"))
+
+    assert [*value_differences(asks, takes)] == [
+        ValueDifference(key="mcp.changed", before="ask", after="allow", loosens=True)
+    ]

@@ -214,7 +214,7 @@ def test_the_url_of_a_database_holds_a_placeholder_inside_and_its_password_goes_
     url = "postgres://app:real%2Fpassword@api.test/shop?sslmode=require"
     outside = _outside(tmp_path, {"DB": url})
 
-    loaded = load(_bound("{ environment = 'DB' }", "postgres", "variables = ['DATABASE_URL']"), outside, _token())
+    loaded = load(_bound("{ environment = 'DB' }", "postgresql", "variables = ['DATABASE_URL']"), outside, _token())
 
     [one] = loaded.credentials
     assert (one.secret, one.rule.user) == (Secret("real/password"), "app")
@@ -238,7 +238,7 @@ def test_the_url_of_a_database_holds_a_placeholder_inside_and_its_password_goes_
 def test_a_url_of_another_database_is_no_value(tmp_path: Path, url: str, user: str, why: str) -> None:
     more = f"user = '{user}'" if user else ""
 
-    loaded = load(_bound("{ environment = 'DB' }", "postgres", more), _outside(tmp_path, {"DB": url}), _token())
+    loaded = load(_bound("{ environment = 'DB' }", "postgresql", more), _outside(tmp_path, {"DB": url}), _token())
 
     assert loaded.credentials == ()
     assert why in loaded.notices[0]

@@ -11,7 +11,7 @@ from ringfence.model.action import McpAction, ServerFacts
 from ringfence.model.event import Body, McpListed
 from ringfence.model.situations import RingfenceError
 from ringfence.model.tool_list import ToolList, read_tools
-from ringfence.session.mcp.servers import KEPT_SECONDS, Servers
+from ringfence.session.mcp.servers import KEPT_SECONDS, MOST_SERVERS, Servers
 from ringfence.session.mcp.taken import TakenLists
 
 ONE = read_tools([{"name": "say.it", "description": "Says it."}])
@@ -138,3 +138,23 @@ def test_a_list_that_cannot_be_read_is_no_new_server(user: Session) -> None:
 
     with pytest.raises(RingfenceError, match="cannot be read"):
         user.servers().listed("notes", "command:1", OTHER)
+
+
+def test_servers_are_claimed_up_to_a_limit_and_none_is_forgotten_for_another(user: Session) -> None:
+    servers = user.servers()
+    for number in range(MOST_SERVERS):
+        servers.listed(f"s{number}", "command:1", ONE)
+
+    with pytest.raises(RingfenceError, match="takes no more"):
+        servers.listed("one more", "command:1", ONE)
+    assert servers.listed("s0", "command:1", ONE).server == "s0"
+
+
+def test_lists_are_remembered_up_to_a_limit_over_all_sessions(tmp_path: Path) -> None:
+    lists = TakenLists(str(tmp_path / "lists"), most=1)
+    lists.take("a", "command:1", ONE)
+
+    with pytest.raises(RingfenceError, match="and no more"):
+        lists.take("b", "command:1", ONE)
+    lists.take("a", "command:1", OTHER)
+    assert lists.get("a", "command:1", OTHER) == dict(OTHER.tools)

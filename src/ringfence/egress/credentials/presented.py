@@ -180,7 +180,12 @@ def _is_secret_field(name: bytes, value: str) -> bool:
     text = name.decode("latin-1")
     words = [word for word in _SPLIT.split(text) if word]
     is_key = len(words) > 1 and words[-1] == "key" and words[-2] not in _NO_KEY_OF
-    return is_key or is_secret_name(text) or _SHAPES.search(value) is not None
+    return is_key or (is_secret_name(text) and not _says_kind(words, value)) or _SHAPES.search(value) is not None
+
+
+def _says_kind(words: list[str], value: str) -> bool:
+    """Whether a field says which kind of credential there is elsewhere, as `npm-auth-type: web` does."""
+    return words[-1:] == ["type"] and re.fullmatch(r"[a-z]{1,16}", value) is not None
 
 
 def _authorization(value: str) -> Presented:

@@ -6,6 +6,8 @@ policy that is new does not go unseen.
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
@@ -16,13 +18,13 @@ from ringfence.policy.compare import approvals
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
 from ringfence.policy.compare.models import model_differences
-from ringfence.policy.effective import Attach, CredentialRule, Limits, Policy, Remember
+from ringfence.policy.effective import Attach, CredentialRule, Limits, McpServer, Policy, Remember
 
 _ELSEWHERE = frozenset(
     {
         *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
-        *("control_files", "environment.remove", "mcp.default", "mcp.rules", "soft", "observed"),
+        *("control_files", "environment.remove", "mcp.default", "mcp.rules", "mcp.servers", "soft", "observed"),
         *("credentials.rules", "credentials.forbidden", "model"),
         *(f"approvals.{name}" for name in approvals.COMPARED),
     }
@@ -76,6 +78,7 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
             )
     yield from _protocols(before, after)
     yield from _credentials(before, after)
+    yield from _tool_servers(before, after)
     yield from approvals.approval_differences(before.approvals, after.approvals)
     yield from model_differences(before.model, after.model)
     first, second = dict(_flat(before)), dict(_flat(after))
@@ -106,6 +109,20 @@ def _spoken(policy: Policy) -> dict[str, frozenset[str]]:
             for host in rule.hosts:
                 found.setdefault(host, set()).update(f"{rule.protocol} {key}".strip() for key in keys)
     return {host: frozenset(words) for host, words in found.items()}
+
+
+def _tool_servers(before: Policy, after: Policy) -> Iterator[ValueDifference]:
+    """What servers of tools have to be. Whatever takes the place of a description lets another server in."""
+    first, second = (Counter(map(_server_text, of.mcp.servers)) for of in (before, after))
+    for text in sorted((first - second) + (second - first)):
+        name, _, said = text.partition(" is ")
+        was, now = ("anything", said) if text in second - first else (said, "anything")
+        yield ValueDifference(key=f"mcp.server: {name}", before=was, after=now, loosens=text in first - second)
+
+
+def _server_text(server: McpServer) -> str:
+    tools = f" with the tools {' '.join(server.tools)}" if server.tools else ""
+    return f"{server.name} is {server.url or shlex.join(server.command)}{tools}"
 
 
 def _credentials(before: Policy, after: Policy) -> Iterator[ValueDifference]:

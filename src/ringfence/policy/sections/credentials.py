@@ -98,7 +98,7 @@ def _rule(table: Table, ids: dict[str, str]) -> CredentialRule | None:
         table.fault("attach", "`always` is not for `aws-sigv4`: a request has to be signed to be signed again")
     for key in ("methods", "paths"):
         if form is CredentialForm.POSTGRES and table.has(key):
-            table.fault(key, f"`{key}` is not for `postgres`: a login has none")
+            table.fault(key, f"`{key}` is not for `postgresql`: a login has none")
     reason = _reason(table)
     complete = table.require("id", "source", "hosts", "form")
     table.finish()
@@ -167,7 +167,7 @@ def _hosts(table: Table, *, binds: bool, port: int = 443) -> tuple[str, ...]:
     found = []
     about = (
         "`x.test`, `*.x.test` (what is below it), `**.x.test` (both), each with `:port`; 443 where none is written, "
-        "5432 for `postgres`."
+        "5432 for `postgresql`."
     )
     for path, text in table.take_texts("hosts", about=about):
         try:
@@ -257,13 +257,13 @@ def _is_reserved(header: str) -> bool:
 
 
 def _user(table: Table, form: CredentialForm | None) -> str:
-    user = table.take_text("user", about="The user name for `basic`, `git`, `pypi`, `docker` and `postgres`.")
+    user = table.take_text("user", about="The user name for `basic`, `git`, `pypi`, `docker` and `postgresql`.")
     if user is None:
         if form in {CredentialForm.BASIC, CredentialForm.DOCKER}:
             table.faults.add(table.path, f'`user` is missing here: `form = "{form}"` needs it')
         return {CredentialForm.GIT: "x-access-token", CredentialForm.PYPI: "__token__"}.get(form, "") if form else ""
     if form is not None and form not in _WITH_USER:
-        table.fault("user", "`user` is only for `basic`, `git`, `pypi`, `docker` and `postgres`")
+        table.fault("user", "`user` is only for `basic`, `git`, `pypi`, `docker` and `postgresql`")
     elif not user or ":" in user or not user.isprintable() or not user.isascii():
         table.fault("user", f"`{escaped(user)}` cannot be a user name: it is visible ASCII without `:`")
     return user

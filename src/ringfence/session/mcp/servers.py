@@ -14,6 +14,7 @@ import msgspec
 from ringfence.model.action import McpAction, ServerFacts, action_digest
 from ringfence.model.canonical import json_text
 from ringfence.model.event import Body, McpListed
+from ringfence.model.situations import RingfenceError
 from ringfence.model.tool_list import ListChange, ToolList, change
 from ringfence.session.mcp.taken import TakenLists
 
@@ -22,7 +23,7 @@ LISTING = "tools/list"
 KEPT_SECONDS = 600.0
 """How long a call that a hook was told about may take to reach its server."""
 _MOST_KEPT = 1024
-_MOST_SERVERS = 256
+MOST_SERVERS = 256
 
 _PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -49,6 +50,11 @@ class Servers:
     def listed(self, server: str, identity: str, tools: ToolList, *, whole: bool = True) -> McpAction:
         """A server said which tools it has: what is to be judged before an agent is shown them. Without `whole`, more
         of the list is to come."""
+        if (server, identity) not in self._lists and len(self._lists) >= MOST_SERVERS:
+            raise RingfenceError(
+                f"this session has met {MOST_SERVERS} servers of tools, and takes no more",
+                remedy="start another session",
+            )
         self._started(server, identity)
         before = self._taken.get(server, identity, tools)
         found = ListChange() if before is None else change(before, dict(tools.tools))
@@ -115,9 +121,8 @@ class Servers:
 
     def _started(self, server: str, identity: str) -> None:
         # SECURITY: whoever is inside may claim servers without end.
-        if server not in self._identities and len(self._identities) >= _MOST_SERVERS:
-            oldest = next(iter(self._identities))
-            self._lists.pop((oldest, self._identities.pop(oldest)), None)
+        if server not in self._identities and len(self._identities) >= MOST_SERVERS:
+            self._identities.pop(next(iter(self._identities)))
         self._identities[server] = identity
 
     def _facts(self, server: str, identity: str) -> ServerFacts:

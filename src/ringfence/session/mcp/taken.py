@@ -24,13 +24,17 @@ class _Taken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 _MOST_LISTS = 16
+MOST_SERVERS = 2_000
+"""SECURITY: whoever is inside may claim servers without end. None is forgotten for another one, because a server that
+is forgotten is new, and its tools are taken as they are."""
 
 
 class TakenLists:
     """The lists of one user."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, most: int = MOST_SERVERS) -> None:
         self._folder = folder
+        self._most = most
 
     def get(self, server: str, identity: str, tools: ToolList) -> Mapping[str, str] | None:
         """The tools that this server had: those that it has now where it had them before, else the ones it had last;
@@ -62,6 +66,11 @@ class TakenLists:
         content = msgspec.json.encode(_Taken(server=server, identity=identity, lists=lists))
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            if not before and not os.path.exists(path) and len(os.listdir(self._folder)) >= self._most:
+                raise RingfenceError(
+                    f"the tools of {self._most} servers are remembered, and no more",
+                    remedy=f"remove what is not needed from `{self._folder}`",
+                )
             descriptor, fresh = tempfile.mkstemp(dir=self._folder, prefix=".")
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
