@@ -52,6 +52,18 @@ class Inspects(Protocol):
         ...
 
 
+class Budget(Protocol):
+    """How much may be sent."""
+
+    def counts(self, to: Destination) -> bool:
+        """Whether what is sent to a destination is counted."""
+        ...
+
+    def spend(self, to: Destination, size: int) -> Decision | None:
+        """Count what is about to be sent; why it may not be, where that is too much."""
+        ...
+
+
 class Core:
     """Shared by all connections; knows which are open and which have to be done with something by a certain time."""
 
@@ -71,6 +83,7 @@ class Core:
         self.clock = clock
         self.limits = limits
         self.inspector: Inspects | None = None
+        self.budget: Budget | None = None
         self._on_closed = on_closed
         self._on_refused = on_refused
         self.open: set[Stage] = set()

@@ -62,6 +62,7 @@ class Gateway:
             on_refused=on_refused,
         )
         if inspection is not None:
+            self._core.budget = inspection.budget
             self._core.inspector = Inspector(self._core, inspection, trust)
         self._names = SyntheticAddresses(limits.dns_names)
         self._dns = DnsService(Resolve(self._names, limits.dns_queries), clients=limits.dns_clients)

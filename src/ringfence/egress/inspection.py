@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from ringfence.egress.core import Budget
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.action import ConnectAction, McpAction
@@ -146,6 +147,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Where nobody can be asked, `ask` is a deny."""
     judge: Judge | None = None
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
+    budget: Budget | None = None
+    """Counts what is sent in connections that are not looked into; one of the amendments counts the rest."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
 

@@ -18,13 +18,21 @@ from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import server_head
 from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import foreign
-from ringfence.egress.pump import CHUNK, Pump, RequestPump, RequestsPump
+from ringfence.egress.pump import CHUNK, Meter, Pump, RequestPump, RequestsPump
 from ringfence.egress.requests import ForeignRequest, Requests
 from ringfence.egress.tls_hello import HelloInvalid
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
+
+
+class OverBudget(HeadInvalid):
+    """What is about to be sent is more than may be."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"denied: {decision.reasons[0].rule}")
+        self.decision = decision
 
 
 class Tunnel:
@@ -86,9 +94,24 @@ class Tunnel:
         ended: Callable[[], None],
         again: Callable[[], None],
         first: bytes,
+        *,
+        meter: Meter | None = None,
     ) -> Pump:
         pipes = self._core.engine.pipes
-        return Pump(source.fileno(), sink.fileno(), pipes=pipes, ended=ended, again=again, first=first)
+        return Pump(source.fileno(), sink.fileno(), pipes=pipes, ended=ended, again=again, first=first, meter=meter)
+
+    def _meter(self) -> Meter | None:
+        """What counts the bytes that go up; None where nobody counts them."""
+        budget, to = self._core.budget, self._wanted.destination
+        if budget is None or not budget.counts(to):
+            return None
+
+        def count(size: int) -> None:
+            decision = budget.spend(to, size)
+            if decision is not None:
+                raise OverBudget(decision)
+
+        return count
 
     def _begin(self, client_events: int, server_events: int) -> None:
         self._down.start()
@@ -113,6 +136,7 @@ class Tunnel:
             again=self._up_again,
             first=first,
             body=body,
+            meter=self._meter(),
         )
         self._up.run()
 
@@ -122,7 +146,9 @@ class Tunnel:
         if checked:
             self._up = self._requests_pump(first)
         else:
-            self._up = self._pump(self._client, self._server, self._up_ended, self._up_again, first)
+            self._up = self._pump(
+                self._client, self._server, self._up_ended, self._up_again, first, meter=self._meter()
+            )
         self._first = b""
         if events & READABLE:
             self._up.run(events & HANGUP)
@@ -138,6 +164,7 @@ class Tunnel:
             ended=self._up_ended,
             again=self._up_again,
             first=first,
+            meter=self._meter(),
             requests=Requests(lambda spoken: foreign(spoken, destination, needs_request=False), self._core.limits.head),
         )
 
@@ -207,7 +234,7 @@ class Tunnel:
             self._fail(error)
 
     def _fail(self, error: OSError | HeadInvalid) -> None:
-        if isinstance(error, ForeignRequest):
+        if isinstance(error, (ForeignRequest, OverBudget)):
             self._core.refuse(error.decision)
         self._finish(_words(error), reset=True)
 

@@ -244,6 +244,43 @@ class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event
     """Without query."""
 
 
+class ContentFound(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="content.found"):
+    """A request carries a secret, or a canary that was put inside to be found. The secret itself is nowhere."""
+
+    kind: str
+    """`secret`: it has the form of one; `credential`: one that the session keeps outside; `canary`."""
+    name: str
+    """The pattern, the credential or the canary."""
+    severity: str
+    """`high` for canaries and credentials, `medium` for what has the form of a secret."""
+    host: str
+    port: int
+    place: str
+    """Where in the request, and in which reading: `header x-note`, `the body (base64, gzip)`."""
+    length: int
+    digest: str
+    """By which the same secret is recognised within a session."""
+    outcome: str
+    """`denied`, `asked` or `recorded`."""
+    method: str = ""
+    path: str = ""
+    """Without query, and without what was found in it."""
+    shown: str = ""
+    """Its first and last letters, where it is long enough."""
+
+
+class ContentUnread(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="content.unread"):
+    """A request was not looked into as a whole."""
+
+    host: str
+    port: int
+    reason: str
+    outcome: str
+    """`denied`, `asked` or `recorded`."""
+    method: str = ""
+    path: str = ""
+
+
 class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="way.used"):
     """Something went, or was to go, between the sandbox and the host over a way that the policy opened."""
 
@@ -320,6 +357,8 @@ Body: TypeAlias = (
     | ConnectionClosed
     | WayUsed
     | CredentialUsed
+    | ContentFound
+    | ContentUnread
     | WorkspaceChanged
     | LimitReached
     | BatteryRun

@@ -26,6 +26,7 @@ from ringfence.policy.effective import (
     ApprovalPolicy,
     CommandPolicy,
     CommandRule,
+    ContentPolicy,
     ControlFilePolicy,
     CredentialPolicy,
     CredentialRule,
@@ -37,6 +38,7 @@ from ringfence.policy.effective import (
     McpPolicy,
     McpRule,
     NetworkPolicy,
+    OnSecret,
     Origin,
     PathRule,
     Policy,
@@ -166,6 +168,7 @@ class _Merging:
             control_files=self._control_files(),
             mcp=self._mcp(),
             credentials=self._credentials(),
+            content=self._content(),
             environment=self._environment(),
             approvals=self._approvals(),
             limits=self._limits(),
@@ -406,6 +409,39 @@ class _Merging:
             rules=tuple(rule for rule, _ in kept.values()),
             forbidden=tuple(one for document in self.documents for one in document.credentials.forbidden),
         )
+
+    def _content(self) -> ContentPolicy:
+        said = [(document, document.content) for document in self.documents]
+        order = list(OnSecret)
+        on_secret = [(document, one.on_secret) for document, one in said]
+        canaries = [(document, one.canaries) for document, one in said]
+        unreadable = [(document, one.unreadable) for document, one in said]
+        return ContentPolicy(
+            on_secret=self._scalar("content.on_secret", on_secret, order.index, OnSecret.OFF)[0],
+            canaries=self._scalar("content.canaries", canaries, int, False)[0],
+            unreadable=self._scalar("content.unreadable", unreadable, lambda one: one.strictness, Verdict.ALLOW)[0],
+            record_only=self._record_only(),
+            budgets=tuple(budget for _, one in said for budget in one.budgets),
+        )
+
+    def _record_only(self) -> tuple[str, ...]:
+        """Destinations where nothing is stopped; where an administrator says what is, only those they name."""
+        binding = [one.content for one in self.documents if one.layer.binds]
+        strict = [one.on_secret[1] for one in binding if one.on_secret is not None]
+        strict += [one.canaries[1] for one in binding if one.canaries is not None]
+        kept: list[str] = []
+        for document in self.documents:
+            for pattern, origin in document.content.record_only:
+                what = f"only recording at `{pattern}`"
+                if not document.trusted:
+                    self.skip(origin, what, distrust(document))
+                elif strict and not document.layer.binds and document.layer is not Layer.PRESET:
+                    by = strict[0]
+                    self.skip(origin, what, f"{by.source} says what happens with secrets for everybody", by)
+                else:
+                    kept.append(pattern)
+                    self.origins.setdefault(f"content.record_only.{pattern}", origin)
+        return tuple(dict.fromkeys(kept))
 
     def _approvals(self) -> ApprovalPolicy:
         said = [(document, document.approvals) for document in self.documents]

@@ -16,6 +16,7 @@ from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.screening import Leaving
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
@@ -23,15 +24,23 @@ from ringfence.session.trusting import Trusting
 class GatewayJudge:
     """Answers the gateway for one session."""
 
-    def __init__(self, gate: Gate, evaluator: Evaluator) -> None:
+    def __init__(
+        self, gate: Gate, evaluator: Evaluator, refused: Callable[[ConnectAction], Decision | None] = lambda _: None
+    ) -> None:
+        """`refused`: why there is no connection whatever the rules say, put on record already."""
         self._gate = gate
         self._evaluator = evaluator
+        self._refused = refused
         # A session meets few ports, and the ranges of each are the same at every connection.
         self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
         self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
+        found = self._refused(action)
+        if found is not None:
+            done(Authorization(decision=found))
+            return _nothing
         sight = self._evaluator.sight(action.host, action.port)
         declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
         refused = self._denied(port=action.port)
@@ -55,18 +64,32 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
     trust: Trusting | None
     credentials: Holding
+    leaving: Leaving
+    """What is looked for in what leaves, for all sandboxes of the session together."""
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
     """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
+
+    def refused(action: ConnectAction) -> Decision | None:
+        found = looking.leaving.refused(action, recorder.record_soon)
+        if found is not None:
+            recorder.record_soon(DecisionMade(decision=found, asked_by="gateway"))
+        return found
+
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        amendments=looking.credentials.amendments(recorder),
+        # What leaves is looked into before a credential is put into it.
+        amendments=(
+            *looking.leaving.amendments(recorder.record_soon),
+            *looking.credentials.amendments(recorder),
+        ),
+        budget=looking.leaving.budgets,
         judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
         wants=lru_cache(evaluator.wants),
     )
     return Gateway(
-        GatewayJudge(gate, evaluator),
+        GatewayJudge(gate, evaluator, refused),
         on_closed=recorder.record_soon,
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
         inspection=inspection,

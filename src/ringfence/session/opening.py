@@ -58,6 +58,7 @@ from ringfence.session.options import Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
+from ringfence.session.screening import leaving
 from ringfence.session.snapshots import SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
@@ -155,7 +156,10 @@ async def _start(
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
-    plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()))
+    outgoing = leaving(
+        policy, credentials, home=asked.places.home, workspace=asked.workspace, can_read=_can_read(evaluator)
+    )
+    plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()), outgoing.files)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
     if plan.staging is not None:
@@ -214,9 +218,10 @@ async def _start(
                 remove=(*policy.environment.remove, *credentials.removed),
             )
             | dict(sandbox.variables)
+            | dict(outgoing.variables)
         ),
         lost=lost,
-        looking=Looking(trust=trust, credentials=credentials),
+        looking=Looking(trust=trust, credentials=credentials, leaving=outgoing),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -320,6 +325,14 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
         governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
 
     sandbox.take_guard(said)
+
+
+def _can_read(evaluator: Evaluator) -> Callable[[str], bool]:
+    def can_read(path: str) -> bool:
+        action = FileAction(operation=FileOperation.READ, path=text_from_os(path))
+        return evaluator.evaluate(action).verdict is not Verdict.DENY
+
+    return can_read
 
 
 def _keeping(asked: Asked, tally: Tally) -> Keeping:

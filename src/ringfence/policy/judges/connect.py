@@ -14,8 +14,8 @@ from ringfence.model.action import ConnectAction, Effect, EffectKind, RequestFac
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.credentials import CredentialTable
-from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
+from ringfence.policy.credentials import WEB_PORTS, CredentialTable
+from ringfence.policy.effective import HostRule, Inspect, OnSecret, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
@@ -63,6 +63,7 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
+        self._content = _looked_for(policy)
         self._limits = _compiled(policy.network.limited)
         self._inspect = (*_compiled(policy.network.inspect), *self._limits)
         self._pass_through = tuple(
@@ -73,11 +74,14 @@ class ConnectJudge:
 
     def sight(self, name: str, port: int) -> Sight:
         """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
-        where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
+        where a policy says so, a rule about it looks at requests, a credential is bound or forbidden there, or what
+        leaves is looked into."""
         host = parse_host(name)
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
+        if self._content and self._may_speak_http(host, port):
+            wanted += self._content
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
         if self._passed(host, port) is not None:
@@ -93,8 +97,23 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty
+        asked_for = bool(self._inspect or self._content) or not self._credentials.is_empty
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
+
+    def _may_speak_http(self, host: Host, port: int) -> bool:
+        """Whether a destination is looked into for its content: every one, but what stays on this machine and ports
+        that a rule opens by their number, where something else than HTTP may be spoken."""
+        if host.name == HOST_LOOPBACK:
+            return False
+        if port in WEB_PORTS:
+            return True
+        patterns = (
+            HostPattern.parse(text)
+            for rule in self._table.rules(host, port)
+            if rule.verdict is Verdict.ALLOW
+            for text in rule.hosts
+        )
+        return not any(pattern.port == port and pattern.matches(host, port) for pattern in patterns)
 
     def _passed(self, host: Host, port: int) -> Origin | None:
         return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
@@ -247,6 +266,12 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
     # rule one.
     matching = [fnmatchcase(value, glob) for value in values]
     return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
+
+
+def _looked_for(policy: Policy) -> list[Origin]:
+    """Where it is written that requests are looked into for what they carry."""
+    found = [policy.origin_of("content.on_secret")] if policy.content.on_secret is not OnSecret.OFF else []
+    return found + ([policy.origin_of("content.canaries")] if policy.content.canaries else [])
 
 
 def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:

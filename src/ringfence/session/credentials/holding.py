@@ -29,6 +29,14 @@ class Holding(Protocol):
         """The gateway's steps."""
         ...
 
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """The name of each credential with each of its values, for who looks for them outside."""
+        ...
+
+    def placeholders(self) -> tuple[bytes, ...]:
+        """What stands for credentials inside."""
+        ...
+
 
 class Nothing:
     """A session without credentials."""
@@ -41,6 +49,14 @@ class Nothing:
         return dict(environment)
 
     def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
+        """None."""
+        return ()
+
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """None."""
+        return ()
+
+    def placeholders(self) -> tuple[bytes, ...]:
         """None."""
         return ()
 

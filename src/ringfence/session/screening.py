@@ -1,0 +1,105 @@
+"""What a session looks for in what leaves: made from its policy, its credentials and canaries of its own."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from ringfence.egress.content.budgets import Budgets
+from ringfence.egress.inspection import Amendment
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision
+from ringfence.model.event import Body
+from ringfence.model.host import Destination, parse_host
+from ringfence.model.shown import PlacedFile
+from ringfence.policy.effective import ContentPolicy, Policy
+from ringfence.sandbox.plan import covers
+from ringfence.session.credentials.holding import Holding
+
+_DIGEST = 12
+
+
+class Leaving(Protocol):
+    """What a session does about what leaves."""
+
+    variables: tuple[tuple[str, str], ...]
+    """Canaries that are variables."""
+    files: tuple[PlacedFile, ...]
+    """Canaries that are files."""
+    budgets: Budgets | None
+
+    def amendments(self, record: Callable[[Body], None]) -> tuple[Amendment, ...]:
+        """The gateway's steps, which come before those that put credentials into requests."""
+        ...
+
+    def refused(self, action: ConnectAction, record: Callable[[Body], None]) -> Decision | None:
+        """Why there is no connection, whatever the rules for its host say."""
+        ...
+
+
+class Anything:
+    """A session in which nobody looks."""
+
+    variables: tuple[tuple[str, str], ...] = ()
+    files: tuple[PlacedFile, ...] = ()
+    budgets: Budgets | None = None
+
+    def amendments(self, record: Callable[[Body], None]) -> tuple[Amendment, ...]:
+        """None."""
+        return ()
+
+    def refused(self, action: ConnectAction, record: Callable[[Body], None]) -> Decision | None:
+        """Nothing is."""
+        return None
+
+
+def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_read: Callable[[str], bool]) -> Leaving:
+    """What the policy wants. `can_read`: whether a path shows the person's own file inside.
+
+    `SandboxUnavailable` where something is missing that it needs.
+    """
+    if policy.content == ContentPolicy():
+        return Anything()
+    if not policy.content.looks:
+        return _Counted(Budgets(policy.content.budgets))
+    from ringfence.session.screened import Screened
+
+    key = os.urandom(32)
+    return Screened(
+        policy,
+        holding,
+        home=home,
+        is_free=lambda path: not can_read(path) and not covers(workspace, path),
+        token=os.urandom,
+        clock=time.perf_counter,
+        digest=lambda value: hmac.digest(key, value, "sha256").hex()[:_DIGEST],
+    )
+
+
+class _Counted(Anything):
+    """A session in which only bytes are counted."""
+
+    def __init__(self, budgets: Budgets) -> None:
+        self.budgets = budgets
+
+    def amendments(self, record: Callable[[Body], None]) -> tuple[Amendment, ...]:
+        """What counts the bytes of requests."""
+        return (self.budgets,) if self.budgets is not None else ()
+
+    def refused(self, action: ConnectAction, record: Callable[[Body], None]) -> Decision | None:
+        """Where the budget of a destination is spent."""
+        return over_budget(self.budgets, action)
+
+
+def over_budget(budgets: Budgets | None, action: ConnectAction) -> Decision | None:
+    """Why there is no connection to a destination to which no more may be sent. A request that is seen is judged by
+    what counts it."""
+    if budgets is None or action.method is not None:
+        return None
+    found = budgets.spent(Destination(host=parse_host(action.host), port=action.port))
+    return None if found is None else msgspec.structs.replace(found, action=action)
