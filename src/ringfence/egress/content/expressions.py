@@ -45,16 +45,16 @@ class Expression(Protocol):
 
 
 class AnyOf:
-    """Which of many words are in a text: one pass, whatever their number. Capital letters count as small ones."""
+    """Which of many expressions match somewhere in a text: one pass, whatever their number."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[bytes]) -> None:
         self._set = re2.Set.SearchSet(_options())
-        for word in words:
-            self._set.Add(b"(?i)" + re2.escape(word.encode()))
+        for pattern in patterns:
+            self._set.Add(pattern)
         self._set.Compile()
 
     def within(self, text: bytes) -> list[int]:
-        """The positions of the words that are there."""
+        """The positions of those that do."""
         found: list[int] = self._set.Match(text) or []
         return found
 

@@ -92,7 +92,7 @@ class Forms:
     """Looks for what has the form of a secret."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
-        words = [(word, number) for number, one in enumerate(patterns) for word in one.keywords]
+        words = [(_keyword(word, one), number) for number, one in enumerate(patterns) for word in one.keywords]
         self._patterns = [(one, expression(one.pattern.encode("latin-1"))) for one in patterns]
         self._owners = [number for _, number in words]
         self._words = AnyOf([word for word, _ in words])
@@ -111,6 +111,11 @@ class Forms:
                 ):
                     found.append(Match(Kind.SECRET, pattern.id, pattern.about, start, end))
         return found
+
+
+def _keyword(word: str, pattern: Pattern) -> bytes:
+    """Where the letters of a kind count, those of its words do too."""
+    return (b"(?i)" if pattern.pattern.startswith("(?i)") else b"") + literal(word.encode())
 
 
 def entropy(value: bytes) -> float:

@@ -20,7 +20,7 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pattern: str
     """Its first group is the secret."""
     keywords: tuple[str, ...]
-    """One of these is in every match."""
+    """One of these is in every match; capital letters count as small ones where they do in the pattern."""
     entropy: float
     """Bits per character that the secret has at least."""
     home: tuple[str, ...] = ()

@@ -123,9 +123,7 @@ class _Stepwise:
             try:
                 part = self._one(piece)
             except EOFError:
-                raise Unreadable(
-                    "something else follows what is packed", before=b"".join(out), follows=True
-                ) from None
+                raise Unreadable("something else follows what is packed", before=b"".join(out), follows=True) from None
             except Exception as error:  # noqa: BLE001 - each library has its own, and all mean the same
                 raise Unreadable(f"it cannot be unpacked: {error}") from None
             self._room.gave(len(part))

@@ -15,18 +15,24 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from ringfence.egress.content.unpacking import Room, Unreadable, packed_as, unpacker
+from ringfence.egress.content.expressions import Expression, expression
+from ringfence.egress.content.unpacking import MAGIC, Room, Unreadable, packed_as, unpacker
 
-_PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _ESCAPE = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
-# Possessive, and never from within a word: each letter is looked at once.
-_BASE64 = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}+={0,2}")
-_BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/]{60,76}+\r?\n)++(?:[A-Za-z0-9+/]++={0,2})?")
-_HEX = re.compile(rb"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}){16,}+(?![0-9A-Fa-f])")
+_BASE64 = expression(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
+_BASE64_LINES = expression(rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){2,}(?:[A-Za-z0-9+/]+={0,2})?")
+_HEX = expression(rb"(?:[0-9A-Fa-f]{2}){16,}")
+_WRITTEN = expression(rb"[\t\n\r -~\x80-\xff]{16,}")
+_TEXT = bytes((9, 10, 13, *range(32, 127), *range(128, 256)))
 _URL_LETTERS = bytes.maketrans(b"-_", b"+/")
+_ESCAPES = (
+    *((b"\\n", b"\n"), (b"\\r", b""), (b"\\t", b"\t"), (b'\\"', b'"'), (b"\\/", b"/")),
+    (b"\\\\", b"\\"),
+)
 _PACK = b"PACK\0\0\0\2"
 _ZIP = b"PK\3\4"
+_BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), _ZIP))
 _LONGEST_PACK_HEAD = 1 << 16
 _MOST_MEMBERS = 50_000
 
@@ -34,7 +40,7 @@ _MOST_MEMBERS = 50_000
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How far one request is looked into."""
 
-    held: int = 2 << 20
+    held: int = 1 << 20
     """A body up to this length is held until all of it was looked at."""
     streamed: int = 64 << 20
     """Of a longer one, how much is looked at while it passes, unpacked."""
@@ -67,6 +73,7 @@ class Readings:
         self._limits = limits
         self._late = late
         self._left = limits.readings
+        self._seen: set[tuple[Expression, bytes]] = set()
         self.unread: list[str] = []
 
     def of(self, data: bytes) -> Iterator[View]:
@@ -100,7 +107,7 @@ class Readings:
             yield from self._members(data)
         if _PACK in data[:_LONGEST_PACK_HEAD]:
             yield from self._objects(data)
-        yield from _decoded(data)
+        yield from self._decoded(data)
         # A form has its files in parts; each may be packed.
         for magic in (b"\r\n\r\n\x1f\x8b\x08", b"\r\n\r\n\x28\xb5\x2f\xfd"):
             at = data.find(magic)
@@ -108,6 +115,32 @@ class Readings:
                 part = data[at + 4 :]
                 yield from self._unpacked(packed_as(part), part, loosely=True)
                 at = data.find(magic, at + 4)
+
+    def _decoded(self, data: bytes) -> Iterator[tuple[str, bytes, int]]:
+        """What stands in a text in other letters."""
+        if b"\0" in data and data.count(b"\0") * 3 > len(data):
+            yield "utf-16", data.replace(b"\0", b""), 0
+        plain = _plainer(data)
+        if plain and plain != data:
+            yield "decoded", plain, 0
+        if b"=3D" in data or b"quoted-printable" in data:
+            yield "quoted-printable", _QUOTED.sub(_unquoted, data), 0
+        runs = [_base64(run) for run in self._fresh(_BASE64, data)]
+        runs += [_base64(b"".join(run.split())) for run in self._fresh(_BASE64_LINES, data)]
+        # What begins as something packed is a reading of its own.
+        alone = [one for one in runs if one[:2] in _BEGINNINGS and (packed_as(one) or one.startswith(_ZIP))]
+        yield from (("base64", one, 0) for one in alone)
+        yield "base64", b"\n".join(one for one in runs if not alone or one not in alone), 0
+        digits = (run[: len(run) & ~1] for run in self._fresh(_HEX, data))
+        yield "hexadecimal", b"\n".join(bytes.fromhex(run.decode()) for run in digits), 0
+
+    def _fresh(self, runs: Expression, data: bytes) -> Iterator[bytes]:
+        """Runs of letters that no reading before had."""
+        for found in runs.finditer(data):
+            run = data[found.start() : found.end()]
+            if (runs, run) not in self._seen:
+                self._seen.add((runs, run))
+                yield run
 
     def _unpacked(self, coding: str, data: bytes, *, loosely: bool = False) -> Iterator[tuple[str, bytes, int]]:
         """`loosely`: something else may follow behind it."""
@@ -196,33 +229,22 @@ class Readings:
             self.unread.append(why)
 
 
-def _decoded(data: bytes) -> Iterator[tuple[str, bytes, int]]:
-    if b"\0" in data and data.count(b"\0") * 3 > len(data):
-        yield "utf-16", data.replace(b"\0", b""), 0
-    if b"%" in data and _PERCENT.search(data):
-        yield "percent-encoded", unquote_to_bytes(data.replace(b"+", b" ")), 0
-    if b"\\" in data:
-        plain = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), data)
-        for written, meant in ((b"\\n", b"\n"), (b"\\r", b""), (b"\\t", b"\t"), (b'\\"', b'"'), (b"\\/", b"/")):
-            plain = plain.replace(written, meant)
-        plain = plain.replace(b"\\\\", b"\\")
-        if plain != data:
-            yield "escaped", plain, 0
-    if b"=3D" in data or b"=\r\n" in data or b"=\n" in data:
-        yield "quoted-printable", _QUOTED.sub(_unquoted, data), 0
-    lines = b"\n".join(_base64(b"".join(found[0].split())) for found in _BASE64_LINES.finditer(data))
-    runs = [found[0] for found in _BASE64.finditer(data)]
-    coded = b"\n".join(filter(None, (lines, *map(_base64, runs))))
-    if coded:
-        # What begins as something packed is a reading of its own.
-        yield from (("base64", one, 0) for one in map(_base64, runs) if packed_as(one) or one.startswith(_ZIP))
-        if packed_as(lines) or lines.startswith(_ZIP):
-            yield "base64", lines, 0
-        else:
-            yield "base64", coded, 0
-    digits = [bytes.fromhex(found[0].decode()) for found in _HEX.finditer(data)]
-    if digits:
-        yield "hexadecimal", b"\n".join(digits), 0
+def _plainer(data: bytes) -> bytes:
+    """The lines of a text that have percent-encoding or escapes of JSON, without them; nothing where none has.
+
+    A plus sign stays one, although forms mean a space: it may be a letter of base64.
+    """
+    if b"\\" not in data and b"%" not in data:
+        return b""
+    if len(data.translate(None, _TEXT)) * 20 > len(data):
+        # Of what is no text the parts that are: a copy of the rest would say nothing new.
+        data = b"\n".join(data[found.start() : found.end()] for found in _WRITTEN.finditer(data))
+    plain = b"\n".join(line for line in data.split(b"\n") if b"\\" in line or b"%" in line)
+    if b"\\" in plain:
+        plain = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), plain)
+        for one, meant in _ESCAPES:
+            plain = plain.replace(one, meant)
+    return unquote_to_bytes(plain) if b"%" in plain else plain
 
 
 def _unquoted(found: re.Match[bytes]) -> bytes:
