@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from functools import reduce
 from pathlib import Path
 
 from bench.start import modules, ringfence
@@ -22,21 +23,36 @@ from ringfence.session.snapshots import Snapshots
 from ringfence.session.sources import Places
 
 _TIMED = """
-import json, subprocess, sys, time
+import json, os, subprocess, sys, time
 found = {}
-for name, script in json.load(open(sys.argv[1])).items():
-    began = time.monotonic()
-    subprocess.run(("bash", "-c", script), check=True, stdout=subprocess.DEVNULL)
-    found[name] = time.monotonic() - began
+for name, script, times in json.load(open(sys.argv[1])):
+    taken = []
+    for _ in range(times):
+        began, used = time.monotonic(), os.times()
+        subprocess.run(("bash", "-c", script), check=True, stdout=subprocess.DEVNULL)
+        now = os.times()
+        processors = now.children_user + now.children_system - used.children_user - used.children_system
+        taken.append((time.monotonic() - began, processors))
+    found[name] = [sorted(each)[times // 2] for each in zip(*taken)]
 print(json.dumps(found))
 """
-WORK = {
-    "git status, 5,000 files": "git status --porcelain",
-    "git commit of 200 files": "for n in $(seq 200); do echo $RANDOM > d0/g$n; done; git add -A; git commit -qm x",
-    "pip install of a wheel": "{python} -m pip install -q --no-index --no-deps --target site-$RANDOM wheel/*.whl",
-    "compile 300 modules": "{python} -m compileall -qf code",
-    "write and read 2,000 files": "mkdir w; for n in $(seq 2000); do echo $n > w/$n; done; cat w/* > sum; rm -r w",
-}
+WORK = (
+    ("the first git status, 5,000 files", "git status --porcelain", 1),
+    ("git status, 5,000 files", "git status --porcelain", 9),
+    (
+        "git commit of 200 files",
+        "for n in $(seq 200); do echo $RANDOM > d0/g$n; done; git add -A; git commit -qm x",
+        3,
+    ),
+    (
+        "pip install of a wheel, with a venv",
+        "{python} -m venv --without-pip v$$; {pip} -q --python v$$ install {wheel}",
+        1,
+    ),
+    ("compile 300 modules", "{python} -m compileall -qf code", 3),
+    ("write and read 2,000 files", "mkdir w; for n in $(seq 2000); do echo $n > w/$n; done; cat w/* > sum; rm -r w", 3),
+)
+"""What it is, the script, and how often it runs in one session: the median counts."""
 FILES = 200_000
 
 
@@ -57,29 +73,44 @@ def _work(home: str, rounds: int) -> None:
     python = "/usr/bin/python3"
     program, work = f"{home}/timed.py", f"{home}/work.json"
     Path(program).write_text(_TIMED)
-    Path(work).write_text(json.dumps({name: text.replace("{python}", python) for name, text in WORK.items()}))
+    words = {"{python}": python, "{pip}": f"{python} -m pip", "{wheel}": "--no-index --no-deps wheel/*.whl"}
+    scripts = [
+        (name, reduce(lambda text, word: text.replace(word, words[word]), words, text), times)
+        for name, text, times in WORK
+    ]
+    Path(work).write_text(json.dumps(scripts))
     inner = (python, program, work)
     ways = {
         "outside": inner,
         "direct": (*ringfence(), "exec", "-q", "--direct", "--read", program, "--read", work, "--", *inner),
         "staged": (*ringfence(), "exec", "-q", "--staged", "--read", program, "--read", work, "--", *inner),
     }
-    found: dict[str, dict[str, list[float]]] = {way: {name: [] for name in WORK} for way in ways}
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {way: {name: [] for name, _, _ in WORK} for way in ways}
     for _ in range(rounds):
-        for way, words in ways.items():
-            done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        for way, command in ways.items():
+            done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(f"{way}: {done.stderr}")
-            for name, seconds in json.loads(done.stdout).items():
-                found[way][name].append(seconds)
+            for name, (wall, processors) in json.loads(done.stdout).items():
+                found[way][name].append((wall, processors))
             subprocess.run(("git", "reset", "-q", "--hard", "start"), cwd=project, env=environment, check=True)
             subprocess.run(("git", "clean", "-qfdx"), cwd=project, env=environment, check=True)
             _unignored(project)
-    print(f"{'milliseconds, median of ' + str(rounds):<34}{'outside':>10}{'direct':>10}{'staged':>10}   ratios")
-    for name in WORK:
-        medians = [statistics.median(found[way][name]) * 1000 for way in ways]
-        ratios = "  ".join(f"{each / medians[0]:.2f}" for each in medians[1:])
-        print(f"{name:<34}" + "".join(f"{each:>10.0f}" for each in medians) + f"   {ratios}")
+    print(
+        f"{'milliseconds, median of ' + str(rounds):<38}{'outside':>9}{'direct':>9}{'staged':>9}   ratios      of CPU"
+    )
+    for name, _, _ in WORK:
+        walls, processors = (
+            [statistics.median(each[at] for each in found[way][name]) * 1000 for way in ways] for at in (0, 1)
+        )
+        print(
+            f"{name:<38}" + "".join(f"{each:>9.0f}" for each in walls) + f"   {_ratios(walls)}  {_ratios(processors)}"
+        )
+
+
+def _ratios(each: list[float]) -> str:
+    """Direct and staged, to outside."""
+    return "  ".join(f"{part / each[0]:.2f}" for part in each[1:])
 
 
 def _fill(project: Path) -> None:

@@ -121,7 +121,8 @@ class Gate:
     ) -> Decision:
         """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny.
 
-        `within` judges in place of the session's own policy: that of the plan which the action would have.
+        `within` judges in place of the session's own policy: that of the plan which the action would have, or what
+        was found where an action was looked into.
         """
         decision = self._judge(action, within)
         try:
@@ -136,15 +137,21 @@ class Gate:
         return final
 
     def decide_soon(
-        self, action: Action, done: Callable[[Decision], None], *, asked_by: str = "gateway", call: str | None = None
+        self,
+        action: Action,
+        done: Callable[[Decision], None],
+        *,
+        asked_by: str = "gateway",
+        call: str | None = None,
+        within: Callable[[Action], Decision] | None = None,
     ) -> Callable[[], None]:
         """Like `decide`, with a callback; without a task for what is not asked: the ledger's receipt calls `done`.
 
         What it returns withdraws the question, for when nobody waits for the answer any more.
         """
-        decision = self._judge(action)
+        decision = self._judge(action, within)
         if decision.verdict is Verdict.ASK and self._open:
-            asking = self._tasks.create_task(self._decide_later(decision, done, asked_by, call))
+            asking = self._tasks.create_task(self._decide_later(decision, done, asked_by, call, within))
 
             def withdraw() -> None:
                 asking.cancel()
@@ -160,11 +167,16 @@ class Gate:
         return _withdrawn_already
 
     async def _decide_later(
-        self, decision: Decision, done: Callable[[Decision], None], asked_by: str, call: str | None
+        self,
+        decision: Decision,
+        done: Callable[[Decision], None],
+        asked_by: str,
+        call: str | None,
+        within: Callable[[Action], Decision] | None,
     ) -> None:
         final = denied(decision, by="cancelled", why="the session is ending")
         try:
-            final = await self.decide(decision.action, asked_by=asked_by, call=call)
+            final = await self.decide(decision.action, asked_by=asked_by, call=call, within=within)
         finally:
             # Whatever ends this task, whoever holds a connection open gets an answer.
             done(final)

@@ -1,7 +1,7 @@
-"""The stage of a client whose requests are looked into, one after the other: read, judged, shown to the steps of their
-amendments, re-issued to the server over a connection of ours, and answered.
+"""The stage of a client that speaks HTTP/1.1 and whose requests are looked into, one after the other.
 
-It decides nothing: policy answers each request, the steps may hold one, and what cannot be read in one way is refused.
+It reads heads, and gives each request that can be read in one way only to a `Course`; what becomes of it, it tells the
+client. After an upgrade it runs the WebSocket.
 """
 
 from __future__ import annotations
@@ -11,36 +11,27 @@ import ssl
 from collections.abc import Callable
 from enum import Enum
 
-import msgspec
-
 from ringfence.egress import refusal
-from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.core import Core
+from ringfence.egress.course import Course, Told, upgrades
+from ringfence.egress.course import State as Progress
 from ringfence.egress.engine import BROKEN, HANGUP, READABLE
-from ringfence.egress.exchange import Exchange, Side
-from ringfence.egress.facts import MOST_BODY, facts
+from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
-from ringfence.egress.http_forward import connection_tokens, reissued
-from ringfence.egress.http_framing import FramedBody
+from ringfence.egress.http1_ends import Http1Client
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
-from ringfence.egress.inspection import Held, Inspection, Request, Steps
+from ringfence.egress.inspection import Held, Inspection, Steps
 from ringfence.egress.leg import Leg
-from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
-from ringfence.egress.tool_calls import CallsUnread, tool_calls
-from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
+from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.egress.websocket import WebSocket
-from ringfence.model.action import ConnectAction, McpAction, RequestFacts
-from ringfence.model.decision import Decision, Verdict
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
-from ringfence.policy.judges.connect import FactsWanted
-from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
-
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class State(Enum):
@@ -48,18 +39,14 @@ class State(Enum):
 
     HANDSHAKE = "handshake"
     REQUEST = "request"
-    WHOLE = "whole"
-    JUDGED = "judged"
-    HELD = "held"
-    SERVER = "server"
-    EXCHANGE = "exchange"
+    COURSE = "course"
     WEBSOCKET = "websocket"
     CLOSING = "closing"
     OVER = "over"
 
 
 class Inspected:
-    """A client and, one at a time, the servers' connections that carry its requests."""
+    """A client and, one at a time, its requests."""
 
     def __init__(
         self,
@@ -77,42 +64,27 @@ class Inspected:
         self._core = core
         self._inspection = inspection
         self._upstreams = upstreams
-        self._client = client
+        self._leg = client
+        self._client = Http1Client(client, b"" if secure else wanted.rest)
         self._origin = wanted.origin
         self._secure = secure
         self._started = core.clock.monotonic()
-        self._unread = b"" if secure else wanted.rest
         self._state = State.HANDSHAKE
         self._hangup = bool(edges & HANGUP)
         self._head: RequestHead | None = None
-        self._body = FramedBody(0, chunked=False, strict=True)
-        self._first = bytearray()
-        """What was read of the body before the request goes out."""
-        self._collecting: tuple[int, Callable[[], None]] = (0, self._judge)
-        self._wanted = FactsWanted()
-        self._calls_wanted = False
-        self._action_taken = ConnectAction(host=wanted.destination.host.name, port=wanted.destination.port)
-        self._prepared: Prepared | None = None
-        self._error = ""
-        self._steps: tuple[Steps, ...] = ()
-        self._request: Request | None = None
-        self._authorization: Authorization | None = None
-        self._cancel: Cancel | None = None
-        self._connecting: Connecting | None = None
-        self._upstream: Upstream | None = None
-        self._exchange: Exchange | None = None
+        self._course: Course | None = None
         self._websocket: WebSocket | None = None
         self._address = ""
-        self._requests = 0
+        self._error = ""
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
         core.engine.handle(client.sock, self._client_ready)
         head = wanted.head
         if head is not None:
             self._state = State.REQUEST
-            self._guarded(lambda: self._look_at(head))
+            self.guarded(lambda: self._look_at(head))
         else:
-            self._guarded(self._go_on)
+            self.guarded(self._go_on)
 
     def close(self, error: str) -> None:
         """End it; both sides see that it did not end by itself."""
@@ -122,15 +94,14 @@ class Inspected:
 
     def _client_ready(self, events: int) -> None:
         if events & READABLE:
-            self._client.ready = True
+            self._leg.ready = True
         if events & HANGUP:
             self._hangup = True
-        self._guarded(lambda: self._client_event(events))
+        self.guarded(lambda: self._client_event(events))
 
     def _client_event(self, events: int) -> None:
-        waited = self._client.waiting
-        if waited:
-            self._client.flush()
+        if self._leg.waiting:
+            self._leg.flush()
         if events & BROKEN:
             return self.close("the client went away")
         return self._go_on()
@@ -141,59 +112,38 @@ class Inspected:
                 self._shake()
             case State.REQUEST:
                 self._read_request()
-            case State.WHOLE:
-                self._collect()
-            case State.JUDGED | State.HELD | State.SERVER:
-                self._look_after_client()
-            case State.EXCHANGE:
-                assert self._exchange is not None
-                self._exchange.move()
+            case State.COURSE:
+                assert self._course is not None
+                if self._course.state is Progress.ANSWER:
+                    self._look_after_client()
+                else:
+                    self._course.move()
             case State.WEBSOCKET:
                 assert self._websocket is not None
                 self._websocket.move()
             case State.CLOSING:
-                if not self._client.waiting:
+                if not self._leg.waiting:
                     self._end(self._error, reset=False)
             case State.OVER:
                 pass
 
     def _look_after_client(self) -> None:
         """While somebody else has to do something: when the client goes, so do we. Over TLS it says so within."""
-        while self._client.ready and len(self._unread) <= self._core.limits.head:
-            data = self._client.read()
+        client = self._client
+        while self._leg.ready and len(client.unread) <= self._core.limits.head:
+            data = self._leg.read()
             if not data:
                 break
-            self._unread += data
-        if self._client.ended or self._hangup:
+            client.unread += data
+        if self._leg.ended or self._hangup:
             self.close("the client went away")
-
-    def _server_ready(self, events: int) -> None:
-        if self._upstream is not None:
-            if events & READABLE:
-                self._upstream.leg.ready = True
-            self._guarded(self._server_event)
-
-    def _server_event(self) -> None:
-        upstream, exchange = self._upstream, self._exchange
-        if upstream is None:
-            return
-        if upstream.leg.waiting:
-            try:
-                upstream.leg.flush()
-            except OSError:
-                if exchange is None:
-                    raise
-                exchange.server_broken()
-        if exchange is not None and not exchange.over:
-            exchange.move()
-        elif self._websocket is not None:
-            self._websocket.move()
 
     def again(self) -> None:
         """Go on after the others had their turn."""
-        self._core.engine.again(lambda: self._guarded(self._go_on))
+        self._core.engine.again(lambda: self.guarded(self._go_on))
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def guarded(self, step: Callable[[], None]) -> None:
+        """Do a step; what goes wrong in it ends this connection, and no other."""
         if self._state is State.OVER:
             return
         try:
@@ -208,29 +158,30 @@ class Inspected:
     # requests
 
     def _shake(self) -> None:
-        if self._client.handshake():
+        if self._leg.handshake():
             self._state = State.REQUEST
             self._read_request()
 
     def _read_request(self) -> None:
+        client, most = self._client, self._core.limits.head
         while True:
-            end = self._unread.find(END)
-            if end >= 0 or b"\n\n" in self._unread:
+            end = client.unread.find(END)
+            if end >= 0 or b"\n\n" in client.unread:
                 break
-            if len(self._unread) > self._core.limits.head:
-                return self._refuse(refusal.too_large(self._core.limits.head))
-            data = self._client.read() if self._client.ready else None
+            if len(client.unread) > most:
+                return self._refuse(refusal.too_large(most))
+            data = self._leg.read() if self._leg.ready else None
             if data is None:
                 return None
             if not data:
-                return self._end("" if not self._unread else "the client went away within a request", reset=False)
-            if not self._unread:
+                return self._end("" if not client.unread else "the client went away within a request", reset=False)
+            if not client.unread:
                 self._core.expect(self, self._core.limits.head_seconds, self._too_late)
-            self._unread += data
-        if end > self._core.limits.head:
-            return self._refuse(refusal.too_large(self._core.limits.head))
-        length = end + len(END) if end >= 0 else len(self._unread)
-        raw, self._unread = self._unread[:length], self._unread[length:]
+            client.unread += data
+        if end > most:
+            return self._refuse(refusal.too_large(most))
+        length = end + len(END) if end >= 0 else len(client.unread)
+        raw, client.unread = client.unread[:length], client.unread[length:]
         try:
             head = parse_head(raw, default_port=self._destination.port)
         except HeadInvalid as invalid:
@@ -238,23 +189,29 @@ class Inspected:
         return self._look_at(head)
 
     def _look_at(self, head: RequestHead) -> None:
-        """The head is read; is it one that can be judged, and does anybody want to see its body first?"""
+        """The head is read; is it one that can be judged?"""
         self._core.relax(self)
-        self._requests += 1
         self._head = head
-        self._wanted = FactsWanted()
+        self._client.expect(head)
         problem = self._unacceptable(head)
         if problem is not None:
-            return self._deny(problem)
-        self._body = FramedBody(None if head.chunked else head.length, chunked=head.chunked, strict=True)
-        wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
-        self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
-        if (wanted.body or self._calls_wanted) and not self._body.finished:
-            return self._collect_first(MOST_BODY, self._judge)
-        return self._judge()
+            return self._refuse(self._core.refuse(problem))
+        self._state = State.COURSE
+        course = self._course = Course(
+            self._core,
+            self._inspection,
+            self._upstreams,
+            self,
+            self._client,
+            self._destination,
+            origin=self._origin,
+            secure=self._secure,
+        )
+        return course.start(head)
 
     def _unacceptable(self, head: RequestHead) -> Decision | None:
-        action = self._action(head)
+        here = self._destination
+        action = ConnectAction(host=here.host.name, port=here.port, method=head.method, path=head.path)
         if head.method == "CONNECT":
             return refusal.built_in(action, "http.connect", "a tunnel within a connection that is inspected")
         if self._origin == "http" and head.target is Target.ABSOLUTE and head.destination is not None:
@@ -265,308 +222,62 @@ class Inspected:
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
             return refusal.built_in(action, "http.host", text)
-        wanted = _upgrades(head)
-        if wanted - {b"websocket", b"h2c"}:
-            word = min(wanted - {b"websocket", b"h2c"}).decode("latin-1")
+        wanted = upgrades(head) - {b"websocket", b"h2c"}
+        if wanted:
+            word = min(wanted).decode("latin-1")
             text = f"the request asks to switch to `{word}`, which cannot be inspected"
             return refusal.built_in(action, "http.upgrade", text, "ask for the host in `network.pass_through`")
         return None
 
-    def _action(self, head: RequestHead) -> ConnectAction:
-        host, port = self._destination.host.name, self._destination.port
-        known: RequestFacts | msgspec.UnsetType = msgspec.UNSET
-        if self._wanted.anything:
-            content = bytes(self._first) if self._wanted.body else None
-            websocket = b"websocket" in _upgrades(head)
-            known = facts(self._wanted, head, content, complete=self._body.finished, websocket=websocket)
-        return ConnectAction(host=host, port=port, method=head.method, path=head.path, facts=known)
+    # what becomes of them
 
-    def _judge(self) -> None:
-        assert self._head is not None
-        self._state = State.JUDGED
-        action = self._action(self._head)
-        answers: list[Authorization] = []
-        number = self._requests
-
-        def answered(authorization: Authorization) -> None:
-            if answers or self._requests != number or self._state is not State.JUDGED:
-                return
-            answers.append(authorization)
-            self._cancel = None
-            self._guarded(lambda: self._judged(authorization, action))
-
-        try:
-            cancel = self._core.authorize(action, self._origin, answered)
-        except Exception:
-            logger.exception("the authorisation of %s failed", self._destination)
-            text = "the request could not be judged, because of an internal error"
-            return self._deny(refusal.built_in(action, "gateway.error", text))
-        if not answers:
-            self._cancel = cancel
-        return None
-
-    def _judged(self, authorization: Authorization, action: ConnectAction) -> None:
-        decision = authorization.decision
-        if decision.verdict is not Verdict.ALLOW:
-            return self._refuse(refusal.denied(decision))
-        self._authorization = authorization
-        self._action_taken = action
-        return self._judge_calls(None)
-
-    def _judge_calls(self, calls: tuple[McpAction, ...] | None) -> None:
-        """The request is allowed; so has to be every call of a tool in it."""
-        if not self._calls_wanted:
-            return self._allowed()
-        head, judge = self._head, self._inspection.judge
-        assert head is not None and judge is not None
-        if calls is None:
-            said = {name: value.lower() for name, value in head.fields}
-            coding, media = said.get(b"content-encoding", b""), said.get(b"content-type", b"")
-            host, content = self._destination.host.name, bytes(self._first)
-            try:
-                calls = tool_calls(host, content, complete=self._body.finished, coding=coding, media=media)
-            except CallsUnread as unread:
-                return self._deny(refusal.built_in(self._action(head), "mcp.unread", str(unread)))
-        if not calls:
-            return self._allowed()
-        first, *rest = calls
-        self._state = State.JUDGED
-        self._await(
-            lambda done: judge(first, done),
-            lambda decision: (
-                self._judge_calls(tuple(rest))
-                if decision.verdict is Verdict.ALLOW
-                else self._refuse(refusal.denied(decision))
-            ),
-        )
-        return None
-
-    def _await(
-        self,
-        ask: Callable[[Callable[[Decision], None]], Cancel],
-        then: Callable[[Decision], None],
-    ) -> None:
-        """Ask somebody, and go on with the answer, which may come now or later, unless all of this is over by then."""
-        number, answers = self._requests, list[Decision]()
-
-        def answered(decision: Decision) -> None:
-            if answers or self._requests != number or self._state is State.OVER:
-                return
-            answers.append(decision)
-            self._cancel = None
-            self._guarded(lambda: then(decision))
-
-        cancel = ask(answered)
-        if not answers:
-            self._cancel = cancel
-
-    def _allowed(self) -> None:
-        assert self._head is not None and self._authorization is not None
-        action, decision = self._action_taken, self._authorization.decision
-        self._request = Request(
-            destination=self._destination, secure=self._secure, head=self._head, action=action, decision=decision
-        )
-        try:
-            steps = tuple(made for one in self._inspection.amendments if (made := one(self._request)) is not None)
-        except Exception:
-            logger.exception("an amendment failed")
-            return self._deny(self._fault())
-        self._steps = steps
-        most = max((one.whole for one in steps), default=0)
-        if most and not self._body.finished:
-            return self._collect_first(most, self._prepare)
-        return self._prepare()
-
-    def _collect_first(self, most: int, then: Callable[[], None]) -> None:
-        """Hold the body until it is complete, or longer than anybody wants it."""
-        assert self._head is not None
-        if _expects(self._head):
-            self._client.write(CONTINUE)
-            fields = tuple(field for field in self._head.fields if field[0] != b"expect")
-            self._head = msgspec.structs.replace(self._head, fields=fields)
-        self._collecting = (most, then)
-        self._state = State.WHOLE
-        return self._collect()
-
-    def _collect(self) -> None:
-        most, then = self._collecting
-        while not self._body.finished and len(self._first) < most:
-            data, self._unread = self._unread, b""
-            if not data:
-                read = self._client.read() if self._client.ready else None
-                if read is None:
-                    return None
-                if not read:
-                    return self.close("the client went away within its request")
-                data = read
-            payload, self._unread = self._body.take(data)
-            self._first += payload
-        return then()
-
-    def _prepare(self) -> None:
-        assert self._head is not None
-        whole = bytes(self._first) if self._body.finished else None
-        self._state = State.HELD
-        try:
-            for step in self._steps:
-                if step.whole:
-                    step.body(bytes(self._first), complete=whole is not None)
-        except Exception:
-            logger.exception("a step failed")
-            return self._deny(self._fault())
-        return self._go_through(prepare(self._steps, self._head, whole, self._fault), None)
-
-    def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
-        try:
-            held = next(preparation) if answer is None else preparation.send(answer)
-        except StopIteration as stop:
-            self._prepared = stop.value
-            return self._connect()
-        return self._hold(held, lambda one: self._go_through(preparation, one))
-
-    # answers from people
-
-    def held(self, side: Side, held: Held) -> None:
-        """A step holds something on its way."""
-
-        def go_on(answer: Held) -> None:
-            if self._websocket is not None:
-                self._websocket.resume(side, answer)
-            elif self._exchange is not None:
-                self._exchange.resume(side, answer)
-
-        self._hold(held, go_on)
-
-    def _hold(self, held: Held, go_on: Callable[[Held], None]) -> None:
-        confirm = self._inspection.confirm
-        if held.decision.verdict is not Verdict.ASK or confirm is None:
-            return self._deny(held.decision)
-        self._await(
-            lambda done: confirm(held.decision, done),
-            lambda decision: (
-                go_on(held) if decision.verdict is Verdict.ALLOW else self._refuse(refusal.denied(decision))
-            ),
-        )
-        return None
-
-    # the server
-
-    def _connect(self, *, fresh: bool = False) -> None:
-        assert self._authorization is not None and self._request is not None
-        self._state = State.SERVER
-        upstreams = self._upstreams
-        if not fresh:
-            key = (self._destination.host.name, self._destination.port, self._secure)
-            upstream = upstreams.take(key)
-            if upstream is not None:
-                return self.upstream_ready(upstream)
-        self._connecting = upstreams.connect(
-            self,
-            self,
-            action=self._request.action,
-            destination=self._destination,
-            authorization=self._authorization,
-            secure=self._secure,
-        )
-        self._connecting.start()
-        return None
-
-    def upstream_ready(self, upstream: Upstream) -> None:
-        """There is a connection for the request."""
-        prepared, client = self._prepared, self._client
-        assert prepared is not None and self._head is not None
-        self._connecting = None
-        self._upstream, self._address = upstream, upstream.address
-        self._core.engine.handle(upstream.leg.sock, self._server_ready)
-        self._state = State.EXCHANGE
-        head = prepared.head
-        length = self._length(prepared)
-        upgrade = b"websocket" in _upgrades(self._head)
-        upstream.used += 1
-        upstream.leg.ready = True
-        self._exchange = Exchange(
-            self,
-            client,
-            upstream,
-            head,
-            self._steps,
-            body=self._body,
-            unread=self._unread,
-            chunked=length is None,
-            closing=self._head.minor == 0 or b"close" in connection_tokens(self._head.fields),
-            upgrade=upgrade,
-            fault=self._fault,
-        )
-        self._unread = b""
-        first = reissued(head, self._destination, length=length, keep=True, secure=self._secure, upgrade=upgrade)
-        try:
-            upstream.leg.write(first + (prepared.body or b""))
-        except OSError:
-            self._exchange.server_broken()
-        self._exchange.start(b"" if prepared.body is not None else bytes(self._first))
-
-    def _length(self, prepared: Prepared) -> int | None:
-        """The length of the body as it goes out: None for chunks, -1 where there is none."""
-        assert self._head is not None
-        named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
-        if prepared.body is not None:
-            return len(prepared.body) if prepared.body or named else -1
-        if self._head.chunked or any(step.resizes for step in self._steps):
-            return None
-        return self._head.length
-
-    def upstream_unreachable(self, reason: str, status: int) -> None:
-        """The request is allowed, and its server is not there."""
-        self._connecting_ended()
-        self._error = reason
-        self._refuse(refusal.unreachable(self._destination, reason, status=status))
-
-    def upstream_forbidden(self, decision: Decision) -> None:
-        """None of the server's addresses may be dialled."""
-        self._connecting_ended()
-        self._deny(decision)
-
-    def _connecting_ended(self) -> None:
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            self._address = connecting.address
-
-    def answered_all(self, *, reusable: bool, keep: bool) -> None:
-        """The exchange is complete."""
-        self._release(reusable=reusable)
-        self._over("")
+    def answered(self, *, keep: bool) -> None:
+        """The request is answered."""
+        self._forget()
         if not keep:
             return self._leave_orderly("")
         return self._next()
 
-    def server_failed(self, reason: str, *, silent: bool) -> None:
-        """The server does not answer as it should."""
-        upstream, exchange = self._upstream, self._exchange
-        assert upstream is not None and exchange is not None
-        again = silent and upstream.used > 1
-        self._release(reusable=False)
-        if again and exchange.replayable and self._prepared is not None and self._prepared.body is not None:
-            # It was closed while it waited for us: nobody has seen the request.
-            self._unread, self._exchange = exchange.unread, None
-            return self._connect(fresh=True)
-        if again:
-            # Whether the server has acted on it, only the client can find out.
-            return self._end("the server closed its connection before it answered", reset=False)
-        if exchange.begun:
-            return self._end(f"the server's answer failed: {reason}", reset=True)
-        self._error = reason
-        return self._refuse(refusal.unreachable(self._destination, reason))
+    def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
+        """The request cannot be answered."""
+        self._end(error, reset=reset)
 
-    def switched(self, rest: bytes) -> None:
+    def refused(self, told: Told) -> None:
+        """The request is refused."""
+        self._forget()
+        if self._websocket is not None:
+            self._websocket.refuse(told.reason.text.partition("\n")[0])
+            return self._leave_orderly(told.error)
+        if told.begun:
+            return self._end(told.error, reset=True)
+        return self._refuse(told.reason, told.error, sent=told.sent)
+
+    def switched(self, upstream: Upstream, steps: tuple[Steps, ...], rest: bytes) -> None:
         """From here on they speak WebSocket."""
-        upstream, exchange = self._upstream, self._exchange
-        assert upstream is not None and exchange is not None
+        course = self._course
+        assert course is not None
         self._state = State.WEBSOCKET
-        self._websocket = WebSocket(
-            self, self._client, upstream.leg, self._steps, unread=exchange.unread, rest=rest, fault=self._fault
-        )
-        self._exchange = None
+        unread, self._client.unread = self._client.unread, b""
+        self._websocket = WebSocket(self, self._leg, upstream.leg, steps, unread=unread, rest=rest, fault=course.fault)
+        self._core.engine.handle(upstream.leg.sock, lambda events: self._server_ready(upstream, events))
         self._websocket.move()
+
+    def _server_ready(self, upstream: Upstream, events: int) -> None:
+        if events & READABLE:
+            upstream.leg.ready = True
+        self.guarded(lambda: self._server_event(upstream))
+
+    def _server_event(self, upstream: Upstream) -> None:
+        if self._websocket is not None and self._state is State.WEBSOCKET:
+            if upstream.leg.waiting:
+                upstream.leg.flush()
+            self._websocket.move()
+
+    def held(self, side: Side, held: Held) -> None:
+        """A step holds a message."""
+        course, websocket = self._course, self._websocket
+        assert course is not None and websocket is not None
+        course.hold(held, lambda answer: websocket.resume(side, answer))
 
     def websocket_over(self, error: str) -> None:
         """The WebSocket is over."""
@@ -577,63 +288,25 @@ class Inspected:
     # the end of a request, and of everything
 
     def _next(self) -> None:
-        self._head = self._request = self._authorization = self._prepared = None
-        self._first = bytearray()
-        self._body = FramedBody(0, chunked=False, strict=True)
+        self._head = self._course = None
         self._state = State.REQUEST
         self._core.expect(self, self._core.limits.idle_seconds, self._idle)
-        if self._unread or self._client.ready:
+        if self._client.unread or self._leg.ready:
             self.again()
 
-    def _release(self, *, reusable: bool) -> None:
-        upstream, self._upstream = self._upstream, None
-        if upstream is None:
-            return
-        if reusable:
-            self._upstreams.give(upstream)
-        else:
-            self._core.engine.discard(upstream.leg.sock)
+    def _forget(self) -> None:
+        """Keep of a request what is needed once it is over."""
+        if self._course is not None:
+            self._address = self._course.address or self._address
 
-    def _over(self, error: str) -> None:
-        """The exchange is over for its steps."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.over = True
-            self._unread = exchange.unread
-        steps, self._steps = self._steps, ()
-        for step in steps:
-            try:
-                step.ended(error)
-            except Exception:
-                logger.exception("a step failed at the end of its request")
-
-    def _fault(self) -> Decision:
-        assert self._head is not None
-        text = "the request could not be looked into, because of an internal error"
-        return refusal.built_in(self._action(self._head), "gateway.error", text)
-
-    def _deny(self, decision: Decision) -> None:
-        """Refuse what no policy has seen."""
-        self._refuse(self._core.refuse(decision))
-
-    def _refuse(self, reason: Refusal) -> None:
-        """Tell the client, as far as that is still possible."""
-        begun = self._exchange is not None and self._exchange.begun
-        websocket, head = self._websocket, self._head
-        if websocket is not None:
-            websocket.refuse(reason.text.partition("\n")[0])
-            return self._leave_orderly(f"denied: {reason.rule}")
-        if begun:
-            return self._end(f"denied: {reason.rule}", reset=True)
-        whole = head is not None and self._body.finished and head.method != "HEAD" and self._exchange is None
-        keep = whole and head is not None and head.minor == 1 and b"close" not in connection_tokens(head.fields)
-        self._stop_connecting()
-        self._release(reusable=False)
-        self._over(reason.text.partition("\n")[0])
-        self._client.write(reason.as_http(keep=keep))
+    def _refuse(self, reason: Refusal, error: str = "", *, sent: bool = False) -> None:
+        """Tell the client why it gets no answer, and let it go on where it is clear where its next request begins."""
+        head, client = self._head, self._client
+        keep = head is not None and client.finished and head.method != "HEAD" and not sent and not client.closing
+        self._leg.write(reason.as_http(keep=keep))
         if keep:
             return self._next()
-        return self._leave_orderly(f"denied: {reason.rule}" if reason.rule else self._error or "the request is refused")
+        return self._leave_orderly(error or (f"denied: {reason.rule}" if reason.rule else "the request is refused"))
 
     def _too_late(self) -> None:
         if self._state is State.HANDSHAKE:
@@ -643,62 +316,40 @@ class Inspected:
     def _idle(self) -> None:
         self._leave_orderly("")
 
-    def _stop_connecting(self) -> None:
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            self._address = connecting.address
-            connecting.stop()
-        cancel, self._cancel = self._cancel, None
-        if cancel is not None:
-            cancel()
-
     def _leave_orderly(self, error: str) -> None:
         """Let the client read what it was told, then close."""
         self._error = error
-        if self._client.waiting and not self._client.flush():
-            self._release(reusable=False)
-            self._over(error)
+        if self._leg.waiting and not self._leg.flush():
+            self._end_course(error)
             self._state = State.CLOSING
             self._core.expect(self, self._core.limits.half_closed_seconds, lambda: self._end(error, reset=True))
             return
         self._end(error, reset=False)
+
+    def _end_course(self, error: str) -> None:
+        if self._course is not None:
+            self._course.end(error)
+            self._forget()
 
     def _end(self, error: str, *, reset: bool) -> None:
         if self not in self._core.open:
             return
         self._state = State.OVER
         self._core.leave(self)
-        self._stop_connecting()
-        self._release(reusable=False)
-        self._over(error)
+        self._end_course(error)
         if reset:
-            self._core.engine.discard(self._client.sock, reset=True)
+            self._core.engine.discard(self._leg.sock, reset=True)
         else:
-            Farewell(self._core, self._client.finish(), b"")
+            Farewell(self._core, self._leg.finish(), b"")
         self._core.closed(
             ConnectionClosed(
                 host=self._destination.host.name,
                 port=self._destination.port,
                 address=self._address,
-                sent_bytes=self._client.moved_in,
-                received_bytes=self._client.moved_out,
+                sent_bytes=self._leg.moved_in,
+                received_bytes=self._leg.moved_out,
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
                 inspection="inspected",
             )
         )
-
-
-def _upgrades(head: RequestHead) -> frozenset[bytes]:
-    """The protocols that a request asks to switch to, in lower case."""
-    return frozenset(
-        token.strip().lower().partition(b"/")[0]
-        for name, value in head.fields
-        if name == b"upgrade"
-        for token in value.split(b",")
-        if token.strip()
-    )
-
-
-def _expects(head: RequestHead) -> bool:
-    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in head.fields)

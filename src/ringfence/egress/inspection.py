@@ -60,6 +60,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Where a head was held: what goes on after a yes."""
     data: bytes = b""
     """Where bytes were held: what goes on after a yes."""
+    fields: Fields = ()
+    """Where trailers were held: what goes on after a yes."""
 
 
 class Steps:
@@ -103,6 +105,10 @@ class Steps:
     def all_received(self) -> bytes | Held:
         """The answer is complete: what was kept back."""
         return b""
+
+    def trailers(self, fields: Fields) -> Fields | Held:
+        """The fields behind the body of an answer, where the client's protocol has room for them."""
+        return fields
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A whole WebSocket message of the client, after an upgrade."""
@@ -153,7 +159,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What the rules about a host and port ask about a request, beside its method and path."""
 
 
-Value = TypeVar("Value", RequestHead, ResponseHead, bytes)
+Value = TypeVar("Value", RequestHead, ResponseHead, bytes, Fields)
 Apply: TypeAlias = Callable[[Steps, Value], Value | Held]
 
 

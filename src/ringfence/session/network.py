@@ -7,11 +7,13 @@ from functools import lru_cache, partial
 
 import msgspec
 
+from ringfence.approvals import matchers
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
+from ringfence.egress.inspection import Confirm
 from ringfence.model.action import ConnectAction
-from ringfence.model.decision import Decision
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
@@ -25,12 +27,19 @@ class GatewayJudge:
     """Answers the gateway for one session."""
 
     def __init__(
-        self, gate: Gate, evaluator: Evaluator, refused: Callable[[ConnectAction], Decision | None] = lambda _: None
+        self,
+        gate: Gate,
+        evaluator: Evaluator,
+        refused: Callable[[ConnectAction], Decision | None] = lambda _: None,
+        allowed: Callable[[Decision], None] = lambda _: None,
     ) -> None:
-        """`refused`: why there is no connection whatever the rules say, put on record already."""
+        """`refused`: why there is no connection whatever the rules say; a denial is on record already. `allowed`: what
+        it asked for was answered with yes."""
         self._gate = gate
         self._evaluator = evaluator
         self._refused = refused
+        self._allowed = allowed
+        self._confirm = confirming(gate, evaluator.policy.digest)
         # A session meets few ports, and the ranges of each are the same at every connection.
         self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
         self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
@@ -38,9 +47,28 @@ class GatewayJudge:
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
         found = self._refused(action)
-        if found is not None:
+        if found is None:
+            return self._judge(action, origin, done)
+        if found.verdict is not Verdict.ASK:
             done(Authorization(decision=found))
             return _nothing
+        waiting: list[Cancel] = []
+
+        def answered(decision: Decision) -> None:
+            if decision.verdict is not Verdict.ALLOW:
+                return done(Authorization(decision=decision))
+            self._allowed(found)
+            return waiting.append(self._judge(action, origin, done))
+
+        waiting.append(self._confirm(found, answered))
+
+        def cancel() -> None:
+            for one in waiting:
+                one()
+
+        return cancel
+
+    def _judge(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         sight = self._evaluator.sight(action.host, action.port)
         declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
         refused = self._denied(port=action.port)
@@ -73,7 +101,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
 
     def refused(action: ConnectAction) -> Decision | None:
         found = looking.leaving.refused(action, recorder.record_soon)
-        if found is not None:
+        if found is not None and found.verdict is Verdict.DENY:
             recorder.record_soon(DecisionMade(decision=found, asked_by="gateway"))
         return found
 
@@ -85,15 +113,29 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
             *looking.credentials.amendments(recorder),
         ),
         budget=looking.leaving.budgets,
+        confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
         wants=lru_cache(evaluator.wants),
     )
     return Gateway(
-        GatewayJudge(gate, evaluator, refused),
+        GatewayJudge(gate, evaluator, refused, looking.leaving.allowed),
         on_closed=recorder.record_soon,
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
         inspection=inspection,
     )
+
+
+def confirming(gate: Gate, policy: str) -> Confirm:
+    """Puts to the gate what was found in a request: asked, remembered, recorded and withdrawn like any question."""
+
+    def confirm(found: Decision, done: Callable[[Decision], None]) -> Cancel:
+        found = msgspec.structs.replace(found, policy=policy)
+        # SECURITY: a question that no rule asks would be answered by a yes to anything else about this destination.
+        if not matchers.asking(found):
+            found = msgspec.structs.replace(found, verdict=Verdict.DENY)
+        return gate.decide_soon(found.action, done, within=lambda _: found)
+
+    return confirm
 
 
 def _nothing() -> None:

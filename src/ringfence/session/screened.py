@@ -25,7 +25,7 @@ from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.effective import OnSecret, Policy
 from ringfence.session.credentials.holding import Holding
-from ringfence.session.screening import over_budget
+from ringfence.session.screening import allow_more, over_budget
 
 
 class Screened:
@@ -118,6 +118,10 @@ class Screened:
         )
         made = refusal.built_in(masked, reason.rule, reason.text)
         return msgspec.structs.replace(made, reasons=(reason,), policy=self._policy.digest)
+
+    def allowed(self, found: Decision) -> None:
+        """As much again may be sent: nothing else is asked about a connection."""
+        allow_more(self.budgets, found)
 
     def _only_recorded(self, action: ConnectAction) -> bool:
         host = parse_host(action.host)

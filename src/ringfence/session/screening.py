@@ -41,21 +41,31 @@ class Leaving(Protocol):
         """Why there is no connection, whatever the rules for its host say."""
         ...
 
+    def allowed(self, found: Decision) -> None:
+        """What `refused` asked for was answered with yes."""
+        ...
+
 
 class Anything:
-    """A session in which nobody looks."""
+    """A session in which nobody looks, and at most bytes are counted."""
 
     variables: tuple[tuple[str, str], ...] = ()
     files: tuple[PlacedFile, ...] = ()
-    budgets: Budgets | None = None
+
+    def __init__(self, budgets: Budgets | None = None) -> None:
+        self.budgets = budgets
 
     def amendments(self, record: Callable[[Body], None]) -> tuple[Amendment, ...]:
-        """None."""
-        return ()
+        """What counts the bytes of requests."""
+        return (self.budgets,) if self.budgets is not None else ()
 
     def refused(self, action: ConnectAction, record: Callable[[Body], None]) -> Decision | None:
-        """Nothing is."""
-        return None
+        """Where the budget of a destination is spent."""
+        return over_budget(self.budgets, action)
+
+    def allowed(self, found: Decision) -> None:
+        """As much again may be sent."""
+        allow_more(self.budgets, found)
 
 
 def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_read: Callable[[str], bool]) -> Leaving:
@@ -66,7 +76,7 @@ def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_
     if policy.content == ContentPolicy():
         return Anything()
     if not policy.content.looks:
-        return _Counted(Budgets(policy.content.budgets))
+        return Anything(Budgets(policy.content.budgets))
     from ringfence.session.screened import Screened
 
     key = os.urandom(32)
@@ -81,21 +91,6 @@ def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_
     )
 
 
-class _Counted(Anything):
-    """A session in which only bytes are counted."""
-
-    def __init__(self, budgets: Budgets) -> None:
-        self.budgets = budgets
-
-    def amendments(self, record: Callable[[Body], None]) -> tuple[Amendment, ...]:
-        """What counts the bytes of requests."""
-        return (self.budgets,) if self.budgets is not None else ()
-
-    def refused(self, action: ConnectAction, record: Callable[[Body], None]) -> Decision | None:
-        """Where the budget of a destination is spent."""
-        return over_budget(self.budgets, action)
-
-
 def over_budget(budgets: Budgets | None, action: ConnectAction) -> Decision | None:
     """Why there is no connection to a destination to which no more may be sent. A request that is seen is judged by
     what counts it."""
@@ -103,3 +98,11 @@ def over_budget(budgets: Budgets | None, action: ConnectAction) -> Decision | No
         return None
     found = budgets.spent(Destination(host=parse_host(action.host), port=action.port))
     return None if found is None else msgspec.structs.replace(found, action=action)
+
+
+def allow_more(budgets: Budgets | None, found: Decision) -> None:
+    """Somebody said yes to sending more to a destination."""
+    action = found.action
+    if budgets is not None and isinstance(action, ConnectAction):
+        to = Destination(host=parse_host(action.host), port=action.port)
+        budgets.allow(to, tuple(reason.rule for reason in found.reasons))

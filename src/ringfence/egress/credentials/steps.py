@@ -32,6 +32,7 @@ MOST_SIGNED = 16 * 1024 * 1024
 MOST_FORM = 1024 * 1024
 """The longest form that is looked into; a longer one does not go to a host with a credential."""
 _LONGEST_NAME = 400
+_COOKIES = frozenset((b"set-cookie", b"set-cookie2"))
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -175,7 +176,7 @@ class Pinned(Steps):
             self._whole_answer = b""
         fields = []
         for name, value in head.fields:
-            if name in (b"set-cookie", b"set-cookie2"):
+            if name in _COOKIES:
                 continue
             fields.append((name, self._clean(value)))
         return msgspec.structs.replace(head, fields=tuple(fields), phrase=self._clean(head.phrase))
@@ -210,6 +211,10 @@ class Pinned(Steps):
             return self._stop(f"the answer has a token that would come inside as it is: {error}")
         self._tell(minted.taken_out - before)
         return answer
+
+    def trailers(self, fields: Fields) -> Fields | Held:
+        """The fields behind the answer, as those before it."""
+        return tuple((name, self._clean(value)) for name, value in fields if name not in _COOKIES)
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""

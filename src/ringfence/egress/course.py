@@ -1,0 +1,492 @@
+"""One inspected request on its way: read as far as somebody wants to see it, judged, shown to the steps of its
+amendments, sent anew to its server, and answered.
+
+It decides nothing, and knows the client's protocol only by its end: policy answers, the steps may hold, and whoever
+owns the client's connection tells it what became of the request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from ringfence.egress import refusal
+from ringfence.egress.authorization import Authorization
+from ringfence.egress.core import Core
+from ringfence.egress.ends import ClientEnd, ServerEnd, ServerFailed
+from ringfence.egress.engine import READABLE
+from ringfence.egress.exchange import Exchange, Side
+from ringfence.egress.facts import MOST_BODY, facts
+from ringfence.egress.http1_ends import Http1Server
+from ringfence.egress.http_head import RequestHead
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.inspection import Held, Inspection, Request, Steps
+from ringfence.egress.judging import Asking, Judging
+from ringfence.egress.preparing import Preparation, Prepared, prepare
+from ringfence.egress.refusal import Refusal
+from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
+from ringfence.model.action import ConnectAction, RequestFacts
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.host import Destination
+from ringfence.policy.judges.connect import FactsWanted
+from ringfence.policy.operations import SAFE
+
+logger = logging.getLogger(__name__)
+
+_CONTINUE = ResponseHead(status=100, phrase=b"Continue", fields=())
+
+
+class State(Enum):
+    """What the request waits for."""
+
+    WHOLE = "whole"
+    """The rest of its body, which somebody wants to see before it goes."""
+    ANSWER = "answer"
+    """Somebody's answer, or its server."""
+    MOVES = "moves"
+    SWITCHED = "switched"
+    """It became a WebSocket."""
+    OVER = "over"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request is refused."""
+
+    reason: Refusal
+    error: str
+    """For the record of the connection, should it end with it."""
+    begun: bool = False
+    """Whether the client has got something of the answer, so that it cannot be told."""
+    sent: bool = False
+    """Whether the server has got something of the request."""
+
+
+class Owner(Protocol):
+    """Who has the client."""
+
+    def guarded(self, step: Callable[[], None]) -> None:
+        """Do a step; what goes wrong in it ends the request."""
+        ...
+
+    def again(self) -> None:
+        """Call `Course.move` after the others had their turn."""
+        ...
+
+    def refused(self, told: Told) -> None:
+        """The request is over, and refused."""
+        ...
+
+    def answered(self, *, keep: bool) -> None:
+        """The request is over, and answered. `keep`: another one may follow."""
+        ...
+
+    def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
+        """The request is over without an answer. `reset`: the client must not take it for complete; `code` is how the
+        server gave it up, where both speak HTTP/2."""
+        ...
+
+    def switched(self, upstream: Upstream, steps: tuple[Steps, ...], rest: bytes) -> None:
+        """From here on they speak WebSocket. `Course.end` is still to be called when that is over."""
+        ...
+
+
+class Link(Protocol):
+    """A connection to the server that carries many requests at once."""
+
+    def carry(self, course: Course) -> bool:
+        """Whether it takes the request: `Course.carried` is called when it is there, or one of a `Waiter`'s three."""
+        ...
+
+
+class Course:
+    """One request. It is a stage of its own only for the time that its server's connection takes."""
+
+    def __init__(
+        self,
+        core: Core,
+        inspection: Inspection,
+        upstreams: Upstreams,
+        owner: Owner,
+        client: ClientEnd,
+        destination: Destination,
+        *,
+        origin: str,
+        secure: bool,
+        link: Link | None = None,
+    ) -> None:
+        self.destination: Destination | None = destination
+        self.state = State.WHOLE
+        self.address = ""
+        """The address that was dialled for it."""
+        self._destination = destination
+        self._core = core
+        self._inspection = inspection
+        self._upstreams = upstreams
+        self._owner = owner
+        self._client = client
+        self._origin = origin
+        self._secure = secure
+        self._link = link
+        self._head: RequestHead | None = None
+        self._first = bytearray()
+        """What was read of the body before the request goes out."""
+        self._collecting: tuple[int, Callable[[], None]] = (0, self._judge)
+        self._wanted = FactsWanted()
+        self._calls_wanted = False
+        self._error = ""
+        self._steps: tuple[Steps, ...] = ()
+        self._request: Request | None = None
+        self._authorization: Authorization | None = None
+        self._prepared: Prepared | None = None
+        self._asking = Asking(owner.guarded)
+        self._connecting: Connecting | None = None
+        self._upstream: Upstream | None = None
+        self._exchange: Exchange | None = None
+        self._server: ServerEnd | None = None
+
+    @property
+    def request(self) -> Request:
+        """What was allowed."""
+        assert self._request is not None
+        return self._request
+
+    @property
+    def authorization(self) -> Authorization:
+        """How it was allowed."""
+        assert self._authorization is not None
+        return self._authorization
+
+    @property
+    def secure(self) -> bool:
+        """Whether it goes over TLS."""
+        return self._secure
+
+    def start(self, head: RequestHead) -> None:
+        """The head is read; does anybody want to see its body before it is judged?"""
+        self._head = head
+        wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
+        self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
+        if (wanted.body or self._calls_wanted) and not self._client.finished:
+            return self._collect_first(MOST_BODY, self._judge)
+        return self._judge()
+
+    def move(self) -> None:
+        """Something came, or there is room for something."""
+        if self.state is State.WHOLE:
+            self._collect()
+        elif self._exchange is not None:
+            self._exchange.move()
+
+    def end(self, error: str) -> None:
+        """It is over, whatever it is doing: nobody is asked any more, and the steps are told."""
+        if self.state is State.OVER:
+            return
+        self.state = State.OVER
+        self._core.relax(self)
+        self._asking.stop()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            self.address = connecting.address
+            connecting.stop()
+        self._release(reusable=False)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.over = True
+            if self._server is not None:
+                self._server.abandon()
+        steps, self._steps = self._steps, ()
+        for step in steps:
+            try:
+                step.ended(error)
+            except Exception:
+                logger.exception("a step failed at the end of its request")
+
+    def close(self, error: str) -> None:
+        """A fault on the way to the server."""
+        self._fail(error, reset=True)
+
+    # may it go?
+
+    def _action(self) -> ConnectAction:
+        head, (host, port) = self._head, (self._destination.host.name, self._destination.port)
+        assert head is not None
+        known: RequestFacts | msgspec.UnsetType = msgspec.UNSET
+        if self._wanted.anything:
+            content = bytes(self._first) if self._wanted.body else None
+            websocket = b"websocket" in upgrades(head)
+            known = facts(self._wanted, head, content, complete=self._client.finished, websocket=websocket)
+        return ConnectAction(host=host, port=port, method=head.method, path=head.path, facts=known)
+
+    def _judge(self) -> None:
+        assert self._head is not None
+        self.state = State.ANSWER
+        action = self._action()
+        judging = Judging(
+            self._core,
+            self._asking,
+            action,
+            origin=self._origin,
+            judge=self._inspection.judge if self._calls_wanted else None,
+            allowed=lambda authorization: self._allowed(authorization, action),
+            denied=self._denied,
+        )
+        judging.start(self._head, bytes(self._first), complete=self._client.finished)
+
+    def _allowed(self, authorization: Authorization, action: ConnectAction) -> None:
+        assert self._head is not None
+        self._authorization = authorization
+        self._request = Request(
+            destination=self._destination,
+            secure=self._secure,
+            head=self._head,
+            action=action,
+            decision=authorization.decision,
+        )
+        try:
+            steps = tuple(made for one in self._inspection.amendments if (made := one(self._request)) is not None)
+        except Exception:
+            logger.exception("an amendment failed")
+            return self._denied(self.fault(), False)
+        self._steps = steps
+        most = max((one.whole for one in steps), default=0)
+        if most and not self._client.finished:
+            return self._collect_first(most, self._prepare)
+        return self._prepare()
+
+    def _denied(self, decision: Decision, recorded: bool) -> None:
+        self.refuse(refusal.denied(decision) if recorded else self._core.refuse(decision))
+
+    # the beginning of its body
+
+    def _collect_first(self, most: int, then: Callable[[], None]) -> None:
+        """Hold the body until it is complete, or longer than anybody wants it."""
+        assert self._head is not None
+        if _expects(self._head):
+            self._client.interim(_CONTINUE)
+            self._client.flush()
+            fields = tuple(field for field in self._head.fields if field[0] != b"expect")
+            self._head = msgspec.structs.replace(self._head, fields=fields)
+        self._collecting = (most, then)
+        self.state = State.WHOLE
+        return self._collect()
+
+    def _collect(self) -> None:
+        most, then = self._collecting
+        while not self._client.finished and len(self._first) < most:
+            payload = self._client.take()
+            if payload is None:
+                return None
+            self._first += payload
+        return then()
+
+    def _prepare(self) -> None:
+        assert self._head is not None
+        whole = bytes(self._first) if self._client.finished else None
+        self.state = State.ANSWER
+        try:
+            for step in self._steps:
+                if step.whole:
+                    step.body(bytes(self._first), complete=whole is not None)
+        except Exception:
+            logger.exception("a step failed")
+            return self._denied(self.fault(), False)
+        return self._go_through(prepare(self._steps, self._head, whole, self.fault), None)
+
+    def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
+        try:
+            held = next(preparation) if answer is None else preparation.send(answer)
+        except StopIteration as stop:
+            self._prepared = stop.value
+            return self._connect()
+        return self.hold(held, lambda one: self._go_through(preparation, one))
+
+    # answers from people
+
+    def held(self, side: Side, held: Held) -> None:
+        """A step holds something on its way."""
+        exchange = self._exchange
+        assert exchange is not None
+        self.hold(held, lambda answer: exchange.resume(side, answer))
+
+    def hold(self, held: Held, go_on: Callable[[Held], None]) -> None:
+        """Let somebody decide about what a step holds, where that is for somebody to decide."""
+        confirm = self._inspection.confirm
+        if held.decision.verdict is not Verdict.ASK or confirm is None:
+            return self._denied(held.decision, False)
+        return self._asking.decision(
+            lambda done: confirm(held.decision, done),
+            lambda decision: go_on(held) if decision.verdict is Verdict.ALLOW else self._denied(decision, True),
+        )
+
+    # the server
+
+    def _connect(self, *, fresh: bool = False) -> None:
+        self.state = State.ANSWER
+        if self._link is not None and self._link.carry(self):
+            return None
+        if not fresh:
+            key = (self._destination.host.name, self._destination.port, self._secure)
+            upstream = self._upstreams.take(key)
+            if upstream is not None:
+                return self.upstream_ready(upstream)
+        self._connecting = self._upstreams.connect(
+            self,
+            self,
+            action=self.request.action,
+            destination=self._destination,
+            authorization=self.authorization,
+            secure=self._secure,
+        )
+        return self._connecting.start()
+
+    def upstream_ready(self, upstream: Upstream) -> None:
+        """There is a connection for the request alone."""
+        assert self._head is not None
+        self._connecting = None
+        self._upstream, self.address = upstream, upstream.address
+        self._core.engine.handle(upstream.leg.sock, self._server_ready)
+        upstream.used += 1
+        upstream.leg.ready = True
+        upgrade = b"websocket" in upgrades(self._head)
+        self._begin(Http1Server(upstream, self._destination, upgrade=upgrade), upgrade=upgrade)
+
+    def carried(self, server: ServerEnd, address: str) -> None:
+        """There is a place for the request on a connection that carries others as well."""
+        self.address = address
+        self._begin(server, upgrade=False)
+
+    def _begin(self, server: ServerEnd, *, upgrade: bool) -> None:
+        prepared = self._prepared
+        assert prepared is not None
+        self.state = State.MOVES
+        self._server = server
+        self._exchange = Exchange(
+            self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
+        )
+        server.begin(prepared.head, length=self._length(prepared), body=prepared.body)
+        self._exchange.start(b"" if prepared.body is not None else bytes(self._first))
+
+    def _length(self, prepared: Prepared) -> int | None:
+        """The length of the body as it goes out: None where that is not known, -1 where there is none."""
+        assert self._head is not None
+        named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
+        if prepared.body is not None:
+            return len(prepared.body) if prepared.body or named else -1
+        if self._head.chunked or any(step.resizes for step in self._steps):
+            return None
+        return self._head.length
+
+    def _server_ready(self, events: int) -> None:
+        if self._upstream is not None:
+            if events & READABLE:
+                self._upstream.leg.ready = True
+            self._owner.guarded(self._server_event)
+
+    def _server_event(self) -> None:
+        upstream, exchange, server = self._upstream, self._exchange, self._server
+        if upstream is None or exchange is None or server is None:
+            return
+        if upstream.leg.waiting:
+            try:
+                upstream.leg.flush()
+            except OSError:
+                server.broken = True
+        if not exchange.over:
+            exchange.move()
+
+    def upstream_unreachable(self, reason: str, status: int) -> None:
+        """The request is allowed, and its server is not there."""
+        self._error = reason
+        self.refuse(refusal.unreachable(self._destination, reason, status=status))
+
+    def upstream_forbidden(self, decision: Decision) -> None:
+        """None of the server's addresses may be dialled."""
+        self._denied(decision, False)
+
+    # the end
+
+    def again(self) -> None:
+        """Go on after the others had their turn."""
+        self._owner.again()
+
+    def answered_all(self, *, reusable: bool, keep: bool) -> None:
+        """The exchange is complete."""
+        self._release(reusable=reusable)
+        self._exchange = None
+        self.end("")
+        self._owner.answered(keep=keep)
+
+    def switched(self, rest: bytes) -> None:
+        """From here on they speak WebSocket."""
+        upstream = self._upstream
+        assert upstream is not None
+        self.state, self._exchange = State.SWITCHED, None
+        self._owner.switched(upstream, self._steps, rest)
+
+    def server_failed(self, failure: ServerFailed) -> None:
+        """The server does not answer as it should."""
+        upstream, exchange, server = self._upstream, self._exchange, self._server
+        assert exchange is not None and server is not None
+        again = upstream is not None and upstream.used > 1 and not server.said
+        self._release(reusable=False)
+        if again and exchange.replayable and self._prepared is not None and self._prepared.body is not None:
+            # It was closed while it waited for us: nobody has seen the request.
+            self._exchange = None
+            return self._connect(fresh=True)
+        if again:
+            # Whether the server has acted on it, only the client can find out.
+            return self._fail("the server closed its connection before it answered", reset=False)
+        if exchange.begun or failure.code is not None:
+            return self._fail(f"the server's answer failed: {failure}", reset=True, code=failure.code)
+        self._error = str(failure)
+        return self.refuse(refusal.unreachable(self._destination, str(failure)))
+
+    def refuse(self, reason: Refusal) -> None:
+        """End it with a word to the client, as far as that is still possible."""
+        exchange = self._exchange
+        told = Told(
+            reason=reason,
+            error=f"denied: {reason.rule}" if reason.rule else self._error or "the request is refused",
+            begun=exchange is not None and exchange.begun,
+            sent=exchange is not None,
+        )
+        if self.state is not State.SWITCHED:
+            self.end(told.error if told.begun else reason.text.partition("\n")[0])
+        self._owner.refused(told)
+
+    def _fail(self, error: str, *, reset: bool, code: int | None = None) -> None:
+        self.end(error)
+        self._owner.failed(error, reset=reset, code=code)
+
+    def _release(self, *, reusable: bool) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is None:
+            return
+        if reusable:
+            self._upstreams.give(upstream)
+        else:
+            self._core.engine.discard(upstream.leg.sock)
+
+    def fault(self) -> Decision:
+        """The denial that a fault of ours comes to."""
+        text = "the request could not be looked into, because of an internal error"
+        return refusal.built_in(self._action(), "gateway.error", text)
+
+
+def upgrades(head: RequestHead) -> frozenset[bytes]:
+    """The protocols that a request asks to switch to, in lower case."""
+    return frozenset(
+        token.strip().lower().partition(b"/")[0]
+        for name, value in head.fields
+        if name == b"upgrade"
+        for token in value.split(b",")
+        if token.strip()
+    )
+
+
+def _expects(head: RequestHead) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in head.fields)

@@ -1,0 +1,256 @@
+"""The two ends of a request that speak HTTP/1.1: bodies out of the framing they came in, into one of ours."""
+
+from __future__ import annotations
+
+from ringfence.egress.ends import ServerFailed
+from ringfence.egress.http_forward import answered, connection_tokens, reissued
+from ringfence.egress.http_framing import LAST_CHUNK, FramedBody, as_chunk
+from ringfence.egress.http_head import END, RequestHead
+from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_response
+from ringfence.egress.inspection import Fields
+from ringfence.egress.leg import Leg
+from ringfence.egress.upstreams import Upstream
+from ringfence.model.host import Destination
+
+_TOGETHER = 65_536
+_LONGEST_HEAD = 262_144
+
+
+class Http1Client:
+    """A client's connection, for one request after the other."""
+
+    __slots__ = ("_body", "_chunked", "_gathered", "_minor", "_out", "closing", "leg", "unread")
+
+    def __init__(self, leg: Leg, unread: bytes) -> None:
+        self.leg = leg
+        self.unread = unread
+        """What the client sent and nobody has taken yet."""
+        self.closing = False
+        self._minor = 1
+        self._body = FramedBody(0, chunked=False, strict=True)
+        self._chunked = False
+        self._out: list[bytes] = []
+        self._gathered = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole body was taken."""
+        return self._body.finished
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait to be written."""
+        return self.leg.waiting
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the client may send another request behind the answer."""
+        return not self.closing
+
+    def expect(self, head: RequestHead) -> None:
+        """A request begins; its body comes next."""
+        self._minor = head.minor
+        self._body = FramedBody(None if head.chunked else head.length, chunked=head.chunked, strict=True)
+        self.closing = head.minor == 0 or b"close" in connection_tokens(head.fields)
+
+    def take(self) -> bytes | None:
+        """A piece of the body."""
+        data, self.unread = self.unread, b""
+        if not data:
+            read = self.leg.read() if self.leg.ready else None
+            if read is None:
+                return None
+            if not read:
+                raise ConnectionAbortedError("the client went away within its request")
+            data = read
+        payload, self.unread = self._body.take(data)
+        return payload
+
+    def interim(self, head: ResponseHead) -> None:
+        """Tell an answer that is not the last one; HTTP/1.0 does not know them."""
+        if self._minor:
+            self._put(answered(head, length=None, chunked=False, keep=True, bodyless=True))
+
+    def begin(self, head: ResponseHead, *, length: int | None, bodyless: bool) -> None:
+        """Begin the answer."""
+        unknown = length is None and not bodyless
+        self._chunked = unknown and self._minor == 1
+        self.closing = self.closing or (unknown and not self._chunked)
+        self._put(answered(head, length=length, chunked=self._chunked, keep=not self.closing, bodyless=bodyless))
+
+    def piece(self, data: bytes) -> None:
+        """A piece of the answer."""
+        self._put(as_chunk(data) if self._chunked else data)
+
+    def last(self, data: bytes, trailers: Fields) -> None:
+        """The last piece. Trailers do not arrive: who asked in HTTP/1.1 does not need them."""
+        self._put(as_chunk(data) + LAST_CHUNK if self._chunked else data)
+
+    def flush(self) -> None:
+        """Write what was gathered in this turn."""
+        if self._out:
+            data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+            self._out, self._gathered = [], 0
+            self.leg.write(data)
+
+    def _put(self, data: bytes) -> None:
+        """Write, together with what else is written in this turn: each record of TLS costs."""
+        if data:
+            self._out.append(data)
+            self._gathered += len(data)
+            if self._gathered >= _TOGETHER:
+                self.flush()
+
+
+class Http1Server:
+    """A server's connection, for one request."""
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_chunked",
+        "_destination",
+        "_head",
+        "_rest",
+        "_upgrade",
+        "_upstream",
+        "broken",
+        "said",
+        "trailers",
+    )
+
+    def __init__(self, upstream: Upstream, destination: Destination, *, upgrade: bool) -> None:
+        self.said = self.broken = False
+        self.trailers: Fields = ()
+        self._upstream = upstream
+        self._destination = destination
+        self._upgrade = upgrade
+        self._head: RequestHead | None = None
+        self._chunked = False
+        self._answer: ResponseHead | None = None
+        self._body: FramedBody | None = None
+        self._rest = upstream.rest
+        upstream.rest = b""
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait to be written."""
+        return self._upstream.leg.waiting
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole answer was received."""
+        return self._body is not None and self._body.finished
+
+    @property
+    def stays(self) -> bool:
+        """Whether the server keeps its connection open behind this answer."""
+        answer = self._answer
+        return answer is not None and answer.minor == 1 and b"close" not in connection_tokens(answer.fields)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection can carry another request of anybody in this session."""
+        head, answer, body = self._head, self._answer, self._body
+        return (
+            head is not None
+            and answer is not None
+            and body is not None
+            and not self.broken
+            and not self._rest  # SECURITY: more than one answer to one request would be the answer to the next
+            and not body.until_close
+            and self.stays
+            and not _bound_to_connection(head, answer)
+        )
+
+    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> None:
+        """Send the head, and the body where the whole of it is there."""
+        self._head, self._chunked = head, length is None
+        secure = self._upstream.key[2]
+        first = reissued(head, self._destination, length=length, keep=True, secure=secure, upgrade=self._upgrade)
+        self._write(first + (body or b""))
+
+    def send(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._write(as_chunk(data) if self._chunked else data)
+
+    def send_last(self, data: bytes) -> None:
+        """The last piece."""
+        self._write(as_chunk(data) + LAST_CHUNK if self._chunked else data)
+
+    def receive(self) -> ResponseHead | bytes | None:
+        """The head of an answer, then pieces of its body. Behind the answer, whatever happens breaks the connection."""
+        data = self._rest
+        while not data or (self._body is None and END not in data):
+            if len(data) > _LONGEST_HEAD:
+                raise ServerFailed("the head of its answer does not end")
+            read = self._read()
+            if read is None:
+                self._rest = data
+                return None
+            if not read:
+                self._rest = data
+                return self._ended()
+            self.said = True
+            data += read
+        self.said, self._rest = True, b""
+        if self._body is None:
+            return self._parse(data)
+        if self._body.finished:
+            self.broken, self._rest = True, data
+            return b""
+        payload, self._rest = self._body.take(data)
+        return payload
+
+    def rest(self) -> bytes:
+        """What came behind a head that switched to another protocol."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+    def abandon(self) -> None:
+        """Nobody waits for the rest of the answer: the connection is of no use any more, and its owner closes it."""
+
+    def _parse(self, data: bytes) -> ResponseHead:
+        assert self._head is not None
+        end = data.find(END) + len(END)
+        try:
+            answer = parse_response(data[:end], self._head.method)
+        except ResponseInvalid as invalid:
+            raise ServerFailed(str(invalid)) from None
+        self._rest = data[end:]
+        if not answer.interim:
+            self._answer = answer
+            if answer.status != 101:
+                self._body = FramedBody(answer.length, chunked=answer.chunked, strict=False)
+        return answer
+
+    def _ended(self) -> bytes:
+        if self._body is None:
+            cut = bool(self._rest)
+            raise ServerFailed("its answer is cut short" if cut else "it closed the connection without an answer")
+        if self._body.finished:
+            self.broken = True
+        else:
+            self._body.end()
+        return b""
+
+    def _read(self) -> bytes | None:
+        leg = self._upstream.leg
+        try:
+            return leg.read() if leg.ready else None
+        except OSError as error:
+            raise ServerFailed((error.strerror or str(error)).lower()) from None
+
+    def _write(self, data: bytes) -> None:
+        if not self.broken:
+            try:
+                self._upstream.leg.write(data)
+            except OSError:
+                self.broken = True
+
+
+def _bound_to_connection(head: RequestHead, answer: ResponseHead) -> bool:
+    """Whether the two agree on who the client is for the whole connection, and not for each request."""
+    words = [value for name, value in head.fields if name in (b"authorization", b"proxy-authorization")]
+    words += [value for name, value in answer.fields if name == b"www-authenticate"]
+    return any(word.lower().startswith((b"ntlm", b"negotiate")) for word in words)
