@@ -116,7 +116,7 @@ class _Stepwise:
                 self._one = lzma.LZMADecompressor(memlimit=_XZ_MEMORY).decompress
 
     def feed(self, data: bytes) -> bytes:
-        out = []
+        out: list[bytes] = []
         for at in range(0, len(data), self._step):
             piece = data[at : at + self._step]
             self._room.took(len(piece))

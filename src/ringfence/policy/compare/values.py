@@ -38,7 +38,7 @@ _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "min_tier": "CBA".index,
     "workspace_mode": ("direct", "staged").index,
     "content.on_secret": tuple(OnSecret).index,
-    "content.canaries": ("False", "True").index,
+    "content.canaries": ("false", "true").index,
     "content.unreadable": ("allow", "ask", "deny").index,
     "boundary": lambda text: 0 if text == _NOT_SET else -1,
     **{f"limits.{name}": _limit for name in Limits.__struct_fields__},
