@@ -137,3 +137,13 @@ def test_a_comparison_says_what_loosens() -> None:
         ("content.on_secret", "deny", "off", True),
         ("content.unreadable", "deny", "allow", True),
     }
+
+
+def test_a_list_of_ones_own_takes_the_place_of_that_of_a_preset() -> None:
+    base = "[content]\nrecord_only = ['api.model.test']\n"
+
+    assert policy(base=base).content.record_only == ("api.model.test",)
+    assert policy(document(STRICT, Layer.MANAGED), base=base).content.record_only == ("api.model.test",)
+    assert policy(document("[content]\nrecord_only = []\n"), base=base).content.record_only == ()
+    assert policy(document("[content]\nrecord_only = []\n", Layer.REQUIREMENTS), base=base).content.record_only == ()
+    assert policy(document(LOOSE), base=base).content.record_only == ("mine.test",)

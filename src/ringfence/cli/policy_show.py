@@ -14,7 +14,6 @@ from ringfence.policy.effective import (
     Access,
     CommandProfile,
     CommandRule,
-    ContentPolicy,
     CredentialPolicy,
     HostRule,
     Limits,
@@ -96,7 +95,7 @@ class _Printing:
     def content(self, policy: Policy) -> None:
         """Only where somebody wrote it."""
         said = policy.content
-        if said == ContentPolicy():
+        if not said.looks and not said.budgets:
             return
         self.head("content: what is looked for in requests, and how much may be sent")
         self.line(f"secrets: {said.on_secret.value}", policy.origin_of("content.on_secret"))

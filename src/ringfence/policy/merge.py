@@ -425,19 +425,29 @@ class _Merging:
         )
 
     def _record_only(self) -> tuple[str, ...]:
-        """Destinations where nothing is stopped; where an administrator says what is, only those they name."""
+        """Destinations where nothing is stopped: those of the presets, unless somebody has a list of their own, and
+        where an administrator says what is looked for, only those of administrators."""
         binding = [one.content for one in self.documents if one.layer.binds]
         strict = [one.on_secret[1] for one in binding if one.on_secret is not None]
         strict += [one.canaries[1] for one in binding if one.canaries is not None]
+        own = any(
+            one.content.record_only is not None and one.trusted and (one.layer.binds or not strict)
+            for one in self.documents
+            if one.layer is not Layer.PRESET
+        )
         kept: list[str] = []
         for document in self.documents:
-            for pattern, origin in document.content.record_only:
+            for pattern, origin in document.content.record_only or ():
                 what = f"only recording at `{pattern}`"
                 if not document.trusted:
                     self.skip(origin, what, distrust(document))
+                elif document.layer is Layer.PRESET and own:
+                    self.skip(origin, what, "another list takes the place of this one", told=False)
                 elif strict and not document.layer.binds and document.layer is not Layer.PRESET:
-                    by = strict[0]
-                    self.skip(origin, what, f"{by.source} says what happens with secrets for everybody", by)
+                    why = f"{strict[0].source} says what happens with secrets for everybody"
+                    self.skip(origin, what, why, strict[0])
+                elif any(one.layer is Layer.REQUIREMENTS and one.content.record_only == () for one in self.documents):
+                    self.skip(origin, what, "requirements say that findings count everywhere")
                 else:
                     kept.append(pattern)
                     self.origins.setdefault(f"content.record_only.{pattern}", origin)

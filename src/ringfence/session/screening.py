@@ -17,7 +17,7 @@ from ringfence.model.decision import Decision
 from ringfence.model.event import Body
 from ringfence.model.host import Destination, parse_host
 from ringfence.model.shown import PlacedFile
-from ringfence.policy.effective import ContentPolicy, Policy
+from ringfence.policy.effective import Policy
 from ringfence.sandbox.plan import covers
 from ringfence.session.credentials.holding import Holding
 
@@ -73,10 +73,8 @@ def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_
 
     `SandboxUnavailable` where something is missing that it needs.
     """
-    if policy.content == ContentPolicy():
-        return Anything()
     if not policy.content.looks:
-        return Anything(Budgets(policy.content.budgets))
+        return Anything(Budgets(policy.content.budgets) if policy.content.budgets else None)
     from ringfence.session.screened import Screened
 
     key = os.urandom(32)

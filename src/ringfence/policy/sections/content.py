@@ -20,7 +20,8 @@ class ContentSection(msgspec.Struct, frozen=True, kw_only=True):
     on_secret: tuple[OnSecret, Origin] | None = None
     canaries: tuple[bool, Origin] | None = None
     unreadable: tuple[Verdict, Origin] | None = None
-    record_only: tuple[tuple[str, Origin], ...] = ()
+    record_only: tuple[tuple[str, Origin], ...] | None = None
+    """An empty list is one: then findings count everywhere."""
     budgets: tuple[ContentBudget, ...] = ()
 
 
@@ -32,7 +33,7 @@ def section(table: Table, layer: Layer) -> ContentSection:
     canaries = table.take_flag("canaries", about=about)
     about = "What happens with a request that cannot be looked into as a whole: too long, packed, or encrypted."
     unreadable = table.take_choice("unreadable", Verdict, about=about)
-    if layer is Layer.REQUIREMENTS and table.has("record_only"):
+    if layer is Layer.REQUIREMENTS and table.has("record_only") and not table.is_empty("record_only"):
         text = "`record_only` lets secrets go somewhere, and requirements only tighten; write it in `policy.toml`"
         table.fault("record_only", text)
     about = "Destinations where findings are recorded and nothing is stopped: those of the model that reads it all."
@@ -48,7 +49,7 @@ def section(table: Table, layer: Layer) -> ContentSection:
         on_secret=None if on_secret is None else (on_secret, written_at("on_secret")),
         canaries=None if canaries is None else (canaries, written_at("canaries")),
         unreadable=None if unreadable is None else (unreadable, written_at("unreadable")),
-        record_only=record_only,
+        record_only=record_only if table.has("record_only") else None,
         budgets=tuple(one for one in budgets if one is not None),
     )
 
