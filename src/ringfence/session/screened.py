@@ -14,7 +14,7 @@ from ringfence.egress.content.matching import Forms, Kind, Known, KnownTexts
 from ringfence.egress.content.names import KnownInNames
 from ringfence.egress.content.patterns import patterns
 from ringfence.egress.content.scanning import Scanner
-from ringfence.egress.content.steps import Screening
+from ringfence.egress.content.steps import WITHHELD, Screening
 from ringfence.egress.content.views import Limits
 from ringfence.egress.credentials.secret import Token
 from ringfence.egress.inspection import Amendment
@@ -93,7 +93,7 @@ class Screened:
         if found is None and action.path is not None and not self._only_recorded(action):
             match = next(iter(self._known.find(unquote_to_bytes(action.path))), None)
             found, place = (None if match is None else match.known), "the path"
-            masked = msgspec.structs.replace(action, path="/(withheld)", facts=msgspec.UNSET)
+            masked = msgspec.structs.replace(action, path=WITHHELD, facts=msgspec.UNSET)
         if found is None:
             return over_budget(self.budgets, action)
         event = ContentFound(

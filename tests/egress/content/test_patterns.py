@@ -29,3 +29,13 @@ def test_every_hit_holds_a_keyword_and_every_id_is_used_once() -> None:
     for pattern, text in HITS:
         assert any(word.lower() in text.lower() for word in pattern.keywords), pattern.id
     assert len({one.id for one in patterns()}) == len(patterns())
+
+
+GLUED = ("github-token", "gitlab-token", "slack-token", "stripe-key", "anthropic-key", "npm-token", "vault-token")
+
+
+@pytest.mark.parametrize("name", GLUED)
+def test_a_secret_with_a_beginning_of_its_own_is_found_within_a_word_too(name: str) -> None:
+    text = next(text for pattern, text in HITS if pattern.id == name)
+
+    assert [one.name for one in FORMS.find(f"word{text}".encode())] == [name]

@@ -123,6 +123,23 @@ def test_a_secret_is_found_across_the_borders_of_pieces(encoding: str, size: int
     assert scan.unread == {}
 
 
+@pytest.mark.parametrize("size", [5, 100_000])
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("gzip", gzip.compress), ("zstd", zstandard.compress), ("bzip2", bz2.compress), ("xz", lzma.compress)],
+)
+def test_a_secret_in_the_second_of_two_packed_parts_is_found(coding: str, pack: Way, size: int) -> None:
+    data = pack(b"first") + pack(TOKEN.encode())
+    body, whole = BodyScan(scan := Scan(scanner()), (coding,)), Scan(scanner())
+
+    found = [one for at in range(0, len(data), size) for one in body.feed(data[at : at + size], last=False)]
+    found += body.feed(b"", last=True)
+
+    assert [one.name for one in found] == ["github-token"]
+    assert [one.name for one in whole.text("the body", data)] == ["github-token"]
+    assert scan.unread == whole.unread == {}
+
+
 def test_a_secret_at_every_place_around_the_border_of_a_window_is_found() -> None:
     for before in range(65_536 - 60, 65_536 + 20, 7):
         body = BodyScan(Scan(scanner(forms=False)), ())

@@ -113,6 +113,8 @@ class BodyScan:
         before = len(self._text)
         try:
             self._text += self._unpacked(data)
+            if last and self._unpackers and not all(one.at_end() for one in self._unpackers):
+                self._scan.miss("it is cut short")
         except Unreadable as unreadable:
             # Whoever gets it may take it for something else: it is looked at as it is.
             self._scan.miss(str(unreadable))

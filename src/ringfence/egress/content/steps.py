@@ -35,6 +35,8 @@ _FRAMING = frozenset((b"host", b"connection", b"content-length", b"transfer-enco
 _KEPT = 4096
 """Bytes of a body that passes which stay until what follows them was looked at."""
 _MOST_REMEMBERED = 10_000
+WITHHELD = "/(withheld)"
+"""Stands for a path that carries a secret, wherever the request is shown or kept."""
 
 
 class Screening(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +76,8 @@ class Screening(msgspec.Struct, frozen=True, kw_only=True):
         free = any(pattern.matches(to.host, to.port) for pattern in self.record_only)
         return Verdict.ALLOW if free else self.unreadable
 
-    def tell(self, request: Request, one: Finding, verdict: Verdict) -> None:
-        """Put a finding on record, once for each host and outcome."""
+    def tell(self, request: Request, one: Finding, verdict: Verdict, path: str) -> None:
+        """Put a finding on record, once for each host and outcome. `path`: without what was found in it."""
         to = request.destination
         if not self._is_new(to, one.rule, verdict.value):
             return
@@ -91,15 +93,15 @@ class Screening(msgspec.Struct, frozen=True, kw_only=True):
                 digest=one.digest,
                 outcome=_OUTCOMES[verdict],
                 method=request.head.method,
-                path="" if one.place.startswith("the path") else request.head.path,
+                path=path,
                 shown=one.shown,
             )
         )
 
-    def tell_unread(self, request: Request, why: str, verdict: Verdict) -> None:
+    def tell_unread(self, request: Request, why: str, verdict: Verdict, path: str) -> None:
         """Put on record that something was not looked at."""
         to = request.destination
-        if self._is_new(to, f"unread {request.head.method} {request.head.path}", why):
+        if self._is_new(to, f"unread {request.head.method} {path}", why):
             self.record(
                 ContentUnread(
                     host=to.host.name,
@@ -107,7 +109,7 @@ class Screening(msgspec.Struct, frozen=True, kw_only=True):
                     reason=why,
                     outcome=_OUTCOMES[verdict],
                     method=request.head.method,
-                    path=request.head.path,
+                    path=path,
                 )
             )
 
@@ -143,6 +145,8 @@ class Screened(Steps):
         self._looked_at = 0
         self._kept = b""
         self._asked: list[str] = []
+        self._tail = b""
+        self._action = request.action
         self._missed: set[str] = set()
 
     def body(self, data: bytes, *, complete: bool) -> None:
@@ -194,11 +198,15 @@ class Screened(Steps):
         """A WebSocket message, once it was looked at."""
         self._go_on()
         self._scan = Scan(self._screening.scanner, harmless=self._screening.harmless())
-        decision = self._judged(self._scan.text("a WebSocket message", data))
+        # A secret may come in two messages; what came of it before is gone, and not the whole of it.
+        seen, self._tail = self._tail + data, (self._tail + data)[-_KEPT:]
+        decision = self._judged(self._scan.text("a WebSocket message", seen))
         return data if decision is None else Held(decision=decision, data=data)
 
     def _in_head(self, head: RequestHead) -> list[Finding]:
         found = self._scan.text("the path", head.path.encode())
+        if found:
+            self._action = msgspec.structs.replace(self._action, path=WITHHELD, facts=msgspec.UNSET)
         if head.query:
             found += self._scan.text("the query", head.query.encode())
         # Some kinds are known by the name that stands before them.
@@ -223,7 +231,7 @@ class Screened(Steps):
         reasons: list[Reason] = []
         for one in found:
             verdict = self._screening.verdict(one, to)
-            self._screening.tell(self._request, one, verdict)
+            self._screening.tell(self._request, one, verdict, self._action.path or "")
             if verdict is not Verdict.ALLOW:
                 origin = self._screening.secret_origin
                 reasons.append(_reason(one.rule, origin, verdict, str(one)))
@@ -233,7 +241,7 @@ class Screened(Steps):
             rule = "content.unreadable"
             if verdict is Verdict.ASK and (to.host.name, to.port, rule) in self._screening.answered:
                 verdict = Verdict.ALLOW
-            self._screening.tell_unread(self._request, why, verdict)
+            self._screening.tell_unread(self._request, why, verdict, self._action.path or "")
             if verdict is not Verdict.ALLOW:
                 text = f"the request cannot be looked into as a whole: {why}"
                 reasons.append(_reason(rule, self._screening.unreadable_origin, verdict, text))
@@ -247,7 +255,7 @@ class Screened(Steps):
         to = self._request.destination
         return Decision(
             verdict=verdict,
-            action=self._request.action,
+            action=self._action,
             reasons=tuple(reasons),
             policy=self._request.decision.policy,
             risk=Risk.HIGH,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
+from collections.abc import Callable
 from typing import Protocol
 
 _STEP = 256
@@ -66,6 +67,10 @@ class Unpacker(Protocol):
         """What a piece gives."""
         ...
 
+    def at_end(self) -> bool:
+        """Whether nothing is missing behind what was fed."""
+        ...
+
 
 class _Zlib:
     """gzip and deflate, also several one behind the other."""
@@ -75,6 +80,10 @@ class _Zlib:
         self._window = window
         self._unpack = zlib.decompressobj(window)
         self._begun = False
+        self._whole = True
+
+    def at_end(self) -> bool:
+        return self._whole
 
     def feed(self, data: bytes) -> bytes:
         out = []
@@ -91,6 +100,7 @@ class _Zlib:
             self._room.gave(len(part))
             out.append(part)
             data = self._unpack.unconsumed_tail
+            self._whole = self._unpack.eof
             if self._unpack.eof:
                 data = self._unpack.unused_data.lstrip(b"\0")
                 self._unpack = zlib.decompressobj(self._window)
@@ -100,35 +110,104 @@ class _Zlib:
 
 
 class _Stepwise:
-    """A decompressor that gives all that it can: it is fed a little at a time."""
+    """A decompressor that gives all that it can, and is fed a little at a time. Packed parts may follow one another."""
 
     def __init__(self, room: Room, coding: str) -> None:
         self._room = room
-        self._step = _BROTLI_STEP
-        match coding:
-            case "br":
-                self._one = _brotli()
-            case "zstd":
-                self._one, self._step = _zstd(), _STEP
-            case "bzip2":
-                self._one = bz2.BZ2Decompressor().decompress
-            case _:
-                self._one = lzma.LZMADecompressor(memlimit=_XZ_MEMORY).decompress
+        self._open = _OPENED[coding]
+        self._step = _STEP if coding == "zstd" else _BROTLI_STEP
+        self._one = self._open()
+        self._begun = False
+
+    def at_end(self) -> bool:
+        return not self._begun or self._one.ended()
 
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
-        for at in range(0, len(data), self._step):
+        at = 0
+        while at < len(data):
             piece = data[at : at + self._step]
+            at += len(piece)
             self._room.took(len(piece))
-            try:
-                part = self._one(piece)
-            except EOFError:
-                raise Unreadable("something else follows what is packed", before=b"".join(out), follows=True) from None
-            except Exception as error:  # noqa: BLE001 - each library has its own, and all mean the same
-                raise Unreadable(f"it cannot be unpacked: {error}") from None
-            self._room.gave(len(part))
-            out.append(part)
+            while piece:
+                try:
+                    if self._begun and self._one.ended():
+                        self._one = self._open()
+                    self._begun = True
+                    part = self._one.feed(piece)
+                except Exception as error:  # noqa: BLE001 - each library has its own, and all mean the same
+                    follows = not self._one.given
+                    raise Unreadable(
+                        "something else follows what is packed"
+                        if follows and out
+                        else f"it cannot be unpacked: {error}",
+                        before=b"".join(out),
+                        follows=follows and bool(out),
+                    ) from None
+                self._room.gave(len(part))
+                out.append(part)
+                piece = self._one.unused() if self._one.ended() else b""
         return b"".join(out)
+
+
+class _One(Protocol):
+    """A decompressor of some library."""
+
+    given: bool
+    """Whether it has taken anything without an error."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def ended(self) -> bool: ...
+
+    def unused(self) -> bytes: ...
+
+
+class _Feeds(Protocol):
+    def __call__(self, data: bytes, /) -> bytes: ...
+
+
+class _Library:
+    """What the libraries have in common."""
+
+    def __init__(self, feed: _Feeds, ended: Callable[[], bool], unused: Callable[[], bytes]) -> None:
+        self.given = False
+        self._feed = feed
+        self.ended = ended
+        self.unused = unused
+
+    def feed(self, data: bytes) -> bytes:
+        """What a piece gives."""
+        found = self._feed(data)
+        self.given = True
+        return found
+
+
+def _brotli() -> _One:
+    import brotli
+
+    one = brotli.Decompressor()
+    return _Library(one.process, one.is_finished, lambda: b"")
+
+
+def _zstd() -> _One:
+    import zstandard
+
+    one = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(read_across_frames=False)
+    return _Library(one.decompress, lambda: one.eof, lambda: one.unused_data)
+
+
+def _bzip2() -> _One:
+    one = bz2.BZ2Decompressor()
+    return _Library(one.decompress, lambda: one.eof, lambda: one.unused_data)
+
+
+def _xz() -> _One:
+    one = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    return _Library(one.decompress, lambda: one.eof, lambda: one.unused_data)
+
+
+_OPENED: dict[str, Callable[[], _One]] = {"br": _brotli, "zstd": _zstd, "bzip2": _bzip2, "xz": _xz}
 
 
 def unpacker(coding: str, room: Room) -> Unpacker:
@@ -152,21 +231,3 @@ def packed_as(data: bytes) -> str:
 
 def _has_zlib_head(data: bytes) -> bool:
     return data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] << 8 | data[1]) % 31 == 0)
-
-
-class _Feeds(Protocol):
-    def __call__(self, data: bytes, /) -> bytes: ...
-
-
-def _brotli() -> _Feeds:
-    import brotli
-
-    one: _Feeds = brotli.Decompressor().process
-    return one
-
-
-def _zstd() -> _Feeds:
-    import zstandard
-
-    one: _Feeds = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(read_across_frames=True).decompress
-    return one

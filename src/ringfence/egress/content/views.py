@@ -35,6 +35,7 @@ _ZIP = b"PK\3\4"
 _BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), _ZIP))
 _LONGEST_PACK_HEAD = 1 << 16
 _MOST_MEMBERS = 50_000
+_MOST_PACKED = 1_000
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,13 +109,27 @@ class Readings:
         if _PACK in data[:_LONGEST_PACK_HEAD]:
             yield from self._objects(data)
         yield from self._decoded(data)
-        # A form has its files in parts; each may be packed.
-        for magic in (b"\r\n\r\n\x1f\x8b\x08", b"\r\n\r\n\x28\xb5\x2f\xfd"):
-            at = data.find(magic)
-            while at >= 0:
-                part = data[at + 4 :]
-                yield from self._unpacked(packed_as(part), part, loosely=True)
-                at = data.find(magic, at + 4)
+        for magic, coding in MAGIC[:2]:
+            yield from self._within(data, magic, coding)
+
+    def _within(self, data: bytes, magic: bytes, coding: str) -> Iterator[tuple[str, bytes, int]]:
+        """What is packed somewhere in a text, as in a form in parts or in a stream of calls."""
+        at, count = data.find(magic, 1), 0
+        while at >= 0 and count < _MOST_PACKED:
+            count += 1
+            one = unpacker(coding, self._room())
+            try:
+                found, why = one.feed(data[at:]), "" if one.at_end() else "a part of it is cut short"
+            except Unreadable as unreadable:
+                found, why = unreadable.before, "" if unreadable.follows else str(unreadable)
+            if found:
+                # What gives nothing only looks like a beginning.
+                if why:
+                    self._miss(why)
+                yield coding, found, 1
+            at = data.find(magic, at + 1)
+        if at >= 0:
+            self._miss("it has more that is packed than is looked into")
 
     def _decoded(self, data: bytes) -> Iterator[tuple[str, bytes, int]]:
         """What stands in a text in other letters."""
@@ -142,17 +157,17 @@ class Readings:
                 self._seen.add((runs, run))
                 yield run
 
-    def _unpacked(self, coding: str, data: bytes, *, loosely: bool = False) -> Iterator[tuple[str, bytes, int]]:
-        """`loosely`: something else may follow behind it."""
+    def _unpacked(self, coding: str, data: bytes) -> Iterator[tuple[str, bytes, int]]:
         found: list[bytes] = []
         one = unpacker(coding, self._room())
         try:
             for at in range(0, len(data), 1 << 16):
                 found.append(one.feed(data[at : at + (1 << 16)]))
+            if not one.at_end():
+                self._miss("it is cut short")
         except Unreadable as unreadable:
             found.append(unreadable.before)
-            if not (loosely and unreadable.follows):
-                self._miss(str(unreadable))
+            self._miss(str(unreadable))
         yield coding, b"".join(found), 1
 
     def _members(self, data: bytes) -> Iterator[tuple[str, bytes, int]]:
