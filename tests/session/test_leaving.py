@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.egress.content.looking import TOKEN
+from tests.egress.content.looking import TOKEN, letters
 
 from ringfence.model.host import HOST_LOOPBACK
 
@@ -143,3 +143,15 @@ def test_what_has_to_be_installed_is_said(world: World) -> None:
         del os.environ["PYTHONPATH"]
 
     assert "pip install 'ringfence[inspect]'" in said and "\nran" not in said
+
+
+@pytest.mark.slow
+def test_what_stands_in_a_hidden_file_does_not_leave_without_its_name_either(world: World) -> None:
+    value = letters(24) + "7q9"
+    (world.workspace / ".env").write_text(f"SESSION_SECRET={value}\n")
+    (world.workspace / "history.txt").write_text(f"- {value}\n")
+
+    said = world.run('[content]\non_secret = "deny"\n', "cat history.txt | send; cat history.txt | xxd -p | send; true")
+
+    assert [one for one in world.heard if value.encode() in one or value.encode().hex().encode() in one] == [], said
+    assert "carries a secret of `.env`" in said and value not in said

@@ -24,7 +24,9 @@ from ringfence.model.event import Body, ContentFound
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.effective import OnSecret, Policy
+from ringfence.sandbox.plan import covers
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.protected import protected
 from ringfence.session.screening import allow_more, over_budget
 
 
@@ -37,28 +39,36 @@ class Screened:
         holding: Holding,
         *,
         home: str,
-        is_free: Callable[[str], bool],
+        workspace: str,
+        is_hidden: Callable[[str], bool],
         token: Token,
         clock: Callable[[], float],
         digest: Callable[[bytes], str],
     ) -> None:
         content = policy.content
-        planted = canaries(home, token, is_free=all(map(is_free, places(home)))) if content.canaries else Canaries()
+        planted = (
+            canaries(home, token, is_free=all(is_hidden(path) and not covers(workspace, path) for path in places(home)))
+            if content.canaries
+            else Canaries()
+        )
         self.variables = planted.variables
         self.files = planted.files
         self.budgets = Budgets(content.budgets) if content.budgets else None
         self._policy = policy
         self._holding = holding
         self._digest = digest
-        known = (*planted.known, *(Known(Kind.CREDENTIAL, name, value) for name, value in holding.values()))
-        self._names = KnownInNames(known)
-        self._known = KnownTexts(known)
+        forms = Forms(patterns()) if content.on_secret is not OnSecret.OFF else None
+        never = (*planted.known, *(Known(Kind.CREDENTIAL, name, value) for name, value in holding.values()))
+        hidden = protected(forms, home, workspace, is_hidden) if forms is not None else ()
+        self._names = KnownInNames(never)
+        self._known = KnownTexts(never)
         self._record_only = tuple(map(HostPattern.parse, content.record_only))
         off = content.on_secret is OnSecret.OFF
         self._known_origin = policy.origin_of("content.canaries" if off else "content.on_secret")
         self._scanner = Scanner(
-            forms=Forms(patterns()) if content.on_secret is not OnSecret.OFF else None,
-            known=self._known,
+            forms=forms,
+            # What is known by itself says more than where it stands.
+            known=KnownTexts((*never, *hidden)),
             limits=Limits(),
             clock=clock,
             digest=digest,
@@ -104,7 +114,7 @@ class Screened:
             port=action.port,
             place=place,
             length=len(found.value),
-            digest=self._digest(found.name.encode()),
+            digest=self._digest(found.value.encode()),
             outcome="denied",
             method=action.method or "",
         )

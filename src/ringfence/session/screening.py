@@ -18,7 +18,6 @@ from ringfence.model.event import Body
 from ringfence.model.host import Destination, parse_host
 from ringfence.model.shown import PlacedFile
 from ringfence.policy.effective import Policy
-from ringfence.sandbox.plan import covers
 from ringfence.session.credentials.holding import Holding
 
 _DIGEST = 12
@@ -82,7 +81,8 @@ def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_
         policy,
         holding,
         home=home,
-        is_free=lambda path: not can_read(path) and not covers(workspace, path),
+        workspace=workspace,
+        is_hidden=lambda path: not can_read(path),
         token=os.urandom,
         clock=time.perf_counter,
         digest=lambda value: hmac.digest(key, value, "sha256").hex()[:_DIGEST],

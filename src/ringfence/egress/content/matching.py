@@ -20,6 +20,8 @@ from ringfence.egress.content.patterns import Pattern
 _STAND_IN = re.compile(
     rb"(?i)example|x{6}|0{8}|12345678|changeme|your|placeholder|redacted|dummy|sample|\*{4}|\.\.\.|password|process\.env"
 )
+_NAME = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+"""A name of a program, such as `module.Key2`."""
 _LONGEST_STAND_IN = 80
 _LOOSE = frozenset({"assigned-secret"})
 """Kinds whose form any word has: those need letters and digits that are mixed."""
@@ -34,6 +36,8 @@ class Kind(StrEnum):
     """It has the form of one."""
     CREDENTIAL = "credential"
     """It is the value of a credential that the session keeps outside."""
+    PROTECTED = "protected"
+    """It stands in a file that is hidden from what runs inside."""
     CANARY = "canary"
     """It was put inside to be found, and nobody needs it."""
 
@@ -49,7 +53,13 @@ class Known(msgspec.Struct, frozen=True):
     @property
     def about(self) -> str:
         """What it is, in words that stand behind `it carries`."""
-        return f"the canary `{self.name}`" if self.kind is Kind.CANARY else f"the value of credential `{self.name}`"
+        match self.kind:
+            case Kind.CANARY:
+                return f"the canary `{self.name}`"
+            case Kind.PROTECTED:
+                return f"a secret of `{self.name}`, which is hidden inside,"
+            case _:
+                return f"the value of credential `{self.name}`"
 
     def __repr__(self) -> str:
         return f"Known({self.name})"
@@ -127,7 +137,7 @@ def entropy(value: bytes) -> float:
 def _is_secret(value: bytes, pattern: Pattern) -> bool:
     if len(value) <= _LONGEST_STAND_IN and _STAND_IN.search(value):
         return False
-    if pattern.id in _LOOSE and not _is_mixed(value):
+    if pattern.id in _LOOSE and (_NAME.fullmatch(value) or not _is_mixed(value)):
         return False
     return entropy(value) >= pattern.entropy
 

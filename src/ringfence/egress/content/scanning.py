@@ -61,8 +61,8 @@ class Scan:
                 for match in self._scanner.matches(view.data):
                     value = view.data[match.start : match.end]
                     if also(match) and not self._is_harmless(value):
-                        known = value if match.kind is Kind.SECRET else match.name.encode()
-                        one = finding(match, value, where, self._scanner.digest(known))
+                        secret = value if match.known is None else match.known.value.encode()
+                        one = finding(match, value, where, self._scanner.digest(secret))
                         found.setdefault((one.kind, one.name, one.digest), one)
         for why in readings.unread:
             self.miss(why)

@@ -67,7 +67,7 @@ class Screening(msgspec.Struct, frozen=True, kw_only=True):
             return Verdict.ALLOW
         if (to.host.name, to.port, one.rule) in self.answered:
             return Verdict.ALLOW
-        if one.kind is not Kind.SECRET:
+        if one.kind in (Kind.CREDENTIAL, Kind.CANARY):
             return Verdict.DENY
         return {OnSecret.DENY: Verdict.DENY, OnSecret.ASK: Verdict.ASK}.get(self.on_secret, Verdict.ALLOW)
 

@@ -34,6 +34,7 @@ _PACK = b"PACK\0\0\0\2"
 _ZIP = b"PK\3\4"
 _BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), _ZIP))
 _LONGEST_PACK_HEAD = 1 << 16
+_OTHER_METHODS = (9, 12, 14, 93, 95, 97, 98, 99)
 _MOST_MEMBERS = 50_000
 _MOST_PACKED = 1_000
 
@@ -184,9 +185,9 @@ class Readings:
             found.append(data[at + 30 : start])
             if method == 8:
                 found.append(self._inflated(data, start, -zlib.MAX_WBITS, room)[0])
-            elif method:
+            elif method in _OTHER_METHODS:
                 self._miss(f"a file in it is packed by method {method}")
-            if int.from_bytes(data[at + 6 : at + 8], "little") & 1:
+            if method in (0, 8, *_OTHER_METHODS) and int.from_bytes(data[at + 6 : at + 8], "little") & 1:
                 self._miss("a file in it is encrypted")
             at = data.find(_ZIP, start)
         yield "zip", b"\n".join(found), 1
