@@ -12,6 +12,7 @@ from ringfence.model.event import (
     ApprovalRequested,
     Body,
     ConnectionClosed,
+    ContentFound,
     DecisionMade,
     LimitReached,
     Receipt,
@@ -50,6 +51,8 @@ class Tally:
         """The first hundred that ran after a snapshot instead of a question."""
         self.limits: Counter[tuple[str, int, str]] = Counter()
         """How often each limit was reached: its key, what it allows, what came of it."""
+        self.found: Counter[tuple[str, str]] = Counter()
+        """What requests carried and was only put on record: its name and the destination."""
 
     async def record(self, body: Body) -> Receipt:
         """Record, then count."""
@@ -91,6 +94,8 @@ class Tally:
                 self.tool_calls += 1
             case LimitReached(limit=limit, allowed=allowed, outcome=outcome):
                 self.limits[limit, allowed, outcome] += 1
+            case ContentFound(outcome="recorded", name=name, host=host, port=port):
+                self.found[name, f"{host}:{port}"] += 1
             case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
                 name = f"{host}:{port}"
                 if body.inspection == "passed through":

@@ -18,7 +18,7 @@ from ringfence.egress.content.expressions import AnyOf, expression, literal
 from ringfence.egress.content.patterns import Pattern
 
 _STAND_IN = re.compile(
-    rb"(?i)example|x{6}|0{8}|12345678|changeme|your|placeholder|redacted|dummy|sample|\*{4}|\.\.\.|password|process\.env"
+    rb"(?i)example|x{6}|0{8}|12345678|changeme|your|placeholder|redacted|dummy|sample|\*{4}|\.\.\.|password|process\.env|[sr]k_test_|pk_(?:live|test)_"
 )
 _NAME = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 """A name of a program, such as `module.Key2`."""

@@ -20,6 +20,7 @@ from ringfence.egress.content.unpacking import MAGIC, Room, Unreadable, packed_a
 
 _ESCAPE = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
+_QUOTED_LINES = expression(rb"(?:[^\n]*=\r?\n)+[^\n]*|[^\n]*=[0-9A-F]{2}[^\n]*")
 _BASE64 = expression(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _BASE64_LINES = expression(rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){2,}(?:[A-Za-z0-9+/]+={0,2})?")
 _HEX = expression(rb"(?:[0-9A-Fa-f]{2}){16,}")
@@ -140,7 +141,8 @@ class Readings:
         if plain and plain != data:
             yield "decoded", plain, 0
         if b"=3D" in data or b"quoted-printable" in data:
-            yield "quoted-printable", _QUOTED.sub(_unquoted, data), 0
+            lines = (data[found.start() : found.end()] for found in _QUOTED_LINES.finditer(data))
+            yield "quoted-printable", b"\n".join(_QUOTED.sub(_unquoted, line) for line in lines), 0
         runs = [_base64(run) for run in self._fresh(_BASE64, data)]
         runs += [_base64(b"".join(run.split())) for run in self._fresh(_BASE64_LINES, data)]
         # What begins as something packed is a reading of its own.
