@@ -1,206 +1,212 @@
-"""Connections and bytes through the egress gateway against no proxy, squid, and the proxy of sandbox-runtime.
+"""The egress gateway beside no proxy, squid, haproxy, tinyproxy, mitmproxy and the proxy of sandbox-runtime.
 
-`python -m bench.gateway`. All in one run, interleaved, on loopback; the proxy has a processor of its own where there
-are two. The processor time of a proxy is that of all its processes.
+`python -m bench.gateway [tunnels] [requests] [rules] [--only NAME]`. All in one run, in interleaved rounds, on
+loopback; the proxy has a processor of its own where there are two. The processor time of a proxy is that of all its
+processes. Goals are printed with yes or NO.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import statistics
-import subprocess
+import ssl
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from bench import gateway_certificates as certificates
 from bench import gateway_load as load
-from bench import peers
+from bench import gateway_peers as contenders
+from bench import gateway_requests as secured
+from bench.gateway_figures import REQUESTS, RULES, TUNNELS, Figures, goals
+from bench.gateway_process import Contender, Proxy, memory, start, timed
 
+PARTS = ("tunnels", "requests", "rules")
 _ROUNDS = 3
-_SECONDS = 2.0
-_TICK = os.sysconf("SC_CLK_TCK")
-_HERE = os.path.dirname(os.path.abspath(__file__))
+_SECONDS = 1.5
+_IDLE = 1000
+_MANY = 100_000
 
 
-class Proxy(msgspec.Struct, frozen=True, kw_only=True):
-    """A proxy that runs."""
+class Stand(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands while measuring: the origins' ports, and who may use which processor."""
 
-    name: str
-    port: int | None
-    """None for no proxy at all."""
-    pid: int | None
-
-
-class Measured(msgspec.Struct, kw_only=True):
-    """What was measured of a proxy, one entry for each round."""
-
-    connections: list[float] = []
-    connection_cpu: list[float] = []
-    """Microseconds for each connection."""
-    one: list[float] = []
-    """MB/s of one stream."""
-    sixteen: list[float] = []
-    byte_cpu: list[float] = []
-    """Seconds for each GB, with sixteen streams."""
+    small: int
+    large: int
+    secure: int
+    idle: int
+    """The one that never answers."""
+    certificate: bytes
+    """What the origin shows."""
+    processor: int | None
+    """The proxies'."""
+    folder: str
 
 
-def main() -> None:
+Measure = Callable[[Stand, Proxy, Figures, float], None]
+
+
+def main(words: Sequence[str] = ()) -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(prog="bench.gateway", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)}")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="those with this in their name")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    asked = parser.parse_args(list(words))
+    unknown = [part for part in asked.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part `{unknown[0]}`; there are {', '.join(PARTS)}")
+    parts = asked.parts or PARTS
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        with _standing(folder) as (stand, ground):
+            tunnels, requests, rules = Figures(TUNNELS), Figures(REQUESTS), Figures(RULES)
+            if "tunnels" in parts:
+                _rounds(stand, _chosen(contenders.for_tunnels(ground), asked.only), tunnels, _tunnel, asked.rounds)
+                print(tunnels.table("tunnels", contenders.OURS), "\n")
+            if "requests" in parts:
+                _rounds(stand, _chosen(contenders.for_requests(ground), asked.only), requests, _request, asked.rounds)
+                print(requests.table("requests looked into", contenders.OURS), "\n")
+            if "rules" in parts:
+                many = contenders.with_rules(ground, _MANY)
+                _rounds(stand, _chosen(many, asked.only), rules, _ruled, asked.rounds)
+                print(rules.table("rules", "ringfence, few rules"), "\n")
+    print("goals")
+    for goal in goals(tunnels, requests):
+        print(goal)
+
+
+def _chosen(every: Iterable[Contender], only: Sequence[str]) -> list[Contender]:
+    chosen = []
+    for one in every:
+        if only and not any(text in one.name for text in only):
+            continue
+        if one.missing:
+            print(f"  left out: {one.name}: {one.missing}")
+        else:
+            chosen.append(one)
+    return chosen
+
+
+@contextlib.contextmanager
+def _standing(folder: str) -> Iterator[tuple[Stand, contenders.Ground]]:
     processors = sorted(os.sched_getaffinity(0))
     ours, rest = (processors[0], processors[-1]) if len(processors) > 1 else (None, None)
-    small, large = load.listening(), load.listening()
+    files = certificates.write(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.leaf)
+    context.set_alpn_protocols(["http/1.1"])
+    small, large, secure, idle = (load.listening() for _ in range(4))
+    ports = [sock.getsockname()[1] for sock in (small, large, secure, idle)]
     if rest is not None:
         os.sched_setaffinity(0, {rest})
-    origins = [load.forked(load.serve_small, small, rest), load.forked(load.serve_bulk, large, rest)]
+    origins = [
+        load.forked(load.serve_small, small, rest),
+        load.forked(load.serve_bulk, large, rest),
+        load.forked(lambda sock: secured.serve(sock, context), secure, rest),
+        load.forked(load.serve_idle, idle, rest),
+    ]
     try:
-        with contextlib.ExitStack() as stack:
-            proxies = [Proxy(name="direct", port=None, pid=None)]
-            proxies += [stack.enter_context(start(name, argv, ours)) for name, argv in _contenders(stack)]
-            results = {proxy.name: Measured() for proxy in proxies}
-            for number in range(_ROUNDS + 1):
-                for proxy in proxies:
-                    seconds = _SECONDS if number else _SECONDS / 2
-                    _measure(proxy, results[proxy.name], small.getsockname()[1], large.getsockname()[1], seconds)
-                if number == 0:  # warm caches and compilers, then forget
-                    results = {proxy.name: Measured() for proxy in proxies}
-            print(_table(results))
+        stand = Stand(
+            small=ports[0],
+            large=ports[1],
+            secure=ports[2],
+            idle=ports[3],
+            certificate=secured.certificate((None, ports[2])),
+            processor=ours,
+            folder=folder,
+        )
+        ground = contenders.Ground(
+            folder=folder, certificates=files, origins=(ports[0], ports[1], ports[3]), secure=ports[2]
+        )
+        yield stand, ground
     finally:
         for origin in origins:
             os.kill(origin, signal.SIGKILL)
             os.waitpid(origin, 0)
 
 
-def _contenders(stack: contextlib.ExitStack) -> Iterator[tuple[str, tuple[str, ...]]]:
-    python = (sys.executable, "-m", "bench.gateway_ours")
-    yield "ringfence", (*python, "instant")
-    yield "ringfence, decisions durable", (*python, "recorded")
-    squid = shutil.which("squid", path=f"{os.environ['PATH']}:/usr/sbin")
-    if squid:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="squid-bench-", dir="/var/tmp"))
-        yield "squid", (squid, "-N", "-f", _squid_configuration(folder))
-    else:
-        print("squid is not installed (Debian package `squid`): left out")
-    srt = os.path.join(peers.FOLDER, "node_modules/@anthropic-ai/sandbox-runtime/dist/sandbox/http-proxy.js")
-    node = shutil.which("node")
-    if node and os.path.exists(srt):
-        yield "srt's proxy alone", (node, os.path.join(_HERE, "gateway_srt.mjs"), srt)
-    else:
-        print("sandbox-runtime is not there (npm package `@anthropic-ai/sandbox-runtime`): left out")
+def _rounds(stand: Stand, chosen: Iterable[Contender], figures: Figures, measure: Measure, rounds: int) -> None:
+    with contextlib.ExitStack() as stack:
+        proxies = []
+        for number, contender in enumerate(chosen):
+            log = os.path.join(stand.folder, f"{measure.__name__}-{number}.log")
+            try:
+                proxies.append(stack.enter_context(start(contender, stand.processor, log)))
+            except OSError as failure:
+                print(f"  left out: {failure}")
+        warm = Figures(tuple(figures.columns.values()))
+        for number in range(rounds + 1):
+            for proxy in tuple(proxies):
+                try:  # the first round warms caches and compilers, and is forgotten
+                    measure(stand, proxy, figures if number else warm, _SECONDS if number else _SECONDS / 1.5)
+                except OSError as failure:
+                    print(f"  left out: {proxy.name}: {failure}")
+                    figures.forget(proxy.name)
+                    proxies.remove(proxy)
 
 
-def _squid_configuration(folder: str) -> str:
-    with load.listening() as probe:
-        port = probe.getsockname()[1]
-    path = os.path.join(folder, "squid.conf")
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(
-            f"http_port 127.0.0.1:{port}\nacl ours dstdomain localhost\nhttp_access allow ours\nhttp_access deny all\n"
-            "cache deny all\naccess_log none\ncache_log /dev/null\ncache_store_log none\npid_filename none\n"
-            f"coredump_dir {folder}\nshutdown_lifetime 0 seconds\nclient_persistent_connections on\n# port {port}\n"
-        )
-    os.chmod(folder, 0o755)
-    return path
+def _tunnel(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    small, large, name = proxy.to(stand.small), proxy.to(stand.large), proxy.name
+    count, used, took = timed(proxy, lambda: load.connections(*small, seconds=seconds, at_once=32))
+    figures.add(name, "connections", count / took)
+    figures.add(name, "connection_cpu", used / count * 1e6)
+    got, _, took = timed(proxy, lambda: load.bulk(*large, seconds=seconds / 2, streams=1))
+    figures.add(name, "one", got / took / 1e6)
+    got, used, took = timed(proxy, lambda: load.bulk(*large, seconds=seconds, streams=16))
+    figures.add(name, "sixteen", got / took / 1e6)
+    figures.add(name, "byte_cpu", used / got * 1e9)
+    _latency(stand, proxy, figures, seconds)
+    if proxy.pid is not None:
+        figures.add(name, "idle", _idle(proxy, stand.idle) / _IDLE / 1024)
 
 
-@contextlib.contextmanager
-def start(name: str, argv: tuple[str, ...], processor: int | None) -> Iterator[Proxy]:
-    """Run a proxy until the measurement is over."""
-    quiet = subprocess.DEVNULL
-
-    def pin() -> None:
-        if processor is not None:
-            os.sched_setaffinity(0, {processor})
-
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=quiet, preexec_fn=pin, start_new_session=True)
-    try:
-        assert process.stdout is not None
-        if name == "squid":
-            with open(argv[-1], encoding="utf-8") as stream:
-                port = int(stream.read().rpartition("# port ")[2])
-        else:
-            port = int(process.stdout.readline())
-        _wait_for(port)
-        yield Proxy(name=name, port=port, pid=process.pid)
-    finally:
-        process.terminate()
-        process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
+def _request(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    ends, named, name = proxy.to(stand.secure), stand.secure, proxy.name
+    if proxy.port is not None and secured.certificate(ends) == stand.certificate:
+        raise ConnectionError("it lets the origin's certificate through, so it looks into nothing")
+    count, used, took = timed(proxy, lambda: secured.keep_alive(ends, named=named, seconds=seconds, at_once=8))
+    figures.add(name, "requests", count / took)
+    figures.add(name, "request_cpu", used / count * 1e6)
+    count, used, took = timed(proxy, lambda: secured.handshakes(ends, named=named, seconds=seconds, at_once=8))
+    figures.add(name, "handshakes", count / took)
+    figures.add(name, "handshake_cpu", used / count * 1e6)
+    _latency(stand, proxy, figures, seconds)
 
 
-def _wait_for(port: int) -> None:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+def _ruled(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    small = proxy.to(stand.small)
+    count, used, took = timed(proxy, lambda: load.connections(*small, seconds=seconds, at_once=32))
+    figures.add(proxy.name, "connections", count / took)
+    figures.add(proxy.name, "connection_cpu", used / count * 1e6)
+    figures.add(proxy.name, "memory", memory(proxy.pid) / (1 << 20))
 
 
-def _measure(proxy: Proxy, into: Measured, small: int, large: int, seconds: float) -> None:
-    count, used, took = _timed(proxy, lambda: load.connections(proxy.port, small, seconds=seconds, at_once=32))
-    into.connections.append(count / took)
-    into.connection_cpu.append(used / count * 1e6)
-    got, _, took = _timed(proxy, lambda: load.bulk(proxy.port, large, seconds=seconds, streams=1))
-    into.one.append(got / took / 1e6)
-    got, used, took = _timed(proxy, lambda: load.bulk(proxy.port, large, seconds=seconds, streams=16))
-    into.sixteen.append(got / took / 1e6)
-    into.byte_cpu.append(used / got * 1e9)
+def _latency(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    taken = secured.latencies(proxy.to(stand.secure), named=stand.secure, count=int(seconds * 500))
+    figures.add(proxy.name, "p50", taken[len(taken) // 2])
+    figures.add(proxy.name, "p99", taken[int(len(taken) * 0.99)])
 
 
-def _timed(proxy: Proxy, act: Callable[[], int]) -> tuple[int, float, float]:
-    """What was done, the proxy's processor time for it, and the time."""
-    before, started = _used(proxy.pid), time.perf_counter()
-    done = act()
-    took = time.perf_counter() - started
-    return done, _used(proxy.pid) - before, took
-
-
-def _used(pid: int | None) -> float:
-    """Seconds of processor time of a process and of everything it started that still runs."""
-    if pid is None:
-        return 0.0
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
-        fields = stream.read().rpartition(")")[2].split()
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as stream:
-        children = [int(child) for child in stream.read().split()]
-    return (int(fields[11]) + int(fields[12])) / _TICK + sum(_used(child) for child in children)
-
-
-def _table(results: dict[str, Measured]) -> str:
-    yardstick = results["ringfence"]
-    columns = "".join(f"{title:>15}" for title in ("conn/s", "CPU us/conn", "MB/s, 1", "MB/s, 16", "CPU s/GB"))
-    lines = [f"{'':30}{columns}   (x: ringfence = 1)"]
-    for name, measured in results.items():
-        cells = [
-            _cell(getattr(measured, field), getattr(yardstick, field), digits)
-            for field, digits in (
-                ("connections", 0),
-                ("connection_cpu", 0),
-                ("one", 0),
-                ("sixteen", 0),
-                ("byte_cpu", 2),
-            )
-        ]
-        lines.append(f"{name:30} {''.join(f'{cell:>15}' for cell in cells)}")
-    return "\n".join(lines)
-
-
-def _cell(values: list[float], yardstick: list[float], digits: int) -> str:
-    value, ours = statistics.median(values), statistics.median(yardstick)
-    return f"{value:7.{digits}f} {value / ours:5.2f}x" if value else f"{'-':>14}"
+def _idle(proxy: Proxy, origin: int) -> int:
+    """How much more memory the proxy has while a thousand tunnels stand in which nothing moves."""
+    asked, port = proxy.to(origin)
+    before = memory(proxy.pid)
+    with contextlib.ExitStack() as stack:
+        for _ in range(_IDLE):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", asked or port), 30))
+            if asked:
+                client.sendall(load.connect_request(port))
+                if b" 200" not in client.recv(4096)[:13]:
+                    raise ConnectionError("the proxy refused")
+            client.sendall(load.hello())
+        return max(0, memory(proxy.pid) - before)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

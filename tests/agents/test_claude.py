@@ -172,7 +172,7 @@ def test_managed_settings_stay_and_ours_are_added() -> None:
     assert merged["hooks"]["Stop"] == [hook]
     assert merged["sandbox"] == {"enabled": False, "failIfUnavailable": False, "network": {"allowedDomains": []}}
     assert {fragment, servers} <= {file.path for file in setup.files}
-    assert setup.files[4].path == "/etc/claude-code/managed-settings.d/zz-ringfence.json"
+    assert setup.files[5].path == "/etc/claude-code/managed-settings.d/zz-ringfence.json"
     assert "stay in force" in setup.notices[0]
 
 

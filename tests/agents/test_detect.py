@@ -47,12 +47,12 @@ def request(*argv: str) -> AgentRequest:
     return AgentRequest(argv=argv, environ={}, home="/h", workspace="/w", session="s", interpreter="/usr/bin/python3")
 
 
-def test_a_program_that_is_not_known_gets_the_hook_client_and_nothing_else() -> None:
+def test_a_program_that_is_not_known_gets_what_asks_us_and_nothing_else() -> None:
     setup = detect(("bash",), {}, "/h", "/w").prepare(request("bash"), DictDisk())
 
     assert (setup.name, setup.argv, setup.hooks) == ("generic", ("bash",), False)
     assert (setup.keep, setup.binds, setup.destinations) == ((), (), ())
-    assert [file.path for file in setup.files] == ["/run/ringfence/hook.py"]
+    assert [file.path for file in setup.files] == ["/run/ringfence/hook.py", "/run/ringfence/mcp.py"]
 
 
 def test_an_agent_known_by_name_gets_its_row_and_says_what_is_missing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Person
@@ -143,6 +144,95 @@ def test_a_staged_session_is_looked_at_applied_and_undone(person: Person) -> Non
     assert (person.project / "notes.txt").read_text() == "mine\n"
     assert not (person.project / "new").exists()
     assert _subjects(person) == ["one"]
+
+
+_IN_A_LINKED_TREE = """
+echo more >> notes.txt; git commit -qam inside; git branch made; git config core.fsmonitor ./evil; git stash list
+git config remote.up.url https://up.example/r; echo rest > new.txt; git log --format=%s; git worktree list
+echo 'ref: refs/heads/x' > ../project/.git/worktrees/other/HEAD || echo closed
+echo x > ../project/.git/hooks/post-checkout || echo closed
+"""
+
+
+def _linked(person: Person) -> tuple[Path, str]:
+    """A linked working tree beside the repository, after a staged session in it."""
+    (person.project / "notes.txt").write_text("mine\n")
+    (person.project / "x.sh").write_text(_IN_A_LINKED_TREE)
+    for path in person.project.iterdir():
+        os.chown(path, person.uid, person.gid)
+    person.git("init", "-q")
+    person.git("add", "-A")
+    person.git("commit", "-qm", "one")
+    tree = person.project.parent / "tree"
+    for branch in ("tree", "other"):
+        person.git("worktree", "add", "-q", "-b", branch, f"../{branch}")
+    done = person.types("run", "--staged", "--workspace", str(tree), "--", "bash", f"{tree}/x.sh")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[:2] == ["inside", "one"], "Git worked inside"
+    assert done.out.count("closed") == 2, "what belongs to others is closed"
+    return tree, str(json.loads(person.types("sessions", "--json").out.splitlines()[0])["session"])
+
+
+def _repository(project: Path) -> dict[str, bytes]:
+    git = project / ".git"
+    return {
+        str(path.relative_to(git)): path.read_bytes()
+        for path in git.rglob("*")
+        if path.is_file() and "objects" not in path.parts
+    }
+
+
+def test_a_linked_working_tree_is_staged_with_the_repository_that_it_shares(person: Person) -> None:
+    tree, session = _linked(person)
+    before = _repository(person.project)
+    where = ("--workspace", str(tree))
+
+    stat = person.types("workspace", "diff", "--stat", session, *where)
+    applied = person.types("workspace", "apply", "--yes", "--json", session, *where)
+    after = _repository(person.project)
+    undone = person.types("workspace", "undo", session, *where)
+
+    assert "M notes.txt" in stat.out
+    assert "M .git/refs/heads/tree" in stat.out
+    said = json.loads(applied.out)
+    assert [one["key"] for one in said["settings"]] == ["core.fsmonitor"]
+    assert said["failed"] == []
+    assert before["refs/heads/tree"] != after["refs/heads/tree"] == after["refs/heads/made"]
+    assert b"up.example" in after["config"]
+    assert b"evil" not in after["config"]
+    assert after["worktrees/other/HEAD"] == before["worktrees/other/HEAD"]
+    assert (undone.code, undone.err) == (0, "")
+    assert _repository(person.project) == before
+    assert (tree / "notes.txt").read_text() == "mine\n"
+
+
+def test_what_becomes_of_changes_is_on_record(person: Person) -> None:
+    tree, session = _linked(person)
+    where = ("--workspace", str(tree))
+
+    person.types("workspace", "apply", "--yes", session, "notes.txt", *where)
+    person.types("workspace", "undo", session, *where)
+    person.types("workspace", "discard", "--yes", session, *where)
+
+    lines = person.types("log", session, "--json", "--event", "workspace.settled").out.splitlines()
+    bodies = [json.loads(line)["body"] for line in lines]
+    assert [(one["action"], one["files"], one.get("paths", [])) for one in bodies] == [
+        ("apply", 1, ["notes.txt"]),
+        ("undo", 0, []),
+        ("discard", 0, []),
+    ]
+    assert _repository(person.project)["refs/heads/tree"] == _repository(person.project)["refs/heads/other"]
+
+
+def test_nothing_is_applied_that_cannot_be_recorded(person: Person) -> None:
+    tree, session = _linked(person)
+    ledger = person.home / ".local/state/ringfence/ledger.db"
+    ledger.write_bytes(b"\0" * ledger.stat().st_size)
+
+    done = person.types("workspace", "apply", "--yes", session, "--workspace", str(tree))
+
+    assert done.code != 0
+    assert (tree / "notes.txt").read_text() == "mine\n"
 
 
 def test_parts_of_a_file_are_chosen_at_a_terminal(person: Person) -> None:

@@ -83,10 +83,26 @@ class Place:
         """A folder of the same user that is none of the agent's business."""
         return self.root / "outside"
 
-    async def run(self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str = "gpt-5.5") -> Outcome:
-        """Run an agent with a script for its model."""
+    async def run(
+        self,
+        agent: str,
+        turns: Sequence[Turn],
+        *,
+        governed: bool,
+        model: str = "gpt-5.5",
+        policy: str = "",
+        settings: str = "",
+    ) -> Outcome:
+        """Run an agent with a script for its model. `policy` is that of the user, for this run;
+        `settings`: more lines for Codex's configuration."""
+        written = self.home / ".config" / "ringfence" / "policy.toml"
+        if policy:
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_text(policy)
+        else:
+            written.unlink(missing_ok=True)
         async with ScriptedModel(turns) as scripted:
-            self._configure(scripted.port, model)
+            self._configure(scripted.port, model, settings)
             process = await asyncio.create_subprocess_exec(
                 *self._argv(agent, governed=governed),
                 cwd=self.workspace,
@@ -159,8 +175,8 @@ class Place:
             "IS_SANDBOX": "1",
         }
 
-    def _configure(self, port: int, model: str) -> None:
-        (self.home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(port=port, model=model))
+    def _configure(self, port: int, model: str, settings: str) -> None:
+        (self.home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(port=port, model=model) + settings)
         self.own()
 
 

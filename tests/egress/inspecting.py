@@ -16,7 +16,7 @@ from tests.egress.gatewaying import LOOPBACK, Names, Running, answer, gateway_on
 
 from ringfence.egress import Authorization, Cancel
 from ringfence.egress.authority import Authority
-from ringfence.egress.inspection import Amendment, Confirm, Inspection, Judge
+from ringfence.egress.inspection import Amendment, Confirm, Inspection, Judge, Route
 from ringfence.egress.upstreams import machine_trust
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
@@ -80,13 +80,23 @@ async def inspecting(
     amendments: tuple[Amendment, ...] = (),
     confirm: Confirm | None = None,
     judge: Judge | None = None,
+    route: Route | None = None,
     wants: Callable[[str, int], FactsWanted] = lambda *_: FactsWanted(),
+    http2: bool = False,
     kind: str = "proxy",
     **options: Any,
 ) -> AsyncIterator[Running]:
     """A gateway that ends TLS; `*.test` names are on loopback."""
     options.setdefault("resolver", Names({f"{one}.test": ("127.0.0.1",) for one in "abc"}))
-    inspection = Inspection(authority=session(), amendments=amendments, confirm=confirm, judge=judge, wants=wants)
+    inspection = Inspection(
+        authority=session(),
+        amendments=amendments,
+        confirm=confirm,
+        judge=judge,
+        route=route,
+        wants=wants,
+        http2=lambda *_: http2,
+    )
     async with gateway_on(kind, authorize or Asked(), inspection=inspection, trust=trust, **options) as gateway:
         yield gateway
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfence.egress.dns import Resolve
+from ringfence.egress.dns import Code, Resolve
+from ringfence.egress.name_budget import NameBudget, NameLimits
 from ringfence.egress.synthetic import RANGE4, RANGE6, SyntheticAddresses, is_synthetic
 
 A, AAAA, TXT, HTTPS, PTR = 1, 28, 16, 65, 12
@@ -153,3 +154,26 @@ def test_an_address_that_was_not_given_out_means_nothing(names: SyntheticAddress
     assert names.name("8.8.8.8") is None
     assert names.name("2001:4860:4860::8888") is None
     assert not is_synthetic("8.8.8.8")
+
+
+def test_a_name_that_looks_like_a_tunnel_is_refused_and_told_once_for_its_domain() -> None:
+    told: list[tuple[str, str]] = []
+    limits = NameLimits(names=100, names_of_domain=3, encoded_of_domain=1, chosen=80, labels=4)
+    resolver = Resolve(
+        SyntheticAddresses(100), 100, asked=NameBudget(limits), refused=lambda *words: told.append(words)
+    )
+
+    codes = [read(resolver.answer(query(f"n{count}.tunnel.test")))[0] for count in range(6)]
+
+    assert codes == [Code.NO_ERROR] * 3 + [Code.REFUSED] * 3
+    assert told == [("n3.tunnel.test", "this session has asked for 3 names below `tunnel.test`, which is the limit")]
+
+
+def test_the_end_of_the_questions_is_told_once() -> None:
+    told: list[tuple[str, str]] = []
+    resolver = Resolve(SyntheticAddresses(100), 2, refused=lambda *words: told.append(words))
+
+    codes = [read(resolver.answer(query("a.test")))[0] for _ in range(4)]
+
+    assert codes == [Code.NO_ERROR] * 2 + [Code.REFUSED] * 2
+    assert told == [("a.test", "this session has asked 2 questions")]

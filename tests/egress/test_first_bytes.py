@@ -90,6 +90,13 @@ def test_a_plain_request_is_read_to_the_end_of_its_head() -> None:
         b"GET\t/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
         b"GET  / HTTP/1.1 \r\nHost: a.test\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET" + b"x" * 50 + b" / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b"GET ftp://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b"GET ?x HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b"GET\x0b/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b"GET\r/\rHTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b" GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        b"GET\xa0/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
     ],
 )
 def test_a_request_that_only_lenient_servers_take_is_not_taken_for_something_else(data: bytes) -> None:
@@ -108,17 +115,26 @@ def test_a_request_that_only_lenient_servers_take_is_not_taken_for_something_els
         b"\x16x",
         b"GET /\r\n",
         b"hello world\r\n",
-        b"anything else",
-        b"x" * 100,
+        b"anything else\n",
         b"{}",
-        b"GET" + b"x" * 50 + b" /",
+        b"0\x0c\x02\x01\x01`\x07\x02\x01\x03\x04\x00\x80\x00",
     ],
 )
 def test_other_protocols_are_let_through_at_once(data: bytes) -> None:
     assert look(data) == Other()
 
 
-@pytest.mark.parametrize("data", [b"", b"G", b"\x16", b"PING", b"\r\n"])
+def test_a_hello_in_the_format_of_ssl_2_which_names_no_host_is_refused() -> None:
+    with pytest.raises(HelloInvalid):
+        look(b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10")
+
+
+def test_a_hello_in_a_record_per_byte_is_refused_before_it_costs_time() -> None:
+    with pytest.raises(HelloInvalid):
+        look(made_hello((10, bytes(300)), server_name(b"a.test"), record=1))
+
+
+@pytest.mark.parametrize("data", [b"", b"G", b"\x16", b"PING", b"\r\n", b"x" * 100, b"anything else"])
 def test_what_can_still_become_anything_is_waited_for_until_it_ends(data: bytes) -> None:
     assert look(data) is None
     assert look(data, ended=True) == Other()

@@ -520,7 +520,7 @@ async def test_a_tunnel_cannot_be_used_for_another_host(
 
 
 @pytest.mark.parametrize(
-    "said", [made_hello(server_name(b"A.test")), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"anything else"]
+    "said", [made_hello(server_name(b"A.test")), b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"anything else\n"]
 )
 async def test_a_tunnel_is_used_for_the_host_it_was_asked_for(server: Server, dials, said: bytes) -> None:
     async with gateway_on("proxy", allow_loopback, resolver=Names({"a.test": ("127.0.0.1",)})) as gateway:

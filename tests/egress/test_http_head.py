@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,3 +262,14 @@ def test_a_body_of_known_length_ends_there(length: int, data: bytes, steps: int)
 
     assert _take(body, data, steps) == data[:length]
     assert body.finished is (len(data) >= length)
+
+
+@pytest.mark.parametrize("end", [b"\x01", b"x"])
+def test_a_header_of_white_space_is_read_at_once(end: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a.test\r\nX:" + b" " * 60_000 + end + b"\r\n\r\n"
+    start = time.thread_time()
+
+    with contextlib.suppress(HeadInvalid):
+        parse_head(head)
+
+    assert time.thread_time() - start < 1

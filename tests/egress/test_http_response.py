@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
 from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_response
@@ -62,3 +65,14 @@ def test_the_end_of_an_answer_is_known_from_its_head(
 def test_an_answer_that_two_readers_could_read_differently_is_refused(head: bytes) -> None:
     with pytest.raises(ResponseInvalid):
         parse_response(head, "GET")
+
+
+@pytest.mark.parametrize("end", [b"\x01", b"x"])
+def test_a_header_of_white_space_is_read_at_once(end: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nX:" + b" " * 60_000 + end + b"\r\n\r\n"
+    start = time.thread_time()
+
+    with contextlib.suppress(ResponseInvalid):
+        parse_response(head, "GET")
+
+    assert time.thread_time() - start < 1

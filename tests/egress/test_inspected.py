@@ -297,6 +297,17 @@ async def test_what_two_readers_could_read_differently_reaches_no_server(sent: b
     assert reached == b""
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n", b"1;x\r\na\r\n", b"1\r\nab\r\n", b"0\r\nHost: b.test\r\n\r\n", b"1\na"])
+async def test_a_malformed_body_is_refused_in_words_and_never_whole(body: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a.test:PORT\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    heard, _, reached = await refused(head + body + SMUGGLED)
+
+    assert heard.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"smuggled" not in reached
+    assert not reached.endswith(b"0\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("sent", "rule"),
     [

@@ -92,8 +92,11 @@ def test_requirements_let_secrets_go_nowhere() -> None:
         document("[content]\nrecord_only = ['a.test']\n", Layer.REQUIREMENTS)
 
 
-def test_what_is_looked_into_is_seen_but_where_a_rule_opens_a_port_for_something_else() -> None:
-    rules = "[network]\npass_through = ['pinned.test']\n[[network.rule]]\nhosts = ['db.test:5432']\nverdict = 'allow'\n"
+def test_what_is_looked_into_is_seen_but_where_a_rule_opens_another_protocol() -> None:
+    rules = (
+        "[network]\npass_through = ['pinned.test']\n"
+        "[[network.rule]]\nhosts = ['db.test:5432']\nprotocol = 'tcp'\nverdict = 'allow'\n"
+    )
     evaluator = judge(policy(document(STRICT + rules), base=EMPTY))
 
     seen = {

@@ -33,6 +33,7 @@ exempt = [".vscode"]
 default = "ask"
 host_ports = [5432]
 inspect = ["seen.test"]
+http2 = ["calls.test"]
 limited = ["read.test"]
 pass_through = ["pinned.test"]
 registries = ["pip"]
@@ -48,6 +49,11 @@ private = true
 verdict = "allow"
 reason = "r"
 enforcement = "hard"
+[[network.rule]]
+hosts = ["git.test"]
+verdict = "allow"
+protocol = "ssh"
+host_keys = ["*"]
 [[commands.rule]]
 id = "c"
 prefix = ["git", ["push", "send-email"]]
@@ -77,6 +83,15 @@ reason = "r"
 B = "c"
 [mcp]
 default = "ask"
+changed = "deny"
+[[mcp.server]]
+name = "files"
+command = ["npx", "files"]
+reason = "r"
+[[mcp.server]]
+name = "docs"
+url = "https://mcp.example.com/"
+tools = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
 [[mcp.rule]]
 id = "m"
 servers = ["files"]
@@ -189,6 +204,22 @@ allowed = ["codex"]
 tool_arguments = "digest"
 require_record = true
 redact = ["customer-*"]
+model_content = "full"
+[model]
+read = true
+hosts = ["llm.example:8443"]
+models = ["claude-*"]
+budget_tokens = 1000
+budget_cost = 2.5
+[[model.price]]
+models = ["claude-*"]
+input = 3
+cached_input = 0.3
+cache_write = 3.75
+output = 15
+[[model.route]]
+hosts = ["api.openai.com"]
+url = "https://gateway.example/v1"
 [sandbox]
 min_tier = "A"
 boundary = "the machine of the job"

@@ -168,11 +168,16 @@ def test_every_single_value_has_an_origin() -> None:
         "limits.open_files": BUILT_IN,
         "limits.processes": BUILT_IN,
         "limits.wall_seconds": BUILT_IN,
+        "mcp.changed": BUILT_IN,
         "mcp.default": BUILT_IN,
         "network.default": BUILT_IN,
         "network.host_ports.5432": Origin(layer="user", source="user.toml:2"),
         "sandbox.min_tier": Origin(layer="preset:base", source="base.toml:2"),
         "telemetry.tool_arguments": BUILT_IN,
+        "telemetry.model_content": BUILT_IN,
+        "model.read": BUILT_IN,
+        "model.budget_tokens": BUILT_IN,
+        "model.budget_cost": BUILT_IN,
     }
 
 

@@ -259,7 +259,7 @@ def test_what_is_discarded_is_gone_and_an_undo_then_touches_nothing(scene: Scene
     (scene.workspace / "a").write_text("person")
 
     assert not Path(stage.staging.folder).exists()
-    assert find(scene.snapshots, "session-1") is None
+    assert find((scene.snapshots,), "session-1") == ()
     assert scene.undo().restored == ()
     assert (scene.workspace / "a").read_text() == "person"
 
@@ -283,6 +283,27 @@ def test_what_was_applied_in_part_stays_pending_for_the_rest(scene: Scene) -> No
     stage.apply(only=[b"a"])
 
     assert stage.paths() == [b"b"]
+
+
+def test_a_turn_is_taken_out_of_what_is_pending_and_brought_back(scene: Scene) -> None:
+    (scene.workspace / "a").write_text("start")
+    stage = Stage(scene)
+    for number in (1, 2):
+        stage.staging.turn(id=stage.new(), number=number, now_ns=4_050_000_000_000_000_000 + number)
+        stage.write("a", b"turn %d" % number)
+        stage.write(f"made-in-{number}")
+    pending = stage.pending()
+
+    assert [one.path for one in stage.staging.since(pending, 2)] == [b"a", b"made-in-2"]
+    back = stage.staging.back_to(2, pending, new_id=stage.new)
+    assert stage.paths() == [b"a", b"made-in-1"]
+    assert (scene.workspace / "a").read_text() == "start", "the workspace itself is not touched"
+    stage.apply()
+    assert (scene.workspace / "a").read_text() == "turn 1"
+    stage.staging.back_to(back, stage.pending(), new_id=stage.new)
+    assert stage.paths() == [b"a", b"made-in-2"]
+    with pytest.raises(UsageInvalid, match="turn 9 of the session is not kept"):
+        stage.staging.back_to(9, stage.pending(), new_id=stage.new)
 
 
 def test_the_snapshots_of_a_staged_session_outlive_others(scene: Scene) -> None:

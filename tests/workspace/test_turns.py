@@ -77,7 +77,7 @@ def test_actions_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
 async def test_turns_that_follow_fast_are_counted_and_not_kept(scene: Scene) -> None:
     scene.take("session-1", "start")
     moments = iter((0.0, 0.0, 1.0, 1.0 + PAUSE_SECONDS, 1.0 + PAUSE_SECONDS))
-    turns = Turns(scene.snapshots, "session-1", now=lambda: next(moments))
+    turns = Turns(scene.turn, now=lambda: next(moments))
 
     for _ in range(3):
         await turns.began()

@@ -32,6 +32,10 @@ class Disk(Protocol):
         """Whether there is anything at this path."""
         ...
 
+    def is_link(self, path: str) -> bool:
+        """Whether a symbolic link stands at this path."""
+        ...
+
     def list_folder(self, path: str) -> tuple[str, ...]:
         """The names in a folder, sorted; none where there is no such folder or it cannot be read."""
         ...
@@ -47,6 +51,8 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     workspace: str
     session: str
+    cwd: str = ""
+    """Where the agent is started, which relative paths of its command line mean; the workspace where it is empty."""
     interpreter: str
     """The absolute path of the Python, visible inside, that runs the hook client."""
     nested: bool = False
@@ -75,6 +81,8 @@ class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that the agent contacts for its own sake and works without: where the policy would ask, it denies."""
     host_ports: tuple[int, ...] = ()
     """Ports of the host's loopback on which the person's own configuration places the model."""
+    models: tuple[str, ...] = ()
+    """Hosts with their port on which the person's own configuration places the model, of this machine or another."""
     hooks: bool = False
     """Whether the agent was configured to ask us through hooks; without them only the guarantees hold."""
     notices: tuple[str, ...] = ()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 
-from ringfence.agents import claude_hooks
+from ringfence.agents import claude_hooks, claude_servers
 from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
 from ringfence.agents.claude_settings import Settings, managed_settings, read_settings
 from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
+from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.shown import Bind, PlacedFile
@@ -73,17 +74,20 @@ class Claude:
         environ = _environment(request, settings)
         model = _model(environ)
         managed = managed_settings(request, disk)
+        copies = claude_servers.wrapped_files(_copies(folder, state, disk), state, request, disk)
+        argv, configurations = claude_servers.with_servers(request, disk)
         variables = [*OUR_VARIABLES, *([("CLAUDE_CONFIG_DIR", own_folder)] if own_folder else [])]
         return AgentSetup(
             name=self.name,
-            argv=request.argv,
+            argv=argv,
             keep=KEYS,
             set=tuple(variables),
             binds=_binds(folder, disk),
-            files=(hook_program(disk), *managed.files, *_copies(folder, state, disk)),
+            files=(hook_program(disk), stand_in(disk), *managed.files, *copies, *configurations),
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             host_ports=model.host_ports,
+            models=model.models,
             hooks=True,
             notices=(*notices, *model.notices, *managed.notices, *_login(environ, settings, folder, disk)),
         )

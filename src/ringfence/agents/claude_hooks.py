@@ -12,7 +12,7 @@ from ringfence.agents import tool_arguments as read
 from ringfence.agents.agent import HookCall, HookMoment, HookUnreadable
 from ringfence.agents.tool_arguments import JsonObject
 from ringfence.model.action import Action, FileOperation
-from ringfence.model.canonical import text_from_os
+from ringfence.model.canonical import json_text, text_from_os
 
 EVENTS = {
     "PreToolUse": HookMoment.BEFORE_TOOL,
@@ -57,7 +57,7 @@ def parse(event: str, payload: bytes, home: str) -> HookCall:
         call=read.optional_text(fields, "tool_use_id"),
         cwd=cwd,
         actions=(_action(tool, arguments, cwd, home),) if moment is HookMoment.BEFORE_TOOL else (),
-        arguments=read.arguments_text(arguments),
+        arguments=json_text(arguments),
         success=success,
         result=result,
     )
@@ -84,4 +84,4 @@ def _outcome(event: str, fields: JsonObject) -> tuple[bool, str]:
     if isinstance(response, str):
         # The agent reports a failed call here too, as a sentence where a successful one has an object.
         return not response.startswith("Error:"), text_from_os(response)
-    return True, read.arguments_text(response)
+    return True, json_text(response)

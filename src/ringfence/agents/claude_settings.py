@@ -13,6 +13,7 @@ import msgspec
 from ringfence.agents import claude_hooks
 from ringfence.agents.agent import AgentRequest, Disk, HookMoment
 from ringfence.agents.hook_command import hook_command, hook_timeout
+from ringfence.agents.mcp_wrapping import wrap_text
 from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import RingfenceError
 
@@ -37,9 +38,9 @@ def managed_settings(request: AgentRequest, disk: Disk) -> ManagedSettings:
     settings = read_settings(content, SETTINGS)
     names = [f"{FRAGMENTS}/{name}" for name in disk.list_folder(FRAGMENTS) if name.endswith(".json")]
     others = [(path, _managed(disk, path)) for path in [*names, SERVERS]]
-    kept = [PlacedFile(path=path, content=found) for path, found in others if found is not None]
+    kept = [PlacedFile(path=path, content=wrap_text(found, request)) for path, found in others if found is not None]
     # A fragment is laid over the settings file, so ours comes last and in a fragment of its own as well.
-    ours = json.dumps(_with_ours(settings, request), indent=2).encode()
+    ours = wrap_text(json.dumps(_with_ours(settings, request), indent=2).encode(), request)
     switched_off = json.dumps({"sandbox": {"enabled": False}}).encode()
     files = [PlacedFile(path=SETTINGS, content=ours), *kept]
     if names and not request.nested:

@@ -11,14 +11,16 @@ import json
 import os
 from collections.abc import Mapping
 
-from ringfence.agents import codex_config, codex_hooks
+from ringfence.agents import codex_config, codex_hooks, codex_servers
 from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
 from ringfence.agents.codex_config import Provider, Table
 from ringfence.agents.codex_requirements import REQUIREMENTS, merged_requirements
 from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
+from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import UsageInvalid
 
@@ -54,25 +56,26 @@ class Codex:
         provider = codex_config.provider(config, request.environ, argv)
         model = _model(provider)
         managed = merged_requirements(disk.read_file(REQUIREMENTS), disk.exists(REQUIREMENTS), request)
+        plugins = _uses_plugins(config)
+        ours = _arguments(argv, never_ask=managed.never_ask, plugins=plugins, nested=request.nested)
         variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
         return AgentSetup(
             name=self.name,
-            argv=(
-                *before,
-                *_arguments(argv, never_ask=managed.never_ask, plugins=_uses_plugins(config), nested=request.nested),
-            ),
+            argv=(*before, *(ours if managed.names_servers else codex_servers.with_servers(ours, config, request))),
             keep=tuple(dict.fromkeys([*KEYS, "OPENAI_BASE_URL", "RUST_LOG", *provider.key_variables])),
             set=tuple(variables),
             binds=_binds(folder, disk),
             files=(
                 hook_program(disk),
+                stand_in(disk),
                 PlacedFile(path=REQUIREMENTS, content=managed.content),
-                *_copies(folder, disk),
+                *_copies(folder, disk, None if managed.names_servers else request),
             ),
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             unasked=UNASKED,
             host_ports=model.host_ports,
+            models=model.models,
             hooks=True,
             notices=(*notices, *model.notices, *managed.notices, *_login(provider, folder, request, disk)),
         )
@@ -110,12 +113,15 @@ def _model(provider: Provider) -> OwnEndpoint:
         widened = own_endpoint(provider.base_url, f"{provider.told_by} (provider `{provider.id}`)")
         extra = OPENAI_HOSTS[1:] if provider.openai_login else ()
         return OwnEndpoint(
-            destinations=(*widened.destinations, *extra), host_ports=widened.host_ports, notices=widened.notices
+            destinations=(*widened.destinations, *extra),
+            host_ports=widened.host_ports,
+            notices=widened.notices,
+            models=widened.models,
         )
     if provider.id in LOCAL_PROVIDERS:
         port = LOCAL_PROVIDERS[provider.id]
         notice = f"port {port} of this machine is reachable, because codex was told to use `{provider.id}`"
-        return OwnEndpoint(host_ports=(port,), notices=(notice,))
+        return OwnEndpoint(host_ports=(port,), notices=(notice,), models=(f"{HOST_LOOPBACK}:{port}",))
     if provider.id != "openai":
         notice = f"the host of codex's model provider `{provider.id}` is not known; name it with `--allow-host`"
         return OwnEndpoint(notices=(notice,))
@@ -192,8 +198,15 @@ def _is_renewed(login: bytes | None) -> bool:
     return isinstance(value, dict) and bool(value.get("tokens"))
 
 
-def _copies(folder: str, disk: Disk) -> tuple[PlacedFile, ...]:
+def _copies(folder: str, disk: Disk, wrap: AgentRequest | None) -> tuple[PlacedFile, ...]:
+    """Private copies; with `wrap`, the servers that they start stand behind our stand-in."""
     names = [*COPIED, *(name for name in disk.list_folder(folder) if name.endswith(".config.toml"))]
     own = [(os.path.join(folder, name), 0o600) for name in names]
-    found = [(path, mode, disk.read_file(path)) for path, mode in [*own, *((path, 0o444) for path in MANAGED)]]
-    return tuple(PlacedFile(path=path, content=content, mode=mode) for path, mode, content in found if content)
+    read = [(path, mode, disk.read_file(path)) for path, mode in [*own, *((path, 0o444) for path in MANAGED)]]
+    found = [(path, mode, content) for path, mode, content in read if content]
+    if wrap is not None:
+        found = [
+            (path, mode, codex_servers.wrap_file(content, wrap) if path.endswith(".toml") else content)
+            for path, mode, content in found
+        ]
+    return tuple(PlacedFile(path=path, content=content, mode=mode) for path, mode, content in found)

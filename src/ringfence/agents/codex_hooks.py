@@ -11,7 +11,7 @@ from ringfence.agents import tool_arguments as read
 from ringfence.agents.agent import HookCall, HookMoment, HookUnreadable
 from ringfence.agents.tool_arguments import JsonObject
 from ringfence.model.action import Action, CommandAction, FileOperation
-from ringfence.model.canonical import text_from_os
+from ringfence.model.canonical import json_text, text_from_os
 
 EVENTS = {
     "PreToolUse": HookMoment.BEFORE_TOOL,
@@ -43,7 +43,7 @@ def parse(event: str, payload: bytes, home: str) -> HookCall:
         call=read.optional_text(fields, "tool_use_id"),
         cwd=cwd,
         actions=_actions(tool, arguments, cwd, home) if moment is HookMoment.BEFORE_TOOL else (),
-        arguments=read.arguments_text(arguments),
+        arguments=json_text(arguments),
         success=_success(tool, fields.get("tool_response")),
         result=_result(fields.get("tool_response")),
     )
@@ -86,7 +86,7 @@ def _patch(fields: JsonObject, cwd: str, home: str) -> tuple[Action, ...]:
 def _result(response: object) -> str:
     if response is None:
         return ""
-    return text_from_os(response) if isinstance(response, str) else read.arguments_text(response)
+    return text_from_os(response) if isinstance(response, str) else json_text(response)
 
 
 def _success(tool: str, response: object) -> bool | None:

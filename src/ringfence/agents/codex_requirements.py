@@ -27,6 +27,8 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
     never_ask: bool
     """Whether `approval_policy = "never"` is permitted."""
+    names_servers: bool = False
+    """Whether the administrator says by their commands which servers of tools may be started."""
     notices: tuple[str, ...] = ()
 
 
@@ -41,12 +43,23 @@ def merged_requirements(content: bytes | None, exists: bool, request: AgentReque
     document = _parse(content or b"")
     notices = [f"codex's managed requirements `{REQUIREMENTS}` stay in force, with our hooks added"] if content else []
     notices += [] if request.nested else _permit_full_access(document)
+    names_servers = "mcp_servers" in document
+    if names_servers:
+        notices.append(
+            f"the servers of tools in `{REQUIREMENTS}` are named by their commands, so they start as they are; their "
+            "calls are judged by codex's hook only, and lists of tools that change are not noticed"
+        )
     policies = document.get("allowed_approval_policies")
     document.setdefault("allow_login_shell", False)
     _table(document, "features")["hooks"] = True
     _add_hooks(_table(document, "hooks"), request)
     never_ask = not isinstance(policies, list) or "never" in policies
-    return Requirements(content=tomlkit.dumps(document).encode(), never_ask=never_ask, notices=tuple(notices))
+    return Requirements(
+        content=tomlkit.dumps(document).encode(),
+        never_ask=never_ask,
+        names_servers=names_servers,
+        notices=tuple(notices),
+    )
 
 
 def _parse(content: bytes) -> tomlkit.TOMLDocument:

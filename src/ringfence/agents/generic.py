@@ -10,6 +10,7 @@ from ringfence.agents import claude_hooks
 from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
 from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
+from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.model.decision import Decision, Verdict
 
 
@@ -24,7 +25,9 @@ class Generic:
 
     def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
         """Nothing beyond what the policy gives, and the hook client for those who ask."""
-        return AgentSetup(name=self.name, argv=request.argv, files=(hook_program(disk),), notices=self._notices)
+        return AgentSetup(
+            name=self.name, argv=request.argv, files=(hook_program(disk), stand_in(disk)), notices=self._notices
+        )
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:
         """Read a tool call in the common form."""

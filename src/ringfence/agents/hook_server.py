@@ -34,8 +34,16 @@ MOST_AT_ONCE = 64
 _REMEMBERED = 4096
 
 
+Questions = Callable[[str, bytes], Awaitable[HookAnswer]]
+"""Answers the questions about servers of tools, whose events begin with `Mcp`."""
+
+
 async def _nothing() -> None:
     return None
+
+
+async def _unanswered(event: str, payload: bytes) -> HookAnswer:
+    raise HookUnreadable(f"nobody here answers `{event}`")
 
 
 async def serve_hooks(
@@ -44,10 +52,11 @@ async def serve_hooks(
     judge: Judge,
     recorder: Recorder,
     on_turn: Callable[[], Awaitable[None]] = _nothing,
+    servers: Questions = _unanswered,
 ) -> None:
     """Answer hooks until cancelled. The listening socket stays the caller's. `on_turn` is waited for when a person's
-    prompt begins a turn, before the agent goes on."""
-    server = HookServer(agent, judge, recorder, on_turn)
+    prompt begins a turn, before the agent goes on; `servers` answers what stands between the agent and its servers."""
+    server = HookServer(agent, judge, recorder, on_turn, servers)
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
@@ -63,9 +72,15 @@ class HookServer:
     """Answers single connections; keeps only which calls were already reported as ended."""
 
     def __init__(
-        self, agent: Agent, judge: Judge, recorder: Recorder, on_turn: Callable[[], Awaitable[None]] = _nothing
+        self,
+        agent: Agent,
+        judge: Judge,
+        recorder: Recorder,
+        on_turn: Callable[[], Awaitable[None]] = _nothing,
+        servers: Questions = _unanswered,
     ) -> None:
         self._on_turn = on_turn
+        self._servers = servers
         self._agent = agent
         self._judge = judge
         self._recorder = recorder
@@ -106,6 +121,8 @@ class HookServer:
     async def answer(self, event: str, payload: bytes) -> HookAnswer:
         """Record and judge one call. Never raises but for cancellation: any trouble is a denial."""
         try:
+            if event.startswith("Mcp"):
+                return await self._servers(event, payload)
             call = self._agent.parse_hook(event, payload)
             await self._record(call)
             if call.moment is not HookMoment.BEFORE_TOOL:

@@ -26,6 +26,10 @@ class HostDisk:
         """Whether there is anything at this path."""
         return os.path.lexists(path)
 
+    def is_link(self, path: str) -> bool:
+        """Whether a symbolic link stands at this path."""
+        return os.path.islink(path)
+
     def list_folder(self, path: str) -> tuple[str, ...]:
         """The names in a folder, sorted."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ringfence.agents.endpoint import read_endpoint
+from ringfence.model.host import HOST_LOOPBACK
 
 
 class OwnEndpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,6 +14,8 @@ class OwnEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     destinations: tuple[str, ...] = ()
     host_ports: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """The host and port where models are asked."""
 
 
 def own_endpoint(address: str, told_by: str) -> OwnEndpoint:
@@ -23,6 +26,8 @@ def own_endpoint(address: str, told_by: str) -> OwnEndpoint:
         return OwnEndpoint(notices=(f"the model's address in {told_by} opens nothing: {error}",))
     if endpoint.loopback:
         notice = f"port {endpoint.port} of this machine is reachable, because {told_by} places the model there"
-        return OwnEndpoint(host_ports=(endpoint.port,), notices=(notice,))
+        models = (f"{HOST_LOOPBACK}:{endpoint.port}",)
+        return OwnEndpoint(host_ports=(endpoint.port,), notices=(notice,), models=models)
     notice = f"`{endpoint.destination}` is reachable, because {told_by} places the model there"
-    return OwnEndpoint(destinations=(endpoint.destination,), notices=(notice,))
+    models = (endpoint.destination,)
+    return OwnEndpoint(destinations=models, notices=(notice,), models=models)

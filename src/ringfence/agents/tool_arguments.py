@@ -5,7 +5,6 @@ Whatever is missing or of another type is `HookUnreadable`, because half a tool 
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TypeAlias
 
@@ -22,7 +21,7 @@ from ringfence.model.action import (
     McpAction,
     OpaqueAction,
 )
-from ringfence.model.canonical import text_from_os
+from ringfence.model.canonical import json_text, text_from_os
 
 JsonObject: TypeAlias = dict[str, object]
 
@@ -50,11 +49,6 @@ def optional_text(fields: JsonObject, name: str) -> str:
     """A text that may be missing."""
     value = fields.get(name)
     return value if isinstance(value, str) else ""
-
-
-def arguments_text(value: object) -> str:
-    """Any JSON value as text that the record and a digest can carry."""
-    return text_from_os(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
 
 
 def absolute(path: str, *, cwd: str, home: str) -> str:
@@ -93,5 +87,5 @@ def other(tool: str, arguments: object) -> Action:
     """An MCP tool by its name, or a tool that we do not know."""
     prefix, server, name = (*tool.split("__", 2), "", "")[:3]
     if prefix == "mcp" and server and name:
-        return McpAction(server=text_from_os(server), tool=text_from_os(name), arguments=arguments_text(arguments))
-    return OpaqueAction(tool=text_from_os(tool), arguments=arguments_text(arguments))
+        return McpAction(server=text_from_os(server), tool=text_from_os(name), arguments=json_text(arguments))
+    return OpaqueAction(tool=text_from_os(tool), arguments=json_text(arguments))

@@ -15,6 +15,7 @@ from ringfence.cli import codes
 COMMANDS = {
     "run": ("ringfence.cli.run", "wrap an agent, or any program, in a governed session"),
     "exec": ("ringfence.cli.exec", "run one governed command"),
+    "mcp": ("ringfence.cli.mcp", "run a server of tools in a sandbox, and judge what is asked of it"),
     "policy": ("ringfence.cli.policy", "check, show and explain the policy"),
     "trust": ("ringfence.cli.trust", "trust a project's own policy"),
     "credentials": ("ringfence.cli.credentials", "keep credentials outside the sandbox, and try those that are bound"),

@@ -44,6 +44,7 @@ def _parser() -> Arguments:
     explain.add_argument("--connect", metavar="HOST[:PORT]", help="a connection (port 443 if none is named)")
     explain.add_argument("--method", metavar="M", help="with `--connect`: the HTTP method")
     explain.add_argument("--path", metavar="P", help="with `--connect`: the path of the URL")
+    explain.add_argument("--model", metavar="M", help="with `--connect`: asking that model there")
     explain.add_argument("--mcp", nargs="+", metavar=("SERVER TOOL", "JSON"), help="a tool of an MCP server")
     explain.add_argument("--stdin", action="store_true", help="questions as JSON Lines, answers line by line")
     explain.set_defaults(run=_explain)
@@ -118,8 +119,8 @@ def _exchange(actions: argparse._SubParsersAction[Arguments]) -> None:
 
 _EXPLAIN_USAGE = (
     "ringfence policy explain [--json] [--policy FILE|PRESET] [--workspace DIR]\n"
-    "       (-- CMD... | --shell STRING | --read P | --write P | --connect HOST[:PORT] [--method M] [--path P] |\n"
-    "        --mcp SERVER TOOL [JSON] | --stdin)"
+    "       (-- CMD... | --shell STRING | --read P | --write P |\n"
+    "        --connect HOST[:PORT] [--method M] [--path P] [--model M] | --mcp SERVER TOOL [JSON] | --stdin)"
 )
 
 

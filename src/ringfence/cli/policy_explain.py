@@ -40,6 +40,8 @@ def explain(parsed: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageInvalid(str(error), remedy="see `ringfence policy explain --help`") from None
     decision = plans.explain(action)
+    if parsed.model is not None:
+        decision = _asking(decision, parsed.model, here)
     if parsed.json:
         print(json.dumps({**to_contract(decision), "trace": msgspec.to_builtins(trace(decision, evaluator))}))
     else:
@@ -61,12 +63,21 @@ def _questions(parsed: argparse.Namespace) -> list[dict[str, object]]:
             "`policy explain` answers one question",
             remedy="name a command behind `--`, or one of its options; see `--help`",
         )
+    if parsed.model is not None and parsed.connect is None:
+        raise UsageInvalid("`--model` belongs to `--connect`")
     for key in ("method", "path"):
         if getattr(parsed, key) is not None:
             if parsed.connect is None:
                 raise UsageInvalid(f"`--{key}` belongs to `--connect`")
             found[0][key] = getattr(parsed, key)
     return found
+
+
+def _asking(decision: Decision, model: str, here: Here) -> Decision:
+    try:
+        return here.evaluator().with_model(decision, model)
+    except ValueError as error:
+        raise UsageInvalid(str(error)) from None
 
 
 def _mcp(words: list[str]) -> dict[str, object]:

@@ -9,6 +9,7 @@ import msgspec
 
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
+from ringfence.policy.compare.models import price_text
 from ringfence.policy.compare.values import bound_text, budget_text
 from ringfence.policy.effective import (
     Access,
@@ -21,6 +22,7 @@ from ringfence.policy.effective import (
     Origin,
     Policy,
 )
+from ringfence.policy.judges.model import amount
 
 
 def show(policy: Policy, *, as_json: bool, origins: bool) -> None:
@@ -47,6 +49,7 @@ class _Printing:
         self.network(policy)
         self.credentials(policy)
         self.content(policy)
+        self.models(policy)
         self.commands(policy)
         self.rest(policy)
         self.sections(policy)
@@ -71,6 +74,8 @@ class _Printing:
             self.line(f"host port {port}", policy.origin_of(f"network.host_ports.{port}"))
         for one in network.inspect:
             self.line(f"inspect {one.hosts}", one.origin)
+        for one in network.http2:
+            self.line(f"inspect {one.hosts}, with HTTP/2", one.origin)
         for one in network.limited:
             self.line(f"only reading {one.hosts}", one.origin)
         for pattern in network.pass_through:
@@ -107,6 +112,28 @@ class _Printing:
             self.line(f"only recorded at {pattern}", policy.origin_of(f"content.record_only.{pattern}"))
         for budget in said.budgets:
             self.line(f"budget {budget_text(budget)}", budget.origin)
+
+    def models(self, policy: Policy) -> None:
+        """Only where the traffic with models is read."""
+        said = policy.model
+        if not said.reads:
+            return
+        origins = dict(said.origins)
+        self.head("models: what is asked of them, and what they answer, is read and put on record")
+        for host in said.hosts:
+            self.line(f"asked at {host.hosts}", host.origin)
+        for listed in said.allowed:
+            self.line(f"only {' '.join(listed.models)}", listed.origin)
+        if said.budget_tokens is not None:
+            self.line(f"at most {said.budget_tokens:,} tokens in a session", origins["budget_tokens"])
+        if said.budget_cost is not None:
+            self.line(f"at most {amount(said.budget_cost)} in a session", origins["budget_cost"])
+        for price in said.prices:
+            self.line(f"a million tokens of {price_text(price)}", price.origin)
+        for route in said.routes:
+            self.line(f"requests to {' '.join(route.hosts) or 'all of them'} go to {route.url}", route.origin)
+        content = f"prompts and refusals are recorded as {policy.telemetry.model_content.value}"
+        self.line(content, policy.origin_of("telemetry.model_content"))
 
     def rest(self, policy: Policy) -> None:
         self.head("environment, approvals, sandbox")
@@ -145,6 +172,9 @@ class _Printing:
         self.line(f"MCP tools that no rule names: {policy.mcp.default.value}", policy.mcp.default_origin)
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
+        self.line(f"MCP servers with another list of tools: {policy.mcp.changed.value}", policy.mcp.changed_origin)
+        for server in policy.mcp.servers:
+            self.line(f"server {server.name} is {server.url or ' '.join(server.command)}", server.origin)
         for key in Limits.__struct_fields__:
             value = getattr(policy.limits, key)
             if value is not None:
@@ -197,6 +227,7 @@ class _Printing:
             ("network.default", policy.network.default, watching.network.default),
             ("network floor", policy.network.floor, watching.network.floor),
             ("mcp.default", policy.mcp.default, watching.mcp.default),
+            ("mcp.changed", policy.mcp.changed, watching.mcp.changed),
         ):
             if before is not after and after is not None:
                 self.line(f"{key} {after.value}")

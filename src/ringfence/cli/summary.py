@@ -6,7 +6,9 @@ from ringfence.cli.screen import Palette
 from ringfence.model.decision import Verdict
 from ringfence.model.display import shortened, visible
 from ringfence.model.wording import action_text
+from ringfence.policy.judges.model import amount
 from ringfence.session.governed import Governed
+from ringfence.session.tally import Tally, unreported_text
 
 _SHOWN = 5
 
@@ -28,6 +30,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     if tally.passed_through:
         shown = [visible(host) for host in sorted(tally.passed_through)]
         lines.append(_line("unseen", f"not inspected, by `network.pass_through`: {_some(shown)}"))
+    if tally.models:
+        lines.append(_line("model", _models(tally)))
+        if governed.setup.hooks and tally.unreported:
+            lines.append(_line("", palette.yellow(unreported_text(tally.unreported))))
     for index, denial in enumerate(tally.denials[:_SHOWN]):
         rule = denial.because.rule if denial.because else "policy"
         text = f"{palette.red(shortened(action_text(denial.action), 80))} {palette.dim(f'({visible(rule)})')}"
@@ -75,6 +81,15 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("kept" if governed.staged else "undo", palette.yellow(notice)))
     lines.append(_line("record", f"`ringfence log {governed.session[:_PREFIX]}`"))
     return "\n".join(lines)
+
+
+def _models(tally: Tally) -> str:
+    requests, sent, received = (sum(counted[at] for counted in tally.models.values()) for at in range(3))
+    many = "1 request" if requests == 1 else f"{requests} requests"
+    guessed = ", some of them guessed" if tally.model_estimated else ""
+    cost = f", cost {amount(tally.model_cost)}" if tally.model_cost else ""
+    names = _some([visible(name) for name in sorted(tally.models)])
+    return f"{many}, {sent:,} tokens in and {received:,} out{guessed}{cost}: {names}"
 
 
 _PREFIX = 26

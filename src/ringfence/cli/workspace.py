@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -12,15 +13,15 @@ from ringfence.cli import codes, workspace_apply
 from ringfence.cli.failure import Arguments
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.cli.workspace_diff import as_json, as_stat, as_text
+from ringfence.cli.workspace_record import Settling
 from ringfence.model.display import visible
 from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.control_files import rows_with
-from ringfence.session.applying import Applying
 from ringfence.session.policy_files import load_policy
-from ringfence.session.snapshots import Snapshots, Undone, workspace_of
+from ringfence.session.snapshots import Snapshots, Undone, trees_of
 from ringfence.session.sources import places, situation, working_folder
-from ringfence.session.staging import find
+from ringfence.session.staging import Staging, find
 from ringfence.session.workspaces import find_workspace
 
 _LISTED = 20
@@ -67,18 +68,18 @@ def main(words: Sequence[str]) -> int:
     parsed = arguments.parse_args(words)
     where = places(os.environ)
     folder = find_workspace(parsed.workspace, working_folder(), where.home)
-    snapshots = workspace_of(where, folder)
+    trees = trees_of(where, folder)
     if parsed.command == "diff":
-        return _diff(snapshots, parsed)
+        return _diff(trees, parsed)
+    settle = Settling(where.ledger, folder)
     if parsed.command == "undo":
-        return _undo(snapshots, parsed)
-    staging = workspace_apply.staged(snapshots, parsed.session)
+        return _undo(trees, parsed, settle)
+    stagings = workspace_apply.staged(trees, parsed.session)
     if parsed.command == "discard":
-        return workspace_apply.discard(parsed, staging)
+        return workspace_apply.discard(parsed, stagings, settle)
     # What counts as a control file is for the policy of now to say.
     named = load_policy(where, folder, situation=situation(folder)).control_files
-    applying = Applying(snapshots, staging, rows_with(named.rows, named.exempt))
-    return workspace_apply.apply(snapshots, parsed, applying, staging)
+    return workspace_apply.apply(parsed, stagings, rows_with(named.rows, named.exempt), settle)
 
 
 def _shared(arguments: argparse.ArgumentParser) -> None:
@@ -88,28 +89,38 @@ def _shared(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def _diff(snapshots: Snapshots, parsed: argparse.Namespace) -> int:
-    staging = find(snapshots, parsed.session)
-    if staging is not None and parsed.turn is None and parsed.action is None:
-        pending = staging.pending(id=new_id(), now_ns=time.time_ns())
-        before, found, ended = pending.after, pending.changes, True
+def _diff(trees: tuple[Snapshots, ...], parsed: argparse.Namespace) -> int:
+    stagings = find(trees, parsed.session) if parsed.action is None else ()
+    if stagings:
+        pending = [each.pending(id=new_id(), now_ns=time.time_ns()) for each in stagings]
+        found = [
+            (each.snapshots, of.changes if parsed.turn is None else each.since(of, parsed.turn))
+            for each, of in zip(stagings, pending, strict=True)
+        ]
+        left_out, ended = [one for of in pending for one in of.after.left_out], True
     else:
-        before, found, ended = snapshots.changes(parsed.session, parsed.turn, parsed.action)
+        before, changes, ended = trees[0].changes(parsed.session, parsed.turn, parsed.action)
+        found, left_out = [(trees[0], changes)], list(before.left_out)
     if parsed.json:
-        for one in found:
-            print(as_json(one))
+        for _, changes in found:
+            for one in changes:
+                print(as_json(one))
         return codes.OK
     paint = Palette(colour=wants_colour(sys.stdout))
     if not ended:
         print("ringfence: the session has no end on record; compared with the files as they are now", file=sys.stderr)
-    if not found:
-        what = "nothing is pending" if staging is not None else "the session changed nothing that is kept"
+    lines = [
+        line
+        for tree, changes in found
+        if changes
+        for line in (as_stat(changes, paint) if parsed.stat else as_text(changes, tree, paint))
+    ]
+    if lines:
+        _page("\n".join(lines))
+    else:
+        what = "nothing is pending" if stagings else "the session changed nothing that is kept"
         print(f"ringfence: {what}", file=sys.stderr)
-        _not_kept(before.left_out)
-        return codes.OK
-    lines = as_stat(found, paint) if parsed.stat else as_text(found, snapshots, paint)
-    _page("\n".join(lines))
-    _not_kept(before.left_out)
+    _not_kept(left_out)
     return codes.OK
 
 
@@ -128,24 +139,71 @@ def _page(text: str) -> None:
         print(text)
 
 
-def _undo(snapshots: Snapshots, parsed: argparse.Namespace) -> int:
+def _undo(trees: tuple[Snapshots, ...], parsed: argparse.Namespace, settle: Settling) -> int:
     paths = tuple(parsed.paths)
     if any(path.startswith("/") or ".." in path.split("/") for path in paths):
         raise UsageInvalid("paths are relative to the workspace, without `..`")
-    done = snapshots.undo(
-        parsed.session,
-        paths,
-        force=parsed.force,
-        new_id=new_id,
-        now_ns=time.time_ns(),
-        turn=parsed.turn,
-        action=parsed.action,
+    if parsed.turn is not None and (stagings := find(trees, parsed.session)):
+        return _take_back(stagings, parsed, settle)
+    way_back, failures, parts = f"undo-{new_id()}", list[UsageInvalid](), list[Undone]()
+    known = [trees[0], *(each for each in trees[1:] if each.knows(parsed.session))]
+    session = trees[0].full_name(parsed.session)
+    settle.record("undo", session, paths=paths, forced=parsed.force, way_back=way_back)
+    for each in known:
+        try:
+            parts.append(
+                each.undo(
+                    parsed.session,
+                    paths,
+                    force=parsed.force,
+                    new_id=new_id,
+                    now_ns=time.time_ns(),
+                    turn=parsed.turn,
+                    action=parsed.action,
+                    way_back=way_back,
+                )
+            )
+        except UsageInvalid as failure:
+            # Of a workspace and the repository that it shares, one may have nothing to be undone.
+            failures.append(failure)
+    if not parts:
+        raise failures[0]
+    done = Undone(
+        restored=tuple(path for each in parts for path in each.restored),
+        changed_since=tuple(path for each in parts for path in each.changed_since),
+        failed=tuple(one for each in parts for one in each.failed),
+        way_back=way_back,
     )
     if parsed.json:
         _print_json(done)
     else:
-        _print(done, snapshots.workspace)
+        _print(done, trees[0].workspace)
     return codes.OK if not done.failed and not done.changed_since else 1
+
+
+def _take_back(stagings: tuple[Staging, ...], parsed: argparse.Namespace, settle: Settling) -> int:
+    """Of a staged session a turn is undone in what is pending; the workspace was never touched by it."""
+    if parsed.paths:
+        raise UsageInvalid("a turn of a staged session is undone as a whole", remedy="leave the paths out")
+    session = stagings[0].session
+    with contextlib.ExitStack() as held:
+        for each in stagings:
+            held.enter_context(each.held())
+        pending = [each.pending(id=new_id(), now_ns=time.time_ns()) for each in stagings]
+        taken = [one.path for each, of in zip(stagings, pending, strict=True) for one in each.since(of, parsed.turn)]
+        settle.record("undo", session, paths=taken)
+        # The turns of all are kept together, so that their numbers agree.
+        number, *_ = [each.back_to(parsed.turn, of, new_id=new_id) for each, of in zip(stagings, pending, strict=True)]
+    way_back = f"{session} --turn {number}"
+    if parsed.json:
+        _print_json(Undone(restored=tuple(taken), changed_since=(), failed=(), way_back=way_back))
+        return codes.OK
+    count = len(taken)
+    print(
+        f"ringfence: {count} path{'' if count == 1 else 's'} of what is pending put back to before turn {parsed.turn}"
+    )
+    print(f"  undo it  `ringfence workspace undo {way_back}`")
+    return codes.OK
 
 
 def _print_json(done: Undone) -> None:

@@ -6,6 +6,7 @@ What is refused is never applied. What is flagged is applied when somebody says 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -17,12 +18,14 @@ import msgspec
 from ringfence.cli import codes
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.cli.workspace_diff import as_text, note, printable, text_of
+from ringfence.cli.workspace_record import Settling
 from ringfence.model.display import visible
 from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
-from ringfence.session.applying import Applied, Applying
+from ringfence.policy.control_files import ControlFile
+from ringfence.session.applying import Applied, Applying, together
 from ringfence.session.snapshots import Snapshots
-from ringfence.session.staging import Pending, Staging, find
+from ringfence.session.staging import Staging, find
 from ringfence.workspace.difference import Difference
 from ringfence.workspace.entries import Kind
 from ringfence.workspace.gate import Flag, Judged
@@ -46,46 +49,75 @@ def add_arguments(apply: argparse.ArgumentParser, discard: argparse.ArgumentPars
     discard.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
-def apply(snapshots: Snapshots, parsed: argparse.Namespace, applying: Applying, staging: Staging) -> int:
+class _Tree:
+    """The changes to one tree, and what the gate says of them."""
+
+    def __init__(self, staging: Staging, rows: tuple[ControlFile, ...], paths: list[str]) -> None:
+        self.snapshots = staging.snapshots
+        self.applying = Applying(staging.snapshots, staging, rows)
+        self.pending = staging.pending(id=new_id(), now_ns=time.time_ns())
+        judged = self.applying.judged(self.pending)
+        self.judged = tuple(one for one in judged if _named(one.change.path, paths))
+
+
+def apply(
+    parsed: argparse.Namespace, stagings: tuple[Staging, ...], rows: tuple[ControlFile, ...], settle: Settling
+) -> int:
     """Apply what is chosen."""
-    with staging.held():
-        pending = staging.pending(id=new_id(), now_ns=time.time_ns())
-        judged = tuple(one for one in applying.judged(pending) if _named(one.change.path, parsed.paths))
+    session = stagings[0].session
+    with contextlib.ExitStack() as held:
+        for staging in stagings:
+            held.enter_context(staging.held())
+        # First the repository that a working tree shares: what its files belong to.
+        trees = [_Tree(staging, rows, parsed.paths) for staging in reversed(stagings)]
+        judged = tuple(one for tree in trees for one in tree.judged)
         if parsed.paths and not judged:
             raise UsageInvalid(
-                "the session changed none of these paths", remedy=f"see `ringfence workspace diff {staging.session}`"
+                "the session changed none of these paths", remedy=f"see `ringfence workspace diff {session}`"
             )
-        choosing = _Choosing(snapshots, applying, parsed)
-        chosen = choosing.choose(judged)
-        left = [one for one in judged if one.refused is None and all(each.path != one.change.path for each in chosen)]
+        choosing = _Choosing(parsed)
+        chosen = [(tree, part) for tree in trees if (part := choosing.choose(tree))]
+        paths = [one.path for _, part in chosen for one in part]
+        left = [one for one in judged if one.refused is None and one.change.path not in paths]
         refused = [one for one in judged if one.refused is not None]
         done = None
-        if chosen:
-            done = applying.apply(pending, chosen, force=parsed.force, new_id=new_id, now_ns=time.time_ns())
+        if paths:
+            way_back = f"undo-{new_id()}"
+            flags = [flag for one in judged if one.change.path in paths for flag in one.flags]
+            settle.record("apply", session, paths=paths, flags=flags, forced=parsed.force, way_back=way_back)
+            done = together(
+                tree.applying.apply(
+                    tree.pending, part, force=parsed.force, new_id=new_id, now_ns=time.time_ns(), way_back=way_back
+                )
+                for tree, part in chosen
+            )
     if parsed.json:
         print(json.dumps(_plain(done, left, refused), ensure_ascii=True))
     else:
-        _report(done, left, refused, snapshots, pending)
+        _report(done, left, refused, trees)
     whole = done is not None and not done.failed and not done.changed_since and not done.settings
     return codes.OK if (whole or not judged) and not refused and not left else 1
 
 
-def discard(parsed: argparse.Namespace, staging: Staging) -> int:
+def discard(parsed: argparse.Namespace, stagings: tuple[Staging, ...], settle: Settling) -> int:
     """Drop what a session wrote."""
     if not parsed.yes:
         if not sys.stdin.isatty():
             raise UsageInvalid("nobody can be asked whether to drop the changes", remedy="say so with `--yes`")
-        if _ask(f"Drop everything that session {staging.session} wrote and was not applied?", "yn") != "y":
+        if _ask(f"Drop everything that session {stagings[0].session} wrote and was not applied?", "yn") != "y":
             return 1
-    staging.discard(id=new_id())
-    print(f"ringfence: what session {staging.session} wrote and was not applied is gone")
+    settle.record("discard", stagings[0].session)
+    # The workspace's own layer last: by it the session is found, should this be cut short.
+    for staging in reversed(stagings):
+        staging.discard(id=new_id())
+    print(f"ringfence: what session {stagings[0].session} wrote and was not applied is gone")
     return codes.OK
 
 
-def staged(snapshots: Snapshots, session: str) -> Staging:
+def staged(trees: tuple[Snapshots, ...], session: str) -> tuple[Staging, ...]:
     """The staged session that is meant."""
-    found = find(snapshots, session)
-    if found is None:
+    found = find(trees, session)
+    if not found:
         raise UsageInvalid(
             f"there is no staged session `{visible(session)}` in this workspace",
             remedy="a session is staged with `ringfence run --staged`; name its folder with `--workspace`",
@@ -96,9 +128,7 @@ def staged(snapshots: Snapshots, session: str) -> Staging:
 class _Choosing:
     """Asks, or takes the flags of the command line for answers."""
 
-    def __init__(self, snapshots: Snapshots, applying: Applying, parsed: argparse.Namespace) -> None:
-        self._snapshots = snapshots
-        self._applying = applying
+    def __init__(self, parsed: argparse.Namespace) -> None:
         self._accepted = frozenset(map(Flag, parsed.accept))
         self._interactive: bool = parsed.interactive
         self._yes: bool = parsed.yes
@@ -106,9 +136,10 @@ class _Choosing:
         self._paint = Palette(colour=wants_colour(sys.stdout))
         self._stopped = False
 
-    def choose(self, judged: tuple[Judged, ...]) -> tuple[Difference, ...]:
+    def choose(self, tree: _Tree) -> tuple[Difference, ...]:
         """The changes to apply; a part of a file stands for itself."""
-        possible = [one for one in judged if one.refused is None]
+        self._snapshots, self._applying = tree.snapshots, tree.applying
+        possible = [one for one in tree.judged if one.refused is None]
         asks = sys.stdin.isatty() and not self._quiet
         if self._interactive:
             if not asks:
@@ -229,9 +260,8 @@ def _plain(done: Applied | None, left: list[Judged], refused: list[Judged]) -> d
     }
 
 
-def _report(
-    done: Applied | None, left: list[Judged], refused: list[Judged], snapshots: Snapshots, pending: Pending
-) -> None:
+def _report(done: Applied | None, left: list[Judged], refused: list[Judged], trees: list[_Tree]) -> None:
+    snapshots, pending = trees[-1].snapshots, trees[-1].pending
     count = len(done.applied) if done else 0
     print(f"ringfence: {count} path{'' if count == 1 else 's'} applied to {visible(snapshots.workspace)}")
     if done is not None:
@@ -247,7 +277,7 @@ def _report(
         print(f"  left     {visible(os.fsdecode(one.change.path))}{flags}")
     if len(left) > _LISTED or len(refused) > _LISTED:
         print(f"           all of them: `ringfence workspace diff {pending.session}`")
-    for path, why in pending.after.left_out[:_LISTED]:
+    for path, why in [one for tree in trees for one in tree.pending.after.left_out][:_LISTED]:
         name = visible(os.fsdecode(path))
         print(f"  not kept {name}: {why}" if name else f"  not kept {why}")
     if done is not None:

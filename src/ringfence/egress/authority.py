@@ -18,10 +18,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ringfence.egress.inspection import HTTP1
 from ringfence.model.host import Host
 
-HTTP1 = ("http/1.1",)
-HTTP2 = ("h2", "http/1.1")
 _CONTEXTS = 1024
 _BACKDATED = datetime.timedelta(days=1)
 _VALID = datetime.timedelta(days=30)

@@ -24,10 +24,17 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     """Ranges that rules name: addresses in them may be dialled although they are not public."""
     private: bool = False
     """Whether the name may lead to an address of one's own network, whatever its range."""
+    chosen: bool = False
+    """Whether the client chose the name or a part of it, so that looking it up carries something out: only a pattern
+    opens it."""
     refused: tuple[Network, ...] = ()
     """Ranges that rules deny: addresses in them are not dialled, whatever name led there."""
     sight: str = ""
     """How much of the connection is seen, for the record: `inspected`, `passed through` or `not inspected`."""
+    protocols: tuple[str, ...] | None = None
+    """What the client may speak (`http`, `tls`, `ssh`, `tcp` ...), where no request is known; None for anything."""
+    host_keys: tuple[str, ...] = ()
+    """Where SSH is spoken: fingerprints of which the server has to show one."""
     needs_request: bool = False
     """The rules for this host look at methods or paths, so this decision, whatever it is, is not the last word: the
     gateway reads the request and asks again with it. Where it cannot read it, because it is encrypted, it refuses.

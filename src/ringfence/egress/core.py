@@ -11,8 +11,10 @@ from ringfence.egress.authorization import Authorize
 from ringfence.egress.engine import Engine
 from ringfence.egress.front import Wanted
 from ringfence.egress.limits import Limits
-from ringfence.egress.refusal import Refusal, denied
+from ringfence.egress.name_budget import NameBudget
+from ringfence.egress.refusal import Refusal, denied, unasked
 from ringfence.egress.resolver import Resolver
+from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
@@ -21,6 +23,7 @@ from ringfence.model.ports import Clock
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.25
+_DNS = 53
 
 
 class Stage(Protocol):
@@ -82,6 +85,7 @@ class Core:
         self.resolver = resolver
         self.clock = clock
         self.limits = limits
+        self.looked_up = NameBudget(limits.looked_up)
         self.inspector: Inspects | None = None
         self.budget: Budget | None = None
         self._on_closed = on_closed
@@ -114,6 +118,10 @@ class Core:
         except Exception:
             logger.exception("a denial could not be reported; the connection is refused all the same")
         return denied(decision)
+
+    def refuse_name(self, name: str, problem: str) -> None:
+        """Put on record that a name is not answered."""
+        self.refuse(unasked(ConnectAction(host=name, port=_DNS), problem))
 
     def closed(self, event: ConnectionClosed) -> None:
         """Put the end of a connection on record."""

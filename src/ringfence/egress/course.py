@@ -147,6 +147,7 @@ class Course:
         self._upstream: Upstream | None = None
         self._exchange: Exchange | None = None
         self._server: ServerEnd | None = None
+        self._alone: Http1Server | None = None
 
     @property
     def request(self) -> Request:
@@ -167,12 +168,22 @@ class Course:
 
     def start(self, head: RequestHead) -> None:
         """The head is read; does anybody want to see its body before it is judged?"""
-        self._head = head
+        head = self._head = self._routed(head)
         wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
         self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
         if (wanted.body or self._calls_wanted) and not self._client.finished:
             return self._collect_first(MOST_BODY, self._judge)
         return self._judge()
+
+    def _routed(self, head: RequestHead) -> RequestHead:
+        """The head for the server that the request is led to; from here on, that is the one it is about."""
+        route = self._inspection.route
+        routed = None if route is None else route(head, self._destination)
+        if routed is None:
+            return head
+        self.destination = self._destination = routed.destination
+        self._secure, self._link = routed.secure, None
+        return routed.head
 
     def move(self) -> None:
         """Something came, or there is room for something."""
@@ -196,8 +207,9 @@ class Course:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.over = True
-            if self._server is not None:
-                self._server.abandon()
+        server, self._server = self._server, None
+        if server is not None:
+            server.leave()
         steps, self._steps = self._steps, ()
         for step in steps:
             try:
@@ -316,7 +328,7 @@ class Course:
         """Let somebody decide about what a step holds, where that is for somebody to decide."""
         confirm = self._inspection.confirm
         if held.decision.verdict is not Verdict.ASK or confirm is None:
-            return self._denied(held.decision, False)
+            return self.refuse(refusal.worded(self._core.refuse(held.decision), held.answer))
         return self._asking.decision(
             lambda done: confirm(held.decision, done),
             lambda decision: go_on(held) if decision.verdict is Verdict.ALLOW else self._denied(decision, True),
@@ -352,12 +364,35 @@ class Course:
         upstream.used += 1
         upstream.leg.ready = True
         upgrade = b"websocket" in upgrades(self._head)
-        self._begin(Http1Server(upstream, self._destination, upgrade=upgrade), upgrade=upgrade)
+        # A service at the sandbox's own loopback may answer to that name only.
+        named = self._head.destination if self._origin.startswith("host_port:") else None
+        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        # What came of the body already is read at once, and may be malformed.
+        self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
         self.address = address
         self._begin(server, upgrade=False)
+
+    def go_on(self) -> None:
+        """The connection that would have carried it is gone, and nothing of it was sent."""
+        self._connect()
+
+    def go_alone(self) -> None:
+        """Its server does not take many requests at once."""
+        self._link = None
+        self._connect()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.state is State.OVER
+
+    def guarded(self, step: Callable[[], None]) -> None:
+        """Do a step, unless the request is over; what goes wrong in it ends the request."""
+        if self.state is not State.OVER:
+            self._owner.guarded(step)
 
     def _begin(self, server: ServerEnd, *, upgrade: bool) -> None:
         prepared = self._prepared
@@ -387,14 +422,11 @@ class Course:
             self._owner.guarded(self._server_event)
 
     def _server_event(self) -> None:
-        upstream, exchange, server = self._upstream, self._exchange, self._server
-        if upstream is None or exchange is None or server is None:
+        exchange = self._exchange
+        if exchange is None:
             return
-        if upstream.leg.waiting:
-            try:
-                upstream.leg.flush()
-            except OSError:
-                server.broken = True
+        if self._alone is not None:
+            self._alone.resume()
         if not exchange.over:
             exchange.move()
 
@@ -457,6 +489,12 @@ class Course:
         if self.state is not State.SWITCHED:
             self.end(told.error if told.begun else reason.text.partition("\n")[0])
         self._owner.refused(told)
+
+    def malformed(self, what: str) -> None:
+        """What came of a body can be read in more than one way."""
+        if self._exchange is not None and self._exchange.begun:
+            return self._fail(what, reset=True)
+        return self.refuse(refusal.malformed(what))
 
     def _fail(self, error: str, *, reset: bool, code: int | None = None) -> None:
         self.end(error)

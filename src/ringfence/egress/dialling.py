@@ -90,6 +90,10 @@ class Dialling:
             return self._dial(list(_LOOPBACK))
         if host.address is not None:
             return self._resolved(Resolution(addresses=(host.address,)))
+        problem = self._core.looked_up.spend(host.name) if self._authorization.chosen else ""
+        if problem:
+            self._over = True
+            return self._dialler.forbidden(refusal.unasked(self._action, problem))
         late = Resolution(error="its name takes too long")
         self._core.expect(self._stage, _RESOLVE_SECONDS, lambda: self._resolved(late))
         return self._core.resolver(host.name, self._resolved)

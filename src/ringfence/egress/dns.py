@@ -9,10 +9,12 @@ Bytes in, bytes out.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 
 import msgspec
 
+from ringfence.egress.name_budget import NameBudget, registered_domain
 from ringfence.egress.synthetic import SyntheticAddresses
 from ringfence.model.host import parse_host
 
@@ -21,7 +23,13 @@ _RESPONSE, _AUTHORITATIVE, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x
 _OPCODE = 0x7800
 _A, _AAAA, _IN = 1, 28, 1
 _TTL = 1
+_LONGEST_NAME = 255
+_TOLD_AT_MOST = 256
 _LOOPBACK = {_A: b"\x7f\0\0\x01", _AAAA: bytes(15) + b"\x01"}
+
+
+def _nobody(_name: str, _problem: str) -> None:
+    """For those who do not want to be told."""
 
 
 class Code(IntEnum):
@@ -47,11 +55,22 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolve:
-    """The answers of one session, within its budget of questions."""
+    """The answers of one session, within its budget of questions and names. `refused` is told of a name that is not
+    answered and why: once for each registered domain, and once when there are no questions left."""
 
-    def __init__(self, names: SyntheticAddresses, budget: int) -> None:
+    def __init__(
+        self,
+        names: SyntheticAddresses,
+        budget: int,
+        *,
+        asked: NameBudget | None = None,
+        refused: Callable[[str, str], None] = _nobody,
+    ) -> None:
         self._names = names
-        self._left = budget
+        self._budget = self._left = budget
+        self._asked = asked
+        self._refused = refused
+        self._told: set[str] = set()
 
     def answer(self, query: bytes) -> bytes | None:
         """The answer to one message; None for what must not be answered because it is not a query at all."""
@@ -65,7 +84,10 @@ class Resolve:
         question = read_question(query) if questions == 1 else None
         if question is None:
             return _reply(identity, flags, Code.FORMAT_ERROR)
-        if self._left <= 0 or question.klass != _IN:
+        if question.klass != _IN:
+            return _reply(identity, flags, Code.REFUSED, question)
+        if self._left <= 0:
+            self._tell("", question.name.decode("latin-1"), f"this session has asked {self._budget} questions")
             return _reply(identity, flags, Code.REFUSED, question)
         self._left -= 1
         code, address = self._address(question)
@@ -87,10 +109,21 @@ class Resolve:
             return Code.NO_ERROR, b""
         if host.name == "localhost" or host.name.endswith(".localhost"):
             return Code.NO_ERROR, _LOOPBACK[question.kind]
+        problem = self._asked.spend(host.name) if self._asked is not None else ""
+        if problem:
+            self._tell(registered_domain(host.name), host.name, problem)
+            return Code.REFUSED, b""
         addresses = self._names.of(host.name)
         if addresses is None:
+            self._tell("", host.name, "this session has asked for too many names")
             return Code.SERVER_FAILURE, b""
         return Code.NO_ERROR, addresses[question.kind == _AAAA].packed
+
+    def _tell(self, about: str, name: str, problem: str) -> None:
+        # INVARIANT: a flood of questions is no flood of events.
+        if about not in self._told and len(self._told) < _TOLD_AT_MOST:
+            self._told.add(about)
+            self._refused(name, problem)
 
 
 def read_question(query: bytes) -> Question | None:
@@ -104,11 +137,11 @@ def read_question(query: bytes) -> Question | None:
         at += 1
         if length == 0:
             break
-        if length > 63 or at + length > len(query) or at - _HEADER.size > 255:
+        if length > 63 or at + length > len(query) or at - _HEADER.size > _LONGEST_NAME:
             return None
         labels.append(query[at : at + length])
         at += length
-    if at + 4 > len(query) or any(b"." in label for label in labels):
+    if at + 4 > len(query) or at - _HEADER.size > _LONGEST_NAME or any(b"." in label for label in labels):
         return None
     kind, klass = struct.unpack_from(">HH", query, at)
     return Question(name=b".".join(labels), kind=kind, klass=klass, wire=query[_HEADER.size : at + 4])

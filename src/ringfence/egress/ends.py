@@ -72,12 +72,18 @@ class ClientEnd(Protocol):
 class ServerEnd(Protocol):
     """Where a request goes to."""
 
-    said: bool
-    """Whether the server has said anything yet."""
-    broken: bool
-    """Whether it takes nothing any more; it may still have answered."""
     trailers: Fields
     """The fields behind the body of a finished answer."""
+
+    @property
+    def said(self) -> bool:
+        """Whether the server has said anything yet."""
+        ...
+
+    @property
+    def broken(self) -> bool:
+        """Whether it takes nothing any more; it may still have answered."""
+        ...
 
     @property
     def waiting(self) -> int:
@@ -112,6 +118,10 @@ class ServerEnd(Protocol):
         """The last piece."""
         ...
 
+    def flush(self) -> None:
+        """Write what was gathered in this turn."""
+        ...
+
     def receive(self) -> ResponseHead | bytes | None:
         """The head of an answer, then pieces of its body; None where there is nothing now. `ServerFailed` where the
         answer is broken."""
@@ -121,6 +131,6 @@ class ServerEnd(Protocol):
         """What came behind a head that switched to another protocol."""
         ...
 
-    def abandon(self) -> None:
+    def leave(self) -> None:
         """Nobody waits for the rest of the answer."""
         ...

@@ -134,6 +134,7 @@ class Exchange:
             except ServerFailed as failure:
                 self._fail(failure)
             self._client.flush()
+            self._server.flush()
 
     def resume(self, side: Side, held: Held) -> None:
         """What was held may go on."""
@@ -290,6 +291,7 @@ class Exchange:
             return
         self.over = True
         self._client.flush()
+        self._server.flush()
         done = self.request_done
         self._owner.answered_all(reusable=done and server.reusable, keep=done and self._client.keeps)
 

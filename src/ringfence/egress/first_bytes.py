@@ -12,12 +12,17 @@ from typing import TypeAlias
 import msgspec
 
 from ringfence.egress.http_head import END, RequestHead, parse_head
-from ringfence.egress.tls_hello import read_hello
+from ringfence.egress.tls_hello import HelloInvalid, read_hello
 
-# An HTTP method, then white space; lenient servers take lower case, empty lines before it and any white space.
-_MAYBE_METHOD = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]{0,32}")
-_METHOD = re.compile(rb"[\r\n]*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32})[ \t]+")
-_TARGET_STARTS = b"/*hH"
+# An HTTP method, blanks, and the target's first character. SECURITY: lenient servers take a method of any letters and
+# length, any target, empty lines and blanks before it, and for a blank all that Unicode calls one; what one of them
+# reads as a request must not pass as another protocol, because it may name another host.
+_SPACES = b" \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"
+_SPACE = rb"[ \t\r\n\x0b\x0c\x1c-\x1f\x85\xa0]"
+_BLANK = rb"(?:[ \t\x0b\x0c\x1c-\x1f\x85\xa0]|\r(?!\n))"
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_MAYBE_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"*" + _BLANK + rb"*")
+_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"+" + _BLANK + rb"+[\x21-\x7e\x80-\xff]")
 _LONGEST_LINE = 16_384
 
 
@@ -49,13 +54,13 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
         hello = read_hello(data)
         return Tls(hello.server_name) if hello else (Other() if ended else None)
-    method = _METHOD.match(data)
-    if method is None:
-        return None if _MAYBE_METHOD.fullmatch(data) and not ended else Other()
-    target = data[method.end() : method.end() + 1]
-    if target and target not in _TARGET_STARTS and method[1].upper() != b"CONNECT":
+    if _old_hello(data):
+        raise HelloInvalid("the TLS ClientHello is in the format of SSL 2, which names no host")
+    if len(data) < _LONGEST_LINE and not ended and _MAYBE_METHOD.fullmatch(data):
+        return None
+    if _METHOD.match(data) is None:
         return Other()
-    line, newline, _ = data.lstrip(b"\r\n").partition(b"\n")
+    line, newline, _ = data.lstrip(_SPACES).partition(b"\n")
     if not newline and len(line) < _LONGEST_LINE and not ended:
         return None
     if b"HTTP/" not in line.upper():
@@ -64,3 +69,8 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     if end or ended or b"\n\n" in data:
         return Http(parse_head(head + end), rest)
     return None
+
+
+def _old_hello(data: bytes) -> bool:
+    """Whether it is a ClientHello as before TLS, which servers of today still answer in TLS."""
+    return len(data) >= 5 and bool(data[0] & 0x80) and data[2] == 1 and data[3] in (0, 3)

@@ -18,6 +18,7 @@ from ringfence.egress.inspection import Inspection
 from ringfence.egress.inspector import Inspector
 from ringfence.egress.limits import Limits, fitting
 from ringfence.egress.listeners import Entrance, Listener
+from ringfence.egress.name_budget import NameBudget
 from ringfence.egress.resolver import Resolver, SystemResolver
 from ringfence.egress.synthetic import SyntheticAddresses
 from ringfence.egress.upstreams import machine_trust
@@ -65,7 +66,10 @@ class Gateway:
             self._core.budget = inspection.budget
             self._core.inspector = Inspector(self._core, inspection, trust)
         self._names = SyntheticAddresses(limits.dns_names)
-        self._dns = DnsService(Resolve(self._names, limits.dns_queries), clients=limits.dns_clients)
+        resolve = Resolve(
+            self._names, limits.dns_queries, asked=NameBudget(limits.asked), refused=self._core.refuse_name
+        )
+        self._dns = DnsService(resolve, clients=limits.dns_clients)
         self._listeners: list[Listener] = []
         self._entrances: dict[str, Entrance] = {}
         self._closed = False

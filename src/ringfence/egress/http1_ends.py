@@ -178,6 +178,17 @@ class Http1Server:
         """The last piece."""
         self._write(as_chunk(data) + LAST_CHUNK if self._chunked else data)
 
+    def flush(self) -> None:
+        """Nothing is gathered here: what a client sends goes at once."""
+
+    def resume(self) -> None:
+        """There is room for what waits."""
+        if self._upstream.leg.waiting:
+            try:
+                self._upstream.leg.flush()
+            except OSError:
+                self.broken = True
+
     def receive(self) -> ResponseHead | bytes | None:
         """The head of an answer, then pieces of its body. Behind the answer, whatever happens breaks the connection."""
         data = self._rest
@@ -207,7 +218,7 @@ class Http1Server:
         rest, self._rest = self._rest, b""
         return rest
 
-    def abandon(self) -> None:
+    def leave(self) -> None:
         """Nobody waits for the rest of the answer: the connection is of no use any more, and its owner closes it."""
 
     def _parse(self, data: bytes) -> ResponseHead:

@@ -35,11 +35,8 @@ def reissued(
 
     `keep`: the connection is kept for the next request. `upgrade`: it becomes a WebSocket.
     """
-    named = connection_tokens(head.fields)
-    lines = [f"{head.method} {head.path}{head.query} HTTP/1.1".encode(), b"Host: " + _host(destination, secure=secure)]
-    for name, value in head.fields:
-        if name in _HOP_BY_HOP or name.startswith(b"proxy-") or name == b"transfer-encoding" or name in named:
-            continue
+    lines = [f"{head.method} {head.path}{head.query} HTTP/1.1".encode(), b"Host: " + host(destination, secure=secure)]
+    for name, value in request_fields(head):
         if upgrade and name == b"sec-websocket-extensions":
             continue  # what is compressed by agreement of the two cannot be looked into
         lines.append(name + b": " + value)
@@ -57,14 +54,9 @@ def reissued(
 def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: bool, bodyless: bool) -> bytes:
     """The head for the client: our framing, without what was for us. `bodyless`: the length is not that of what
     follows, but the server's word about the resource."""
-    named = connection_tokens(head.fields)
     lines = [b"HTTP/1.1 %d %b" % (head.status, head.phrase)]
+    lines += [name + b": " + value for name, value in answer_fields(head, bodyless=bodyless)]
     switching = head.status == 101
-    for name, value in head.fields:
-        if name in _HOP_BY_HOP or name in _NOT_FOR_CLIENTS or name.startswith(b"proxy-connection") or name in named:
-            if not (bodyless and name == b"content-length"):
-                continue
-        lines.append(name + b": " + value)
     if switching:
         lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
     elif chunked:
@@ -76,6 +68,29 @@ def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: boo
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def request_fields(head: RequestHead) -> list[tuple[bytes, bytes]]:
+    """What goes on of a request's header, whatever protocol carries it: neither framing nor what was for us."""
+    named = connection_tokens(head.fields)
+    return [
+        (name, value)
+        for name, value in head.fields
+        if not (name in _HOP_BY_HOP or name.startswith(b"proxy-") or name == b"transfer-encoding" or name in named)
+    ]
+
+
+def answer_fields(head: ResponseHead, *, bodyless: bool) -> list[tuple[bytes, bytes]]:
+    """What goes on of an answer's header. `bodyless`: its length is the server's word about the resource."""
+    named = connection_tokens(head.fields)
+    return [
+        (name, value)
+        for name, value in head.fields
+        if not (
+            name in _HOP_BY_HOP or name in _NOT_FOR_CLIENTS or name.startswith(b"proxy-connection") or name in named
+        )
+        or (bodyless and name == b"content-length")
+    ]
+
+
 def connection_tokens(fields: tuple[tuple[bytes, bytes], ...]) -> frozenset[bytes]:
     """What the Connection header names, in lower case."""
     return frozenset(
@@ -83,7 +98,8 @@ def connection_tokens(fields: tuple[tuple[bytes, bytes], ...]) -> frozenset[byte
     )
 
 
-def _host(destination: Destination, *, secure: bool) -> bytes:
+def host(destination: Destination, *, secure: bool) -> bytes:
+    """How a request names its host."""
     usual = 443 if secure else 80
     text = destination.host.authority if destination.port == usual else str(destination)
     return text.encode("ascii")

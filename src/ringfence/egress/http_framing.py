@@ -13,6 +13,7 @@ from ringfence.egress.http_head import HeadInvalid
 LAST_CHUNK = b"0\r\n\r\n"
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*")
 _LONGEST_LINE = 4096
+_LONGEST_STRICT_LINE = 17
 _MOST_TRAILERS = 32_768
 
 
@@ -75,7 +76,8 @@ class FramedBody:
         end = data.find(b"\n", at)
         part = data[at:] if end < 0 else data[at : end + 1]
         self._line += part
-        self._require(len(self._line) <= _LONGEST_LINE, "a line that is too long")
+        longest = _LONGEST_STRICT_LINE if self._strict else _LONGEST_LINE
+        self._require(len(self._line) <= longest, "a line that is too long")
         if end < 0:
             return len(part)
         line, self._line = self._line, b""

@@ -18,7 +18,14 @@ END = b"\r\n\r\n"
 _MOST_FIELDS = 128
 _SHORT = 512
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*")
+# SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
+# to try every way to share it, and a line of spaces would hold everybody up for minutes.
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
+_METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?)?")
+_OF_A_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings"))
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -94,6 +101,50 @@ def _parse(head: bytes, default_port: int) -> RequestHead:
     )
 
 
+def assembled(
+    method: bytes,
+    target: bytes,
+    authority: bytes,
+    fields: tuple[tuple[bytes, bytes], ...],
+    *,
+    empty: bool,
+    default_port: int,
+) -> RequestHead:
+    """The request that HTTP/2 names in pseudo-header fields, held to the same rules; `HeadInvalid` where it is not one.
+
+    `empty`: no body follows. A body without a length is one in chunks."""
+    if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(target):
+        raise HeadInvalid(f"the method {_show(method)} or the path {_show(target)} is malformed")
+    if len(fields) > _MOST_FIELDS:
+        raise HeadInvalid(f"the request has more than {_MOST_FIELDS} header fields")
+    for name, value in fields:
+        # SECURITY: what ends a line, or names a protocol for one connection, becomes another request in HTTP/1.1.
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise HeadInvalid(f"the header field {_show(name)} is malformed")
+        if name in _OF_A_CONNECTION or name.startswith(b"proxy-"):
+            raise HeadInvalid(f"the header field {_show(name)} has no place in HTTP/2")
+    named = [value for name, value in fields if name == b"host"]
+    if len(named) > 1 or (named and _destination(named[0], default_port) != _destination(authority, default_port)):
+        raise HeadInvalid("the Host header is not the authority of the request")
+    length, _ = _framing(fields, 1)
+    if empty and length:
+        raise HeadInvalid(f"the request ends with its header, and says that {length} bytes follow")
+    unknown = not empty and not any(name == b"content-length" for name, _ in fields)
+    form, destination, path, query = _target(method.decode("ascii"), target.decode("ascii"), authority, default_port)
+    if form is not Target.ORIGIN:
+        raise HeadInvalid(f"the path {_show(target)} does not begin with `/`")
+    return RequestHead(
+        method=method.decode("ascii"),
+        target=form,
+        destination=destination,
+        path=path,
+        query=query,
+        fields=fields if named else ((b"host", authority), *fields),
+        length=length,
+        chunked=unknown,
+    )
+
+
 _parse_again = lru_cache(maxsize=1024)(_parse)
 
 
@@ -105,7 +156,7 @@ def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
         field = _FIELD.fullmatch(line)
         if field is None:
             raise HeadInvalid(f"the header line {_show(line)} is malformed")
-        fields.append((field[1].lower(), field[2]))
+        fields.append((field[1].lower(), field[2].strip(b" \t")))
     return tuple(fields)
 
 

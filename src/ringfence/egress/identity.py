@@ -12,8 +12,19 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.host import Destination, parse_host, shown
 
+_OWN_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
-def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool) -> Decision | None:
+
+def same(named: Destination | None, destination: Destination, origin: str) -> bool:
+    """Whether a request's own words name the destination that was authorised. A port of the host's that stands at the
+    sandbox's own loopback is called as that one is."""
+    if named == destination:
+        return True
+    here = origin.startswith("host_port:") and named is not None and named.host.name in _OWN_LOOPBACK
+    return here and named is not None and named.port == destination.port
+
+
+def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool, origin: str = "") -> Decision | None:
     """The denial of a client that means another host, or that speaks so that a rule cannot be checked; else None."""
     action = ConnectAction(host=destination.host.name, port=destination.port)
     match spoken:
@@ -21,6 +32,8 @@ def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool) ->
             return _tls(name, destination, action, needs_request=needs_request)
         case Http(head=head):
             if head.destination is not None and head.destination.host == destination.host:
+                return None
+            if same(head.destination, destination, origin):
                 return None
             meant = head.destination.host.name if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
@@ -45,10 +58,10 @@ def _tls(
             return None
         return refusal.built_in(action, "tls.name", "the TLS client does not say which host it means")
     try:
-        same = parse_host(name) == destination.host
+        is_same = parse_host(name) == destination.host
     except ValueError:
-        same = False
-    if same:
+        is_same = False
+    if is_same:
         return None
     meant = shown(name.decode("latin-1"))
     text = f"the TLS client asks for the host {meant}, not for the one that was authorised"

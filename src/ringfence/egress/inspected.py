@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from enum import Enum
+from typing import TypeAlias
 
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
@@ -21,6 +22,7 @@ from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http1_ends import Http1Client
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
+from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.refusal import Refusal
@@ -32,6 +34,10 @@ from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
 
 logger = logging.getLogger(__name__)
+
+
+TakesHttp2: TypeAlias = Callable[[Leg, Destination, str, float], None]
+"""Takes a client over after its handshake: where it wants to go, how it came here, and when."""
 
 
 class State(Enum):
@@ -58,7 +64,9 @@ class Inspected:
         *,
         secure: bool,
         edges: int = 0,
+        http2: TakesHttp2 | None = None,
     ) -> None:
+        """`http2` takes a client over that chose to speak that."""
         self.destination: Destination | None = wanted.destination
         self._destination = wanted.destination
         self._core = core
@@ -68,6 +76,7 @@ class Inspected:
         self._client = Http1Client(client, b"" if secure else wanted.rest)
         self._origin = wanted.origin
         self._secure = secure
+        self._http2 = http2
         self._started = core.clock.monotonic()
         self._state = State.HANDSHAKE
         self._hangup = bool(edges & HANGUP)
@@ -148,7 +157,12 @@ class Inspected:
             return
         try:
             step()
-        except (HeadInvalid, ssl.SSLError, OSError) as error:
+        except HeadInvalid as invalid:
+            if self._state is State.COURSE and self._course is not None:
+                self._course.malformed(str(invalid))
+            else:
+                self._end(str(invalid), reset=True)
+        except (ssl.SSLError, OSError) as error:
             words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._end(words.lower(), reset=True)
         except Exception:
@@ -158,9 +172,14 @@ class Inspected:
     # requests
 
     def _shake(self) -> None:
-        if self._leg.handshake():
-            self._state = State.REQUEST
-            self._read_request()
+        if not self._leg.handshake():
+            return None
+        if self._http2 is not None and self._leg.protocol() == "h2":
+            self._state = State.OVER
+            self._core.leave(self)
+            return self._http2(self._leg, self._destination, self._origin, self._started)
+        self._state = State.REQUEST
+        return self._read_request()
 
     def _read_request(self) -> None:
         client, most = self._client, self._core.limits.head
@@ -218,7 +237,9 @@ class Inspected:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
-        if head.destination != self._destination or (head.target is Target.ABSOLUTE) != (self._origin == "http"):
+        if not same(head.destination, self._destination, self._origin) or (head.target is Target.ABSOLUTE) != (
+            self._origin == "http"
+        ):
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
             return refusal.built_in(action, "http.host", text)

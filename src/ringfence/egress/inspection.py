@@ -51,6 +51,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What policy answered."""
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client is told that its request is denied, where it speaks an interface that has a form for it."""
+
+    status: int
+    media: str
+    body: bytes
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A step does not let something go on as it is."""
 
@@ -60,6 +68,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """Where a head was held: what goes on after a yes."""
     data: bytes = b""
     """Where bytes were held: what goes on after a yes."""
+    answer: Answered | None = None
+    """What the client hears of a denial; the usual text where it is missing."""
     fields: Fields = ()
     """Where trailers were held: what goes on after a yes."""
 
@@ -122,6 +132,19 @@ class Steps:
         """The exchange is over; `error` is empty where it went well. Always called, once, and last."""
 
 
+class Routed(msgspec.Struct, frozen=True, kw_only=True):
+    """A request goes to another server than the one that the client named."""
+
+    destination: Destination
+    """SECURITY: this is the host that policy is asked about, and that credentials are bound to."""
+    secure: bool
+    head: RequestHead
+
+
+Route: TypeAlias = Callable[[RequestHead, Destination], Routed | None]
+"""Where a request goes instead, before anybody judges it; None for where it was meant to go."""
+
+
 class Amendment(Protocol):
     """One concern that looks into requests: credentials, content, the model's own traffic."""
 
@@ -130,12 +153,20 @@ class Amendment(Protocol):
         ...
 
 
+HTTP1 = ("http/1.1",)
+HTTP2 = ("h2", "http/1.1")
+
+
 class Certifies(Protocol):
     """Answers for the hosts whose TLS ends in the gateway."""
 
-    def context(self, host: Host) -> ssl.SSLContext:
-        """What a client that asks for `host` is answered with."""
+    def context(self, host: Host, protocols: tuple[str, ...] = HTTP1) -> ssl.SSLContext:
+        """What a client that asks for `host` is answered with; `protocols` are offered, the best one first."""
         ...
+
+
+def _nowhere(host: str, port: int) -> bool:
+    return False
 
 
 def _nothing_more(host: str, port: int) -> FactsWanted:
@@ -155,8 +186,12 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
     budget: Budget | None = None
     """Counts what is sent in connections that are not looked into; one of the amendments counts the rest."""
+    route: Route | None = None
+    """Leads requests to other servers."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
+    http2: Callable[[str, int], bool] = _nowhere
+    """Whether clients of a host and port may speak HTTP/2 as well."""
 
 
 Value = TypeVar("Value", RequestHead, ResponseHead, bytes, Fields)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from ringfence.egress.core import Core
 from ringfence.egress.front import Wanted
 from ringfence.egress.inspected import Inspected
-from ringfence.egress.inspection import Inspection
+from ringfence.egress.inspection import HTTP1, HTTP2, Inspection
 from ringfence.egress.leg import EarlyTlsLeg, Leg, TlsLeg
 from ringfence.egress.upstreams import Upstreams
+from ringfence.model.host import Destination
 
 
 class Inspector:
@@ -27,13 +28,30 @@ class Inspector:
         """A client that begins to speak TLS, with a name in its hello that was compared already."""
         authority = self._inspection.authority
         assert authority is not None
-        context = authority.context(wanted.destination.host)
+        to = wanted.destination
+        http2 = self._inspection.http2(to.host.name, to.port)
+        context = authority.context(to.host, HTTP2 if http2 else HTTP1)
         leg: Leg
         if first:
             leg = EarlyTlsLeg(client, context, first)
         else:
             leg = TlsLeg(client, context, server_name=None)
-        Inspected(self._core, self._inspection, self._upstreams, leg, wanted, secure=True, edges=events)
+        Inspected(
+            self._core,
+            self._inspection,
+            self._upstreams,
+            leg,
+            wanted,
+            secure=True,
+            edges=events,
+            http2=self._take_http2 if http2 else None,
+        )
+
+    def _take_http2(self, leg: Leg, destination: Destination, origin: str, started: float) -> None:
+        # Only here: most sessions need nothing of it, and what reads the frames is an extra.
+        from ringfence.egress.http2.client import InspectedHttp2
+
+        InspectedHttp2(self._core, self._inspection, self._upstreams, leg, destination, origin=origin, started=started)
 
     def take_plain(self, client: socket.socket, wanted: Wanted, events: int) -> None:
         """A client that speaks plain HTTP."""

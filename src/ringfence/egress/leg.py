@@ -36,6 +36,10 @@ class Leg:
         """Whether the connection is ready for bytes; `OSError` where it will never be."""
         return True
 
+    def protocol(self) -> str:
+        """What was agreed upon in the handshake to speak; nothing where it was not spoken about."""
+        return ""
+
     def read(self) -> bytes | None:
         """What has arrived; nothing more where the other side has finished; None where there is nothing now."""
         try:
@@ -116,6 +120,9 @@ class TlsLeg(Leg):
             return False
         return True
 
+    def protocol(self) -> str:
+        return self.tls.selected_alpn_protocol() or ""
+
     def finish(self) -> socket.socket:
         with contextlib.suppress(OSError, ValueError):
             self.tls.unwrap()  # sends our half of the goodbye; the other half is not waited for
@@ -159,6 +166,9 @@ class EarlyTlsLeg(Leg):
         while data:
             data = data[self.tls.write(data) :]
         super().write(self._outgoing.read())
+
+    def protocol(self) -> str:
+        return self.tls.selected_alpn_protocol() or ""
 
     def finish(self) -> socket.socket:
         with contextlib.suppress(OSError, ValueError):

@@ -6,6 +6,8 @@ import resource
 
 import msgspec
 
+from ringfence.egress.name_budget import NameLimits
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one session. Times are in seconds, sizes in bytes."""
@@ -30,6 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """In one session."""
     dns_names: int = 32_768
     """Different names in one session."""
+    asked: NameLimits = NameLimits(names=32_768, names_of_domain=4096, encoded_of_domain=64, chosen=160, labels=16)
+    """For names that are asked for inside; nothing of those goes out."""
+    looked_up: NameLimits = NameLimits(names=8192, names_of_domain=512, encoded_of_domain=16, chosen=120, labels=10)
+    """For names that are looked up outside although a client chose them: only a pattern allows them."""
     dns_clients: int = 64
     """TCP connections for DNS at once."""
 

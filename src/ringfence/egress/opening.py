@@ -10,6 +10,7 @@ import socket
 
 from ringfence.egress import refusal, socks
 from ringfence.egress.authorization import Authorization, Cancel
+from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.dialling import Dialling
 from ringfence.egress.engine import BROKEN, HANGUP
@@ -17,6 +18,7 @@ from ringfence.egress.farewell import Farewell, Unspoken
 from ringfence.egress.front import Wanted
 from ringfence.egress.reading import Reading
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.ssh.handshake import Handshake
 from ringfence.egress.tunnel import Tunnel
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
@@ -32,12 +34,12 @@ class Opening:
     __slots__ = (
         "_action",
         "_answered",
+        "_authorization",
         "_cancel",
         "_client",
         "_core",
         "_dialling",
         "_edges",
-        "_sight",
         "_started",
         "_wanted",
         "destination",
@@ -53,7 +55,7 @@ class Opening:
         self._answered = False
         self._cancel: Cancel | None = None
         self._dialling: Dialling | None = None
-        self._sight = ""
+        self._authorization: Authorization | None = None
         self._started = core.clock.monotonic()
         core.enter(self)
         core.engine.handle(client, self._client_ready)
@@ -105,7 +107,7 @@ class Opening:
             self._dial(authorization)
 
     def _dial(self, authorization: Authorization) -> None:
-        self._sight = authorization.sight
+        self._authorization = authorization
         self._dialling = Dialling(
             self._core,
             self,
@@ -118,19 +120,39 @@ class Opening:
 
     def connected(self, server: socket.socket, events: int) -> None:
         """The connection stands."""
+        authorization = self._authorization
+        assert authorization is not None
         address = self._address
         self._leave()
-        Tunnel(
+
+        def go_on(carried: Carried) -> None:
+            Tunnel(
+                self._core,
+                self._client,
+                server,
+                carried,
+                address=address,
+                started=self._started,
+                sight=authorization.sight,
+                protocols=authorization.protocols,
+            )
+
+        if not _may_be_ssh(authorization) or self._wanted.head is not None:
+            return go_on(Carried(wanted=self._wanted, client_events=self._edges, server_events=events))
+        Handshake(
             self._core,
             self._client,
             server,
             self._wanted,
+            keys=authorization.host_keys,
+            only=authorization.protocols == ("ssh",),
             address=address,
             started=self._started,
-            sight=self._sight,
+            go_on=go_on,
             client_events=self._edges,
             server_events=events,
         )
+        return None
 
     def unreachable(self, reason: str, status: int) -> None:
         """It is allowed, and not there."""
@@ -184,6 +206,12 @@ class Opening:
         else:
             words = reason.as_socks() if self._wanted.origin == "socks5" else reason.as_http()
             Farewell(self._core, self._client, words)
+
+
+def _may_be_ssh(authorization: Authorization) -> bool:
+    """Whether SSH may be spoken and the server's key has to be a certain one."""
+    protocols = authorization.protocols
+    return bool(authorization.host_keys) and (protocols is None or "ssh" in protocols or "tcp" in protocols)
 
 
 def request_line(wanted: Wanted) -> bytes:

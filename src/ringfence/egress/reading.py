@@ -90,7 +90,8 @@ class Reading:
     def _understood(self, spoken: Spoken) -> None:
         inspector = self._core.inspector
         ends_tls = isinstance(spoken, Tls) and inspector is not None and inspector.reads_tls
-        decision = foreign(spoken, self._wanted.destination, needs_request=not ends_tls)
+        wanted = self._wanted
+        decision = foreign(spoken, wanted.destination, needs_request=not ends_tls, origin=wanted.origin)
         if decision is not None:
             return self._deny(decision)
         self._core.leave(self)

@@ -5,9 +5,12 @@ The text says what was refused, which rule or limit said so, why, and what to do
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from ringfence.egress import socks
+from ringfence.egress.ssh.wire import VERSION, disconnect
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.host import Destination, Host
@@ -38,10 +41,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     socks: int = socks.FAILED
     alert: int = ACCESS_DENIED
     """The TLS alert."""
+    media: str = "text/plain; charset=utf-8"
+    content: bytes = b""
+    """The body of the HTTP response, where it is another one than the text."""
 
     def as_http(self, *, keep: bool = False) -> bytes:
         """A complete HTTP response. `keep`: the client may go on with its next request."""
-        body = self.text.encode()
+        body = self.content or self.text.encode()
         rule = (
             f"X-Ringfence-Rule: {self.rule}\r\n"
             if self.rule and self.rule.isascii() and self.rule.isprintable()
@@ -49,10 +55,23 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         )
         end = "" if keep else "Connection: close\r\n"
         head = (
-            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\nContent-Type: {self.media}\r\n"
             f"Content-Length: {len(body)}\r\nX-Ringfence-Verdict: {self.verdict}\r\n{rule}{end}\r\n"
         )
         return head.encode("ascii") + body
+
+    def as_fields(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The same in HTTP/2: the header, and the body behind it."""
+        body = self.text.encode()
+        header = [
+            (b":status", b"%d" % self.status),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-ringfence-verdict", self.verdict.encode("ascii")),
+        ]
+        if self.rule and self.rule.isascii() and self.rule.isprintable():
+            header.append((b"x-ringfence-rule", self.rule.encode("ascii")))
+        return header, body
 
     def as_socks(self) -> bytes:
         """The SOCKS5 reply. The protocol has no room for words."""
@@ -66,6 +85,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         """What a client that started to speak directly, without a proxy, understands; empty where that is nothing."""
         if first[:1] == b"\x16":
             return self.as_tls()
+        if first[:4] == b"SSH-":
+            return VERSION + disconnect(self.text)
         return self.as_http() if b"HTTP/" in first.partition(b"\n")[0].upper() else b""
 
 
@@ -86,6 +107,32 @@ def denied(decision: Decision) -> Refusal:
     )
 
 
+class Worded(Protocol):
+    """A denial in the form of the interface that a client speaks."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def media(self) -> str:
+        """The type of the body."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        ...
+
+
+def worded(denial: Refusal, answer: Worded | None) -> Refusal:
+    """A denial in that form, where there is one."""
+    if answer is None:
+        return denial
+    return msgspec.structs.replace(denial, status=answer.status, media=answer.media, content=answer.body)
+
+
 def built_in(action: ConnectAction, rule: str, text: str, *steps: str) -> Decision:
     """A denial by the gateway itself, where no policy was asked or the policy's answer cannot be carried out safely."""
     reason = Reason(rule=rule, layer="built-in", source="gateway", verdict=Verdict.DENY, text=text)
@@ -99,6 +146,12 @@ def built_in(action: ConnectAction, rule: str, text: str, *steps: str) -> Decisi
         next_steps=steps,
         resolved_by="gateway",
     )
+
+
+def unasked(action: ConnectAction, problem: str) -> Decision:
+    """The denial of a name that could carry data out."""
+    text = f"the name is not asked for: {problem}"
+    return built_in(action, "dns.budget", text, "name the host in full in a `[[network.rule]]` if it is meant")
 
 
 def malformed(reason: str) -> Refusal:

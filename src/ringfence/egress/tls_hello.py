@@ -13,6 +13,7 @@ _RECORD = struct.Struct(">BBBH")
 _EXTENSION = struct.Struct(">HH")
 _LONGEST_RECORD = 16_384 + 256
 _LONGEST_HELLO = 65_536
+_MOST_RECORDS = 64
 
 
 class HelloInvalid(ValueError):
@@ -37,13 +38,17 @@ def read_hello(data: bytes) -> ClientHello | None:
 def _message(data: bytes) -> bytes | None:
     """The body of the first handshake message, put together from the records that carry it."""
     message = b""
-    at = 0
+    at = records = 0
     while len(data) >= at + 5:
         kind, major, _, length = _RECORD.unpack_from(data, at)
         if kind != _HANDSHAKE or major != 3 or not 0 < length <= _LONGEST_RECORD:
             raise HelloInvalid("the connection starts like TLS, but not with a ClientHello")
         message += data[at + 5 : at + 5 + length]
         at += 5 + length
+        records += 1
+        # SECURITY: all is read again whenever more arrives; with a record per byte, that would be slow every time.
+        if records > _MOST_RECORDS:
+            raise HelloInvalid(f"the TLS ClientHello is cut into more than {_MOST_RECORDS} records")
         if message and message[0] != _CLIENT_HELLO:
             raise HelloInvalid("the connection starts with another TLS message than a ClientHello")
         if len(message) >= 4:

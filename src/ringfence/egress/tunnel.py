@@ -9,17 +9,18 @@ import socket
 from collections.abc import Callable
 
 from ringfence.egress import refusal
+from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.farewell import Farewell
-from ringfence.egress.first_bytes import Http, look
-from ringfence.egress.front import Wanted
+from ringfence.egress.first_bytes import Http, Spoken, look
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import server_head
 from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import foreign
 from ringfence.egress.pump import CHUNK, Meter, Pump, RequestPump, RequestsPump
 from ringfence.egress.requests import ForeignRequest, Requests
+from ringfence.egress.speech import may_be_spoken, unspeakable
 from ringfence.egress.tls_hello import HelloInvalid
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -40,11 +41,13 @@ class Tunnel:
 
     __slots__ = (
         "_address",
+        "_carried",
         "_client",
         "_core",
         "_down",
         "_first",
         "_moved",
+        "_protocols",
         "_server",
         "_sight",
         "_started",
@@ -58,19 +61,21 @@ class Tunnel:
         core: Core,
         client: socket.socket,
         server: socket.socket,
-        wanted: Wanted,
+        carried: Carried,
         *,
         address: str,
         started: float,
         sight: str,
-        client_events: int,
-        server_events: int,
+        protocols: tuple[str, ...] | None = None,
     ) -> None:
+        wanted = carried.wanted
         self.destination: Destination | None = wanted.destination
         self._core = core
         self._client = client
         self._server = server
         self._wanted = wanted
+        self._carried = carried
+        self._protocols = protocols
         self._address = address
         self._sight = sight
         self._started = started
@@ -81,7 +86,7 @@ class Tunnel:
         core.enter(self)
         core.engine.handle(client, self._client_ready)
         core.engine.handle(server, self._server_ready)
-        self._guarded(lambda: self._begin(client_events, server_events))
+        self._guarded(lambda: self._begin(carried.client_events, carried.server_events))
 
     def close(self, error: str) -> None:
         """End it; both sides see that it did not end by itself."""
@@ -117,7 +122,7 @@ class Tunnel:
         self._down.start()
         if self._wanted.head is not None:
             self._forward(self._wanted.head)
-        elif self._wanted.origin.startswith("host_port:"):
+        elif self._carried.known or self._wanted.origin.startswith("host_port:"):
             # A service that the person put at the sandbox's own loopback: the client calls it `localhost`.
             self._connect_up(self._first, client_events)
         elif self._first or client_events & READABLE:
@@ -186,8 +191,11 @@ class Tunnel:
                 spoken = look(self._first, ended=ended)
             except (HeadInvalid, HelloInvalid) as invalid:
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", str(invalid)))
-            if spoken is not None:
+            speaks = spoken and self._may_speak(spoken, ended=ended)
+            if spoken is not None and speaks is not None:
                 decision = foreign(spoken, self._wanted.destination, needs_request=False)
+                if not speaks:
+                    decision = unspeakable(self._action(), self._protocols or ())
                 if decision is not None:
                     return self._refuse(decision)
                 edges = unread | (HANGUP if ended else 0)
@@ -197,10 +205,15 @@ class Tunnel:
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", text))
             read = True
 
+    def _may_speak(self, spoken: Spoken, *, ended: bool) -> bool | None:
+        if self._protocols is None:
+            return True
+        return may_be_spoken(spoken, self._first, self._protocols, ended=ended)
+
     def _refuse(self, decision: Decision) -> None:
         """The client says something else inside than what was authorised. Nothing of it has reached the server."""
         words = self._core.refuse(decision).in_answer_to(self._first)
-        told = self._down.moved == len(self._wanted.opened) and not self._down.blocked
+        told = self._down.moved == self._told and not self._carried.received and not self._down.blocked
         self._core.leave(self)
         self._report(f"denied: {decision.reasons[0].text}")
         self._down.stop()
@@ -300,13 +313,19 @@ class Tunnel:
                 host=destination.host.name,
                 port=destination.port,
                 address=self._address,
-                sent_bytes=self._up.moved if self._up is not None else 0,
-                received_bytes=max(0, self._down.moved - len(self._wanted.opened)),
+                sent_bytes=self._carried.sent + (self._up.moved if self._up is not None else 0),
+                received_bytes=self._carried.received + max(0, self._down.moved - self._told),
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
                 inspection=self._sight,
             )
         )
+
+    @property
+    def _told(self) -> int:
+        """How much the client was told that the server did not say."""
+        told = self._carried.told
+        return len(self._wanted.opened) if told is None else told
 
     def _action(self) -> ConnectAction:
         destination = self._wanted.destination

@@ -65,7 +65,7 @@ class Upstreams:
     def __init__(self, core: Core, trust: Callable[[], ssl.SSLContext]) -> None:
         self._core = core
         self._make_context = trust
-        self._context: ssl.SSLContext | None = None
+        self._contexts: dict[bool, ssl.SSLContext] = {}
         self._idle: dict[Key, list[tuple[float, Upstream]]] = {}
         self._count = 0
         self._sweeping = False
@@ -110,9 +110,10 @@ class Upstreams:
         destination: Destination,
         authorization: Authorization,
         secure: bool,
+        http2: bool = False,
     ) -> Connecting:
-        """Make a new one. `stage` is the one whose time it takes."""
-        context = self._trusting() if secure else None
+        """Make a new one. `stage` is the one whose time it takes. `http2`: the server may choose that."""
+        context = self._trusting(http2=http2) if secure else None
         return Connecting(
             self._core, stage, waiter, context, action=action, destination=destination, authorization=authorization
         )
@@ -125,10 +126,12 @@ class Upstreams:
         self._idle.clear()
         self._count = 0
 
-    def _trusting(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = self._make_context()
-        return self._context
+    def _trusting(self, *, http2: bool) -> ssl.SSLContext:
+        if http2 not in self._contexts:
+            self._contexts[http2] = self._make_context()
+            if http2:
+                self._contexts[http2].set_alpn_protocols(["h2", "http/1.1"])
+        return self._contexts[http2]
 
     def _stirred(self, upstream: Upstream) -> None:
         # Session tickets come when the server likes; they are no word of its.

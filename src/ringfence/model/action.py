@@ -91,6 +91,19 @@ class ConnectAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     """What rules ask about the request beyond that; left out where it was not looked for."""
 
 
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about an MCP server beside the name that an agent gives it."""
+
+    identity: str
+    """How it is started or reached: `command:` with the digest of its argument vector, or its address."""
+    tools: str = ""
+    """The digest of the list of tools that it gave last."""
+    changed: str = ""
+    """What is different in that list from the one that was taken before, in words; empty where nothing is."""
+    listing: bool = False
+    """Whether this is about that list itself, before the agent is shown it."""
+
+
 class McpAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="mcp"):
     """A call of a tool on an MCP server."""
 
@@ -98,6 +111,8 @@ class McpAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     tool: str
     arguments: str = "{}"
     """The arguments, as canonical JSON text."""
+    facts: ServerFacts | msgspec.UnsetType = msgspec.UNSET
+    """What the server is and what its tools were; left out where nobody saw it start."""
 
 
 class OpaqueAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="opaque"):

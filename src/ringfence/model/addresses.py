@@ -94,7 +94,10 @@ TABLE: tuple[Row, ...] = (
     _row("2002::/16", _K.TRANSLATED, "a 6to4 address, which carries an IPv4 address"),
     _row("3fff::/20", _K.DOCUMENTATION, "an address for documentation"),
     _row("fc00::/7", _K.PRIVATE, "an address of a private network"),
-    _row("fd00:ec2::254/128", _K.METADATA, "a cloud's metadata service"),
+    _row("fd00:42::42/128", _K.METADATA, "a cloud's metadata service"),
+    _row("fd00:a9fe:a9fe::/48", _K.METADATA, "a cloud's metadata service"),
+    _row("fd00:c1::a9fe:a9fe/128", _K.METADATA, "a cloud's metadata service"),
+    _row("fd00:ec2::/32", _K.METADATA, "a cloud's own services, metadata among them"),
     _row("fd20:ce::254/128", _K.METADATA, "a cloud's metadata service"),
     _row("fe80::/10", _K.LINK_LOCAL, "a link-local address"),
     _row("fec0::/10", _K.PRIVATE, "an address of a private network (site-local)"),
@@ -103,11 +106,19 @@ TABLE: tuple[Row, ...] = (
 _MOST_SPECIFIC_FIRST = sorted(TABLE, key=lambda row: row.network.prefixlen, reverse=True)
 
 
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""The first half of an interface identifier whose second half is an IPv4 address, below any prefix."""
+
+
 @lru_cache(maxsize=4096)
 def classify(address: str) -> Row:
     """The most specific row that holds the address, which has to be an IPv4 or IPv6 address without a zone."""
     parsed = ip_address(address)
-    return next(row for row in _MOST_SPECIFIC_FIRST if parsed in row.network)
+    row = next(row for row in _MOST_SPECIFIC_FIRST if parsed in row.network)
+    if row.kind is AddressKind.GLOBAL and parsed.version == 6 and int(parsed) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        text = "an ISATAP address, which carries an IPv4 address"
+        return Row(ip_network((int(parsed) >> 64 << 64, 64)), AddressKind.TRANSLATED, text)
+    return row
 
 
 @lru_cache(maxsize=4096)

@@ -47,6 +47,11 @@ def text_from_os(value: str | bytes) -> str:
     return "".join(parts)
 
 
+def json_text(value: object) -> str:
+    """Any JSON value as text that the record and a digest can carry: sorted, without spaces, numbers as they came."""
+    return text_from_os(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+
+
 def _write(value: object) -> str:
     match value:
         case None:

@@ -88,7 +88,7 @@ class DecisionMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
 
     decision: Decision
     asked_by: str
-    """`exec`, `hook`, `gateway`, `api`: which way the question came."""
+    """`run`, `exec`, `hook`, `gateway`, `mcp`, `api`: which way the question came."""
     call: str | None = None
     """The agent's own id of the tool call, where there is one."""
 
@@ -281,6 +281,79 @@ class ContentUnread(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"
     path: str = ""
 
 
+class ModelAnswered(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="model.answered"):
+    """A model was asked, and answered or failed to, as it was read off the wire. The name of the field behind each
+    that has one in the OpenTelemetry conventions is said with it."""
+
+    provider: str
+    """`gen_ai.provider.name`; empty where a policy names the host."""
+    interface: str
+    """`openai-responses`, `openai-chat`, `anthropic`, `gemini`."""
+    host: str
+    """`server.address`."""
+    port: int
+    """`server.port`."""
+    model: str
+    """`gen_ai.request.model`."""
+    answered_by: str = ""
+    """`gen_ai.response.model`."""
+    response: str = ""
+    """`gen_ai.response.id`."""
+    status: int = 0
+    """The HTTP status; 0 where no answer came."""
+    streamed: bool = False
+    prompt_length: int = 0
+    """Characters of the last words of the person that the request holds."""
+    prompt_digest: str = ""
+    prompt: str | None = None
+    """These words, where the policy has them on record, once for all requests that repeat them."""
+    tools: int = 0
+    """How many tools the model was offered."""
+    calls: int = 0
+    """How many it asked for; each has an event of its own."""
+    input_tokens: int = 0
+    """`gen_ai.usage.input_tokens`: all of them."""
+    cached_tokens: int = 0
+    """`gen_ai.usage.cache_read.input_tokens`."""
+    cache_write_tokens: int = 0
+    """`gen_ai.usage.cache_creation.input_tokens`."""
+    output_tokens: int = 0
+    """`gen_ai.usage.output_tokens`: all of them."""
+    reasoning_tokens: int = 0
+    """`gen_ai.usage.reasoning.output_tokens`."""
+    estimated: bool = False
+    """Whether the tokens are guessed from lengths, because the answer did not say them."""
+    cost_millionths: int = 0
+    """By the prices of the policy; 0 where they have none."""
+    finish: tuple[str, ...] = ()
+    """`gen_ai.response.finish_reasons`, in the provider's words."""
+    refused: bool = False
+    """Whether the model refused."""
+    refusal: str | None = None
+    first_ms: int | None = None
+    """`gen_ai.response.time_to_first_chunk`, in milliseconds since the request was read."""
+    duration_ms: int = 0
+    unread: str = ""
+    """Why the answer could not be read, or not to its end."""
+    error: str = ""
+
+
+class ModelToolCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="model.tool"):
+    """A model asked for a tool, as it was read off the wire: before the agent does anything, whether or not its hook
+    reports it."""
+
+    tool: str
+    """`gen_ai.tool.name`."""
+    call: str
+    """`gen_ai.tool.call.id`, the same as in `tool.requested` where the agent hands it on."""
+    kind: str
+    """`function`, `custom` (free text, such as a program), `shell`, `patch`, `computer`."""
+    arguments: str
+    """`gen_ai.tool.call.arguments`."""
+    response: str = ""
+    """The id of the answer that it is a part of."""
+
+
 class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="way.used"):
     """Something went, or was to go, between the sandbox and the host over a way that the policy opened."""
 
@@ -293,12 +366,52 @@ class WayUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=
     """Why not, where it was refused."""
 
 
+class McpListed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="mcp.tools"):
+    """An MCP server said which tools it has. Not repeated while a session's server says the same."""
+
+    server: str
+    """As the agent calls it; over HTTP its host."""
+    identity: str
+    """How it is started or reached: `command:` with the digest of its argument vector, or its address."""
+    digest: str
+    """Of the names and all that is said about them."""
+    tools: tuple[str, ...]
+    """Their names."""
+    change: str
+    """`first`, `same`, or `changed` since the list that was taken before."""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    """Tools that are described otherwise than before, or take other arguments."""
+    hidden: tuple[str, ...] = ()
+    """Tools whose description holds characters that cannot be seen, or speaks to a model behind a person's back."""
+
+
 class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.changed"):
     """What a session left in the workspace."""
 
     files: int
     control_files: tuple[str, ...]
     """Files created or changed that a tool of yours may run later."""
+
+
+class ChangesSettled(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.settled"):
+    """A person or a script decided what becomes of a session's changes. On record before anything is touched."""
+
+    action: str
+    """`apply`, `discard`, `undo`."""
+    actor: str
+    workspace: str
+    files: int
+    """How many paths it is about; for all that a session wrote, 0."""
+    paths: tuple[str, ...] = ()
+    """The first of them, relative to the workspace."""
+    flags: tuple[str, ...] = ()
+    """What the commit gate flagged and the actor accepted."""
+    forced: bool = False
+    """Also over what was changed since the session."""
+    way_back: str = ""
+    """The name of the snapshot that undoes it."""
 
 
 class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="limit"):
@@ -355,11 +468,15 @@ Body: TypeAlias = (
     | CommandStarted
     | CommandEnded
     | ConnectionClosed
+    | ModelAnswered
+    | ModelToolCall
     | WayUsed
     | CredentialUsed
     | ContentFound
     | ContentUnread
+    | McpListed
     | WorkspaceChanged
+    | ChangesSettled
     | LimitReached
     | BatteryRun
 )

@@ -62,6 +62,11 @@ def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) ->
         if reasons and reasons[0].rule.startswith("control-file:"):
             return ("change it yourself, outside a session",)
         return _open_path(action)
+    if isinstance(action, McpAction) and reasons and reasons[0].rule == "mcp.changed":
+        return (
+            "look at what it says about its tools, then run it where somebody can be asked, and answer",
+            "for good: its new digest in `tools` of a `[[mcp.server]]` in `~/.config/ringfence/policy.toml`",
+        )
     if isinstance(action, McpAction):
         return ("for good: a `[[mcp.rule]]` with this server and tool in `~/.config/ringfence/policy.toml`",)
     if verdict is Verdict.ASK:

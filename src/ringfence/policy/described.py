@@ -73,6 +73,11 @@ class Described(Table):
         self._note(key, {"type": "integer", "minimum": least, "maximum": most}, about)
         return None
 
+    def take_amount(self, key: str, *, most: int, about: str = "") -> int | None:
+        """Note a number that is not below zero."""
+        self._note(key, {"type": "number", "minimum": 0, "maximum": most}, about)
+        return None
+
     def take_choice(
         self, key: str, choices: type[_Choice], *, among: Collection[_Choice] = (), about: str = ""
     ) -> _Choice | None:

@@ -21,6 +21,7 @@ from ringfence.policy.sections import (
     credentials,
     filesystem,
     mcp,
+    models,
     network,
     profiles,
     settings,
@@ -32,6 +33,7 @@ from ringfence.policy.sections.content import ContentSection
 from ringfence.policy.sections.control_files import ControlFileSection
 from ringfence.policy.sections.credentials import CredentialSection
 from ringfence.policy.sections.mcp import McpSection
+from ringfence.policy.sections.models import ModelSection
 from ringfence.policy.sections.names import take_enforcement
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import (
@@ -74,6 +76,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitSection = LimitSection()
     agents: tuple[tuple[str, ...], Origin] | None = None
     telemetry: TelemetrySection = TelemetrySection()
+    model: ModelSection = ModelSection()
     sandbox: SandboxSection = SandboxSection()
     allowed_presets: tuple[tuple[str, ...], Origin] | None = None
     tests: tuple[PolicyTest, ...] = ()
@@ -211,6 +214,7 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         limits=settings.limits(top.take_table("limits", about="What a session may use up.")),
         agents=settings.agents(top.take_table("agents", about="Which agents may run.")),
         telemetry=settings.telemetry(top.take_table("telemetry", about="What the record holds.")),
+        model=models.section(top.take_table("model", about="Which models may be asked, and how much."), layer),
         sandbox=ways.section(
             top.take_table(
                 "sandbox", about="How strong the sandbox has to be, and what is opened between it and the host."

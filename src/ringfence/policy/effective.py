@@ -83,6 +83,10 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     private: bool = False
     """Whether a name may lead to an address of one's own network, whose range nobody has to know."""
+    protocol: str = ""
+    """What is spoken there, where it is not HTTP or TLS; every host of such a rule has a port."""
+    host_keys: tuple[str, ...] = ()
+    """For SSH: the keys that the server may show, whole or as `SHA256:...`; `*` for any."""
     reason: str = ""
     origin: Origin
     opens: bool = True
@@ -160,6 +164,8 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     floor_origin: Origin | None = None
     inspect: tuple[Inspect, ...] = ()
     """Destinations that are inspected, beside those whose rules look at requests."""
+    http2: tuple[Inspect, ...] = ()
+    """Destinations that are inspected, and whose clients may speak HTTP/2."""
     limited: tuple[Inspect, ...] = ()
     """Destinations whose requests only read, unless a rule names what else is allowed."""
 
@@ -245,6 +251,22 @@ class CommandPolicy(msgspec.Struct, frozen=True, kw_only=True):
     profiles: tuple[CommandProfile, ...] = ()
 
 
+class McpServer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server of this name has to be."""
+
+    id: str
+    name: str
+    """As the agent's settings call it."""
+    command: tuple[str, ...] = ()
+    """The argument vector that starts it; nothing where an address says what it is."""
+    url: str = ""
+    """Its address, without query."""
+    tools: tuple[str, ...] = ()
+    """Digests of lists of tools that it may have; any where none is named."""
+    reason: str = ""
+    origin: Origin
+
+
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What may be asked of MCP servers."""
 
@@ -252,6 +274,10 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """For tools that no rule names; the sandbox holds them like everything else."""
     default_origin: Origin = BUILT_IN
     rules: tuple[McpRule, ...] = ()
+    changed: Verdict = Verdict.ASK
+    """For a server whose list of tools is another than the one that was taken before."""
+    changed_origin: Origin = BUILT_IN
+    servers: tuple[McpServer, ...] = ()
 
 
 class ControlFilePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -496,12 +522,95 @@ class ToolArguments(StrEnum):
     DIGEST = "digest"
 
 
+class ModelContent(StrEnum):
+    """What is recorded of what is said to models and by them, most first."""
+
+    FULL = "full"
+    DIGEST = "digest"
+
+
 class TelemetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What the record holds."""
 
     tool_arguments: ToolArguments = ToolArguments.FULL
     redact: tuple[str, ...] = ()
     """Globs; each word of the record that matches is replaced by a keyed hash."""
+    model_content: ModelContent = ModelContent.DIGEST
+
+
+class ModelHost(msgspec.Struct, frozen=True, kw_only=True):
+    """A host on which models are asked, beside those that are known."""
+
+    hosts: str
+    """One host pattern."""
+    named: bool = True
+    """Whether a policy names it; the agent's own address of its model does not switch reading on."""
+    origin: Origin
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    """Models that may be asked."""
+
+    models: tuple[str, ...]
+    """Globs over the names of models, in lower case."""
+    origin: Origin
+
+
+class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a million tokens of some models cost, in millionths of the currency that the policy counts in."""
+
+    models: tuple[str, ...]
+    input: int
+    cached_input: int
+    cache_write: int
+    output: int
+    origin: Origin
+
+
+class ModelRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests to models on some hosts go to another address instead."""
+
+    hosts: tuple[str, ...]
+    """Host patterns; empty for every host on which models are asked."""
+    host: str
+    port: int
+    secure: bool = True
+    """Over TLS; only to this machine's own loopback it need not be."""
+    base: str = ""
+    """The path before those of the interface, without a slash at its end."""
+    origin: Origin
+
+    @property
+    def url(self) -> str:
+        """The address as documents write it."""
+        scheme, usual = ("https", 443) if self.secure else ("http", 80)
+        return f"{scheme}://{self.host}{'' if self.port == usual else f':{self.port}'}{self.base}"
+
+
+class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read of the traffic with models, and what may be asked of them."""
+
+    read: bool = False
+    hosts: tuple[ModelHost, ...] = ()
+    allowed: tuple[ModelList, ...] = ()
+    """Lists that all have to hold the model; none means any."""
+    budget_tokens: int | None = None
+    budget_cost: int | None = None
+    """In millionths of the currency of the prices."""
+    prices: tuple[ModelPrice, ...] = ()
+    routes: tuple[ModelRoute, ...] = ()
+    origins: tuple[tuple[str, Origin], ...] = ()
+    """Who wrote `read`, `budget_tokens` and `budget_cost`, where somebody did."""
+
+    @property
+    def limits(self) -> bool:
+        """Whether a request can be denied because of what it asks of a model."""
+        return bool(self.allowed) or self.budget_tokens is not None or self.budget_cost is not None
+
+    @property
+    def reads(self) -> bool:
+        """Whether requests to models have to be seen."""
+        return self.read or self.limits or bool(self.routes) or any(one.named for one in self.hosts)
 
 
 class SshAgentWay(msgspec.Struct, frozen=True, kw_only=True):
@@ -590,6 +699,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     ways: WayPolicy = WayPolicy()
     agents: AgentPolicy = AgentPolicy()
     telemetry: TelemetryPolicy = TelemetryPolicy()
+    model: ModelPolicy = ModelPolicy()
     soft: tuple[Origin, ...] = ()
     """Where the rules and values stand that somebody may override."""
     observed: Policy | None = None

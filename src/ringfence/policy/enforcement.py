@@ -44,7 +44,7 @@ def soft_origins(documents: Iterable[Document]) -> tuple[Origin, ...]:
     firm: set[Origin] = set()
     for document in documents:
         levels = [(rule.origin, _level(document, rule)) for rule in _rules(document)]
-        defaults = (document.network.default, document.mcp.default)
+        defaults = (document.network.default, document.mcp.default, document.mcp.changed)
         levels += [(written[1], document.enforcement) for written in defaults if written is not None]
         for origin, level in levels:
             if level is Enforcement.SOFT:

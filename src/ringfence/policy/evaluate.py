@@ -30,6 +30,7 @@ from ringfence.policy.judges.connect import ConnectJudge, FactsWanted, Sight
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
 from ringfence.policy.judges.mcp import McpJudge
+from ringfence.policy.judges.model import Spent
 
 _OVERRIDE = ("whoever may override it says yes, with a reason that goes on record; it holds once",)
 
@@ -78,13 +79,32 @@ class Evaluator:
     def wants(self, host: str, port: int) -> FactsWanted:
         """What has to be read of a request to a destination so that it can be judged."""
         wanted = self._connections.wants(host, port)
-        calls = bool(self.policy.mcp.rules) or self.policy.mcp.default is not Verdict.ALLOW
+        mcp = self.policy.mcp
+        calls = bool(mcp.rules or mcp.servers) or mcp.default is not Verdict.ALLOW
         return msgspec.structs.replace(wanted, calls=calls)
+
+    def speaks_http2(self, host: str, port: int) -> bool:
+        """Whether clients of an inspected destination may speak HTTP/2."""
+        try:
+            return self._connections.speaks_http2(host, port)
+        except ValueError:
+            return False
 
     @property
     def inspects(self) -> bool:
         """Whether there is any destination whose requests have to be seen."""
         return self._connections.inspects
+
+    def with_model(self, decision: Decision, model: str) -> Decision:
+        """The decision about a request to a model, as the gateway makes it before anything is used up; `ValueError`
+        where no model is asked there."""
+        action = decision.action
+        if not isinstance(action, ConnectAction) or not self._connections.asks_models(action.host, action.port):
+            raise ValueError("no model is asked there, as far as the policy knows; name the host in `model.hosts`")
+        because = self._connections.models.refusal((model,), Spent())
+        if because is None:
+            return decision
+        return self._decide(action, Finding(reasons=(*decision.reasons, because), effects=decision.effects))
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether the name may lead to an address of one's own network although no rule names its range."""
@@ -92,6 +112,27 @@ class Evaluator:
             return self._connections.may_be_private(action)
         except ValueError:
             return False
+
+    def spoken(self, action: ConnectAction) -> tuple[str, ...] | None:
+        """The protocols that may be spoken on a connection; None for any."""
+        try:
+            return self._connections.spoken(action)
+        except ValueError:
+            return ()
+
+    def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
+        """Fingerprints of which an SSH server has to show one; none where any will do."""
+        try:
+            return self._connections.host_keys(action)
+        except ValueError:
+            return ()
+
+    def is_chosen(self, action: ConnectAction) -> bool:
+        """Whether a client chose a name, or part of it, that no rule names in full."""
+        try:
+            return self._connections.is_chosen(action)
+        except ValueError:
+            return True
 
     def _judge(self, action: Action) -> Finding:
         match action:

@@ -13,6 +13,10 @@ Entry = tuple[int | None, HostRule]
 """A port, or nothing for every port, and the rule."""
 
 
+_NARROW = {4: 16, 6: 32}
+"""By version the shortest prefix with which a range is named for what is in it."""
+
+
 class HostTable:
     """The host rules of a policy."""
 
@@ -63,6 +67,20 @@ class HostTable:
         distinct = {id(rule): rule for only, rule in entries if only is None or only == port}
         return tuple(distinct.values())
 
+    def spelled(self, host: Host, port: int) -> tuple[HostRule, ...]:
+        """The rules that name a host in full, and not by a pattern of which a client could choose a part; an address by
+        itself, or by a range that is not half the world."""
+        if host.address is not None:
+            entries = self._covering(host.address, least=_NARROW[ip_address(host.address).version])
+        else:
+            entries = self._exact.get(host.name, [])
+        return tuple(rule for only, rule in entries if only is None or only == port)
+
+    def with_port(self, host: Host, port: int) -> tuple[HostRule, ...]:
+        """The rules that name a destination by its port too."""
+        entries = (*self._any, *(entry for found in self._named(host) for entry in found))
+        return tuple(rule for only, rule in entries if only == port)
+
     def _named(self, host: Host) -> list[list[Entry]]:
         if host.address is not None:
             return [self._covering(host.address)]
@@ -77,11 +95,11 @@ class HostTable:
                     found.append(below)
         return found
 
-    def _covering(self, text: str) -> list[Entry]:
+    def _covering(self, text: str, *, least: int = 0) -> list[Entry]:
         address = ip_address(text)
         value, bits = int(address), address.max_prefixlen
         found: list[Entry] = []
         for (version, length), ranges in self._ranges.items():
-            if version == address.version:
+            if version == address.version and length >= least:
                 found.extend(ranges.get(value >> (bits - length) << (bits - length), ()))
         return found

@@ -37,6 +37,7 @@ from ringfence.policy.effective import (
     Limits,
     McpPolicy,
     McpRule,
+    ModelContent,
     NetworkPolicy,
     OnSecret,
     Origin,
@@ -53,6 +54,7 @@ from ringfence.policy.effective import (
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
 from ringfence.policy.layers import Layer
+from ringfence.policy.merge_models import limited_hosts, merged_models
 from ringfence.policy.merge_ways import merged_profiles, merged_ways
 from ringfence.policy.paths import BINDING, covers
 from ringfence.policy.sections.answering import AnsweringSection
@@ -175,6 +177,7 @@ class _Merging:
             ways=merged_ways(self.documents, self.facts.home, self.skip, self.origins),
             agents=AgentPolicy(allowed=tuple(one.agents for one in self.documents if one.agents is not None)),
             telemetry=self._telemetry(),
+            model=merged_models(self.documents, self._scalar, self.skip),
             min_tier=tier,
             workspace_mode=mode,
             boundary=self._boundary(),
@@ -267,6 +270,9 @@ class _Merging:
             inspect=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.inspect
             ),
+            http2=tuple(
+                Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.http2
+            ),
             limited=tuple(
                 Inspect(hosts=hosts, origin=at) for document in self.documents for hosts, at in document.network.limited
             ),
@@ -298,6 +304,7 @@ class _Merging:
         binding = [document.credentials for document in self.documents if document.layer.binds]
         bound = [(host, rule.origin) for one in binding for rule in one.rules for host in rule.hosts]
         bound += [(host, rule.origin) for one in binding for rule in one.forbidden for host in rule.hosts]
+        models = limited_hosts(self.documents)
         kept: list[str] = []
         for document in self.documents:
             for pattern, origin in document.network.pass_through:
@@ -308,6 +315,9 @@ class _Merging:
                 elif at is not None and not document.layer.binds:
                     why = f"{at.source} speaks about credentials there, so that it has to be looked into"
                     self.skip(origin, what, why, at)
+                elif (said := next((at for host, at in models if overlap(host, pattern)), None)) is not None:
+                    why = f"{said.source} limits what is asked of models there, so that it has to be looked into"
+                    self.skip(origin, what, why, said)
                 else:
                     kept.append(pattern)
                     self.origins.setdefault(f"network.pass_through.{pattern}", origin)
@@ -386,7 +396,17 @@ class _Merging:
         written = [(document, document.mcp.default) for document in self.documents]
         default, origin = self._scalar("mcp.default", written, lambda verdict: verdict.strictness, Verdict.ALLOW)
         rules = self._rules([(document, document.mcp.rules) for document in self.documents])
-        return McpPolicy(default=default, default_origin=origin, rules=rules)
+        lists = [(document, document.mcp.changed) for document in self.documents]
+        changed, changed_origin = self._scalar("mcp.changed", lists, lambda verdict: verdict.strictness, Verdict.ASK)
+        return McpPolicy(
+            default=default,
+            default_origin=origin,
+            rules=rules,
+            changed=changed,
+            changed_origin=changed_origin,
+            # What a server has to be only tightens, so that every layer may say it.
+            servers=tuple(server for document in self.documents for server in document.mcp.servers),
+        )
 
     def _credentials(self) -> CredentialPolicy:
         """Who binds a credential for everybody binds it alone: on its hosts no other one counts."""
@@ -631,7 +651,13 @@ class _Merging:
                 else:
                     redact.append(glob)
                     self.origins.setdefault(f"telemetry.redact.{glob}", at)
-        return TelemetryPolicy(tool_arguments=arguments, redact=tuple(dict.fromkeys(redact)))
+        said_content = [(one, one.telemetry.model_content if one.trusted else None) for one in self.documents]
+        contents = list(ModelContent)
+        content, _ = self._scalar("telemetry.model_content", said_content, contents.index, ModelContent.DIGEST)
+        for document in self.documents:
+            if not document.trusted and document.telemetry.model_content is not None:
+                self.skip(document.telemetry.model_content[1], "`telemetry.model_content`", distrust(document))
+        return TelemetryPolicy(tool_arguments=arguments, redact=tuple(dict.fromkeys(redact)), model_content=content)
 
 
 def _collide(one: CredentialRule, other: CredentialRule) -> bool:

@@ -20,6 +20,7 @@ from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.commands import OPEN_END, hits_rule
 from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, PathRule
 from ringfence.policy.paths import check_pattern
+from ringfence.policy.protocols import WEB_PORTS, Protocol
 from ringfence.policy.shell.analysis import analyse_shell
 
 EXACT = 4
@@ -66,6 +67,7 @@ def host_rules(needs: Iterable[Need], *, taken: set[str], why: str) -> list[Cove
             hosts=(str(HostPattern.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),),
             methods=tuple(sorted({need.method for need in group if need.method})) if seen else (),
             paths=_url_paths([need.path for need in group]) if seen else (),
+            protocol="" if seen or port in WEB_PORTS else Protocol.TCP.value,
             verdict=Verdict.ALLOW,
             reason=why,
             origin=_ORIGIN,

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import msgspec
 
@@ -65,6 +66,11 @@ _PUBLISHES = (
 )  # fmt: skip
 _AUDITS = tuple(Glob(one) for one in ("/-/npm/v1/security/**",))
 """Questions of package managers that are put with POST and change nothing."""
+# SECURITY: `/r.git%2Fgit-receive-pack` is no push as it stands, and one to a server that decodes before it looks: what
+# a request does is read off both, so that a rule about pushes cannot be evaded by another spelling.
+_DETOUR = re.compile(r"[%;\\]|//|/\.|/$")
+_SLASH = re.compile(r"[/\\]")
+_MOST_DECODED = 4
 _PUBLISHING = tuple((method, Glob(path)) for method, path in _PUBLISHES)
 
 
@@ -80,7 +86,27 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_head(method: str, path: str, query: Query) -> tuple[str, ...]:
     """What a request does, as far as its head says it; nothing where it does not."""
-    return _git(method, path, query) or _package(method, path) or (() if method not in SAFE else ("read",))
+    named = [one for reading in readings(path) for one in _git(method, reading, query) or _package(method, reading)]
+    return tuple(dict.fromkeys(named)) or (() if method not in SAFE else ("read",))
+
+
+def readings(path: str) -> tuple[str, ...]:
+    """The path as it came and, where some servers read it as another one, that one."""
+    if not _DETOUR.search(path):
+        return (path,)
+    plain = path
+    for _ in range(_MOST_DECODED):
+        plain, before = unquote(plain, "latin-1"), plain
+        if plain == before:
+            break
+    names: list[str] = []
+    for part in _SLASH.split(plain):
+        name = part.partition(";")[0]
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    return (path, "/" + "/".join(names))
 
 
 def operations(method: str, path: str, query: Query, body: Body | None, *, websocket: bool = False) -> tuple[str, ...]:
@@ -88,10 +114,10 @@ def operations(method: str, path: str, query: Query, body: Body | None, *, webso
     if websocket:
         return ("websocket",)
     named = [one for one in of_head(method, path, query) if one != "read"]
-    if _is_graphql(path, body):
+    if any(_is_graphql(reading, body) for reading in readings(path)):
         named += _graphql(method, query, body)
     elif method not in SAFE:
-        named += _in_body(path, body)
+        named += [one for reading in readings(path) for one in _in_body(reading, body)]
     return tuple(dict.fromkeys(named)) or ("read" if method in SAFE else "write",)
 
 

@@ -106,6 +106,19 @@ class Table:
             return value
         return None
 
+    def take_amount(self, key: str, *, most: int, about: str = "") -> int | None:
+        """A number that is not below zero, such as a price, in millionths: in these it is exact."""
+        value = self._take(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self._wrong(key, "a number", value)
+            return None
+        if 0 <= value <= most:
+            return round(value * 1_000_000)
+        self.fault(key, f"`{key}` is {value}; it lies between 0 and {most}")
+        return None
+
     def take_choice(
         self, key: str, choices: type[_Choice], *, among: Collection[_Choice] = (), about: str = ""
     ) -> _Choice | None:

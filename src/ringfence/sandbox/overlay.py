@@ -27,7 +27,8 @@ _ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     """The folders of one overlay; all absolute."""
 
-    workspace: str
+    covered: str
+    """The workspace, or the repository that it shares."""
     upper: str
     """Where everything goes that the session writes."""
     work: str
@@ -35,8 +36,9 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     """The lowest layer: place holders of control files that are missing."""
 
 
-def prepare(folder: str, workspace: str) -> Overlay:
-    """Make the folders of a session's overlay; `SandboxUnavailable` where there cannot be one."""
+def prepare(folder: str, workspace: str, *, below: str = "") -> Overlay:
+    """Make the folders of an overlay over a workspace, or over what it shares; `SandboxUnavailable` where there cannot
+    be one. `below`: the name of the folder in the upper layer that stands for it."""
     inner = _mount_below(workspace)
     if inner is not None:
         raise SandboxUnavailable(
@@ -44,7 +46,10 @@ def prepare(folder: str, workspace: str) -> Overlay:
             remedy=_REMEDY,
         )
     made = Overlay(
-        workspace=workspace, upper=f"{folder}/upper", work=f"{folder}/work", holders=f"{folder}/place-holders"
+        covered=workspace,
+        upper=f"{folder}/upper/{below}".rstrip("/"),
+        work=f"{folder}/work",
+        holders=f"{folder}/place-holders",
     )
     try:
         for each in (made.upper, made.work, made.holders):
@@ -62,16 +67,20 @@ def prepare(folder: str, workspace: str) -> Overlay:
     return made
 
 
-def place_holders(overlay: Overlay, wanted: tuple[Stub, ...]) -> tuple[Stub, ...]:
-    """Make place holders in the lowest layer, so that nothing of them is ever on the host's own tree."""
+def place_holders(overlays: tuple[Overlay, ...], wanted: tuple[Stub, ...]) -> tuple[Stub, ...]:
+    """Make place holders in the lowest layers, so that nothing of them is ever on the host's own trees."""
+    return tuple(stub for each in overlays for stub in _held(each, wanted))
+
+
+def _held(overlay: Overlay, wanted: tuple[Stub, ...]) -> tuple[Stub, ...]:
     made = []
     root = open_plain(overlay.holders, os.O_PATH | os.O_DIRECTORY)
     try:
         for stub in wanted:
             # One that lies in a folder which the workspace shares with other trees is none of this overlay's.
-            if stub.workspace != overlay.workspace and not covers(overlay.workspace, stub.workspace):
+            if stub.workspace != overlay.covered and not covers(overlay.covered, stub.workspace):
                 continue
-            name = os.path.relpath(f"{stub.workspace}/{stub.name}", overlay.workspace)
+            name = os.path.relpath(f"{stub.workspace}/{stub.name}", overlay.covered)
             _make(root, name, stub.content)
             made.append(stub)
     finally:

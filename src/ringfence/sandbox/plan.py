@@ -77,6 +77,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workspace_writable: bool
     staging: str | None = None
     """The folder that keeps what the session writes to a staged workspace; None where it writes to the real one."""
+    staging_shared: str | None = None
+    """The same for the repository that a staged workspace shares as a linked working tree."""
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
     overlays: tuple[PlacedFile, ...] = ()
@@ -114,6 +116,7 @@ def build_plan(
     facts: HostFacts,
     workspace: str,
     staging: str | None = None,
+    staging_shared: str | None = None,
     binds: Iterable[Bind] = (),
     files: Iterable[PlacedFile] = (),
     overlays: Iterable[PlacedFile] = (),
@@ -140,6 +143,7 @@ def build_plan(
         workspace=workspace,
         workspace_writable=found.workspace_writable,
         staging=staging if found.workspace_writable else None,
+        staging_shared=staging_shared if found.workspace_writable else None,
         binds=found.binds(binds),
         files=tuple(files),
         overlays=tuple(overlays),

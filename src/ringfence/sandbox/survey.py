@@ -26,7 +26,7 @@ from ringfence.sandbox.own_places import own_places
 from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Image, Plan, check_workspace, covers
 from ringfence.sandbox.programs import Programs
 from ringfence.sandbox.way_places import KNOWN_HOSTS, PROGRAMS, way_places
-from ringfence.sandbox.worktree import Linked, linked
+from ringfence.sandbox.worktree import GIT_FOLDER, Linked, linked
 
 INSIDE_ROOT = 1000
 """Who the host's root is inside: nobody is user 0 there."""
@@ -71,8 +71,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     made = {file.path for file in plan.files if file.made}
     # What was made for this sandbox takes the place of the host's file of that name.
     ordered = [bind for bind in unique([*binds, own, *shared]) if bind.target not in made]
-    staged = _staged(plan, workspace, repository)
-    bound = ordered if staged is None else [bind for bind in ordered if bind != own]
+    staged = _staged(plan, workspace, shared)
+    bound = [bind for bind in ordered if bind not in (own, *shared)] if staged else ordered
     files += [
         (file.path, file.content, file.mode)
         for file in private_files(plan, workspace)
@@ -92,7 +92,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
         "host_ports": list(plan.host_ports),
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
-        "overlays": [(workspace, (workspace, staged.holders, staged.upper, staged.work))] if staged else [],
+        "overlays": [(each.covered, (each.covered, each.holders, each.upper, each.work)) for each in staged],
         "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
         "files": files,
         "writable": [place[0] for place in private]
@@ -149,15 +149,20 @@ def _private_git(
         raise
 
 
-def _staged(plan: Plan, workspace: str, repository: Linked | None) -> overlay.Overlay | None:
+def _staged(plan: Plan, workspace: str, shared: list[Bind]) -> tuple[overlay.Overlay, ...]:
+    """The overlays over a staged workspace and the repository that it shares."""
     if plan.staging is None:
-        return None
-    if repository is not None:
+        return ()
+    made = overlay.prepare(plan.staging, workspace)
+    if not shared:
+        return (made,)
+    path = shared[0].source
+    if plan.staging_shared is None:
         raise SandboxUnavailable(
-            f"the workspace cannot be staged: its repository lies elsewhere, in `{repository.repository}`",
-            remedy="run with `--direct`, or in the main working tree of the repository",
+            f"the workspace cannot be staged: its repository lies in `{path}`, which is not the `.git` of a folder",
+            remedy="run with `--direct`, or in a working tree of an ordinary repository",
         )
-    return overlay.prepare(plan.staging, workspace)
+    return made, overlay.prepare(plan.staging_shared, path, below=GIT_FOLDER)
 
 
 def _protected(
@@ -166,7 +171,7 @@ def _protected(
     repository: Linked | None,
     nested: tuple[str, ...],
     name: str,
-    staged: overlay.Overlay | None,
+    staged: tuple[overlay.Overlay, ...],
 ) -> tuple[protection.Protection, list[tuple[str, str]], Callable[[], None]]:
     if not plan.workspace_writable:
         return protection.Protection(), [], lambda: None
@@ -178,11 +183,11 @@ def _protected(
 
     def look(place_holders: frozenset[tuple[str, str]]) -> tuple[stubs.Stub, ...]:
         looked.append(
-            protection.protection(workspace, place_holders, repositories, plan.control_files, staged=staged is not None)
+            protection.protection(workspace, place_holders, repositories, plan.control_files, staged=bool(staged))
         )
         return looked[0].wanted
 
-    if staged is not None:
+    if staged:
         made, release = overlay.place_holders(staged, look(stubs.standing(state))), lambda: None
     else:
         made, release = stubs.claim(state, look, name)

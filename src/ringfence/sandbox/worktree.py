@@ -8,6 +8,7 @@ import os
 import msgspec
 
 _LIMIT = 4096
+GIT_FOLDER = ".git"
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,19 @@ def linked(workspace: str) -> Linked | None:
         and os.stat(repository).st_uid == os.getuid()
     )
     return Linked(repository=repository, own=own) if agree else None
+
+
+def shared_by(workspace: str) -> Linked | None:
+    """The repository of a linked working tree that lies in the usual place, the `.git` of another folder, and not in
+    the workspace itself."""
+    found = linked(workspace)
+    if (
+        found is None
+        or os.path.basename(found.repository) != GIT_FOLDER
+        or found.repository.startswith(f"{workspace}/")
+    ):
+        return None
+    return found
 
 
 def enclosing(workspace: str) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from ringfence.model.display import visible
 from ringfence.model.situations import RingfenceError
 from ringfence.policy.control_files import ControlFile
 from ringfence.session.snapshots import Snapshots
@@ -40,7 +41,21 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[tuple[bytes, str, str], ...]
     """Settings of Git that did not pass: file, key, reason."""
     way_back: str
-    """The id of the snapshot that undoes it."""
+    """The name of the snapshot that undoes it."""
+
+
+def together(parts: Iterable[Applied]) -> Applied | None:
+    """What became of the changes to several trees; None where nothing was to be applied to any."""
+    found = tuple(parts)
+    if not found:
+        return None
+    return Applied(
+        applied=tuple(path for each in found for path in each.applied),
+        changed_since=tuple(path for each in found for path in each.changed_since),
+        failed=tuple(one for each in found for one in each.failed),
+        settings=tuple(one for each in found for one in each.settings),
+        way_back=found[0].way_back,
+    )
 
 
 class Applying:
@@ -77,16 +92,25 @@ class Applying:
         force: bool,
         new_id: Callable[[], str],
         now_ns: int,
+        way_back: str = "",
     ) -> Applied:
-        """Take changes over. The caller has had them judged, and answers for those that are flagged."""
+        """Take changes over. The caller has had them judged, and answers for those that are flagged. `way_back`: the
+        name of the snapshot that undoes it, where it is to have one that is known already."""
         chosen = tuple(chosen)
         workspace = self._snapshots.workspace
-        if any(one.path == b".git/index" for one in chosen) and os.path.lexists(f"{workspace}/.git/index.lock"):
-            raise RingfenceError(
-                "Git is at work in the repository: `.git/index.lock` is there",
-                remedy="wait for it; if no Git is running, remove that file",
-            )
-        kept, _ = self._snapshots.take(id=new_id(), session=f"undo-{new_id()}", moment="undo", now_ns=now_ns)
+        for one in chosen:
+            lock = os.fsdecode(one.path) + ".lock"
+            if (
+                one.path.endswith(b"/index")
+                and below_git(one.path) is not None
+                and os.path.lexists(f"{workspace}/{lock}")
+            ):
+                raise RingfenceError(
+                    f"Git is at work in the repository: `{visible(lock)}` is there",
+                    remedy="wait for it; if no Git is running, remove that file",
+                )
+        way_back = way_back or f"undo-{new_id()}"
+        self._snapshots.take(id=new_id(), session=way_back, moment="undo", now_ns=now_ns)
         settings = tuple(one for one in chosen if _is_settings(one))
         with self._snapshots.store() as store:
             stands = {one.path: self._snapshots.stand(store, one) for one in chosen if one not in settings}
@@ -115,7 +139,7 @@ class Applying:
             settings=tuple(
                 (one.path, key, why) for one, said in merged if isinstance(said, Merged) for key, why in said.refused
             ),
-            way_back=kept.id,
+            way_back=way_back,
         )
 
     def _settings(self, store: Store, base: tuple[Entry, ...], one: Difference) -> Merged | str:

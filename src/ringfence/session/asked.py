@@ -24,7 +24,7 @@ from ringfence.session.options import Options
 from ringfence.session.outside_environment import outside_environment
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.runtimes import runtime
-from ringfence.session.snapshots import Snapshots
+from ringfence.session.snapshots import trees
 from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
 from ringfence.session.staging import Staging
 from ringfence.session.trusting import Trusting
@@ -57,8 +57,9 @@ class Asked:
         self.outside = outside_environment(environ, self.workspace)
         """For what Ringfence itself starts outside the sandbox."""
         self.session = new_id()
-        self.snapshots = Snapshots(self.places, self.workspace)
-        self.staging = Staging(self.snapshots, self.session)
+        self.snapshots, *shared = trees(self.places, self.workspace)
+        self.stagings = tuple(Staging(each, self.session) for each in (self.snapshots, *shared))
+        """Where a staged session keeps what it writes: to the workspace, and to a repository that this shares."""
         self.without_repository = not os.path.lexists(os.path.join(self.workspace, ".git"))
         """Seen before a session's place holders stand there."""
 
@@ -70,6 +71,7 @@ class Asked:
             home=self.places.home,
             workspace=self.workspace,
             session=self.session,
+            cwd=self.cwd,
             interpreter=interpreter(),
             nested=nested,
             answer_seconds=HOOK_SECONDS,
@@ -110,6 +112,8 @@ class Asked:
     ) -> Plan:
         """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside;
         `stand_ins`: what stands for programs of which some commands have a plan of their own."""
+        staged = policy.workspace_mode is WorkspaceMode.STAGED
+        folders = [each.folder if staged else None for each in self.stagings]
         return build_plan(
             policy,
             facts=self._facts(),
@@ -119,7 +123,7 @@ class Asked:
                 *policy.environment.files,
                 *setup.files,
                 *(trust.files if trust else ()),
-                *way_files(policy.ways, self.places.home),
+                *way_files(policy, self.places.home),
                 *stand_ins,
                 *canaries,
             ),
@@ -127,7 +131,8 @@ class Asked:
             variables=trust.variables if trust else (),
             programs=(self.argv[0], interpreter()),
             host_ports=setup.host_ports,
-            staging=self.staging.folder if policy.workspace_mode is WorkspaceMode.STAGED else None,
+            staging=folders[0],
+            staging_shared=folders[1] if len(folders) > 1 else None,
             image=self._image(setup),
             runtime=self._runtime(),
         )
@@ -186,7 +191,9 @@ class Asked:
 
     def _grants(self, setup: AgentSetup) -> tuple[SessionGrants, ...]:
         source = f"the profile of the agent {setup.name}"
-        profile = SessionGrants(allow_hosts=setup.destinations, host_ports=setup.host_ports, source=source)
+        profile = SessionGrants(
+            allow_hosts=setup.destinations, host_ports=setup.host_ports, models=setup.models, source=source
+        )
         person = SessionGrants(
             allow_hosts=self.options.allow_hosts,
             read=tuple(map(self._path, self.options.read)),

@@ -12,9 +12,9 @@ import msgspec
 
 from ringfence.agents.agent import AgentSetup, HookCall
 from ringfence.approvals.gate import Gate
-from ringfence.model.action import Action, CommandAction
+from ringfence.model.action import Action, CommandAction, McpAction
 from ringfence.model.canonical import text_from_os
-from ringfence.model.decision import Decision
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.situations import RingfenceError
 from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Evaluator
@@ -104,4 +104,10 @@ class Governed(msgspec.Struct, kw_only=True):
         # Where shells find the stand-ins, the command that the agent is about to start has its own plan.
         plans = self.profiles.plans if self.profiles is not None and COMMANDS_NAME in self.sandbox.listeners else None
         within = None if plans is None else plans.explain
-        return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within)
+        if not isinstance(action, McpAction):
+            return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within)
+        known = self.looking.servers.reported(action)
+        decision = await self.gate.decide(known, asked_by="hook", call=call.call or None, within=within)
+        if decision.verdict is Verdict.ALLOW:
+            self.looking.servers.told(known)
+        return decision

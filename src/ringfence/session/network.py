@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
+from importlib.util import find_spec
 
 import msgspec
 
@@ -11,13 +12,15 @@ from ringfence.approvals import matchers
 from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
-from ringfence.egress.inspection import Confirm
+from ringfence.egress.inspection import Amendment, Confirm, Route
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
+from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.servers import Servers
 from ringfence.session.screening import Leaving
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
@@ -79,9 +82,17 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            private = self._evaluator.may_be_private(action)
             done(
-                Authorization(decision=decision, declared=declared, private=private, refused=refused, sight=sight.value)
+                Authorization(
+                    decision=decision,
+                    declared=declared,
+                    private=self._evaluator.may_be_private(action),
+                    chosen=self._evaluator.is_chosen(action),
+                    refused=refused,
+                    sight=sight.value,
+                    protocols=None if action.method is not None else self._evaluator.spoken(action),
+                    host_keys=self._evaluator.host_keys(action),
+                )
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
@@ -94,6 +105,11 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Holding
     leaving: Leaving
     """What is looked for in what leaves, for all sandboxes of the session together."""
+    servers: Servers
+    models: tuple[Amendment, ...] = ()
+    """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
+    route: Route | None = None
+    """Leads requests to models elsewhere."""
 
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
@@ -105,17 +121,26 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
             recorder.record_soon(DecisionMade(decision=found, asked_by="gateway"))
         return found
 
+    if evaluator.policy.network.http2 and find_spec("h2") is None:
+        hosts = evaluator.policy.network.http2[0].hosts
+        raise SandboxUnavailable(
+            f"the policy has `network.http2` for `{hosts}`, and what reads HTTP/2 is not installed",
+            remedy="install it with `pip install 'ringfence[inspect]'`, or take the host out of `network.http2`",
+        )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
         # What leaves is looked into before a credential is put into it.
         amendments=(
             *looking.leaving.amendments(recorder.record_soon),
+            *looking.models,
             *looking.credentials.amendments(recorder),
         ),
         budget=looking.leaving.budgets,
         confirm=confirming(gate, evaluator.policy.digest),
-        judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
+        judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
+        route=looking.route,
         wants=lru_cache(evaluator.wants),
+        http2=evaluator.speaks_http2,
     )
     return Gateway(
         GatewayJudge(gate, evaluator, refused, looking.leaving.allowed),

@@ -17,6 +17,7 @@ from functools import cache, partial
 from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
+from ringfence.agents.tool_server import ToolServer
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.reviewing.opinion import Reviewed
@@ -46,25 +47,28 @@ from ringfence.session.asking import channel_for, telling
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
-from ringfence.session.credentials.holding import held
+from ringfence.session.credentials.holding import Holding, held
 from ringfence.session.git_back import bring_back, is_brought_back
 from ringfence.session.governed import Governed
 from ringfence.session.housekeeping import without_asking
 from ringfence.session.keeping import Keeping
 from ringfence.session.limiting import Limiting
+from ringfence.session.mcp.servers import Servers
+from ringfence.session.mcp.stand_in import StandIn
+from ringfence.session.mcp.taken import TakenLists
 from ringfence.session.mediation import Mediation, stand_ins
 from ringfence.session.network import Looking, gateway_of
 from ringfence.session.options import Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
-from ringfence.session.screening import leaving
-from ringfence.session.snapshots import SnapshotsBroken
+from ringfence.session.screening import Leaving, leaving
+from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
-from ringfence.session.tally import Tally
+from ringfence.session.tally import Tally, unreported_text
 from ringfence.session.transcribing import told
-from ringfence.session.trusting import trusting
+from ringfence.session.trusting import Trusting, trusting
 from ringfence.session.turns import Turns
 from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.session.ways.relay import serve
@@ -107,9 +111,7 @@ async def open_session(
     `launcher` is one that was given a head start; it stays the caller's as long as it was not needed.
     """
     asked = Asked(options, argv, environ, cwd)
-    agent: Agent = (
-        detect(argv, environ, asked.places.home, asked.workspace) if whole_agent else Generic(asked.places.home)
-    )
+    agent = _agent(asked, whole_agent=whole_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
@@ -131,6 +133,14 @@ async def open_session(
         failure = governed.lost.result()
     if failure is not None:
         raise failure
+
+
+def _agent(asked: Asked, *, whole_agent: bool) -> Agent:
+    if asked.options.server is not None:
+        return ToolServer(asked.places.home, asked.options.server)
+    if not whole_agent:
+        return Generic(asked.places.home)
+    return detect(asked.argv, asked.environ, asked.places.home, asked.workspace)
 
 
 async def _start(
@@ -161,9 +171,12 @@ async def _start(
     )
     plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()), outgoing.files)
     # Before the sandbox puts its place holders into the workspace.
-    unkept = await _snapshot(asked, "start", needed=plan.staging is not None)
+    unkept = await _snapshot(asked.snapshots, asked, "start", needed=plan.staging is not None)
     if plan.staging is not None:
-        stack.enter_context(asked.staging.held())
+        for each in asked.stagings[1:]:
+            unkept = (*unkept, *await _snapshot(each.snapshots, asked, "start", needed=True))
+        for each in asked.stagings:
+            stack.enter_context(each.held())
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await start_strongest(
         plan,
@@ -221,7 +234,7 @@ async def _start(
             | dict(outgoing.variables)
         ),
         lost=lost,
-        looking=Looking(trust=trust, credentials=credentials, leaving=outgoing),
+        looking=_looking(evaluator, tally, trust, credentials, outgoing, asked),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -235,12 +248,12 @@ async def _start(
     return governed
 
 
-async def _snapshot(asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:
+async def _snapshot(snapshots: Snapshots, asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:
     """Keep the workspace as it is, and say what could not be kept. It is a help and no protection: nothing stops,
     unless the session is staged, whose changes are told by comparing with it."""
     try:
         _, notices = await asyncio.to_thread(
-            asked.snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
+            snapshots.take, id=new_id(), session=asked.session, moment=moment, now_ns=time.time_ns()
         )
     except (SnapshotsBroken, OSError) as failure:
         why = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)
@@ -348,6 +361,25 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
+def _looking(
+    evaluator: Evaluator,
+    tally: Tally,
+    trust: Trusting | None,
+    credentials: Holding,
+    outgoing: Leaving,
+    asked: Asked,
+) -> Looking:
+    """What the gateways look into requests with, where they look into any."""
+    servers = Servers(TakenLists(asked.places.tool_lists), tally.record_soon, time.monotonic)
+    if not evaluator.inspects:
+        return Looking(trust=trust, credentials=credentials, leaving=outgoing, servers=servers)
+    from ringfence.session.modelling import routing, watching  # loaded where it is needed
+
+    models = (watching(evaluator.policy, tally),)
+    route = routing(evaluator.policy, credentials.placeholders)
+    return Looking(trust=trust, credentials=credentials, leaving=outgoing, servers=servers, models=models, route=route)
+
+
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:
     """Say nothing while an agent owns the screen: the summary and the record do."""
 
@@ -359,15 +391,23 @@ def _unless_full_screen(announce: Say, governed: Governed) -> Say:
 
 
 def _turns(governed: Governed, asked: Asked) -> Callable[[], Awaitable[None]]:
-    """Keeps each turn's beginning. In a staged session the real tree does not change with the turns."""
-    turns = Turns(asked.snapshots, asked.session)
+    """Keeps each turn's beginning: of the workspace, or of what a staged session wrote."""
+
+    def keep(number: int) -> None:
+        if not governed.staged:
+            asked.snapshots.turn(id=new_id(), session=asked.session, number=number, now_ns=time.time_ns())
+            return
+        for each in asked.stagings:
+            if each.made:
+                each.turn(id=new_id(), number=number, now_ns=time.time_ns())
+
+    turns = Turns(keep)
 
     async def began() -> None:
-        if not governed.staged:
-            await turns.began()
-            if turns.problem is not None:
-                text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
-                await governed.tally.record(NoticeGiven(topic="session", text=text))
+        await turns.began()
+        if turns.problem is not None:
+            text = f"a turn cannot be undone by itself: no snapshot could be taken: {turns.problem}"
+            await governed.tally.record(NoticeGiven(topic="session", text=text))
 
     return began
 
@@ -416,7 +456,10 @@ async def _connect(
     background.start(limiting.watch(governed.sandbox))
     background.start(limiting.end_after())
     background.start(_end_everything(governed, network))
-    background.start(serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked)))
+    stand_in = StandIn(governed.gate, governed.looking.servers)
+    background.start(
+        serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked), stand_in)
+    )
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
@@ -465,9 +508,9 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     named = governed.policy.control_files
     rows = rows_with(named.rows, named.exempt)
     if governed.staged:
-        changes, governed.unkept = await asyncio.to_thread(collected, asked.staging, rows, new_id)
+        changes, governed.unkept = await asyncio.to_thread(collected, asked.stagings, rows, new_id)
     else:
-        governed.unkept = await _snapshot(asked, "end")
+        governed.unkept = await _snapshot(asked.snapshots, asked, "end")
         changes = changes_since(governed.workspace, began_ns, _told(governed, rows))
     governed.changes = changes
     if isinstance(governed.broken, LedgerBroken):
@@ -476,6 +519,9 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
         await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
         await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
+    unreported = governed.tally.unreported if governed.setup.hooks else ()
+    if unreported:
+        await governed.tally.record(NoticeGiven(topic="model", text=unreported_text(unreported)))
     duration = (time.time_ns() - began_ns) // 1_000_000
     await governed.tally.record(
         SessionEnded(exit_code=governed.exit_code, outcome=governed.outcome, duration_ms=max(duration, 0))

@@ -39,4 +39,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Ports of the sandbox that appear on this machine's loopback: `3000`, `8080:3000`."""
     workspace_mode: WorkspaceMode | None = None
     """None means what the policy says."""
+    server: str | None = None
+    """What rules call the command, where it is a server of tools that an agent outside speaks to."""
     ask: Ask = Ask.TERMINAL

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from ringfence.model.event import Body, Receipt, ToolCallRequested
+from ringfence.model.event import Body, ModelToolCall, Receipt, ToolCallRequested
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken
 from ringfence.policy.effective import TelemetryPolicy, ToolArguments
@@ -23,6 +23,7 @@ _STRUCTURE = frozenset(
         "event", "kind", "verdict", "placement", "risk", "operation", "scope", "change", "outcome", "before", "after",
         "resolved_by", "layer", "rule", "source", "policy", "request", "grant", "call", "shown", "session",
         "id", "approver", "seen", "channel", "authentication", "previous", "text_digest", "key", "signature",
+        "prompt_digest", "response",
     }
 )  # fmt: skip
 """Fields that say what an event is, and never hold what somebody typed."""
@@ -48,7 +49,10 @@ class Redacting:
             self._recorder.record_soon(self._cleaned(body), done)
 
     def _cleaned(self, body: Body) -> Body:
-        if isinstance(body, ToolCallRequested) and self._telemetry.tool_arguments is ToolArguments.DIGEST:
+        if (
+            isinstance(body, ToolCallRequested | ModelToolCall)
+            and self._telemetry.tool_arguments is ToolArguments.DIGEST
+        ):
             digest = hmac.digest(self._key(), body.arguments.encode("utf-8", "surrogatepass"), "sha256").hex()
             body = msgspec.structs.replace(body, arguments=f'{{"digest":"{digest}"}}')
         if not self._telemetry.redact:

@@ -91,7 +91,7 @@ class Screened:
             unreadable_origin=self._policy.origin_of("content.unreadable"),
             record_only=self._record_only,
             homes={one.id: tuple(map(HostPattern.parse, one.home)) for one in patterns() if one.home},
-            harmless=self._holding.placeholders,
+            harmless=self._holding.standing_in,
             record=record,
         )
 

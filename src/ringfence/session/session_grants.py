@@ -8,9 +8,11 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.documents import Document
-from ringfence.policy.effective import Access, HostRule, Origin, PathRule, PublishedPort, WorkspaceMode
+from ringfence.policy.effective import Access, HostRule, ModelHost, Origin, PathRule, PublishedPort, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
+from ringfence.policy.protocols import WEB_PORTS, Protocol
+from ringfence.policy.sections.models import ModelSection
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
 from ringfence.policy.sections.ways import SandboxSection, published_port
@@ -29,6 +31,8 @@ class SessionGrants(msgspec.Struct, frozen=True, kw_only=True):
     environment: tuple[str, ...] = ()
     """Names of variables that are kept."""
     host_ports: tuple[int, ...] = ()
+    models: tuple[str, ...] = ()
+    """Hosts on which the agent asks its model. It opens nothing: they are read where others are."""
     publish: tuple[str, ...] = ()
     """Ports of the sandbox that appear on the host's loopback: `3000`, `8080:3000`."""
     workspace_mode: WorkspaceMode | None = None
@@ -50,6 +54,7 @@ def granted(grants: SessionGrants) -> Document:
             rules=tuple(_granted_host(text, origin) for text in grants.allow_hosts),
             host_ports=tuple((port, origin) for port in grants.host_ports),
         ),
+        model=ModelSection(hosts=tuple(ModelHost(hosts=one, named=False, origin=origin) for one in grants.models)),
         environment=EnvironmentSection(keep=tuple((name, origin) for name in grants.environment)),
         sandbox=SandboxSection(publish=tuple((_granted_port(text), origin) for text in grants.publish)),
     )
@@ -71,12 +76,16 @@ def _granted_port(text: str) -> PublishedPort:
 
 def _granted_host(text: str, origin: Origin) -> HostRule:
     try:
-        pattern = str(HostPattern.parse(text))
+        parsed = HostPattern.parse(text)
     except ValueError as error:
         raise UsageInvalid(f"`--allow-host`: {error}") from None
+    pattern = str(parsed)
+    # Who names a port where no web server is expected means what listens there.
+    protocol = "" if parsed.port is None or parsed.port in WEB_PORTS else Protocol.TCP.value
     return HostRule(
         id=f"session:{pattern}",
         hosts=(pattern,),
+        protocol=protocol,
         verdict=Verdict.ALLOW,
         reason="granted for this session by " + origin.source,
         origin=origin,

@@ -15,6 +15,7 @@ import msgspec
 from ringfence.model.display import shortened, visible
 from ringfence.model.situations import RingfenceError, UsageInvalid
 from ringfence.sandbox import stubs
+from ringfence.sandbox.worktree import Linked, shared_by
 from ringfence.session.sources import Places
 from ringfence.workspace.difference import Difference, differences
 from ringfence.workspace.entries import Entry
@@ -35,6 +36,7 @@ _KINDS = {
     ACTION: ("action", "an action is kept where a snapshot stood in for a question"),
 }
 TURNS_KEPT = 20
+_BEGINNINGS = frozenset({"start", "undo"})
 _GIT = re.compile(rb"\.git/(?:objects|hooks|info/(?:attributes|exclude|grafts))(?:/.*)?|\.git/.*\.lock", re.DOTALL)
 """What is kept another way (objects), cannot be changed in a session (hooks), or is only a moment's."""
 _MODULES = re.compile(rb"\.git/modules/.*/(?:objects|hooks|info/attributes)(?:/.*)?", re.DOTALL)
@@ -48,15 +50,19 @@ class Undone(msgspec.Struct, frozen=True, kw_only=True):
     """Paths that somebody changed after the session; they are left as they are."""
     failed: tuple[tuple[bytes, str], ...]
     way_back: str
-    """The id of the snapshot that undoes the undo."""
+    """The name of the snapshot that undoes the undo."""
 
 
 class Snapshots:
     """The snapshots of one workspace."""
 
-    def __init__(self, places: Places, workspace: str) -> None:
-        name = hashlib.sha256(os.fsencode(workspace)).hexdigest()[:24]
+    def __init__(self, places: Places, workspace: str, shared: Linked | None = None) -> None:
+        # A path holds no NUL, so that the name of a shared repository is never that of a workspace.
+        mark = b"" if shared is None else b"\0" + os.fsencode(shared.own)
+        name = hashlib.sha256(os.fsencode(workspace) + mark).hexdigest()[:24]
         self.workspace = workspace
+        self._own = None if shared is None else os.fsencode(os.path.relpath(shared.own, workspace))
+        """Of a repository that working trees share: the folder in it that is this one's."""
         self._state = places.state
         self.folder = os.path.join(places.state, "snapshots", name)
         self.layers = os.path.join(places.state, "staged", name)
@@ -80,6 +86,10 @@ class Snapshots:
     def turn(self, *, id: str, session: str, number: int, now_ns: int) -> None:  # noqa: A002
         """Keep the workspace as it is when a turn begins; of each session the newest of them stay."""
         self.take(id=id, session=session, moment=f"{TURN}{number}", now_ns=now_ns)
+        self.forget_turns(session)
+
+    def forget_turns(self, session: str) -> None:
+        """Keep the newest turns of a session alone."""
         with self.store() as store, store.transaction():
             mine = [one for one in store.snapshots(session) if one.session == session and one.moment.startswith(TURN)]
             for one in mine[TURNS_KEPT:]:
@@ -112,8 +122,8 @@ class Snapshots:
         was seen, or the folder as it is now stands for it."""
         with self.store() as store:
             before, after = self._ends(store, session)
-            before = before if turn is None else self._moment(store, before, TURN, turn)
-            before = before if action is None else self._moment(store, before, ACTION, action)
+            before = before if turn is None else self.moment(store, before, TURN, turn)
+            before = before if action is None else self.moment(store, before, ACTION, action)
             if after is not None:
                 return before, differences(store.entries(before), store.entries(after)), True
         # The session has not ended, or was killed: what lies there now is its end.
@@ -144,16 +154,18 @@ class Snapshots:
         now_ns: int,
         turn: int | None = None,
         action: int | None = None,
+        way_back: str = "",
     ) -> Undone:
         """Put what a session changed back to how it was before it, or before a turn or an action, after keeping how it
-        is now."""
+        is now under the name `way_back`, or a new one."""
         before, found, ended = self.changes(session, turn, action)
         wanted = tuple(one for one in found if _named(one.path, paths))
         if paths and not wanted:
             raise UsageInvalid(
                 "the session changed none of these paths", remedy=f"see `ringfence workspace diff {before.session}`"
             )
-        kept, _ = self.take(id=new_id(), session=f"undo-{new_id()}", moment="undo", now_ns=now_ns)
+        way_back = way_back or f"undo-{new_id()}"
+        self.take(id=new_id(), session=way_back, moment="undo", now_ns=now_ns)
         with self.store() as store:
             stands = {one.path: self.stand(store, one) for one in wanted}
         moved = () if force or not ended else tuple(one for one in wanted if stands[one.path] is Now.OTHER)
@@ -168,7 +180,7 @@ class Snapshots:
             restored=done.paths,
             changed_since=tuple(one.path for one in moved if not one.folder),
             failed=(*done.failed, *(((b".git/objects", problem),) if problem else ())),
-            way_back=kept.id,
+            way_back=way_back,
         )
 
     def stand(self, store: Store, one: Difference) -> Now:
@@ -204,11 +216,24 @@ class Snapshots:
             store.forget(applied.id)
             store.add(msgspec.structs.replace(applied, listing=listing), ordered, packed)
 
+    def full_name(self, session: str) -> str:
+        """The whole id of the session whose id begins so."""
+        with self.store() as store:
+            return self._starts(store, session)[0].session
+
+    def knows(self, session: str) -> bool:
+        """Whether there is a snapshot from before such a session."""
+        if not os.path.exists(os.path.join(self.folder, "snapshots.db")):
+            return False
+        with self.store() as store:
+            return any(one.moment in _BEGINNINGS for one in store.snapshots(session))
+
     def start_of(self, store: Store, session: str) -> Snapshot:
         """The snapshot before a session."""
         return self._starts(store, session)[0]
 
-    def _moment(self, store: Store, start: Snapshot, kind: str, number: int) -> Snapshot:
+    def moment(self, store: Store, start: Snapshot, kind: str, number: int) -> Snapshot:
+        """The snapshot of a session's turn or action; `UsageInvalid` where it is not kept."""
         mine = [one for one in store.snapshots(start.session) if one.session == start.session]
         kept = {one.moment: one for one in mine if one.moment.startswith(kind)}
         found = kept.get(f"{kind}{number}")
@@ -229,7 +254,7 @@ class Snapshots:
 
     def _starts(self, store: Store, session: str) -> tuple[Snapshot, tuple[Snapshot, ...]]:
         found = store.snapshots(session)
-        starts = [one for one in found if one.moment in {"start", "undo"}]
+        starts = [one for one in found if one.moment in _BEGINNINGS]
         if not found or not starts:
             raise UsageInvalid(
                 f"there is no snapshot of session `{visible(session)}` in this workspace",
@@ -263,9 +288,12 @@ class Snapshots:
         return os.path.join(self.folder, "objects")
 
     def _skip(self) -> Callable[[bytes], bool]:
-        left = ignored(self.workspace, self.empty_repository)
         # Place holders of sessions that run just now are nobody's files, and are gone with their sessions.
-        held = {os.fsencode(name) for where, name in stubs.standing(self._state) if where == self.workspace}
+        standing = (f"{where}/{name}" for where, name in stubs.standing(self._state))
+        held = {os.fsencode(os.path.relpath(path, self.workspace)) for path in standing}
+        if self._own is not None:
+            return _only_repository(self._own, held)
+        left = ignored(self.workspace, self.empty_repository)
 
         def skip(path: bytes) -> bool:
             if path in left or path in held:
@@ -273,6 +301,30 @@ class Snapshots:
             return path.startswith(b".git/") and bool(_GIT.fullmatch(path) or _MODULES.fullmatch(path))
 
         return skip
+
+
+def trees(places: Places, workspace: str) -> tuple[Snapshots, ...]:
+    """A workspace, and after it the repository that it shares with others where it is a linked working tree."""
+    shared = shared_by(workspace)
+    own = Snapshots(places, workspace)
+    return (own,) if shared is None else (own, Snapshots(places, os.path.dirname(shared.repository), shared))
+
+
+def _only_repository(own: bytes, held: set[bytes]) -> Callable[[bytes], bool]:
+    """Leaves out what is no part of a repository, and what is of its other working trees."""
+
+    def skip(path: bytes) -> bool:
+        if path in held or not (path + b"/").startswith(b".git/") or _GIT.fullmatch(path) or _MODULES.fullmatch(path):
+            return True
+        return path.startswith(b".git/worktrees/") and not (path + b"/").startswith(own + b"/")
+
+    return skip
+
+
+def trees_of(places: Places, workspace: str) -> tuple[Snapshots, ...]:
+    """The same, where a session ran; `RingfenceError` where there are no snapshots."""
+    workspace_of(places, workspace)
+    return trees(places, workspace)
 
 
 def workspace_of(places: Places, workspace: str) -> Snapshots:
@@ -303,4 +355,4 @@ def _shown(path: bytes) -> str:
     return shortened(visible(os.fsdecode(path)), 80)
 
 
-__all__ = ["Snapshots", "SnapshotsBroken", "Undone", "workspace_of"]
+__all__ = ["Snapshots", "SnapshotsBroken", "Undone", "trees", "trees_of", "workspace_of"]

@@ -70,6 +70,11 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
         return os.path.join(self.state, "credentials.json")
 
     @property
+    def tool_lists(self) -> str:
+        """The lists of tools that were taken of servers."""
+        return os.path.join(self.state, "tool-lists")
+
+    @property
     def trust(self) -> str:
         """The project policies that the user trusts, by content hash."""
         return os.path.join(self.state, "trust.json")

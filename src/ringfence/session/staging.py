@@ -17,7 +17,7 @@ import msgspec
 from ringfence.model.display import shortened, visible
 from ringfence.model.situations import RingfenceError, SandboxUnavailable, UsageInvalid
 from ringfence.policy.control_files import ControlFile, is_reported
-from ringfence.session.snapshots import Snapshots
+from ringfence.session.snapshots import TURN, Snapshots
 from ringfence.workspace.changes import Changes
 from ringfence.workspace.difference import Difference, differences
 from ringfence.workspace.entries import Entry, Kind, open_below, open_folder
@@ -47,12 +47,17 @@ class Staging:
     def __init__(self, snapshots: Snapshots, session: str) -> None:
         self.session = session
         self.folder = os.path.join(snapshots.layers, session)
-        self._snapshots = snapshots
+        self.snapshots = snapshots
 
     @property
     def upper(self) -> str:
         """The folder that holds what the session wrote."""
         return os.path.join(self.folder, "upper")
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a layer: a repository that a rule closes is not shown inside, and has none."""
+        return os.path.isdir(self.upper)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -81,18 +86,18 @@ class Staging:
                 remedy="free space on the disk of your state folder, and make the folder writable for you",
             ) from failure
 
-    def collect(self, *, id: str, now_ns: int) -> Snapshot:  # noqa: A002
+    def collect(self, *, id: str, now_ns: int, moment: str = "staged") -> Snapshot:  # noqa: A002
         """Keep what the session wrote, as the tree that it saw."""
         seen = outline(self.upper)
-        with self._snapshots.store() as store:
-            start = self._snapshots.start_of(store, self.session)
+        with self.snapshots.store() as store:
+            start = self.snapshots.start_of(store, self.session)
             base = store.entries(start)
             left = self._left(seen, base, store)
             with store.transaction():
                 entries, unread = merged(self.upper, seen, base, store, left.__contains__)
                 listing, packed = pack(entries)
                 about = self._about_ignored(left)
-                naming = Naming(id=id, session=start.session, moment="staged", taken_ns=now_ns)
+                naming = Naming(id=id, session=start.session, moment=moment, taken_ns=now_ns)
                 found = Snapshot(
                     id=naming.id,
                     session=naming.session,
@@ -106,14 +111,38 @@ class Staging:
 
     def pending(self, *, id: str, now_ns: int) -> Pending:  # noqa: A002
         """What the session would change now. One that was killed is looked at now."""
-        with self._snapshots.store() as store:
+        with self.snapshots.store() as store:
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
         after = next((one for one in mine if one.moment == "staged"), None) or self.collect(id=id, now_ns=now_ns)
-        with self._snapshots.store() as store:
-            start = self._snapshots.start_of(store, self.session)
+        with self.snapshots.store() as store:
+            start = self.snapshots.start_of(store, self.session)
             applied = next((one for one in mine if one.moment == "applied"), start)
             changes = differences(store.entries(applied), store.entries(after))
         return Pending(session=self.session, start=start, applied=applied, after=after, changes=changes)
+
+    def turn(self, *, id: str, number: int, now_ns: int) -> None:  # noqa: A002
+        """Keep what the session wrote when a turn begins; the newest of them stay."""
+        self.collect(id=id, now_ns=now_ns, moment=f"{TURN}{number}")
+        self.snapshots.forget_turns(self.session)
+
+    def since(self, pending: Pending, turn: int) -> tuple[Difference, ...]:
+        """What the session wrote from a turn on."""
+        with self.snapshots.store() as store:
+            began = self.snapshots.moment(store, pending.start, TURN, turn)
+            return differences(store.entries(began), store.entries(pending.after))
+
+    def back_to(self, turn: int, pending: Pending, *, new_id: Callable[[], str]) -> int:
+        """Make what is pending what it was when a turn began; the turn that brings back what it is now."""
+        with self.snapshots.store() as store, store.transaction():
+            began = self.snapshots.moment(store, pending.start, TURN, turn)
+            mine = [one for one in store.snapshots(self.session) if one.session == self.session]
+            numbers = [int(one.moment.removeprefix(TURN)) for one in mine if one.moment.startswith(TURN)]
+            number = max(numbers) + 1
+            for kept, moment in ((pending.after, f"{TURN}{number}"), (began, "staged")):
+                entries = store.entries(kept)
+                store.add(msgspec.structs.replace(kept, id=new_id(), moment=moment), entries, pack(entries)[1])
+            store.forget(pending.after.id)
+        return number
 
     def objects(self) -> tuple[bytes, ...]:
         """What Git stored in the layer, by path."""
@@ -129,11 +158,11 @@ class Staging:
                 f"`{self.folder}` could not be removed whole",
                 remedy="look at what is left there, and remove it yourself",
             )
-        with self._snapshots.store() as store, store.transaction():
-            start = self._snapshots.start_of(store, self.session)
+        with self.snapshots.store() as store, store.transaction():
+            start = self.snapshots.start_of(store, self.session)
             mine = [one for one in store.snapshots(self.session) if one.session == self.session]
             for one in mine:
-                if one.moment == "staged":
+                if one.moment == "staged" or one.moment.startswith(TURN):
                     store.forget(one.id)
             if not any(one.moment == "applied" for one in mine):
                 # Nothing of it ever reached the real tree, whatever happened there since.
@@ -154,8 +183,8 @@ class Staging:
             files,
             folders,
             _ignore_files(seen, base, store),
-            workspace=self._snapshots.workspace,
-            empty_repository=self._snapshots.empty_repository,
+            workspace=self.snapshots.workspace,
+            empty_repository=self.snapshots.empty_repository,
         )
         needed = {above for path in files if path not in ignored for above in _above(path)}
         return frozenset(stored | (ignored - needed))
@@ -171,33 +200,42 @@ _TOLD = 3
 
 
 def collected(
-    staging: Staging, rows: tuple[ControlFile, ...], new_id: Callable[[], str]
+    stagings: tuple[Staging, ...], rows: tuple[ControlFile, ...], new_id: Callable[[], str]
 ) -> tuple[Changes, tuple[str, ...]]:
-    """What a session left in its layer, at its end; and what has to be told about it."""
-    try:
-        staging.end()
-        pending = staging.pending(id=new_id(), now_ns=time.time_ns())
-    except (RingfenceError, OSError) as failure:
-        why = failure.message if isinstance(failure, RingfenceError) else str(failure)
-        text = f"what the session wrote lies in `{staging.upper}` and could not be read: {why}"
-        return Changes(files=0, control_files=(), complete=False), (text,)
-    files = [os.fsdecode(one.path) for one in pending.changes if not one.folder and below_git(one.path) is None]
+    """What a session left in its layers, at its end; and what has to be told about it."""
+    files, told, complete = list[str](), list[str](), True
+    for staging in filter(lambda each: each.made, stagings):
+        try:
+            staging.end()
+            pending = staging.pending(id=new_id(), now_ns=time.time_ns())
+        except (RingfenceError, OSError) as failure:
+            why = failure.message if isinstance(failure, RingfenceError) else str(failure)
+            told.append(f"what the session wrote lies in `{staging.upper}` and could not be read: {why}")
+            complete = False
+            continue
+        files += [os.fsdecode(one.path) for one in pending.changes if not one.folder and below_git(one.path) is None]
+        told += [
+            f"`{shortened(visible(os.fsdecode(path)), 80)}`: {why}" if path else why
+            for path, why in pending.after.left_out
+        ]
     named = sorted(name for name in files if is_reported(name, rows))
-    told = [
-        f"`{shortened(visible(os.fsdecode(path)), 80)}`: {why}" if path else why for path, why in pending.after.left_out
-    ]
-    return Changes(files=len(files), control_files=tuple(named[:_SHOWN]), complete=True), tuple(told[:_TOLD])
+    changes = Changes(files=len(files), control_files=tuple(named[:_SHOWN]), complete=complete)
+    return changes, tuple(told[:_TOLD])
 
 
-def find(snapshots: Snapshots, session: str) -> Staging | None:
-    """The staged session whose id begins so; None where there is none."""
+def find(trees: tuple[Snapshots, ...], session: str) -> tuple[Staging, ...]:
+    """The layers of the staged session whose id begins so: of its workspace, and of the repository that this shares.
+    Empty where there is no such session."""
+    own, *shared = trees
     try:
-        names = [name for name in os.listdir(snapshots.layers) if name.startswith(session)]
+        names = [name for name in os.listdir(own.layers) if name.startswith(session)]
     except FileNotFoundError:
-        return None
+        return ()
     if len(names) > 1:
         raise UsageInvalid(f"`{visible(session)}` is the beginning of several sessions", remedy="write more of it")
-    return Staging(snapshots, names[0]) if names else None
+    if not names:
+        return ()
+    return Staging(own, names[0]), *filter(lambda each: each.made, (Staging(each, names[0]) for each in shared))
 
 
 def remove(folder: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ringfence.approvals.reviewing.transcript import Transcript
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
+from ringfence.model.display import shortened, visible
 from ringfence.model.event import (
     ApprovalRequested,
     Body,
@@ -15,6 +16,8 @@ from ringfence.model.event import (
     ContentFound,
     DecisionMade,
     LimitReached,
+    ModelAnswered,
+    ModelToolCall,
     Receipt,
     ReviewMade,
     ToolCallRequested,
@@ -24,6 +27,7 @@ from ringfence.model.situations import LedgerBroken
 from ringfence.session.transcribing import note
 
 _MAX_DENIALS = 100
+_MAX_CALLS = 10_000
 
 
 class Tally:
@@ -49,10 +53,24 @@ class Tally:
         """What a reviewer allowed and a person is to look at."""
         self.kept: list[Decision] = []
         """The first hundred that ran after a snapshot instead of a question."""
+        self.models: dict[str, list[int]] = {}
+        """Requests, tokens in and tokens out, by the model that answered."""
+        self.model_cost = 0
+        self.model_estimated = False
+        """Whether some of the tokens are guessed."""
+        self.wire_calls: dict[str, str] = {}
+        """The tools that models asked for, by the id of the call."""
+        self.hook_calls: set[str] = set()
+        """The ids of the calls that the agent's hook reported."""
         self.limits: Counter[tuple[str, int, str]] = Counter()
         """How often each limit was reached: its key, what it allows, what came of it."""
         self.found: Counter[tuple[str, str]] = Counter()
         """What requests carried and was only put on record: its name and the destination."""
+
+    @property
+    def unreported(self) -> tuple[str, ...]:
+        """The tools of calls that a model asked for and no hook reported."""
+        return tuple(tool for call, tool in self.wire_calls.items() if call not in self.hook_calls)
 
     async def record(self, body: Body) -> Receipt:
         """Record, then count."""
@@ -92,6 +110,13 @@ class Tally:
                 self.asked += 1
             case ToolCallRequested():
                 self.tool_calls += 1
+                self.hook_calls.add(body.call)
+            case ModelAnswered():
+                self._add_model(body)
+            case ModelToolCall(tool=tool, call=call, kind=kind):
+                # A program in free text makes calls of its own, which have ids of their own.
+                if call and kind != "custom" and len(self.wire_calls) < _MAX_CALLS:
+                    self.wire_calls[call] = tool
             case LimitReached(limit=limit, allowed=allowed, outcome=outcome):
                 self.limits[limit, allowed, outcome] += 1
             case ContentFound(outcome="recorded", name=name, host=host, port=port):
@@ -104,11 +129,27 @@ class Tally:
             case _:
                 pass
 
+    def _add_model(self, body: ModelAnswered) -> None:
+        counted = self.models.setdefault(body.answered_by or body.model or "?", [0, 0, 0])
+        counted[0] += 1
+        counted[1] += body.input_tokens
+        counted[2] += body.output_tokens
+        self.model_cost += body.cost_millionths
+        self.model_estimated |= body.estimated
+
     def _deny(self, made: DecisionMade) -> None:
         known = any(_same(made.decision, earlier) for earlier in self.denials)
         if not known and len(self.denials) < _MAX_DENIALS:
             self.denials.append(made.decision)
             self._on_denial(made)
+
+
+def unreported_text(tools: tuple[str, ...]) -> str:
+    """What there is to say about calls that no hook reported."""
+    names = sorted(set(tools))
+    some = ", ".join(f"`{shortened(visible(name), 40)}`" for name in names[:5]) + (" and others" if names[5:] else "")
+    many = "a call" if len(tools) == 1 else f"{len(tools)} calls"
+    return f"the model asked for {many} of tools that no hook reported ({some}): not carried out, or past the hooks"
 
 
 def _same(one: Decision, other: Decision) -> bool:

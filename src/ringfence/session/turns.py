@@ -9,8 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ringfence.model.ids import new_id
-from ringfence.session.snapshots import Snapshots, SnapshotsBroken
+from ringfence.workspace.store import SnapshotsBroken
 
 PAUSE_SECONDS = 2.0
 """Turns that follow one another faster are not kept one by one."""
@@ -19,9 +18,9 @@ PAUSE_SECONDS = 2.0
 class Turns:
     """The turns of one session."""
 
-    def __init__(self, snapshots: Snapshots, session: str, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._snapshots = snapshots
-        self._session = session
+    def __init__(self, keep: Callable[[int], None], *, now: Callable[[], float] = time.monotonic) -> None:
+        """`keep`: keeps what a turn with this number begins with; `SnapshotsBroken` or `OSError` where it cannot."""
+        self._keep = keep
         self._now = now
         self._number = 0
         self._last = -PAUSE_SECONDS
@@ -36,13 +35,7 @@ class Turns:
             if self._now() - self._last < PAUSE_SECONDS:
                 return
             try:
-                await asyncio.to_thread(
-                    self._snapshots.turn,
-                    id=new_id(),
-                    session=self._session,
-                    number=self._number,
-                    now_ns=time.time_ns(),
-                )
+                await asyncio.to_thread(self._keep, self._number)
                 self.problem = None
             except (SnapshotsBroken, OSError) as failure:
                 self.problem = failure.message if isinstance(failure, SnapshotsBroken) else str(failure)

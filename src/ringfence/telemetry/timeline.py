@@ -87,6 +87,8 @@ def _row(body: events.Body) -> Row:
             return Row(symbol="$", label="ended", what=what, tone=Tone.QUIET)
         case events.ConnectionClosed():
             return _connection(body)
+        case events.ModelAnswered() | events.ModelToolCall():
+            return _model(body)
         case events.CredentialUsed():
             what = f"{visible(body.credential)} for {visible(body.method)} {visible(body.host)}:{body.port}"
             return Row(symbol="⚿", label="used", what=f"{what}{_text(body.path)}", tone=Tone.QUIET)
@@ -100,16 +102,47 @@ def _row(body: events.Body) -> Row:
             what = f"not looked into: {visible(body.method)} {visible(body.host)}:{body.port}{_text(body.path)}"
             why = f"{visible(body.reason)}; {visible(body.outcome)}"
             return Row(symbol="⚑", label="unread", what=what, why=why, tone=Tone.ATTENTION)
+        case events.McpListed():
+            return _listed(body)
         case events.WorkspaceChanged():
             control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
+        case events.ChangesSettled():
+            return _settled(body)
         case events.LimitReached():
             return _limit(body)
         case events.BatteryRun():
             return _battery(body)
         case _:
             assert_never(body)
+
+
+def _settled(body: events.ChangesSettled) -> Row:
+    number = _count(body.files, "path") if body.files else "all that was pending"
+    flags = f" ({_text(', '.join(body.flags))})" if body.flags else ""
+    forced = ", also over what was changed since" if body.forced else ""
+    names = ", ".join(map(visible, body.paths))
+    return Row(
+        symbol="≡",
+        label=visible(body.action),
+        what=f"{visible(body.actor)}: {number}{flags}{forced}",
+        why=_text(names),
+        tone=Tone.ATTENTION if body.flags or body.forced else Tone.PLAIN,
+    )
+
+
+def _listed(listed: events.McpListed) -> Row:
+    """A server's tools; what changed, and what hides from people."""
+    parts = (
+        ("new", listed.added),
+        ("gone", listed.removed),
+        ("described otherwise", listed.altered),
+        ("hides something", listed.hidden),
+    )
+    why = "; ".join(f"{word}: {_text(', '.join(names))}" for word, names in parts if names)
+    what = f"{visible(listed.server)} has {_count(len(listed.tools), 'tool')} ({visible(listed.change)})"
+    return Row(symbol="⚒", label="tools", what=what, why=why, tone=Tone.ATTENTION if why else Tone.QUIET)
 
 
 _LIMIT_ENDS = {"killed": "killed", "refused": "given no more", "ended": "the session was ended"}
@@ -213,6 +246,21 @@ def _connection(body: events.ConnectionClosed) -> Row:
     if body.inspection == "passed through":
         why = "; ".join(filter(None, (why, "not inspected: `network.pass_through`")))
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
+
+
+def _model(body: events.ModelAnswered | events.ModelToolCall) -> Row:
+    if isinstance(body, events.ModelToolCall):
+        what = f"asks for {_text(body.tool)} {_text(body.arguments)}"
+        return Row(symbol="◇", label="model", what=what, tone=Tone.QUIET)
+    about = "about " if body.estimated else ""
+    tokens = f"{about}{body.input_tokens:,} tokens in, {body.output_tokens:,} out"
+    name = _text(body.answered_by or body.model) or "a model"
+    what = f"{name} answered {body.status} after {_duration(body.duration_ms)}: {tokens}"
+    if not body.status:
+        what = f"{name} has not answered"
+    why = ("refused" if body.refused else "", _text(body.unread), _text(body.error))
+    tone = Tone.ATTENTION if body.refused or body.unread or not 200 <= body.status < 300 else Tone.QUIET
+    return Row(symbol="◆", label="model", what=what, why="; ".join(filter(None, why)), tone=tone)
 
 
 def _battery(body: events.BatteryRun) -> Row:

@@ -10,8 +10,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import Self, TypeAlias
 
 from ringfence.verify.arena_holder import listen
 from ringfence.verify.stage import Person
@@ -21,7 +22,9 @@ METADATA4, METADATA6 = "169.254.169.254", "fd00:ec2::254"
 PRIVATE = "10.20.30.40"
 ADDRESSES = (WEB4, WEB6, METADATA4, METADATA6, PRIVATE)
 
-LISTENERS: dict[str, tuple[str, str, int]] = {
+Listener: TypeAlias = tuple[str, str, int]
+"""Protocol, address and port."""
+LISTENERS: dict[str, Listener] = {
     "web": ("tcp", WEB4, 443),
     "web-plain": ("tcp", WEB4, 80),
     "web-odd-port": ("tcp", WEB4, 47123),
@@ -48,11 +51,17 @@ _OWN = ("127.0.0.1", "127.0.0.9", "::1")
 class Arena:
     """The namespace, kept open by one process, and its listeners."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, addresses: Sequence[str] = (), listeners: Mapping[str, tuple[str, str, int]] | None = None
+    ) -> None:
+        """`addresses`, `listeners`: what this one has beside those that every battery needs."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         enter = ("unshare", "-n") if os.getuid() == 0 else ("unshare", "--map-current-user", "--keep-caps", "-n")
         spec = json.dumps(
-            {"addresses": (*ADDRESSES, *resolvers()), "listeners": {**LISTENERS, **_resolver_listeners()}}
+            {
+                "addresses": (*ADDRESSES, *resolvers(), *addresses),
+                "listeners": {**LISTENERS, **_resolver_listeners(), **(listeners or {})},
+            }
         )
         holder = os.path.join(os.path.dirname(__file__), "arena_holder.py")
         try:
@@ -142,5 +151,5 @@ def resolvers() -> tuple[str, ...]:
     return tuple(address for address in found if not address.startswith("127.") and "%" not in address)
 
 
-def _resolver_listeners() -> dict[str, tuple[str, str, int]]:
+def _resolver_listeners() -> dict[str, Listener]:
     return {f"resolver-{number}": ("udp", address, 53) for number, address in enumerate(resolvers())}

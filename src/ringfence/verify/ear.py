@@ -78,13 +78,28 @@ class Ear:
             return
         self.heard.append(Heard(name=name, data=data))
         with suppress(OSError):
-            ready.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong")
+            ready.send(page(data))
             if b"connection: close" in data.lower():
                 ready.shutdown(socket.SHUT_WR)
 
 
-ADDRESSES = {b"\x06public": "1.1.1.1", b"\x08loopback": "127.0.0.1", b"\x08metadata": "169.254.169.254"}
-"""What the arena's name server answers, by the first label. Three of the four are what an attacker's would."""
+ADDRESSES = {
+    b"\x06public": "1.1.1.1",
+    b"\x04good": "9.9.9.10",
+    b"\x08loopback": "127.0.0.1",
+    b"\x08metadata": "169.254.169.254",
+    b"\x07private": "10.20.30.40",
+}
+"""What the arena's name server answers, by the first label. All but `good` are what an attacker's would."""
+_AWAY = b"GET /away/"
+
+
+def page(data: bytes) -> bytes:
+    """What a web server answers: `pong`, or that the page has moved to another host."""
+    if data.startswith(_AWAY):
+        path = data[len(_AWAY) :].split(b" ")[0]
+        return b"HTTP/1.1 302 Found\r\nLocation: http://public.evil.test/%b\r\nContent-Length: 0\r\n\r\n" % path
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong"
 
 
 def answer(question: bytes) -> bytes:

@@ -31,3 +31,21 @@ def test_a_declared_boundary_loosens() -> None:
     assert list(value_differences(first, second)) == [
         ValueDifference(key="boundary", before="not set", after="the job", loosens=True)
     ]
+
+
+def test_a_protocol_and_any_host_key_loosen_where_the_verdict_is_the_same() -> None:
+    texts = (
+        "",
+        "protocol = 'ssh'",
+        "protocol = 'ssh'\nhost_keys = ['*']",
+    )
+    plain, forge, any_key = (
+        policy(document(f"[[network.rule]]\nhosts = ['github.com:22']\nverdict = 'allow'\n{text}\n")) for text in texts
+    )
+    key = "spoken to github.com:22"
+
+    assert [*value_differences(plain, forge)] == [ValueDifference(key=key, before="not set", after="ssh", loosens=True)]
+    assert [*value_differences(forge, any_key)] == [ValueDifference(key=key, before="ssh", after="ssh *", loosens=True)]
+    assert [*value_differences(any_key, plain)] == [
+        ValueDifference(key=key, before="ssh *", after="not set", loosens=False)
+    ]

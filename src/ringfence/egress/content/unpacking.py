@@ -184,7 +184,7 @@ class _Library:
 
 
 def _brotli() -> _One:
-    import brotli
+    import brotli  # type: ignore[import-untyped]
 
     one = brotli.Decompressor()
     return _Library(one.process, one.is_finished, lambda: b"")

@@ -6,12 +6,14 @@ Ranges lie inside one another or apart, so that the innermost one says everythin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from itertools import chain
 
 import msgspec
 
 from ringfence.model.addresses import TABLE
 from ringfence.model.host_pattern import Network
+from ringfence.policy.resolvers import resolver_addresses
 
 _MAPPED = IPv6Network("::ffff:0:0/96")
 """Addresses that are written as IPv6 and are IPv4 everywhere else; as hosts they do not exist."""
@@ -45,12 +47,24 @@ class AddressKind(msgspec.Struct, frozen=True, kw_only=True):
 
 def address_kinds(ranges: Iterable[Network]) -> tuple[AddressKind, ...]:
     """One kind for each range, the special ranges of the internet included, unless narrower ones fill it."""
-    every = {*ranges, *BOUNDARIES, *(row.network for row in TABLE)}
+    written = set(ranges)
+    every = {*written, *BOUNDARIES, *(row.network for row in TABLE)}
     found: list[AddressKind] = []
     for version in (4, 6):
         ordered = sorted(one for one in every if one.version == version)
         found.extend(_kinds(ordered))
-    return tuple(found)
+    return tuple(chain(found, _resolvers(found, written)))
+
+
+def _resolvers(kinds: list[AddressKind], written: set[Network]) -> Iterator[AddressKind]:
+    """A public resolver of each range that is written: it is open only where a rule means it."""
+    told: set[Network] = set()
+    ordered = sorted((kind.range for kind in kinds), key=lambda one: one.prefixlen, reverse=True)
+    for address in map(ip_address, sorted(resolver_addresses())):
+        inner = next((one for one in ordered if one.version == address.version and address in one), None)
+        if inner in written and inner not in told and inner.num_addresses > 1:
+            told.add(inner)
+            yield AddressKind(range=ip_network(address), example=str(address))
 
 
 def _kinds(ordered: list[Network]) -> Iterator[AddressKind]:
@@ -70,6 +84,11 @@ def _kinds(ordered: list[Network]) -> Iterator[AddressKind]:
                 yield AddressKind(range=one, example=example)
 
 
+def _resolves(network: Network, value: int) -> bool:
+    # Public resolvers are a kind of their own, unless there is nothing else.
+    return str(network[value - int(network.network_address)]) in resolver_addresses()
+
+
 def _outside(network: Network, inner: list[Network]) -> str | None:
     """An address of a range that lies in none of the inner ones, which are in order."""
     at = int(network.network_address)
@@ -77,8 +96,9 @@ def _outside(network: Network, inner: list[Network]) -> str | None:
     best: int | None = None
     for start, after in [*((int(one.network_address), int(one.broadcast_address) + 1) for one in inner), (end + 1, 0)]:
         if start > at:
-            if start - at > 1:
-                return str(network[at + 1 - int(network.network_address)])
+            free = next((one for one in range(min(at + 1, start - 1), start) if not _resolves(network, one)), None)
+            if free is not None and free > at:
+                return str(network[free - int(network.network_address)])
             best = at if best is None else best
         at = max(at, after)
     return None if best is None else str(network[best - int(network.network_address)])

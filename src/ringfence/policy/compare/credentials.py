@@ -101,7 +101,10 @@ def handling_of(policy: Policy) -> Handling:
 def _required(policy: Policy) -> Iterator[str]:
     """What requirements want to be looked into, so that it is whoever passes it through."""
     said = policy.credentials
-    yield from (one.hosts for one in policy.network.inspect if one.origin.layer == Layer.REQUIREMENTS)
+    network = policy.network
+    for one in (*network.inspect, *network.http2, *network.limited):
+        if one.origin.layer == Layer.REQUIREMENTS:
+            yield one.hosts
     for none in said.forbidden:
         if none.origin.layer == Layer.REQUIREMENTS:
             yield from none.hosts

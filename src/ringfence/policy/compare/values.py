@@ -12,6 +12,7 @@ import msgspec
 
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
+from ringfence.policy.compare.models import model_differences
 from ringfence.policy.effective import Attach, ContentBudget, CredentialRule, Limits, OnSecret, Policy
 
 _ELSEWHERE = frozenset(
@@ -19,8 +20,8 @@ _ELSEWHERE = frozenset(
         *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
         *("control_files", "environment.remove", "mcp.default", "mcp.rules", "soft", "observed"),
-        *("credentials.rules", "credentials.forbidden"),
         *("content.record_only", "content.budgets"),
+        *("credentials.rules", "credentials.forbidden", "model"),
     }
 )
 """Compared by what they decide, or about the documents rather than about what is in force."""
@@ -34,6 +35,7 @@ def _limit(text: str) -> int:
 
 
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
+    "mcp.changed": ("allow", "ask", "deny").index,
     "approvals.timeout_seconds": lambda text: -int(text),
     "min_tier": "CBA".index,
     "workspace_mode": ("direct", "staged").index,
@@ -54,8 +56,10 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
             yield ValueDifference(
                 key=f"environment.keep: {text}", before=reach[kind.before], after=reach[kind.after], loosens=kind.after
             )
+    yield from _protocols(before, after)
     yield from _credentials(before, after)
     yield from _content(before, after)
+    yield from model_differences(before.model, after.model)
     first, second = dict(_flat(before)), dict(_flat(after))
     for key in sorted({*first, *second}):
         one, other = first.get(key, _NOT_SET), second.get(key, _NOT_SET)
@@ -63,6 +67,27 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
             strictness = _STRICTNESS.get(key)
             loosens = strictness is not None and strictness(other) < strictness(one)
             yield ValueDifference(key=key, before=one, after=other, loosens=loosens)
+
+
+def _protocols(before: Policy, after: Policy) -> Iterator[ValueDifference]:
+    """What may be spoken beside HTTP and TLS, and the keys that are taken there: the verdict may well be the same."""
+    was, is_now = _spoken(before), _spoken(after)
+    for host in sorted({*was, *is_now}):
+        one, other = was.get(host, frozenset()), is_now.get(host, frozenset())
+        if one != other:
+            texts = [", ".join(sorted(each)) or _NOT_SET for each in (one, other)]
+            loosens = bool(other - one)
+            yield ValueDifference(key=f"spoken to {host}", before=texts[0], after=texts[1], loosens=loosens)
+
+
+def _spoken(policy: Policy) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for rule in policy.network.rules:
+        if rule.protocol and rule.opens:
+            keys = rule.host_keys or ("",)
+            for host in rule.hosts:
+                found.setdefault(host, set()).update(f"{rule.protocol} {key}".strip() for key in keys)
+    return {host: frozenset(words) for host, words in found.items()}
 
 
 def _credentials(before: Policy, after: Policy) -> Iterator[ValueDifference]:

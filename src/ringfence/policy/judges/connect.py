@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,14 +15,19 @@ from ringfence.model.action import ConnectAction, Effect, EffectKind, RequestFac
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.credentials import WEB_PORTS, CredentialTable
+from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import HostRule, Inspect, OnSecret, Origin, Policy
 from ringfence.policy.globs import Glob, components
+from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.layers import Layer
+from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
+from ringfence.policy.protocols import HTTP, TLS, Protocol
+from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
@@ -64,8 +70,10 @@ class ConnectJudge:
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
         self._content = _looked_for(policy)
+        self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
-        self._inspect = (*_compiled(policy.network.inspect), *self._limits)
+        self._http2 = _compiled(policy.network.http2)
+        self._inspect = (*_compiled(policy.network.inspect), *self._http2, *self._limits, *_tool_servers(policy))
         self._pass_through = tuple(
             (HostPattern.parse(hosts), policy.origin_of(f"network.pass_through.{hosts}"))
             for hosts in policy.network.pass_through
@@ -80,40 +88,103 @@ class ConnectJudge:
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
-        if self._content and self._may_speak_http(host, port):
-            wanted += self._content
+        wanted += self._content_of(host, port) if self._content else []
+        wanted += self.models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
+        if self._streams(host, port):
+            return Sight.UNSEEN
         if self._passed(host, port) is not None:
             return Sight.PASSED_THROUGH
         if wanted or self.needs_request(name, port):
             return Sight.INSPECTED
         return Sight.UNSEEN
 
+    def spoken(self, action: ConnectAction) -> tuple[str, ...] | None:
+        """The protocols that may be spoken on a connection of which no request is known; None for any, because it was
+        not a rule that opened it but a person, who was told its port."""
+        host, port = parse_host(action.host), action.port
+        opening = [rule for rule in self._opening(host, port) if not rule.looks_at_requests]
+        if not opening or any(rule.verdict is Verdict.ASK and not rule.protocol for rule in opening):
+            return None
+        found = {rule.protocol for rule in opening if rule.protocol}
+        if not found:
+            return None if host.name == HOST_LOOPBACK else (HTTP, TLS)
+        if not self._looked_into(host, port):
+            # A database may be in TLS from the first byte. What requests are looked into for must not come this way.
+            found |= {TLS} if found != {Protocol.SSH} else set()
+            found |= {HTTP} if Protocol.TCP in found else set()
+            found |= {HTTP, TLS} if any(not rule.protocol for rule in opening) else set()
+        return tuple(sorted(found))
+
+    def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
+        """Fingerprints of which an SSH server there has to show one; none where any will do."""
+        host, port = parse_host(action.host), action.port
+        rules = [rule for rule in self._opening(host, port) if rule.protocol == Protocol.SSH and rule.host_keys]
+        if any(ANY_KEY in rule.host_keys for rule in rules):
+            return ()
+        if rules:
+            return tuple(dict.fromkeys(key for rule in rules for key in fingerprints(rule.host_keys)))
+        return tuple(key.fingerprint for key in published(host.name))
+
+    def is_chosen(self, action: ConnectAction) -> bool:
+        """Whether a client chose the name, or part of it: rules open it by a pattern only, and nobody was asked."""
+        host, port = parse_host(action.host), action.port
+        rules = self._opening(host, port)
+        if not any(rule.verdict is Verdict.ALLOW for rule in rules) or host.address is not None:
+            return False
+        spelled = self._table.spelled(host, port)
+        return not any(rule in spelled for rule in rules)
+
+    def _opening(self, host: Host, port: int) -> list[HostRule]:
+        """The rules that can open a destination: where an administrator's rules have to, those alone."""
+        floor = self._network.floor is not None
+        return [
+            rule
+            for rule in self._table.rules(host, port)
+            if rule.verdict is not Verdict.DENY
+            and rule.opens
+            and _means(rule, host, port)
+            and (not floor or rule.origin.layer in BINDING)
+        ]
+
+    def _streams(self, host: Host, port: int) -> bool:
+        """Whether a rule opens it for a protocol that has no requests. `tcp` may have some, so it gives way to whoever
+        wants to look into them."""
+        spoken = {rule.protocol for rule in self._opening(host, port) if rule.protocol}
+        return bool(spoken - {Protocol.TCP}) or (bool(spoken) and not self._looked_into(host, port))
+
+    def _looked_into(self, host: Host, port: int) -> bool:
+        """Whether anything wants to see the requests to a destination."""
+        wanted = any(pattern.matches(host, port) for pattern, _ in self._inspect)
+        rules = self._table.rules(host, port)
+        wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
+        return wanted or any(rule.looks_at_requests for rule in rules)
+
+    def asks_models(self, name: str, port: int) -> bool:
+        """Whether a destination is one where models are asked."""
+        return self.models.provider(parse_host(name), port) is not None
+
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
         return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
 
+    def speaks_http2(self, name: str, port: int) -> bool:
+        """Whether clients of a destination may speak HTTP/2 where it is inspected."""
+        host = parse_host(name)
+        return any(pattern.matches(host, port) for pattern, _ in self._http2)
+
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect or self._content) or not self._credentials.is_empty
+        asked_for = bool(self._inspect or self._content) or not self._credentials.is_empty or self.models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
 
-    def _may_speak_http(self, host: Host, port: int) -> bool:
-        """Whether a destination is looked into for its content: every one, but what stays on this machine and ports
-        that a rule opens by their number, where something else than HTTP may be spoken."""
-        if host.name == HOST_LOOPBACK:
-            return False
-        if port in WEB_PORTS:
-            return True
-        patterns = (
-            HostPattern.parse(text)
-            for rule in self._table.rules(host, port)
-            if rule.verdict is Verdict.ALLOW
-            for text in rule.hosts
-        )
-        return not any(pattern.port == port and pattern.matches(host, port) for pattern in patterns)
+    def _content_of(self, host: Host, port: int) -> list[Origin]:
+        """Where it is written that a destination is looked into for what leaves: every one is, but what stays on this
+        machine, and what a rule opens for another protocol."""
+        other = host.name == HOST_LOOPBACK or any(rule.protocol for rule in self._opening(host, port))
+        return [] if other else self._content
 
     def _passed(self, host: Host, port: int) -> Origin | None:
         return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
@@ -152,8 +223,13 @@ class ConnectJudge:
     def _reasons(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
         speaking: list[tuple[HostRule, Reason]] = []
         unseen: list[Reason] = []
+        streams = action.method is None and self._streams(host, action.port)
         for rule in self._table.rules(host, action.port):
             if not _means(rule, host, action.port):
+                continue
+            if streams and rule.looks_at_requests:
+                continue  # there are no requests: `spoken` keeps HTTP and TLS out
+            if action.method is not None and rule.protocol not in ("", Protocol.TCP):
                 continue
             match self._applies(rule, action):
                 case True:
@@ -164,11 +240,27 @@ class ConnectJudge:
                     # SECURITY: what a rule denies may be in here; not seeing it must not be the way around it.
                     speaking.append((rule, _hidden(rule)))
         reasons = [spoken for _, spoken in speaking]
+        reasons += self._resolver(host, action.port)
         if not any(rule.opens or rule.verdict is Verdict.DENY for rule, _ in speaking):
             reasons += [*_not_public(host), self._default(host), *unseen]
         else:
             reasons += self._floor(host, speaking)
         return (*reasons, *self._limited(action, host, speaking))
+
+    def _resolver(self, host: Host, port: int) -> tuple[Reason, ...]:
+        """A denial of DNS that passes our own answers by, unless a rule that opens it means just that."""
+        # SECURITY: a question to a resolver that anybody can use is a message to whoever owns the name in it (T14).
+        opening = self._opening(host, port)
+        if port == DNS_OVER_TLS:
+            meant, what = self._table.with_port(host, port), "is for DNS over TLS"
+        elif is_public_resolver(host):
+            meant, what = self._table.spelled(host, port), "is a public DNS resolver"
+        else:
+            return ()
+        if any(rule in meant for rule in opening):
+            return ()
+        text = f"`{host.authority}:{port}` {what}, and only a rule that names it opens it"
+        return (built_in("dns.resolver", Verdict.DENY, text),)
 
     def _limited(self, action: ConnectAction, host: Host, speaking: list[tuple[HostRule, Reason]]) -> Iterator[Reason]:
         """Denials of requests that do not only read, where a policy limits the host to those that do."""
@@ -276,6 +368,15 @@ def _looked_for(policy: Policy) -> list[Origin]:
 
 def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
     return tuple((HostPattern.parse(one.hosts), one.origin) for one in listed)
+
+
+def _tool_servers(policy: Policy) -> Iterator[tuple[HostPattern, Origin]]:
+    """Where the servers are that the policy describes: what they are, and what is asked of them, stands in requests."""
+    for server in policy.mcp.servers:
+        if server.url:
+            place = urlsplit(address(server.url) or "")
+            port = place.port or (443 if place.scheme == "https" else 80)
+            yield HostPattern.parse(f"{place.netloc.rpartition('@')[2].removesuffix(f':{port}')}:{port}"), server.origin
 
 
 def _not_public(host: Host) -> tuple[Reason, ...]:

@@ -1,22 +1,32 @@
 """Tools of MCP servers: the rules that name the server, the tool and the arguments.
 
 The name of a server is the one that the agent's settings give it, as the agent reports it: these rules are checked,
-not guaranteed. What a server does is held by the sandbox, in which it runs as well.
+not guaranteed. What a server does is held by the sandbox, in which it runs as well. What a server of a name has to be,
+and that its tools are those that it had before, is judged where it was seen: by its command, or over HTTP.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
-from ringfence.model.action import McpAction
-from ringfence.model.decision import Verdict
-from ringfence.policy.effective import McpRule, Policy
-from ringfence.policy.judges.finding import Finding, reason
+import msgspec
+
+from ringfence.model.action import McpAction, ServerFacts
+from ringfence.model.decision import Reason, Verdict
+from ringfence.policy.effective import McpRule, McpServer, Policy
+from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.mcp_identity import address, command_identity
 from ringfence.policy.schema import escaped
 
 MAX_ARGUMENTS = 1_000_000
 """Characters of arguments that are read."""
+
+
+_AS_BEFORE = "its tools are those that were taken before, or it is new"
 
 
 class McpJudge:
@@ -27,20 +37,68 @@ class McpJudge:
 
     def judge(self, action: McpAction) -> Finding:
         """The finding about a call."""
-        reasons = []
+        reasons = [*self._identity(action), *self._changed(action)]
+        if action.facts is not msgspec.UNSET and action.facts.listing:
+            return Finding(reasons=tuple(reasons) or (built_in("mcp.tools", Verdict.ALLOW, _AS_BEFORE),))
+        named = False
         arguments = _arguments(action.arguments) if any(rule.arguments for rule in self._mcp.rules) else None
         for rule in self._mcp.rules:
             match = _applies(rule, action, arguments)
             if match is False or (match is None and rule.verdict is Verdict.ALLOW):
                 continue
+            named = True
             why = rule.reason or f"a rule names {', '.join(rule.servers[:5])}"
             unsure = "" if match else "its arguments cannot be read, and may be those of this rule: "
             reasons.append(reason(rule.id, rule.origin, rule.verdict, unsure + why))
-        if not reasons:
+        if not named:
             shown = f"MCP tool `{escaped(action.server)}/{escaped(action.tool)}`"
             text = _unnamed(shown, self._mcp.default)
             reasons.append(reason("mcp.default", self._mcp.default_origin, self._mcp.default, text))
         return Finding(reasons=tuple(reasons))
+
+    def _identity(self, action: McpAction) -> Iterator[Reason]:
+        """What speaks against a server that is another than the policy says, or whose tools are."""
+        facts = None if action.facts is msgspec.UNSET else action.facts
+        for server in self._speaking(action, facts):
+            shown = f"server `{escaped(server.name)}`"
+            if facts is None:
+                # What is said to a server over HTTP is judged by the gateway, which sees where it goes.
+                if server.url:
+                    continue
+                text = f"{shown} is described by the policy, and it cannot be told what this one is"
+            elif facts.identity != _identity_of(server):
+                text = f"{shown} is {server.url or shlex.join(server.command)}, and this one is another"
+            elif server.tools and facts.tools not in server.tools:
+                text = f"{shown} has another list of tools than the policy names"
+            else:
+                continue
+            yield reason(server.id, server.origin, Verdict.DENY, escaped(server.reason) or text)
+
+    def _speaking(self, action: McpAction, facts: ServerFacts | None) -> list[McpServer]:
+        """The servers of the policy that this one has to be: by its name; of those on its host, the one with its
+        address, and all where it is none of them."""
+        named = [one for one in self._mcp.servers if one.name.casefold() == action.server.casefold()]
+        there = [one for one in self._mcp.servers if one.url and _host(one.url) == action.server]
+        exact = [one for one in there if facts is not None and facts.identity == _identity_of(one)]
+        return list(dict.fromkeys((*named, *(exact or there))))
+
+    def _changed(self, action: McpAction) -> Iterator[Reason]:
+        facts = action.facts
+        if facts is msgspec.UNSET or not facts.changed or self._mcp.changed is Verdict.ALLOW:
+            return
+        # A list that the policy names is known, whatever was there before.
+        if any(facts.tools in server.tools for server in self._mcp.servers):
+            return
+        text = f"the tools of `{escaped(action.server)}` are not those that they were: {escaped(facts.changed)}"
+        yield reason("mcp.changed", self._mcp.changed_origin, self._mcp.changed, text)
+
+
+def _identity_of(server: McpServer) -> str:
+    return (address(server.url) or "") if server.url else command_identity(server.command)
+
+
+def _host(url: str) -> str:
+    return urlsplit(address(url) or "").hostname or ""
 
 
 def _applies(rule: McpRule, action: McpAction, arguments: dict[str, object] | None) -> bool | None:

@@ -10,8 +10,10 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import HostRule, Origin
 from ringfence.policy.globs import Glob
+from ringfence.policy.host_keys import ANY_KEY, parse_key, published
 from ringfence.policy.layers import Layer
 from ringfence.policy.operations import KINDS
+from ringfence.policy.protocols import PORTS, Protocol
 from ringfence.policy.schema import Table, escaped
 from ringfence.policy.sections.names import take_enforcement, take_id
 
@@ -38,9 +40,11 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     registries: tuple[tuple[str, Origin], ...] = ()
     """Package managers whose registries are opened; the session looks up where those are."""
     inspect: tuple[tuple[str, Origin], ...] = ()
+    """Destinations whose TLS ends in the gateway, so that it sees every request."""
+    http2: tuple[tuple[str, Origin], ...] = ()
+    """The same, with HTTP/2 as well."""
     limited: tuple[tuple[str, Origin], ...] = ()
     """Destinations whose requests only read."""
-    """Destinations whose TLS ends in the gateway, so that it sees every request."""
 
 
 def section(table: Table, layer: Layer) -> NetworkSection:
@@ -63,6 +67,8 @@ def section(table: Table, layer: Layer) -> NetworkSection:
     inspect = _patterns(
         table, "inspect", about="Destinations whose TLS the gateway ends, so that it sees each request."
     )
+    about = "Destinations that are inspected, and whose clients may speak HTTP/2, as gRPC does."
+    http2 = _patterns(table, "http2", about=about)
     about = "Destinations that only take `GET`, `HEAD` and `OPTIONS`, unless a rule names what else is allowed."
     limited = _patterns(table, "limited", about=about)
     table.finish()
@@ -73,19 +79,24 @@ def section(table: Table, layer: Layer) -> NetworkSection:
         pass_through=passed,
         registries=registries,
         inspect=inspect,
+        http2=http2,
         limited=limited,
     )
 
 
 def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
     verdict = table.take_choice("verdict", Verdict, about="What may happen with such a connection.")
-    hosts = _hosts(table)
+    protocol = table.take_choice("protocol", Protocol, about="What is spoken there; HTTP and TLS where it is missing.")
+    hosts = _with_ports(table, _hosts(table), protocol)
+    host_keys = _host_keys(table, hosts, protocol)
     methods = _methods(table)
     paths = _paths(table)
     operations = _operations(table)
     query = _predicates(table, "query", about="Keys of the query, each with a glob; all of them have to match.")
     headers = _predicates(table, "headers", about="Header fields, each with a glob; all of them have to match.")
     private = _private(table, hosts, verdict)
+    if protocol is not None:
+        _check_protocol(table, layer, verdict, looks=bool(methods or paths or operations or query or headers))
     reason = table.take_text("reason", "", about="Why, for the person who is asked or denied.")
     rule_id = take_id(table, ids, default=_named(hosts, verdict))
     enforcement = take_enforcement(table)
@@ -105,6 +116,8 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
         headers=tuple((name.lower(), value) for name, value in headers),
         verdict=verdict,
         private=private,
+        protocol="" if protocol is None else protocol.value,
+        host_keys=host_keys,
         reason=reason or "",
         origin=table.faults.origin(table.path),
         enforcement=enforcement,
@@ -123,6 +136,62 @@ def _hosts(table: Table) -> tuple[str, ...]:
     if table.is_empty("hosts"):
         table.fault("hosts", "`hosts` is empty; name at least one host")
     return tuple(found)
+
+
+def _with_ports(table: Table, hosts: tuple[str, ...], protocol: Protocol | None) -> tuple[str, ...]:
+    """The hosts of a rule for a protocol, each with the port it means."""
+    if protocol is None:
+        return hosts
+    found = []
+    for text in hosts:
+        pattern = HostPattern.parse(text)
+        if pattern.port is None and protocol not in PORTS:
+            table.fault("hosts", f"`{text}` has no port, and `tcp` is whatever listens at one; write `{text}:PORT`")
+        found.append(str(msgspec.structs.replace(pattern, port=pattern.port or PORTS.get(protocol))))
+    return tuple(found)
+
+
+def _check_protocol(table: Table, layer: Layer, verdict: Verdict | None, *, looks: bool) -> None:
+    if verdict is Verdict.DENY:
+        text = "`protocol` says what may be spoken; a rule that denies is about every protocol, so leave it out"
+        table.fault("protocol", text)
+    if layer is Layer.REQUIREMENTS:
+        table.fault("protocol", "`protocol` opens one, and requirements only tighten; write it in `policy.toml`")
+    if looks:
+        text = "`protocol` is about connections that are not HTTP, and the same rule is about HTTP requests; write two"
+        table.fault("protocol", text)
+
+
+def _host_keys(table: Table, hosts: tuple[str, ...], protocol: Protocol | None) -> tuple[str, ...]:
+    found = []
+    about = "For `ssh`: the keys that the server may show, as `SHA256:...` or whole; `*` takes any."
+    for path, text in table.take_texts("host_keys", about=about):
+        try:
+            found.append(text if text == ANY_KEY else str(parse_key(text)))
+        except ValueError as error:
+            table.faults.add(path, escaped(str(error)))
+    if protocol is not Protocol.SSH:
+        if table.has("host_keys"):
+            table.fault("host_keys", '`host_keys` are those of an SSH server; the rule needs `protocol = "ssh"`')
+    elif not found and not table.has("host_keys"):
+        _require_published(table, hosts)
+    elif table.is_empty("host_keys"):
+        table.fault("host_keys", "`host_keys` is empty; name at least one key")
+    return tuple(found)
+
+
+def _require_published(table: Table, hosts: tuple[str, ...]) -> None:
+    # SECURITY: without a key, whoever answers at that address is taken for the server.
+    for text in hosts:
+        pattern = HostPattern.parse(text)
+        if pattern.kind is not PatternKind.EXACT or not published(pattern.name):
+            host = pattern.name or "HOST"
+            words = (
+                f"`host_keys` is missing here, and the keys of `{text}` are not among those that come with Ringfence; "
+                f"`ssh-keyscan {host} | ssh-keygen -lf -` shows what answers there now, "
+                '`host_keys = ["*"]` takes any'
+            )
+            table.faults.add(table.path, words)
 
 
 def _private(table: Table, hosts: tuple[str, ...], verdict: Verdict | None) -> bool:

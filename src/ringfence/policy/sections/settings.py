@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from ringfence.model.shown import PlacedFile
-from ringfence.policy.effective import Origin, Remember, ToolArguments
+from ringfence.policy.effective import ModelContent, Origin, Remember, ToolArguments
 from ringfence.policy.layers import Layer
 from ringfence.policy.schema import Table, escaped
 from ringfence.policy.sections.answering import AnsweringSection, answering
@@ -79,6 +79,7 @@ class TelemetrySection(msgspec.Struct, frozen=True, kw_only=True):
 
     tool_arguments: tuple[ToolArguments, Origin] | None = None
     redact: tuple[tuple[str, Origin], ...] = ()
+    model_content: tuple[ModelContent, Origin] | None = None
 
 
 def extends(top: Table, layer: Layer) -> tuple[Extension, ...]:
@@ -205,8 +206,14 @@ def telemetry(table: Table) -> TelemetrySection:
             table.faults.add(path, text)
         else:
             redact.append((glob, table.faults.origin(path)))
+    about = "What is recorded of prompts and refusals that are read off the wire: their text, or its length and digest."
+    content = table.take_choice("model_content", ModelContent, about=about)
     table.finish()
-    return TelemetrySection(tool_arguments=_written(table, "tool_arguments", arguments), redact=tuple(redact))
+    return TelemetrySection(
+        tool_arguments=_written(table, "tool_arguments", arguments),
+        redact=tuple(redact),
+        model_content=_written(table, "model_content", content),
+    )
 
 
 def allowed_presets(top: Table, layer: Layer) -> tuple[tuple[str, ...], Origin] | None:

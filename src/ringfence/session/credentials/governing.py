@@ -47,6 +47,7 @@ class Governing:
         self._wallets: list[Wallet] = []
         self._loaded = load(policy.credentials, outside, os.urandom)
         self.notices = (*self._loaded.notices, *unseen(policy))
+        self.placeholders = tuple(one.placeholder for one in self._loaded.credentials)
         self.removed = missing_variables(policy.credentials, self._loaded)
 
     def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -74,8 +75,8 @@ class Governing:
                 found.append((one.name, one.aws.session.reveal()))
         return tuple(found)
 
-    def placeholders(self) -> tuple[bytes, ...]:
-        """What stands for credentials inside, for those included that servers made."""
+    def standing_in(self) -> tuple[bytes, ...]:
+        """All that looks like a credential inside and is none, with what servers made."""
         made = [one for wallet in self._wallets for one in wallet.minted.credentials()]
         found: list[str] = []
         for one in (*self._loaded.credentials, *made):

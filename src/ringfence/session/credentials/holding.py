@@ -18,6 +18,8 @@ class Holding(Protocol):
 
     notices: tuple[str, ...]
     """What is bound and has no effect."""
+    placeholders: tuple[str, ...]
+    """What stands for them inside."""
     removed: tuple[str, ...]
     """Variables of the person's that do not come inside."""
 
@@ -33,8 +35,8 @@ class Holding(Protocol):
         """The name of each credential with each of its values, for who looks for them outside."""
         ...
 
-    def placeholders(self) -> tuple[bytes, ...]:
-        """What stands for credentials inside."""
+    def standing_in(self) -> tuple[bytes, ...]:
+        """All that looks like a credential inside and is none, with what servers made."""
         ...
 
 
@@ -42,6 +44,7 @@ class Nothing:
     """A session without credentials."""
 
     notices: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
     def inside(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -56,7 +59,7 @@ class Nothing:
         """None."""
         return ()
 
-    def placeholders(self) -> tuple[bytes, ...]:
+    def standing_in(self) -> tuple[bytes, ...]:
         """None."""
         return ()
 

@@ -12,12 +12,13 @@ from ringfence.model.event import NoticeGiven, WayUsed
 from ringfence.model.ports import Recorder
 from ringfence.model.shown import PlacedFile
 from ringfence.model.situations import SandboxUnavailable
-from ringfence.policy.effective import WayPolicy
+from ringfence.policy.effective import Policy, WayPolicy
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.survey import INSIDE_ROOT
 from ringfence.sandbox.way_places import KNOWN_HOSTS, SSH_AGENT, SSH_AGENT_NAME, bus_name, bus_path, socket_name
 from ringfence.session.ways.dbus import Bus, address_of, filtered_bus
 from ringfence.session.ways.known_hosts import lines_for
+from ringfence.session.ways.known_servers import known_servers
 from ringfence.session.ways.publish import Publisher, listen
 from ringfence.session.ways.relay import connected, relay, serve
 from ringfence.session.ways.ssh_agent import SshAgent, host_keys, permitted
@@ -34,11 +35,16 @@ def way_variables(ways: WayPolicy) -> dict[str, str]:
     return found | {f"DBUS_{way.bus.upper()}_BUS_ADDRESS": f"unix:path={bus_path(way.bus)}" for way in ways.dbus}
 
 
-def way_files(ways: WayPolicy, home: str) -> tuple[PlacedFile, ...]:
-    """The files that programs inside need to use what was opened: the keys of the hosts that a rule names."""
-    if not ways.ssh_agent:
+def way_files(policy: Policy, home: str) -> tuple[PlacedFile, ...]:
+    """The files that programs inside need to use what was opened: the keys of the SSH servers that rules name, so that
+    nobody has to be asked about them inside."""
+    keys = known_servers(policy.network.rules, home)
+    for host, found in host_keys(policy.ways.ssh_agent, home).items():
+        keys[host] = (*keys.get(host, ()), *found)
+    if not keys and not policy.ways.ssh_agent:
         return ()
-    return (PlacedFile(path=KNOWN_HOSTS, content=lines_for(host_keys(ways.ssh_agent, home)), mode=0o444, made=True),)
+    each = {host: tuple(dict.fromkeys(found)) for host, found in keys.items()}
+    return (PlacedFile(path=KNOWN_HOSTS, content=lines_for(each), mode=0o444, made=True),)
 
 
 class Ways:

@@ -22,9 +22,13 @@ _AGENT_SECONDS = 120.0
 
 def host_keys(ways: Iterable[SshAgentWay], home: str) -> Mapping[str, tuple[bytes, ...]]:
     """The keys of every host that a rule names, as the person and the machine know them."""
-    hosts = dict.fromkeys(host for way in ways for host in way.hosts)
+    return own_keys((host for way in ways for host in way.hosts), home)
+
+
+def own_keys(hosts: Iterable[str], home: str) -> Mapping[str, tuple[bytes, ...]]:
+    """The keys of some hosts, as the person and the machine know them."""
     texts = [_read(path.replace("~", home, 1)) for path in _KNOWN_HOSTS]
-    return keys_of(hosts, texts)
+    return keys_of(dict.fromkeys(hosts), texts)
 
 
 def permitted(ways: Iterable[SshAgentWay], keys: Mapping[str, tuple[bytes, ...]]) -> Mapping[str, Mapping[bytes, str]]:

@@ -1,0 +1,94 @@
+"""What a request asks of a model: which one, the person's last words, and how much of an answer. Pure; it judges
+nothing. A request that could be read in two ways is not read where it matters which."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringfence.egress.model_wire.shapes import DEEPEST_ERRORS, Values, number, parsed, rows, text, values
+from ringfence.egress.model_wire.unpacking import Unreadable
+from ringfence.policy.model_endpoints import Interface, Meant
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to a model."""
+
+    interface: Interface
+    models: tuple[str, ...] = ()
+    """The model; further ones where the request names them for the case that the first cannot answer."""
+    prompt: str = ""
+    """The last words of the person; what tools said is none."""
+    streams: bool = False
+    most_output: int = 0
+    """The most tokens that it wants back; 0 where it does not say."""
+    tools: int = 0
+    """How many tools it offers."""
+    size: int = 0
+    """Bytes of the request."""
+    later: bool = False
+    """Whether the answer is to be fetched by another request."""
+
+
+def read_request(meant: Meant, body: bytes, *, strict: bool) -> Asked:
+    """The request in a body; `Unreadable` where there is none, or more than one. `strict`: it matters which."""
+    assert meant.interface is not None
+    try:
+        found = parsed(body, strict=strict)
+    except DEEPEST_ERRORS as error:
+        raise Unreadable(f"its body is not JSON that can be read in one way: {error}"[:200]) from None
+    if not isinstance(found, dict):
+        raise Unreadable("its body is not a JSON object")
+    return asked(meant, found, size=len(body))
+
+
+def asked(meant: Meant, said: Values, *, size: int) -> Asked:
+    """The request in an object."""
+    interface = meant.interface
+    assert interface is not None
+    inner = said
+    if interface is Interface.GEMINI and "request" in said and "contents" not in said:
+        inner = values(said["request"])
+    turns = {
+        Interface.RESPONSES: "input",
+        Interface.CHAT: "messages",
+        Interface.MESSAGES: "messages",
+        Interface.GEMINI: "contents",
+    }[interface]
+    settings = values(inner.get("generationConfig"))
+    limits = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+    return Asked(
+        interface=interface,
+        models=_models(meant.model, said),
+        prompt=_prompt(inner.get(turns)),
+        streams=meant.streams or said.get("stream") is True,
+        most_output=max((*(number(said.get(key)) for key in limits), number(settings.get("maxOutputTokens")))),
+        tools=len(rows(inner.get("tools"))),
+        size=size,
+        later=said.get("background") is True,
+    )
+
+
+def _models(in_path: str, said: Values) -> tuple[str, ...]:
+    named = [in_path, text(said.get("model")).removeprefix("models/")]
+    more = said.get("models")
+    if isinstance(more, list):
+        named += [one for one in more if isinstance(one, str)]
+    return tuple(dict.fromkeys(filter(None, named)))
+
+
+def _prompt(turns: object) -> str:
+    if isinstance(turns, str):
+        return turns
+    for turn in reversed(rows(turns)):
+        if text(turn.get("role")) != "user" or text(turn.get("type")) not in ("", "message"):
+            continue
+        said = _words(turn.get("content", turn.get("parts")))
+        if said:
+            return said
+    return ""
+
+
+def _words(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    return next((said for one in reversed(rows(content)) if (said := text(one.get("text")))), "")

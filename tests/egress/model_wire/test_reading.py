@@ -1,0 +1,393 @@
+"""What is read of requests to models and of their answers, whatever pieces they come in."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import brotli  # type: ignore[import-untyped]
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.egress.model_wire.streams import MESSAGES, STREAMS, WHOLE, sent
+
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.model_wire.asked import Asked, read_request
+from ringfence.egress.model_wire.spending import Spending
+from ringfence.egress.model_wire.unpacking import Unreadable, readable, unpacking
+from ringfence.egress.model_wire.watching import Exchange, Place
+from ringfence.model.event import ModelAnswered, ModelToolCall
+from ringfence.policy.effective import ModelPolicy
+from ringfence.policy.judges.model import ModelTable, Usage
+from ringfence.policy.model_endpoints import PROVIDERS, Interface, Meant, Provider, meaning
+
+ANYWHERE = Provider(name="", hosts=("m.test",))
+OPENAI = next(one for one in PROVIDERS if one.name == "openai")
+ANTHROPIC = next(one for one in PROVIDERS if one.name == "anthropic")
+
+
+def read(
+    interface: Interface,
+    pieces: list[bytes],
+    *,
+    media: bytes = b"text/event-stream",
+    coding: bytes = b"",
+    error: str = "",
+    status: int = 200,
+    content: bool = False,
+) -> tuple[ModelAnswered, tuple[ModelToolCall, ...], Spending]:
+    """What stands in the record after an answer in these pieces."""
+    recorded: list[ModelAnswered | ModelToolCall] = []
+    spending = Spending(ModelTable(ModelPolicy()))
+    times = iter(range(100_000))
+    exchange = Exchange(
+        Place(spending, recorded.append, content=content),
+        Asked(interface=interface, models=("asked",), prompt="do it", streams=True, size=300),
+        provider="p",
+        host="m.test",
+        port=443,
+        now=lambda: next(times) / 1000,
+    )
+    fields = ((b"content-type", media), (b"content-encoding", coding))
+    exchange.responded(ResponseHead(status=status, fields=fields))
+    for piece in pieces:
+        exchange.received(piece)
+    exchange.over(error)
+    exchange.over("again")
+    answered, *calls = recorded
+    assert isinstance(answered, ModelAnswered)
+    return answered, tuple(one for one in calls if isinstance(one, ModelToolCall)), spending
+
+
+def usage(answered: ModelAnswered) -> Usage:
+    """The tokens of an event."""
+    return Usage(
+        input_tokens=answered.input_tokens,
+        cached_tokens=answered.cached_tokens,
+        cache_write_tokens=answered.cache_write_tokens,
+        output_tokens=answered.output_tokens,
+        reasoning_tokens=answered.reasoning_tokens,
+    )
+
+
+EXPECTED = {
+    Interface.RESPONSES: (
+        "gpt-5.5-2026",
+        ("completed",),
+        Usage(input_tokens=100, cached_tokens=60, output_tokens=40, reasoning_tokens=15),
+        (("exec_command", "call_1", "function"), ("exec", "call_2", "custom")),
+    ),
+    Interface.CHAT: (
+        "m-1",
+        ("tool_calls",),
+        Usage(input_tokens=100, cached_tokens=60, output_tokens=40, reasoning_tokens=15),
+        (("sh", "t1", "function"),),
+    ),
+    Interface.MESSAGES: (
+        "claude-x",
+        ("tool_use",),
+        Usage(input_tokens=100, cached_tokens=60, cache_write_tokens=30, output_tokens=40),
+        (("Bash", "toolu_1", "function"),),
+    ),
+    Interface.GEMINI: (
+        "gemini-x",
+        ("STOP",),
+        Usage(input_tokens=100, cached_tokens=60, output_tokens=40, reasoning_tokens=15),
+        (("run", "g1", "function"),),
+    ),
+}
+
+
+def told(answered: ModelAnswered, calls: tuple[ModelToolCall, ...]) -> tuple[object, ...]:
+    """The part that every test expects."""
+    assert (answered.unread, answered.error, answered.estimated) == ("", "", False)
+    return (
+        answered.answered_by,
+        answered.finish,
+        usage(answered),
+        tuple((one.tool, one.call, one.kind) for one in calls),
+    )
+
+
+@pytest.mark.parametrize("interface", Interface)
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_a_stream_says_the_same_in_whatever_pieces_it_comes(interface: Interface, size: int) -> None:
+    data = STREAMS[interface]
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+
+    answered, calls, _ = read(interface, pieces)
+
+    assert told(answered, calls) == EXPECTED[interface]
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_a_stream_with_other_line_ends_says_the_same(interface: Interface) -> None:
+    for end in (b"\r\n", b"\r"):
+        data = STREAMS[interface].replace(b"\n", end)
+        answered, calls, _ = read(interface, [data[at : at + 3] for at in range(0, len(data), 3)])
+
+        assert told(answered, calls) == EXPECTED[interface]
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_a_whole_answer_says_the_same_as_a_stream(interface: Interface) -> None:
+    answered, calls, spending = read(interface, [json.dumps(WHOLE[interface]).encode()], media=b"application/json")
+
+    assert told(answered, calls) == EXPECTED[interface]
+    assert spending.spent().tokens == 140
+
+
+PACKED: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": gzip.compress,
+    b"deflate": zlib.compress,
+    b"br": brotli.compress,
+    b"zstd": zstandard.ZstdCompressor().compress,
+}
+
+
+@pytest.mark.parametrize("coding", PACKED)
+def test_a_packed_stream_says_the_same(coding: bytes) -> None:
+    data = PACKED[coding](MESSAGES)
+    pieces = [data[at : at + 50] for at in range(0, len(data), 50)]
+
+    answered, calls, _ = read(Interface.MESSAGES, pieces, coding=coding)
+
+    assert told(answered, calls) == EXPECTED[Interface.MESSAGES]
+
+
+@pytest.mark.parametrize("coding", PACKED)
+def test_what_unpacks_without_end_is_not_read(coding: bytes) -> None:
+    bomb = PACKED[coding](bytes(30_000_000))
+    unpack = unpacking(coding.decode())
+
+    with pytest.raises(Unreadable, match="longer than what is read"):
+        for at in range(0, len(bomb), 4096):
+            unpack(bomb[at : at + 4096], 1_000_000)
+
+
+def test_codings_that_cannot_be_read_are_not_asked_for() -> None:
+    assert readable("gzip, deflate;q=0.5, br, zstd, exi, *") == "gzip, deflate;q=0.5, br, zstd"
+    assert readable("compress") == "identity"
+
+
+def test_an_answer_in_an_unknown_coding_is_counted_by_its_length() -> None:
+    answered, calls, spending = read(Interface.CHAT, [bytes(3000)], coding=b"exi")
+
+    assert calls == ()
+    assert answered.unread == "it is packed as `exi`, which is not known"
+    assert (answered.estimated, answered.input_tokens, answered.output_tokens) == (True, 101, 1001)
+    assert spending.spent().tokens == 1102
+
+
+def test_an_answer_that_is_broken_off_is_not_for_nothing() -> None:
+    before, _, _ = MESSAGES.partition(b"event: message_delta")
+    spoken = b"I look." + b'{"command": "ls"}'
+
+    answered, _, spending = read(Interface.MESSAGES, [before], error="the client went away")
+
+    assert (answered.estimated, answered.error) == (True, "the client went away")
+    assert (answered.input_tokens, answered.output_tokens) == (100, len(spoken) // 3 + 1)
+    assert spending.spent().tokens == 100 + len(spoken) // 3 + 1
+
+
+def test_a_stream_without_its_tokens_is_counted_by_its_length() -> None:
+    data = sent({"choices": [{"index": 0, "delta": {"content": "x" * 300}, "finish_reason": "stop"}]}, "[DONE]")
+
+    answered, _, _ = read(Interface.CHAT, [data])
+
+    assert (answered.estimated, answered.input_tokens, answered.output_tokens) == (True, 101, 101)
+
+
+def test_an_error_of_the_provider_costs_nothing_and_is_told() -> None:
+    body = json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "come back later"}}).encode()
+
+    answered, _, spending = read(Interface.MESSAGES, [body], media=b"application/json", status=529)
+
+    assert (answered.status, answered.error, answered.estimated) == (529, "come back later", False)
+    assert spending.spent().tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("interface", "events"),
+    [
+        (
+            Interface.RESPONSES,
+            [
+                {
+                    "type": "response.output_item.done",
+                    "item": {"type": "message", "content": [{"type": "refusal", "refusal": "I will not"}]},
+                }
+            ],
+        ),
+        (
+            Interface.CHAT,
+            [
+                {"choices": [{"index": 0, "delta": {"refusal": "I will "}}]},
+                {"choices": [{"delta": {"refusal": "not"}}]},
+            ],
+        ),
+        (Interface.MESSAGES, [{"type": "message_delta", "delta": {"stop_reason": "refusal"}}]),
+        (Interface.GEMINI, [{"promptFeedback": {"blockReason": "SAFETY"}}]),
+    ],
+)
+def test_a_refusal_is_told_in_words_only_where_content_is_recorded(interface: Interface, events: list[object]) -> None:
+    words = "I will not" if interface in (Interface.RESPONSES, Interface.CHAT) else None
+
+    plain, _, _ = read(interface, [sent(*events)])
+    full, _, _ = read(interface, [sent(*events)], content=True)
+
+    assert (plain.refused, plain.refusal, plain.prompt) == (True, None, None)
+    assert (full.refused, full.refusal, full.prompt) == (True, words, "do it")
+
+
+@given(st.sampled_from(list(Interface)), st.lists(st.binary(max_size=60), max_size=6), st.booleans())
+def test_no_answer_makes_the_reading_fail(interface: Interface, pieces: list[bytes], streamed: bool) -> None:
+    media = b"text/event-stream" if streamed else b"application/json"
+
+    answered, _, _ = read(interface, [b"data: ", *pieces, b"\n\n"], media=media)
+
+    assert answered.status == 200
+
+
+_KEYS = st.sampled_from(
+    [
+        *("type", "response", "item", "output", "usage", "choices", "delta", "message", "content", "tool_calls"),
+        *("index", "candidates", "parts", "functionCall", "error", "model", "input", "messages", "contents", "role"),
+        *("text", "finish_reason", "usageMetadata", "content_block", "request", "models", "tools", "stream"),
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["message", "error", "user"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.sampled_from(list(Interface)), st.lists(_JSON, max_size=4))
+def test_no_values_make_the_reading_fail(interface: Interface, events: list[object]) -> None:
+    answered, _, _ = read(interface, [sent(json.dumps(one), named=False) for one in events])
+
+    assert answered.unread == ""
+
+
+@given(st.sampled_from(list(Interface)), _JSON)
+def test_no_request_makes_the_reading_fail(interface: Interface, body: object) -> None:
+    try:
+        said = read_request(Meant(interface=interface), json.dumps(body).encode(), strict=True)
+    except Unreadable:
+        assert not isinstance(body, dict)
+    else:
+        assert said.interface is interface
+
+
+REQUESTS = [
+    (
+        Interface.RESPONSES,
+        {
+            "model": "gpt-5.5",
+            "stream": True,
+            "max_output_tokens": 9,
+            "tools": [{}, {}],
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "context"}]},
+                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "fix it"}]},
+                {"type": "function_call_output", "call_id": "c", "output": "done"},
+            ],
+        },
+        Asked(
+            interface=Interface.RESPONSES, models=("gpt-5.5",), prompt="fix it", streams=True, most_output=9, tools=2
+        ),
+    ),
+    (
+        Interface.CHAT,
+        {
+            "model": "a/b",
+            "models": ["c/d"],
+            "max_tokens": 5,
+            "messages": [{"role": "user", "content": "fix it"}, {"role": "tool", "content": "done"}],
+        },
+        Asked(interface=Interface.CHAT, models=("a/b", "c/d"), prompt="fix it", most_output=5),
+    ),
+    (
+        Interface.MESSAGES,
+        {
+            "model": "claude-x",
+            "max_tokens": 7,
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "a note"}, {"type": "text", "text": "fix it"}]},
+                {"role": "assistant", "content": "yes"},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "done"}]},
+            ],
+        },
+        Asked(interface=Interface.MESSAGES, models=("claude-x",), prompt="fix it", most_output=7),
+    ),
+    (
+        Interface.GEMINI,
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "fix it"}]},
+                {"role": "user", "parts": [{"functionResponse": {}}]},
+            ],
+            "generationConfig": {"maxOutputTokens": 3},
+        },
+        Asked(interface=Interface.GEMINI, models=("gemini-x",), prompt="fix it", most_output=3),
+    ),
+]
+
+
+@pytest.mark.parametrize(("interface", "body", "expected"), REQUESTS)
+def test_requests_are_read(interface: Interface, body: object, expected: Asked) -> None:
+    data = json.dumps(body).encode()
+    meant = Meant(interface=interface, model="gemini-x" if interface is Interface.GEMINI else "")
+
+    assert read_request(meant, data, strict=True) == msgspec.structs.replace(expected, size=len(data))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"model":"a","model":"b"}', b'{"model":"a","\\u006dodel":"b"}', b'["a"]', b"not JSON", b"[" * 100_000, b"\xff"],
+)
+def test_a_request_that_can_be_read_in_two_ways_or_in_none_is_not_read(body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        read_request(Meant(interface=Interface.CHAT), body, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "method", "path", "expected"),
+    [
+        (OPENAI, "POST", "/v1/responses", Meant(interface=Interface.RESPONSES)),
+        (OPENAI, "POST", "/v1/responses/compact", Meant(interface=Interface.RESPONSES)),
+        (OPENAI, "POST", "/v1/chat/completions", Meant(interface=Interface.CHAT)),
+        (ANTHROPIC, "POST", "/v1/messages", Meant(interface=Interface.MESSAGES)),
+        (ANTHROPIC, "POST", "/v1/messages/count_tokens", Meant()),
+        (ANTHROPIC, "POST", "/api/event_logging/batch", Meant()),
+        (OPENAI, "GET", "/v1/models", Meant()),
+        (
+            ANYWHERE,
+            "POST",
+            "/openai/deployments/gpt-big/chat/completions",
+            Meant(interface=Interface.CHAT, model="gpt-big"),
+        ),
+        (
+            ANYWHERE,
+            "POST",
+            "/v1beta/models/gemini-x:streamGenerateContent",
+            Meant(interface=Interface.GEMINI, model="gemini-x", streams=True),
+        ),
+        (ANYWHERE, "POST", "/v1beta/models/gemini-x:generateContent/more", None),
+        (OPENAI, "POST", "/v1/completions", None),
+        (OPENAI, "POST", "/v1/batches", None),
+        (OPENAI, "POST", "/v1/responses/", None),
+        (OPENAI, "POST", "/v1/Responses", None),
+        (ANTHROPIC, "POST", "/v1/messages/batches", None),
+        (ANTHROPIC, "POST", "/api/%2e%2e/v1/complete", None),
+    ],
+)
+def test_what_a_path_means_is_known_or_said_not_to_be(
+    provider: Provider, method: str, path: str, expected: Meant | None
+) -> None:
+    assert meaning(provider, method, path) == expected
