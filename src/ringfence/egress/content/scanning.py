@@ -63,7 +63,9 @@ class Scan:
                     if also(match) and not self._is_harmless(value):
                         secret = value if match.known is None else match.known.value.encode()
                         one = finding(match, value, where, self._scanner.digest(secret))
-                        found.setdefault((one.kind, one.name, one.digest), one)
+                        # Several parts of one canary are one finding.
+                        apart = one.digest if one.kind in (Kind.SECRET, Kind.PROTECTED) else ""
+                        found.setdefault((one.kind, one.name, apart), one)
         for why in readings.unread:
             self.miss(why)
         return list(found.values())
