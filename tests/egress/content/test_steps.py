@@ -7,6 +7,7 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 from collections.abc import Callable
 from typing import cast
 
@@ -14,10 +15,11 @@ import msgspec
 import pytest
 from tests.egress.content.looking import CANARY, CREDENTIAL, TOKEN, letters, scanner
 from tests.egress.inspecting import Asked, inspecting, leave, server, tunnel
-from tests.egress.test_inspected import OK, Reader, Writer
+from tests.egress.test_inspected import ASKS, OK, Reader, Writer, websocket
 
 from ringfence.egress.content.patterns import patterns
 from ringfence.egress.content.steps import Screening
+from ringfence.egress.websocket_frames import Opcode, frame
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ContentFound, ContentUnread
 from ringfence.model.host_pattern import HostPattern
@@ -236,3 +238,35 @@ async def test_a_question_is_put_with_what_was_found_and_its_answer_holds_for_th
         assert len({one.reasons[0].rule for one in asked}) == len(asked) == 2
     else:
         assert heard == b""
+
+
+WAYS = {
+    "text": [frame(Opcode.TEXT, b'{"say": "' + CANARY.encode() + b'"}', os.urandom(4))],
+    "binary": [frame(Opcode.BINARY, gzip.compress(CANARY.encode()), os.urandom(4))],
+    "two messages": [frame(Opcode.TEXT, part.encode(), os.urandom(4)) for part in (CANARY[:25], CANARY[25:])],
+    "a ping": [frame(Opcode.PING, CANARY.encode(), os.urandom(4))],
+    "a goodbye": [frame(Opcode.CLOSE, b"\x03\xe8" + CANARY.encode(), os.urandom(4))],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_websocket_ends_where_a_message_carries_something(way: str) -> None:
+    session, refused = Session(), list[Decision]()
+    options = {"amendments": (session.screening,), "on_refused": refused.append}
+    async with server(websocket) as port, inspecting(Asked(), **options) as gateway, asyncio.timeout(5):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(ASKS % port)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame(Opcode.PING, b"fine", os.urandom(4)) + frame(Opcode.TEXT, b"fine", os.urandom(4)))
+        assert await reader.readexactly(12) == frame(Opcode.PING, b"fine", None) + frame(Opcode.TEXT, b"fine", None)
+        for one in WAYS[way]:
+            writer.write(one)
+        said = await reader.read(1 << 16)
+        while not said.endswith(b"`") and (more := await reader.read(1 << 16)):
+            said += more
+        await leave(writer)
+
+    # The server says again what it hears.
+    assert b"ringfence: " in said and CANARY[25:].encode() not in said
+    assert [(one[0], one[2]) for one in session.found()] == [("variable X", "denied")]
+    assert len(refused) == 1
