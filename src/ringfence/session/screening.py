@@ -84,7 +84,7 @@ def leaving(policy: Policy, holding: Holding, *, home: str, workspace: str, can_
         workspace=workspace,
         is_hidden=lambda path: not can_read(path),
         token=os.urandom,
-        clock=time.perf_counter,
+        clock=time.thread_time,
         digest=lambda value: hmac.digest(key, value, "sha256").hex()[:_DIGEST],
     )
 

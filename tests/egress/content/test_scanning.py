@@ -246,3 +246,45 @@ def test_a_secret_in_a_file_that_git_pushes_is_found(tmp_path: Path) -> None:
     found = Scan(scanner()).text("the body", pushed)
 
     assert [(one.name, one.place) for one in found] == [("github-token", "the body (git pack)")]
+    for size in (7, 1000, 100_000):
+        body = BodyScan(scan := Scan(scanner()), ())
+        found = [one for at in range(0, len(pushed), size) for one in body.feed(pushed[at : at + size], last=False)]
+        found += body.feed(b"", last=True)
+        assert ([one.name for one in found], scan.unread) == (["github-token"], {}), size
+
+
+@pytest.mark.parametrize("size", [7, 1000, 100_000])
+@pytest.mark.parametrize("before", [b"", b"--b\r\nContent-Type: application/zip\r\n\r\n"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_secret_in_a_zip_that_passes_piece_by_piece_is_found(method: int, before: bytes, size: int) -> None:
+    data = before + _zipped(AROUND + b" " + TOKEN.encode(), method) + b"\r\n--b--"
+    body = BodyScan(scan := Scan(scanner()), ())
+
+    found = [one for at in range(0, len(data), size) for one in body.feed(data[at : at + size], last=False)]
+    found += body.feed(b"", last=True)
+
+    assert ([one.name for one in found], scan.unread) == (["github-token"], {})
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"PACK\0\0\0\2\0\0\0\0",
+        b"PACK\0\0\0\2\0\0\0\3" + b"\x30garbage ",
+        b"PK\3\4",
+        b"PK\3\4\x14\0\0\0\x08\0" + bytes(20) + b"\xff\xff",
+        b"PK\3\4\x14\0\1\0\x08\0" + bytes(20),
+        b"PK\3\4\x14\0\0\0\x63\0" + bytes(20),
+        b"\x1f\x8b\x08",
+    ],
+)
+@pytest.mark.parametrize("size", [9, 100_000])
+def test_a_beginning_that_looks_like_an_archive_hides_nothing(beginning: bytes, size: int) -> None:
+    data = beginning + b" text " * 40 + TOKEN.encode() + b" text" * 9
+    body, whole = BodyScan(Scan(scanner()), ()), Scan(scanner())
+
+    found = [one for at in range(0, len(data), size) for one in body.feed(data[at : at + size], last=False)]
+    found += body.feed(b"", last=True)
+
+    assert "github-token" in {one.name for one in found}
+    assert "github-token" in {one.name for one in whole.text("the body", data)}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from ringfence.egress.content.archives import PACK, ZIP, GitPack, Zip
 from ringfence.egress.content.findings import Finding, finding
 from ringfence.egress.content.matching import Forms, Kind, KnownTexts, Match
 from ringfence.egress.content.unpacking import Room, Unpacker, Unreadable, packed_as, unpacker
@@ -117,6 +118,7 @@ class BodyScan:
             self._text += self._unpacked(data)
             if last and self._unpackers and not all(one.at_end() for one in self._unpackers):
                 self._scan.miss("it is cut short")
+                self._text += b"".join(one.rest() for one in self._unpackers if isinstance(one, (GitPack, Zip)))
         except Unreadable as unreadable:
             # Whoever gets it may take it for something else: it is looked at as it is.
             self._scan.miss(str(unreadable))
@@ -143,6 +145,9 @@ class BodyScan:
             limits = self._scan.limits
             rooms = (Room(limits.streamed, limits.ratio, limits.unpacked_free) for _ in codings)
             self._unpackers = [unpacker(one, room) for one, room in zip(reversed(codings), rooms, strict=True)]
+            if not codings:
+                room = Room(limits.streamed, limits.ratio, limits.unpacked_free)
+                codings, self._unpackers = _archive(data, room)
             self._codings = codings
         for one in self._unpackers:
             data = one.feed(data)
@@ -150,6 +155,13 @@ class BodyScan:
 
     def _how(self) -> str:
         return f" ({', '.join(reversed(self._codings))})" if self._codings else ""
+
+
+def _archive(data: bytes, room: Room) -> tuple[tuple[str, ...], list[Unpacker]]:
+    """What reads a body that begins as an archive."""
+    if PACK in data[:_WINDOW]:
+        return ("git pack",), [GitPack(room)]
+    return (("zip",), [Zip(room)]) if ZIP in data[:_WINDOW] else ((), [])
 
 
 def codings(field: bytes) -> tuple[str, ...]:

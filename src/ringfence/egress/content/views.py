@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import binascii
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from ringfence.egress.content.archives import PACK, ZIP, GitPack, Zip
 from ringfence.egress.content.expressions import Expression, expression
 from ringfence.egress.content.unpacking import MAGIC, Room, Unreadable, packed_as, unpacker
 
@@ -31,12 +31,8 @@ _ESCAPES = (
     *((b"\\n", b"\n"), (b"\\r", b""), (b"\\t", b"\t"), (b'\\"', b'"'), (b"\\/", b"/")),
     (b"\\\\", b"\\"),
 )
-_PACK = b"PACK\0\0\0\2"
-_ZIP = b"PK\3\4"
-_BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), _ZIP))
-_LONGEST_PACK_HEAD = 1 << 16
-_OTHER_METHODS = (9, 12, 14, 93, 95, 97, 98, 99)
-_MOST_MEMBERS = 50_000
+_BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), ZIP))
+_LONGEST_BEFORE = 1 << 16
 _MOST_PACKED = 1_000
 
 
@@ -106,10 +102,10 @@ class Readings:
         if coding:
             yield from self._unpacked(coding, data)
             return
-        if data.startswith(_ZIP) or _ZIP in data[:_LONGEST_PACK_HEAD]:
-            yield from self._members(data)
-        if _PACK in data[:_LONGEST_PACK_HEAD]:
-            yield from self._objects(data)
+        if ZIP in data[:_LONGEST_BEFORE]:
+            yield from self._archived("zip", Zip(self._room()), data)
+        if PACK in data[:_LONGEST_BEFORE]:
+            yield from self._archived("git pack", GitPack(self._room()), data)
         yield from self._decoded(data)
         for magic, coding in MAGIC[:2]:
             yield from self._within(data, magic, coding)
@@ -146,7 +142,7 @@ class Readings:
         runs = [_base64(run) for run in self._fresh(_BASE64, data)]
         runs += [_base64(b"".join(run.split())) for run in self._fresh(_BASE64_LINES, data)]
         # What begins as something packed is a reading of its own.
-        alone = [one for one in runs if one[:2] in _BEGINNINGS and (packed_as(one) or one.startswith(_ZIP))]
+        alone = [one for one in runs if one[:2] in _BEGINNINGS and (packed_as(one) or one.startswith(ZIP))]
         yield from (("base64", one, 0) for one in alone)
         yield "base64", b"\n".join(one for one in runs if not alone or one not in alone), 0
         digits = (run[: len(run) & ~1] for run in self._fresh(_HEX, data))
@@ -173,71 +169,17 @@ class Readings:
             self._miss(str(unreadable))
         yield coding, b"".join(found), 1
 
-    def _members(self, data: bytes) -> Iterator[tuple[str, bytes, int]]:
-        """The files in a zip archive, by the heads that stand before them."""
-        room, found = self._room(), list[bytes]()
-        at, count = data.find(_ZIP), 0
-        while at >= 0 and count < _MOST_MEMBERS:
-            count += 1
-            method = int.from_bytes(data[at + 8 : at + 10], "little")
-            names = int.from_bytes(data[at + 26 : at + 28], "little") + int.from_bytes(
-                data[at + 28 : at + 30], "little"
-            )
-            start = at + 30 + names
-            found.append(data[at + 30 : start])
-            if method == 8:
-                found.append(self._inflated(data, start, -zlib.MAX_WBITS, room)[0])
-            elif method in _OTHER_METHODS:
-                self._miss(f"a file in it is packed by method {method}")
-            if method in (0, 8, *_OTHER_METHODS) and int.from_bytes(data[at + 6 : at + 8], "little") & 1:
-                self._miss("a file in it is encrypted")
-            at = data.find(_ZIP, start)
-        yield "zip", b"\n".join(found), 1
-
-    def _objects(self, data: bytes) -> Iterator[tuple[str, bytes, int]]:
-        """The objects of a pack of Git: each has a head of a few bytes, then a deflated text."""
-        room, found = self._room(), list[bytes]()
-        at = data.find(_PACK)
-        count, at = int.from_bytes(data[at + 8 : at + 12], "big"), at + 12
-        for _ in range(min(count, _MOST_MEMBERS)):
-            kind = data[at] >> 4 & 7 if at < len(data) else 0
-            while at < len(data) and data[at] & 0x80:
-                at += 1
-            at += 1
-            if kind == 6:
-                while at < len(data) and data[at] & 0x80:
-                    at += 1
-                at += 1
-            elif kind == 7:
-                at += 20
-            text, at = self._inflated(data, at, zlib.MAX_WBITS, room)
-            found.append(text)
-            if at < 0:
-                break
-        if count > _MOST_MEMBERS:
-            self._miss("it has more objects than are looked into")
-        yield "git pack", b"\n".join(found), 1
-
-    def _inflated(self, data: bytes, at: int, window: int, room: Room) -> tuple[bytes, int]:
-        """One deflated text, and where it ends; -1 where it does not."""
-        unpack, out, step = zlib.decompressobj(window), list[bytes](), 2048
+    def _archived(self, how: str, archive: GitPack | Zip, data: bytes) -> Iterator[tuple[str, bytes, int]]:
         try:
-            while at < len(data):
-                piece, step = data[at : at + step], min(step * 2, 1 << 16)
-                room.took(len(piece))
-                while piece:
-                    part = unpack.decompress(piece, 1 << 18)
-                    room.gave(len(part))
-                    out.append(part)
-                    at += len(piece) - len(unpack.unconsumed_tail) - len(unpack.unused_data)
-                    piece = b"" if unpack.eof else unpack.unconsumed_tail
-                if unpack.eof:
-                    return b"".join(out), at
-        except (zlib.error, Unreadable) as error:
-            self._miss(f"a part of it cannot be unpacked: {error}" if isinstance(error, zlib.error) else str(error))
-            return b"".join(out), -1
-        self._miss("a part of it is cut short")
-        return b"".join(out), -1
+            found = archive.feed(data) + archive.rest()
+            if not archive.at_end():
+                self._miss("a part of it is cut short")
+        except Unreadable as unreadable:
+            found = unreadable.before
+            self._miss(str(unreadable))
+        # Where nothing came out that did not go in, it was none.
+        if found != data:
+            yield how, found, 1
 
     def _room(self) -> Room:
         return Room(max(self._left, 0), self._limits.ratio, self._limits.unpacked_free)
