@@ -88,11 +88,11 @@ class Person:
         return [json.loads(line) for line in done.out.splitlines()]
 
 
-def _accounts() -> list[str]:
+def accounts() -> list[str]:
     return ["root", "nobody"] if os.getuid() == 0 else [pwd.getpwuid(os.getuid()).pw_name]
 
 
-@pytest.fixture(params=_accounts())
+@pytest.fixture(params=accounts())
 def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     account = pwd.getpwnam(request.param)
     readable = subprocess.run(

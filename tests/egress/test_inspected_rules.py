@@ -128,6 +128,11 @@ def test_a_call_is_read_with_its_server_tool_and_arguments() -> None:
     assert tool_calls("a.test", escaped, complete=True) == (DELETE,)
 
 
+def _gzip(data: bytes) -> bytes:
+    """Without the moment in it: it is part of a test's name."""
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
 def test_a_call_in_a_compressed_body_is_read(pack: Callable[[bytes], bytes]) -> None:
     coding = b"gzip" if pack is gzip.compress else b"deflate"
@@ -140,9 +145,9 @@ def test_a_call_in_a_compressed_body_is_read(pack: Callable[[bytes], bytes]) -> 
     [
         (b"(\xb5/\xfd", b"zstd", b"application/json"),
         (b"(\xb5/\xfd", b"zstd", b""),
-        (gzip.compress(b"{}") + gzip.compress(json.dumps(CALL).encode()), b"gzip", b"application/json"),
+        (_gzip(b"{}") + _gzip(json.dumps(CALL).encode()), b"gzip", b"application/json"),
         (b"not gzip", b"gzip", b"application/json"),
-        (gzip.compress(b'{"jsonrpc":"2.0","x":"' + b" " * (2 << 20)), b"gzip", b"application/json"),
+        (_gzip(b'{"jsonrpc":"2.0","x":"' + b" " * (2 << 20)), b"gzip", b"application/json"),
     ],
 )
 def test_a_compressed_body_that_may_call_a_tool_unseen_is_refused(content: bytes, coding: bytes, media: bytes) -> None:

@@ -218,3 +218,33 @@ def test_hosts_with_a_credential_for_everybody_are_always_looked_into() -> None:
     assert _faults(passing, Layer.REQUIREMENTS) == [
         "`pass_through` closes our eyes, and requirements only tighten; write it in `policy.toml`"
     ]
+
+
+def test_a_database_has_its_own_port_and_is_no_host_of_requests() -> None:
+    text = _bind(
+        "db", hosts="['db.test', 'db.test:6000']", form="postgres", more="user = 'app'\nvariables = ['PGPASSWORD']\n"
+    )
+    table = CredentialTable(policy(document(text), base=EMPTY).credentials)
+    host = parse_host("db.test")
+
+    assert [rule.id for rule in table.of_database(host, 5432)] == ["db"]
+    assert [rule.id for rule in table.of_database(host, 6000)] == ["db"]
+    assert table.of_database(host, 443) == ()
+    assert not table.pins(host, 5432) and not table.pins(host, 443)
+    assert table.saying(host, 5432) == []
+    assert not table.is_empty
+
+
+def test_a_database_where_no_credential_may_go_has_none() -> None:
+    text = _bind("db", hosts="['db.test']", form="postgres") + _forbid("['db.test']")
+    table = CredentialTable(policy(document(text), base=EMPTY).credentials)
+
+    assert table.of_database(parse_host("db.test"), 5432) == ()
+
+
+@pytest.mark.parametrize("more", ["methods = ['GET']", "paths = ['/a']", "owners = ['acme']", "header = 'x-key'"])
+def test_a_login_has_no_request(more: str) -> None:
+    assert any(
+        "is not for `postgres`" in one or "is for" in one or "is only for" in one
+        for one in _faults(_bind(form="postgres", more=more))
+    )

@@ -291,7 +291,7 @@ def test_every_section_of_the_schema_is_in_the_document_with_every_section() -> 
         ("allowed_presets",),
         ("commands", "rule", "unless"),
         ("commands", "rule", "enforcement"),
-        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd")),
+        *(("test", key) for key in ("shell", "argv", "connect", "read", "write", "method", "path", "cwd", "model")),
     }
 
     written = _keys(tomllib.loads(WHOLE))

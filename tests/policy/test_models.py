@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.policy.making import connect, document, judge, policy
+from tests.policy.making import document, judge, policy
 
-from ringfence.model.decision import Verdict
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import Host
 from ringfence.model.situations import PolicyInvalid
 from ringfence.policy.compare.difference import ValueDifference
@@ -16,6 +16,7 @@ from ringfence.policy.effective import ModelContent, ModelPolicy, ModelPrice, Mo
 from ringfence.policy.evaluate import Sight
 from ringfence.policy.judges.model import ModelTable, Spent, Usage, amount
 from ringfence.policy.layers import Layer
+from ringfence.policy.questions import action_of
 
 
 def said(text: str, layer: Layer = Layer.USER) -> Document:
@@ -271,16 +272,19 @@ def test_a_change_is_told_and_loosens_unless_it_plainly_tightens(
     assert found == [ValueDifference(key=key, before=one, after=other, loosens=loosens)]
 
 
-def test_what_a_model_would_get_is_explained() -> None:
-    merged = policy(
-        document("[[network.rule]]\nhosts = ['api.openai.com']\nverdict = 'allow'\n[model]\nmodels = ['gpt-*']\n")
-    )
-    allowed = connect(merged, "api.openai.com", method="POST", path="/v1/responses")
+def test_a_question_about_a_model_is_answered_like_a_request() -> None:
+    rule = "[[network.rule]]\nhosts = ['api.openai.com', 'x.example']\nverdict = 'allow'\n"
+    merged = policy(document(f"{rule}[model]\nmodels = ['gpt-*']\n"))
 
-    explained = judge(merged).with_model(allowed, "o3")
+    def answer(host: str, model: str) -> Decision:
+        question = {"connect": host, "method": "POST", "path": "/v1/responses", "model": model}
+        return judge(merged).evaluate(action_of(question, cwd="/", home="/"))
 
-    assert allowed.verdict is Verdict.ALLOW
-    assert judge(merged).with_model(allowed, "gpt-5") == allowed
-    assert (explained.verdict, explained.reasons[0].rule) == (Verdict.DENY, "model.models")
-    with pytest.raises(ValueError, match="no model is asked there"):
-        judge(merged).with_model(connect(merged, "x.example"), "gpt-5")
+    denied = answer("api.openai.com", "o3")
+
+    assert answer("api.openai.com", "gpt-5").verdict is Verdict.ALLOW
+    assert answer("x.example", "o3").verdict is Verdict.ALLOW
+    assert (denied.verdict, denied.reasons[0].rule) == (Verdict.DENY, "model.models")
+    assert denied.next_steps == ("ask for a model that the policy allows",)
+    assert judge(merged).asks_models("api.openai.com", 443)
+    assert not judge(merged).asks_models("x.example", 443)

@@ -173,6 +173,24 @@ def test_limited_hosts_take_what_only_reads_and_what_a_rule_names(
     assert judge(merged).sight(host, 443) is Sight.INSPECTED
 
 
+def test_a_host_with_http2_is_inspected_and_no_other_one_speaks_it() -> None:
+    merged = policy(document('[network]\nhttp2 = ["**.grpc.test:443"]\npass_through = ["b.grpc.test"]\n'), base=EMPTY)
+    evaluator = judge(merged)
+
+    seen = [(name, evaluator.sight(name, 443).value, evaluator.speaks_http2(name, 443)) for name in NAMES]
+
+    assert seen == [
+        ("a.grpc.test", "inspected", True),
+        ("b.grpc.test", "passed through", True),
+        ("other.test", "not inspected", False),
+        ("..", "not inspected", False),
+    ]
+    assert not evaluator.speaks_http2("a.grpc.test", 8443)
+
+
+NAMES = ("a.grpc.test", "b.grpc.test", "other.test", "..")
+
+
 def test_what_covers_what_is_closed() -> None:
     assert covered(("read", "write")) >= set(KINDS) - {"package-install"} | {UNKNOWN}
 

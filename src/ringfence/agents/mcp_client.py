@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 SOCKET = "/run/ringfence/hook.sock"
+BESIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hook.sock")
+"""Where it is where nothing can be shown at that place."""
 NAME = "RINGFENCE_MCP_NAME"
 _LARGEST = 16 * 1024 * 1024
 _MOST_PAGES = 1000
@@ -246,7 +248,10 @@ class StandIn:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 with self._lock:
                     self._asking[key] = connection
-                connection.connect(SOCKET)
+                try:
+                    connection.connect(SOCKET)
+                except FileNotFoundError:
+                    connection.connect(BESIDE)
                 connection.sendall(b"RFQ1" + len(body).to_bytes(4, "big") + body)
                 code, text = _answer(connection)
         except (OSError, ValueError) as trouble:

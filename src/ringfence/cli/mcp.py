@@ -12,8 +12,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ringfence.agents.agent import HOOK_FOLDER
 from ringfence.agents.mcp_client import NAME
-from ringfence.agents.mcp_wrapping import PROGRAM, wrapped
+from ringfence.agents.mcp_wrapping import PROGRAM
+from ringfence.agents.tool_server import FOLDER
 from ringfence.cli.ahead import conduct_ahead
 from ringfence.cli.options import command_of, options_of, parser
 from ringfence.model.situations import UsageInvalid
@@ -34,8 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     name = parsed.name or os.path.basename(command[0])
     if not name.isprintable():
         raise UsageInvalid("the server's name has a character that cannot be seen")
-    if os.environ.get("RINGFENCE_SESSION") and os.path.exists(PROGRAM):
-        argv = wrapped(command, sys.executable)
+    program = os.path.join(os.environ.get(FOLDER, HOOK_FOLDER), os.path.basename(PROGRAM))
+    if os.environ.get("RINGFENCE_SESSION") and os.path.exists(program):
+        argv = (sys.executable, "-I", "-S", program, "--", *command)
         os.execve(argv[0], argv, {**os.environ, NAME: name})  # noqa: S606 - no shell is wanted
     options = msgspec.structs.replace(options_of(parsed), server=name)
     return conduct_ahead(command, options, parsed, whole_agent=True)

@@ -12,6 +12,7 @@ import msgspec
 from ringfence.cli import codes
 from ringfence.cli.decision_text import block
 from ringfence.cli.screen import Palette, wants_colour
+from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, to_contract
 from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
@@ -39,9 +40,12 @@ def explain(parsed: argparse.Namespace) -> int:
         action = action_of(questions[0], cwd=here.cwd, home=here.places.home)
     except ValueError as error:
         raise UsageInvalid(str(error), remedy="see `ringfence policy explain --help`") from None
+    if isinstance(action, ConnectAction) and parsed.model and not evaluator.asks_models(action.host, action.port):
+        raise UsageInvalid(
+            f"no model is asked at `{parsed.connect}`, as far as the policy knows",
+            remedy="name the host in `[model] hosts`",
+        )
     decision = plans.explain(action)
-    if parsed.model is not None:
-        decision = _asking(decision, parsed.model, here)
     if parsed.json:
         print(json.dumps({**to_contract(decision), "trace": msgspec.to_builtins(trace(decision, evaluator))}))
     else:
@@ -63,21 +67,12 @@ def _questions(parsed: argparse.Namespace) -> list[dict[str, object]]:
             "`policy explain` answers one question",
             remedy="name a command behind `--`, or one of its options; see `--help`",
         )
-    if parsed.model is not None and parsed.connect is None:
-        raise UsageInvalid("`--model` belongs to `--connect`")
-    for key in ("method", "path"):
+    for key in ("method", "path", "model"):
         if getattr(parsed, key) is not None:
             if parsed.connect is None:
                 raise UsageInvalid(f"`--{key}` belongs to `--connect`")
             found[0][key] = getattr(parsed, key)
     return found
-
-
-def _asking(decision: Decision, model: str, here: Here) -> Decision:
-    try:
-        return here.evaluator().with_model(decision, model)
-    except ValueError as error:
-        raise UsageInvalid(str(error)) from None
 
 
 def _mcp(words: list[str]) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.engine import Engine
 from ringfence.egress.front import Wanted
+from ringfence.egress.inspection import Inspection
 from ringfence.egress.limits import Limits
 from ringfence.egress.name_budget import NameBudget
 from ringfence.egress.refusal import Refusal, denied, unasked
@@ -55,18 +56,6 @@ class Inspects(Protocol):
         ...
 
 
-class Budget(Protocol):
-    """How much may be sent."""
-
-    def counts(self, to: Destination) -> bool:
-        """Whether what is sent to a destination is counted."""
-        ...
-
-    def spend(self, to: Destination, size: int) -> Decision | None:
-        """Count what is about to be sent; why it may not be, where that is too much."""
-        ...
-
-
 class Core:
     """Shared by all connections; knows which are open and which have to be done with something by a certain time."""
 
@@ -87,7 +76,7 @@ class Core:
         self.limits = limits
         self.looked_up = NameBudget(limits.looked_up)
         self.inspector: Inspects | None = None
-        self.budget: Budget | None = None
+        self.inspection: Inspection | None = None
         self._on_closed = on_closed
         self._on_refused = on_refused
         self.open: set[Stage] = set()

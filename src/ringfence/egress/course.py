@@ -33,6 +33,7 @@ from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import Destination
 from ringfence.policy.judges.connect import FactsWanted
+from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,12 @@ class Link(Protocol):
     """A connection to the server that carries many requests at once."""
 
     def carry(self, course: Course) -> bool:
-        """Whether it takes the request: `Course.carried` is called when it is there, or one of a `Waiter`'s three."""
+        """Whether it takes the request: `Course.carried` is called when it is there, `go_on`, or one of a `Waiter`'s
+        three. Where it does not, the request needs a connection of its own."""
+        ...
+
+    def left(self, course: Course) -> None:
+        """A request is over."""
         ...
 
 
@@ -210,6 +216,8 @@ class Course:
         server, self._server = self._server, None
         if server is not None:
             server.leave()
+        if self._link is not None:
+            self._link.left(self)
         steps, self._steps = self._steps, ()
         for step in steps:
             try:
@@ -242,6 +250,7 @@ class Course:
             self._asking,
             action,
             origin=self._origin,
+            address=address_of(action.host, action.port, action.path or "/", secure=self._secure),
             judge=self._inspection.judge if self._calls_wanted else None,
             allowed=lambda authorization: self._allowed(authorization, action),
             denied=self._denied,
@@ -376,12 +385,7 @@ class Course:
         self._begin(server, upgrade=False)
 
     def go_on(self) -> None:
-        """The connection that would have carried it is gone, and nothing of it was sent."""
-        self._connect()
-
-    def go_alone(self) -> None:
-        """Its server does not take many requests at once."""
-        self._link = None
+        """Find the way to the server again: nothing of the request was sent."""
         self._connect()
 
     @property

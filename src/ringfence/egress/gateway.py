@@ -63,7 +63,7 @@ class Gateway:
             on_refused=on_refused,
         )
         if inspection is not None:
-            self._core.budget = inspection.budget
+            self._core.inspection = inspection
             self._core.inspector = Inspector(self._core, inspection, trust)
         self._names = SyntheticAddresses(limits.dns_names)
         resolve = Resolve(

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from ringfence.egress.core import Budget
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.action import ConnectAction, McpAction
@@ -173,6 +173,18 @@ def _nothing_more(host: str, port: int) -> FactsWanted:
     return FactsWanted()
 
 
+class Budget(Protocol):
+    """How much may be sent."""
+
+    def counts(self, to: Destination) -> bool:
+        """Whether what is sent to a destination is counted."""
+        ...
+
+    def spend(self, to: Destination, size: int) -> Decision | None:
+        """Count what is about to be sent; why it may not be, where that is too much."""
+        ...
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What a session looks into requests with."""
 
@@ -188,6 +200,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Counts what is sent in connections that are not looked into; one of the amendments counts the rest."""
     route: Route | None = None
     """Leads requests to other servers."""
+    databases: Databases | None = None
+    """The databases to which the gateway logs in itself."""
     wants: Callable[[str, int], FactsWanted] = _nothing_more
     """What the rules about a host and port ask about a request, beside its method and path."""
     http2: Callable[[str, int], bool] = _nowhere

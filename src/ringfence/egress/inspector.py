@@ -23,13 +23,16 @@ class Inspector:
         self._core = core
         self._inspection = inspection
         self._upstreams = Upstreams(core, trust)
+        self._speaking = 0
+        """How many clients speak HTTP/2."""
 
     def take_tls(self, client: socket.socket, wanted: Wanted, first: bytes, events: int) -> None:
         """A client that begins to speak TLS, with a name in its hello that was compared already."""
         authority = self._inspection.authority
         assert authority is not None
         to = wanted.destination
-        http2 = self._inspection.http2(to.host.name, to.port)
+        room = self._speaking < self._core.limits.http2_connections
+        http2 = room and self._inspection.http2(to.host.name, to.port)
         context = authority.context(to.host, HTTP2 if http2 else HTTP1)
         leg: Leg
         if first:
@@ -51,7 +54,20 @@ class Inspector:
         # Only here: most sessions need nothing of it, and what reads the frames is an extra.
         from ringfence.egress.http2.client import InspectedHttp2
 
-        InspectedHttp2(self._core, self._inspection, self._upstreams, leg, destination, origin=origin, started=started)
+        def over() -> None:
+            self._speaking -= 1
+
+        self._speaking += 1
+        InspectedHttp2(
+            self._core,
+            self._inspection,
+            self._upstreams,
+            leg,
+            destination,
+            origin=origin,
+            started=started,
+            over=over,
+        )
 
     def take_plain(self, client: socket.socket, wanted: Wanted, events: int) -> None:
         """A client that speaks plain HTTP."""

@@ -72,7 +72,7 @@ class Asking:
 class Judging:
     """One request before its policy. One of `allowed` and `denied` is called, once."""
 
-    __slots__ = ("_action", "_allowed", "_asking", "_core", "_denied", "_judge", "_origin")
+    __slots__ = ("_action", "_address", "_allowed", "_asking", "_core", "_denied", "_judge", "_origin")
 
     def __init__(
         self,
@@ -81,16 +81,18 @@ class Judging:
         action: ConnectAction,
         *,
         origin: str,
+        address: str,
         judge: Judge | None,
         allowed: Callable[[Authorization], None],
         denied: Callable[[Decision, bool], None],
     ) -> None:
-        """`denied` is told whether the denial is on record already. `judge` decides about calls of tools; None where
-        there are none to look for."""
+        """`address` is where the request goes, without query; `denied` is told whether the denial is on record already.
+        `judge` decides about calls of tools; None where there are none to look for."""
         self._core = core
         self._asking = asking
         self._action = action
         self._origin = origin
+        self._address = address
         self._judge = judge
         self._allowed = allowed
         self._denied = denied
@@ -115,7 +117,9 @@ class Judging:
         said = {name: value.lower() for name, value in head.fields}
         coding, media = said.get(b"content-encoding", b""), said.get(b"content-type", b"")
         try:
-            calls = tool_calls(self._action.host, content, complete=complete, coding=coding, media=media)
+            calls = tool_calls(
+                self._action.host, content, complete=complete, coding=coding, media=media, address=self._address
+            )
         except CallsUnread as unread:
             return self._denied(refusal.built_in(self._action, "mcp.unread", str(unread)), False)
         return self._judge_calls(authorization, calls)

@@ -28,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """For a client that may send another request on a connection that is looked into."""
     linger_seconds: float = 2.0
     """For a client to read why it was refused."""
+    http2_connections: int = 128
+    """Clients that speak HTTP/2; to more, HTTP/1.1 is offered alone."""
     dns_queries: int = 200_000
     """In one session."""
     dns_names: int = 32_768

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Sequence
 
 from ringfence.egress import refusal, socks
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
+from ringfence.egress.credentials.secret import Credential
+from ringfence.egress.databases.stage import DatabaseSession
 from ringfence.egress.dialling import Dialling
 from ringfence.egress.engine import BROKEN, HANGUP
 from ringfence.egress.farewell import Farewell, Unspoken
@@ -35,6 +38,7 @@ class Opening:
         "_action",
         "_answered",
         "_authorization",
+        "_bound",
         "_cancel",
         "_client",
         "_core",
@@ -56,6 +60,7 @@ class Opening:
         self._cancel: Cancel | None = None
         self._dialling: Dialling | None = None
         self._authorization: Authorization | None = None
+        self._bound: Sequence[Credential] | None = None
         self._started = core.clock.monotonic()
         core.enter(self)
         core.engine.handle(client, self._client_ready)
@@ -104,7 +109,22 @@ class Opening:
         elif authorization.decision.verdict is not Verdict.ALLOW:
             self._refuse(refusal.denied(authorization.decision))
         else:
+            self._bound = self._databases()
+            if self._bound == ():
+                text = "a credential is bound to this database, and it is not available"
+                step = "`ringfence credentials test` says why"
+                decision = refusal.built_in(self._action, "credentials.unavailable", text, step)
+                return self._refuse(self._core.refuse(decision))
             self._dial(authorization)
+        return None
+
+    def _databases(self) -> Sequence[Credential] | None:
+        """The credentials with which the gateway logs in by itself; None where it does not."""
+        inspection = self._core.inspection
+        if inspection is None or inspection.databases is None:
+            return None
+        bound = inspection.databases.bound(self._wanted.destination)
+        return None if bound is None else tuple(bound)
 
     def _dial(self, authorization: Authorization) -> None:
         self._authorization = authorization
@@ -124,6 +144,21 @@ class Opening:
         assert authorization is not None
         address = self._address
         self._leave()
+        inspection = self._core.inspection
+        if self._bound and inspection is not None and inspection.databases is not None:
+            DatabaseSession(
+                self._core,
+                inspection.databases,
+                inspection.authority,
+                self._client,
+                server,
+                self._wanted,
+                self._bound,
+                address=address,
+                started=self._started,
+                sight=authorization.sight,
+            )
+            return None
 
         def go_on(carried: Carried) -> None:
             Tunnel(

@@ -62,10 +62,10 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_fields(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
         """The same in HTTP/2: the header, and the body behind it."""
-        body = self.text.encode()
+        body = self.content or self.text.encode()
         header = [
             (b":status", b"%d" % self.status),
-            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-type", self.media.encode("ascii")),
             (b"content-length", b"%d" % len(body)),
             (b"x-ringfence-verdict", self.verdict.encode("ascii")),
         ]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import zlib
 
+import msgspec
+
 from ringfence.egress.facts import MOST_BODY
-from ringfence.model.action import McpAction
-from ringfence.model.canonical import canonical_json
+from ringfence.model.action import McpAction, ServerFacts
+from ringfence.model.canonical import json_text, text_from_os
 from ringfence.policy.operations import read_json
 
 _MENTION = b'"jsonrpc"'
@@ -21,11 +23,11 @@ class CallsUnread(ValueError):
 
 
 def tool_calls(
-    server: str, content: bytes, *, complete: bool, coding: bytes = b"", media: bytes = b""
+    server: str, content: bytes, *, complete: bool, coding: bytes = b"", media: bytes = b"", address: str = ""
 ) -> tuple[McpAction, ...]:
-    """The calls in a body; `CallsUnread` where there may be some that cannot be seen."""
+    """The calls in a body that goes to an address; `CallsUnread` where there may be some that cannot be seen."""
     if coding not in (b"", b"identity"):
-        content, complete = _unpacked(content, coding, media, complete=complete)
+        content, complete = unpacked(content, coding, media, complete=complete)
     if not complete:
         if _MENTION in content:
             raise CallsUnread("a call of a tool is longer than what is read of it")
@@ -42,10 +44,10 @@ def tool_calls(
         return ()
     messages = value if isinstance(value, list) else [value]
     calls = [one for one in messages if isinstance(one, dict) and one.get("method") == "tools/call"]
-    return tuple(_call(server, one) for one in calls if one.get("jsonrpc") == "2.0")
+    return tuple(_call(server, address, one) for one in calls if one.get("jsonrpc") == "2.0")
 
 
-def _unpacked(content: bytes, coding: bytes, media: bytes, *, complete: bool) -> tuple[bytes, bool]:
+def unpacked(content: bytes, coding: bytes, media: bytes, *, complete: bool) -> tuple[bytes, bool]:
     """As much of a compressed body as is read, and whether that is all; nothing of what is no JSON anyway."""
     if coding in (b"gzip", b"x-gzip", b"deflate"):
         unpacking = zlib.decompressobj(47 if coding != b"deflate" else zlib.MAX_WBITS)
@@ -61,9 +63,11 @@ def _unpacked(content: bytes, coding: bytes, media: bytes, *, complete: bool) ->
     raise CallsUnread("the body is compressed so that calls of tools in it cannot be seen")
 
 
-def _call(server: str, message: dict[str, object]) -> McpAction:
+def _call(server: str, address: str, message: dict[str, object]) -> McpAction:
     parameters = message.get("params")
     name = parameters.get("name") if isinstance(parameters, dict) else None
     if not isinstance(parameters, dict) or not isinstance(name, str):
         raise CallsUnread("a call that names no tool")
-    return McpAction(server=server, tool=name, arguments=canonical_json(parameters.get("arguments", {})).decode())
+    facts = ServerFacts(identity=address) if address else msgspec.UNSET
+    arguments = json_text(parameters.get("arguments", {}))
+    return McpAction(server=server, tool=text_from_os(name), arguments=arguments, facts=facts)

@@ -107,7 +107,8 @@ class Tunnel:
 
     def _meter(self) -> Meter | None:
         """What counts the bytes that go up; None where nobody counts them."""
-        budget, to = self._core.budget, self._wanted.destination
+        inspection, to = self._core.inspection, self._wanted.destination
+        budget = None if inspection is None else inspection.budget
         if budget is None or not budget.counts(to):
             return None
 
@@ -116,6 +117,7 @@ class Tunnel:
             if decision is not None:
                 raise OverBudget(decision)
 
+        count(self._carried.sent)
         return count
 
     def _begin(self, client_events: int, server_events: int) -> None:

@@ -89,6 +89,8 @@ class ConnectAction(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     """The HTTP path without query, where the request can be seen."""
     facts: RequestFacts | msgspec.UnsetType = msgspec.UNSET
     """What rules ask about the request beyond that; left out where it was not looked for."""
+    models: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The models that the request asks, where it was read for them; left out where it was not."""
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from ringfence.model.action import (
     OpaqueAction,
 )
 from ringfence.model.decision import Reason, Verdict
+from ringfence.policy.judges.model import NEXT_STEPS
 from ringfence.policy.paths import BINDING
 from ringfence.policy.schema import escaped
 
@@ -57,7 +58,8 @@ def next_steps(action: Action, verdict: Verdict, reasons: tuple[Reason, ...]) ->
     if binding:
         return (f"ask whoever manages this machine: `{binding[0].source}` says so, and no setting of yours changes it",)
     if isinstance(action, ConnectAction):
-        return _open_host(action)
+        step = NEXT_STEPS.get(reasons[0].rule, "") if reasons else ""
+        return (step,) if step else _open_host(action)
     if isinstance(action, FileAction):
         if reasons and reasons[0].rule.startswith("control-file:"):
             return ("change it yourself, outside a session",)

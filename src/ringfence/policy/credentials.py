@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ringfence.model.host import Host
 from ringfence.model.host_pattern import HostPattern, PatternKind
-from ringfence.policy.effective import CredentialPolicy, CredentialRule, NoCredentials, Origin
+from ringfence.policy.effective import CredentialForm, CredentialPolicy, CredentialRule, NoCredentials, Origin
 from ringfence.policy.globs import Glob, components
 
 _AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
@@ -22,12 +22,20 @@ class CredentialTable:
     """The credentials of a policy."""
 
     def __init__(self, policy: CredentialPolicy) -> None:
-        self._rules = [(rule, _parsed(rule.hosts), [Glob(text) for text in rule.paths]) for rule in policy.rules]
+        rules = [(rule, _parsed(rule.hosts), [Glob(text) for text in rule.paths]) for rule in policy.rules]
+        self._rules = [one for one in rules if one[0].form is not CredentialForm.POSTGRES]
+        self._databases = [one for one in rules if one[0].form is CredentialForm.POSTGRES]
         self._forbidden = [(one, _parsed(one.hosts)) for one in policy.forbidden]
 
     def forbidding(self, host: Host, port: int) -> NoCredentials | None:
         """What says that no credential goes to a host."""
         return next((one for one, patterns in self._forbidden if _means(patterns, host, port)), None)
+
+    def of_database(self, host: Host, port: int) -> tuple[CredentialRule, ...]:
+        """Those with which the gateway logs in to a database."""
+        if self.forbidding(host, port) is not None:
+            return ()
+        return tuple(rule for rule, patterns, _ in self._databases if _means(patterns, host, port))
 
     def of_host(self, host: Host, port: int) -> tuple[CredentialRule, ...]:
         """Those that some request to a host can carry."""
@@ -66,7 +74,7 @@ class CredentialTable:
     @property
     def is_empty(self) -> bool:
         """Whether no host is treated otherwise than without it."""
-        return not (self._rules or self._forbidden)
+        return not (self._rules or self._databases or self._forbidden)
 
 
 def host_means(patterns: Iterable[str], host: Host, port: int) -> bool:

@@ -335,6 +335,7 @@ class CredentialForm(StrEnum):
     NPM = "npm"
     PYPI = "pypi"
     DOCKER = "docker"
+    POSTGRES = "postgres"
 
 
 class Attach(StrEnum):

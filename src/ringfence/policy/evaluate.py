@@ -22,6 +22,7 @@ from ringfence.model.action import (
     OpaqueAction,
 )
 from ringfence.model.decision import Decision, Reason, Risk, Verdict
+from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.advice import message, next_steps, subject
 from ringfence.policy.effective import HostRule, Policy
@@ -30,7 +31,6 @@ from ringfence.policy.judges.connect import ConnectJudge, FactsWanted, Sight
 from ringfence.policy.judges.file import FileJudge
 from ringfence.policy.judges.finding import Finding
 from ringfence.policy.judges.mcp import McpJudge
-from ringfence.policy.judges.model import Spent
 
 _OVERRIDE = ("whoever may override it says yes, with a reason that goes on record; it holds once",)
 
@@ -95,16 +95,12 @@ class Evaluator:
         """Whether there is any destination whose requests have to be seen."""
         return self._connections.inspects
 
-    def with_model(self, decision: Decision, model: str) -> Decision:
-        """The decision about a request to a model, as the gateway makes it before anything is used up; `ValueError`
-        where no model is asked there."""
-        action = decision.action
-        if not isinstance(action, ConnectAction) or not self._connections.asks_models(action.host, action.port):
-            raise ValueError("no model is asked there, as far as the policy knows; name the host in `model.hosts`")
-        because = self._connections.models.refusal((model,), Spent())
-        if because is None:
-            return decision
-        return self._decide(action, Finding(reasons=(*decision.reasons, because), effects=decision.effects))
+    def asks_models(self, host: str, port: int) -> bool:
+        """Whether models are asked at a destination, as far as is known."""
+        try:
+            return self._connections.models.provider(parse_host(host), port) is not None
+        except ValueError:
+            return False
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether the name may lead to an address of one's own network although no rule names its range."""

@@ -30,6 +30,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Host patterns; on each of their ports."""
     base: str = ""
     """The path of its base address, as its clients are configured with it."""
+    interface: Interface = Interface.CHAT
+    """What its clients read errors in."""
     beside: tuple[str, ...] = ()
     """Globs over the paths of requests there that ask no model anything."""
 
@@ -49,6 +51,7 @@ PROVIDERS = (
     Provider(
         name="anthropic",
         hosts=("api.anthropic.com",),
+        interface=Interface.MESSAGES,
         beside=("/api/*", "/v1/oauth/*", "/mcp-registry/*"),
     ),
     Provider(name="openai", hosts=("api.openai.com",), base="/v1"),
@@ -58,7 +61,18 @@ PROVIDERS = (
         base="/backend-api/codex",
         beside=("/backend-api/codex/analytics-events/*", "/backend-api/wham/*", "/backend-api/plugins/*", "/ces/*"),
     ),
-    Provider(name="gcp.gemini", hosts=("generativelanguage.googleapis.com",), base="/v1beta"),
+    Provider(
+        name="gcp.gemini", hosts=("generativelanguage.googleapis.com",), base="/v1beta", interface=Interface.GEMINI
+    ),
+    Provider(
+        name="gcp.gemini",
+        hosts=("cloudcode-pa.googleapis.com",),
+        interface=Interface.GEMINI,
+        beside=tuple(
+            f"/v1internal:{name}"
+            for name in ("loadCodeAssist", "onboardUser", "recordCodeAssistMetrics", "retrieveUserQuota")
+        ),
+    ),
     Provider(name="gcp.vertex_ai", hosts=("aiplatform.googleapis.com", "*.aiplatform.googleapis.com")),
     Provider(
         name="azure.ai.openai",
@@ -83,7 +97,10 @@ _ENDINGS = (
 )
 _COUNTING = ("/messages/count_tokens", "/responses/input_tokens", ":countTokens")
 """These only count tokens."""
-_GEMINI = re.compile(r"/models/([A-Za-z0-9._@-]{1,200}):(generateContent|streamGenerateContent)")
+_GEMINI = re.compile(r".*/models/([A-Za-z0-9._@-]{1,200}):(generateContent|streamGenerateContent)")
+_CODE_ASSIST = re.compile(r"/v1internal:(generateContent|streamGenerateContent)")
+"""Where the model is named in the body."""
+_VERTEX_ANTHROPIC = re.compile(r".*/publishers/anthropic/models/([A-Za-z0-9._@-]{1,200}):(rawPredict|streamRawPredict)")
 _DEPLOYMENT = re.compile(r"/openai/deployments/([A-Za-z0-9._-]{1,200})/chat/completions")
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
@@ -97,9 +114,12 @@ def meaning(provider: Provider, method: str, path: str) -> Meant | None:
         return Meant()
     if any(fnmatchcase(path, glob) for glob in provider.beside) and "/../" not in path and "%" not in path:
         return Meant()
-    found = _GEMINI.search(path)
-    if found is not None and found.end() == len(path):
-        return Meant(interface=Interface.GEMINI, model=found[1], streams=found[2] == "streamGenerateContent")
+    if (found := _GEMINI.fullmatch(path)) is not None:
+        return Meant(interface=Interface.GEMINI, model=found[1], streams=found[2].startswith("stream"))
+    if (found := _VERTEX_ANTHROPIC.fullmatch(path)) is not None:
+        return Meant(interface=Interface.MESSAGES, model=found[1], streams=found[2].startswith("stream"))
+    if (found := _CODE_ASSIST.fullmatch(path)) is not None:
+        return Meant(interface=Interface.GEMINI, streams=found[1].startswith("stream"))
     for ending, interface in _ENDINGS:
         if path.endswith(ending):
             deployment = _DEPLOYMENT.fullmatch(path)

@@ -25,7 +25,7 @@ from ringfence.policy.schema import escaped
 KINDS = ("shell", "argv", "connect", "read", "write", "mcp")
 """The keys of which a question has exactly one."""
 
-_KEYS = frozenset({*KINDS, "cwd", "method", "path", "tool", "arguments", "operations", "query", "headers"})
+_KEYS = frozenset({*KINDS, "cwd", "method", "path", "model", "tool", "arguments", "operations", "query", "headers"})
 
 
 def action_of(question: Mapping[str, object], *, cwd: str, home: str) -> Action:
@@ -63,6 +63,7 @@ def _connect(question: Mapping[str, object]) -> ConnectAction:
         method=None if method is None else _text(question, "method").upper(),
         path=None if path is None else _text(question, "path"),
         facts=_facts(question),
+        models=(_text(question, "model"),) if "model" in question else msgspec.UNSET,
     )
 
 

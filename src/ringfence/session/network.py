@@ -13,6 +13,7 @@ from ringfence.approvals.gate import Gate
 from ringfence.egress import Gateway, Inspection
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.inspection import Amendment, Confirm, Route
+from ringfence.egress.tool_lists import ToolLists
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
@@ -20,6 +21,7 @@ from ringfence.model.host import parse_host
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
+from ringfence.session.mcp.reached import Reached, wanting
 from ringfence.session.mcp.servers import Servers
 from ringfence.session.screening import Leaving
 from ringfence.session.tally import Tally
@@ -129,17 +131,19 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        # What leaves is looked into before a credential is put into it.
+        # What leaves is looked into and models are read before credentials are put in: no real one is seen there.
         amendments=(
             *looking.leaving.amendments(recorder.record_soon),
             *looking.models,
             *looking.credentials.amendments(recorder),
+            ToolLists(Reached(looking.servers, evaluator)),
         ),
         budget=looking.leaving.budgets,
+        databases=looking.credentials.databases(recorder),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
         route=looking.route,
-        wants=lru_cache(evaluator.wants),
+        wants=wanting(lru_cache(evaluator.wants), looking.servers),
         http2=evaluator.speaks_http2,
     )
     return Gateway(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
@@ -68,7 +69,6 @@ _KEYS: tuple[tuple[str, str], ...] = (
     (r"maintenance\.auto", _BOOL),
     (r"lfs\.(?:repositoryformatversion|.+\.access)", _WORD),
 )  # fmt: skip
-_COMPILED = tuple((re.compile(key, re.DOTALL), re.compile(value)) for key, value in _KEYS)
 _ADDRESS = re.compile(r"(?P<kind>remote|submodule)\.(?P<name>.+)\.(?:url|pushurl)", re.DOTALL)
 _FOLLOWS = re.compile(r"branch\.(?P<name>.+)\.(?:remote|pushremote)", re.DOTALL)
 _OWN_TREE = re.compile(r"(?:\.\./)+[A-Za-z0-9][^\0\n]*")
@@ -105,7 +105,13 @@ def refused(key: str, after: tuple[str, ...], start: Start) -> str | None:
 
 
 def _known(key: str) -> re.Pattern[str] | None:
-    return next((value for name, value in _COMPILED if name.fullmatch(key)), None)
+    return next((value for name, value in _compiled() if name.fullmatch(key)), None)
+
+
+@cache
+def _compiled() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+    # Not on import: every session imports this, and few look at a setting.
+    return tuple((re.compile(key, re.DOTALL), re.compile(value)) for key, value in _KEYS)
 
 
 def _had(start: Start, kind: str, name: str) -> bool:

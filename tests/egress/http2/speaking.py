@@ -24,7 +24,7 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 from tests.egress.inspecting import inside, tunnel, world
 
@@ -68,6 +68,7 @@ class Peer:
         client: bool,
         window: int = 65_535,
         careless: bool = False,
+        streams: int = 100,
     ) -> None:
         """`careless`: it sends what the protocol forbids."""
         self.reader, self.writer = reader, writer
@@ -79,8 +80,11 @@ class Peer:
         self.over = asyncio.Event()
         self.takes = True
         """Whether what comes makes room for more."""
+        self.kept: list[tuple[int, int]] = []
+        """What came and makes no room yet."""
         self._changed = asyncio.Event()
-        self.h2.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = window
+        values = {SettingCodes.INITIAL_WINDOW_SIZE: window, SettingCodes.MAX_CONCURRENT_STREAMS: streams}
+        self.h2.local_settings = Settings(client=client, initial_values=values)
         self.h2.initiate_connection()
         self.flush()
 
@@ -88,6 +92,12 @@ class Peer:
         """Write what is to be written."""
         with contextlib.suppress(ConnectionError):
             self.writer.write(self.h2.data_to_send())
+
+    def catch_up(self) -> None:
+        """Make room for as much as has come."""
+        kept, self.kept = self.kept, []
+        for length, stream in kept:
+            self.h2.acknowledge_received_data(length, stream)
 
     async def run(self) -> None:
         """Read until the other side has finished."""
@@ -121,8 +131,9 @@ class Peer:
                 message.body += event.data
                 message.frames += 1
                 message.came.set()
+                self.kept.append((event.flow_controlled_length, event.stream_id))
                 if self.takes:
-                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    self.catch_up()
             case TrailersReceived():
                 self.messages[event.stream_id].trailers = list(event.headers)
             case StreamEnded():
@@ -210,13 +221,18 @@ async def echo(peer: Peer, stream: int) -> None:
 
 @asynccontextmanager
 async def http2_server(
-    answers: Answers = echo, *, window: int = 65_535, protocols: tuple[str, ...] = ("h2",)
+    answers: Answers = echo,
+    *,
+    window: int = 65_535,
+    protocols: tuple[str, ...] = ("h2",),
+    context: ssl.SSLContext | None = None,
+    streams: int = 100,
 ) -> AsyncIterator[tuple[int, list[Peer]]]:
     """A server outside; its port, and its connections."""
     peers: list[Peer] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer, client=False, window=window)
+        peer = Peer(reader, writer, client=False, window=window, streams=streams)
         peers.append(peer)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -237,7 +253,7 @@ async def http2_server(
         with contextlib.suppress(ConnectionError, ProtocolError):
             await one
 
-    context = world().context(parse_host("a.test"), protocols)
+    context = context or world().context(parse_host("a.test"), protocols)
     listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
     try:
         yield listening.sockets[0].getsockname()[1], peers

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 
 from h2.errors import ErrorCodes
+from tests.egress.gatewaying import Running
 from tests.egress.http2.speaking import Peer, echo, goaway, http2_client, http2_server, request
-from tests.egress.inspecting import Asked, inspecting, leave, server, tunnel
+from tests.egress.inspecting import Asked, inside, inspecting, leave, server, tunnel
 from tests.egress.test_inspected import OK
 from tests.egress.test_inspected import answer as heard_of
 
+from ringfence.egress.http2.client import InspectedHttp2
+from ringfence.egress.http2.wire import MOST_WAITING, Wire
+from ringfence.egress.limits import Limits
 from ringfence.model.decision import Verdict
+from ringfence.model.event import ConnectionClosed
 
 
 async def test_a_request_is_judged_and_answered() -> None:
@@ -270,3 +275,126 @@ async def test_a_slow_reader_stops_its_server_and_nobody_else() -> None:
 
     assert (bytes(answer.body), len(message.body)) == (b"quick", 400 * 16_384)
     assert before < 1_500_000
+
+
+async def test_requests_wait_for_each_other_where_each_needs_a_connection() -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal most
+        while await reader.readuntil(b"\r\n\r\n"):
+            open_now.append(writer)
+            most = max(most, len(open_now))
+            await asyncio.sleep(0.01)
+            open_now.pop()
+            writer.write(OK)
+
+    most, open_now = 0, list[asyncio.StreamWriter]()
+    async with (
+        server(slow) as port,
+        inspecting(http2=True) as gateway,
+        asyncio.timeout(10),
+        http2_client(gateway.port, port) as client,
+    ):
+        messages = [await client.whole(stream) for stream in [client.ask(request(port)) for _ in range(40)]]
+        client.writer.close()
+        await gateway.idle()
+
+    assert [one.status for one in messages] == [b"200"] * 40
+    assert most == 8
+
+
+async def test_only_so_many_clients_speak_http2() -> None:
+    limits = Limits(http2_connections=1)
+    async with (
+        http2_server(protocols=("h2", "http/1.1")) as (port, _),
+        inspecting(http2=True, limits=limits) as gateway,
+        asyncio.timeout(5),
+    ):
+        async with http2_client(gateway.port, port):
+            context = inside()
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            _, writer = await tunnel(gateway.port, port, context=context)
+            chosen = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+            await leave(writer)
+        await gateway.idle()
+        async with http2_client(gateway.port, port) as client:
+            answer = await client.whole(client.ask(request(port)))
+
+    assert (chosen, answer.status) == ("http/1.1", b"200")
+
+
+def wire(gateway: Running) -> Wire:
+    """What the gateway speaks with its only client through."""
+    (stage,) = gateway.gateway._core.open
+    assert isinstance(stage, InspectedHttp2)
+    return stage.wire
+
+
+async def test_streams_that_nobody_reads_do_not_fill_the_memory() -> None:
+    async def pouring(peer: Peer, stream: int) -> None:
+        peer.answer(stream, [(b":status", b"200")])
+        await peer.send(stream, b"x" * (40 * 65_536))
+        poured.append(stream)
+
+    poured: list[int] = []
+    async with (
+        http2_server(pouring) as (port, _),
+        inspecting(http2=True) as gateway,
+        asyncio.timeout(20),
+        http2_client(gateway.port, port, window=0) as client,
+    ):
+        for _ in range(60):
+            client.ask(request(port))
+        settled, waiting = -1, 0
+        while settled != waiting or not waiting:
+            settled = waiting
+            await asyncio.sleep(0.3)
+            waiting = sum(stream.waiting for stream in wire(gateway).streams.values())
+
+    assert poured == []
+    assert MOST_WAITING < waiting < 3 * MOST_WAITING
+
+
+async def test_a_client_without_requests_is_told_goodbye_whatever_else_it_says() -> None:
+    async def pinging(client: Peer) -> None:
+        while not client.over.is_set():
+            client.h2.ping(b"12345678")
+            client.flush()
+            await asyncio.sleep(0.05)
+
+    async with (
+        http2_server() as (port, _),
+        inspecting(http2=True, limits=Limits(idle_seconds=0.4)) as gateway,
+        asyncio.timeout(10),
+        http2_client(gateway.port, port) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        answers = []
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            answers.append(await client.whole(client.ask(request(port))))
+        group.create_task(pinging(client))
+        await client.over.wait()
+
+    assert [one.status for one in answers] == [b"200"] * 8
+    assert client.farewell is not None
+    assert client.farewell.error_code == ErrorCodes.NO_ERROR
+
+
+async def test_a_client_that_reads_nothing_is_not_waited_for() -> None:
+    async def pouring(peer: Peer, stream: int) -> None:
+        peer.answer(stream, [(b":status", b"200")])
+        await peer.send(stream, b"x" * 100_000, end=True)
+
+    closed: list[ConnectionClosed] = []
+    async with (
+        http2_server(pouring) as (port, _),
+        inspecting(http2=True, limits=Limits(half_closed_seconds=0.4), on_closed=closed.append) as gateway,
+        asyncio.timeout(10),
+        http2_client(gateway.port, port, window=10) as client,
+    ):
+        client.takes = False
+        client.ask(request(port))
+        await client.over.wait()
+        await gateway.idle()
+
+    assert [one.error for one in closed] == ["the client does not read its answer"]

@@ -58,6 +58,7 @@ def read(
         exchange.received(piece)
     exchange.over(error)
     exchange.over("again")
+    msgspec.json.encode(recorded)  # all of it can be on record
     answered, *calls = recorded
     assert isinstance(answered, ModelAnswered)
     return answered, tuple(one for one in calls if isinstance(one, ModelToolCall)), spending
@@ -161,7 +162,7 @@ def test_a_packed_stream_says_the_same(coding: bytes) -> None:
 
 @pytest.mark.parametrize("coding", PACKED)
 def test_what_unpacks_without_end_is_not_read(coding: bytes) -> None:
-    bomb = PACKED[coding](bytes(30_000_000))
+    bomb = PACKED[coding](bytes(3_000_000))
     unpack = unpacking(coding.decode())
 
     with pytest.raises(Unreadable, match="longer than what is read"):
@@ -192,6 +193,22 @@ def test_an_answer_that_is_broken_off_is_not_for_nothing() -> None:
     assert (answered.estimated, answered.error) == (True, "the client went away")
     assert (answered.input_tokens, answered.output_tokens) == (100, len(spoken) // 3 + 1)
     assert spending.spent().tokens == 100 + len(spoken) // 3 + 1
+
+
+@pytest.mark.parametrize("interface", [Interface.RESPONSES, Interface.CHAT, Interface.MESSAGES, Interface.GEMINI])
+def test_a_client_that_leaves_after_the_last_word_changes_nothing(interface: Interface) -> None:
+    answered, _, _ = read(interface, [STREAMS[interface]], error="the client went away")
+
+    assert (answered.estimated, usage(answered)) == (False, EXPECTED[interface][2])
+
+
+def test_half_a_character_does_not_break_the_record() -> None:
+    call = {"type": "function_call", "call_id": "\ud800", "name": "a\udc00", "arguments": {"b": "\ud800"}}
+    item = {"type": "response.output_item.done", "item": call}
+
+    _, calls, _ = read(Interface.RESPONSES, [sent(item)])
+
+    assert [(one.tool, one.call, one.arguments) for one in calls] == [("a?", "?", '{"b": "?"}')]
 
 
 def test_a_stream_without_its_tokens_is_counted_by_its_length() -> None:
@@ -261,7 +278,11 @@ _KEYS = st.sampled_from(
     ]
 )
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["message", "error", "user"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["message", "error", "user", "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=20,
 )
@@ -347,6 +368,14 @@ def test_requests_are_read(interface: Interface, body: object, expected: Asked) 
     assert read_request(meant, data, strict=True) == msgspec.structs.replace(expected, size=len(data))
 
 
+def test_the_model_of_a_message_may_stand_in_an_object_of_its_own() -> None:
+    body = {"type": "response.create", "response": {"model": "gpt-5.5"}}
+
+    said = read_request(Meant(interface=Interface.RESPONSES), json.dumps(body).encode(), strict=True)
+
+    assert (said.kind, said.models) == ("response.create", ("gpt-5.5",))
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"model":"a","model":"b"}', b'{"model":"a","\\u006dodel":"b"}', b'["a"]', b"not JSON", b"[" * 100_000, b"\xff"],
@@ -379,6 +408,14 @@ def test_a_request_that_can_be_read_in_two_ways_or_in_none_is_not_read(body: byt
             Meant(interface=Interface.GEMINI, model="gemini-x", streams=True),
         ),
         (ANYWHERE, "POST", "/v1beta/models/gemini-x:generateContent/more", None),
+        (ANYWHERE, "POST", "/v1internal:streamGenerateContent", Meant(interface=Interface.GEMINI, streams=True)),
+        (
+            ANYWHERE,
+            "POST",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/claude-x@1:streamRawPredict",
+            Meant(interface=Interface.MESSAGES, model="claude-x@1", streams=True),
+        ),
+        (ANYWHERE, "POST", "/v1/projects/p/publishers/meta/models/m:rawPredict", None),
         (OPENAI, "POST", "/v1/completions", None),
         (OPENAI, "POST", "/v1/batches", None),
         (OPENAI, "POST", "/v1/responses/", None),

@@ -14,11 +14,15 @@ from tests.egress.inspecting import inspecting, leave, server, tunnel
 from tests.egress.model_wire.streams import STREAMS, WHOLE
 from tests.egress.test_inspected import Reader, Writer, answer
 
+from ringfence.egress.http_head import parse_head
+from ringfence.egress.inspection import Held, Request
+from ringfence.egress.model_wire import watching
 from ringfence.egress.model_wire.spending import Spending
 from ringfence.egress.model_wire.steps import ModelWatch
 from ringfence.egress.model_wire.watching import Place
 from ringfence.egress.websocket_frames import Control, FrameReader, Message, Opcode, frame
-from ringfence.model.decision import Decision
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ModelAnswered, ModelToolCall
 from ringfence.policy.effective import ModelHost, ModelList, ModelPolicy, ModelPrice, Origin
 from ringfence.policy.judges.model import ModelTable
@@ -43,13 +47,13 @@ def budget(tokens: int) -> ModelPolicy:
 class Session:
     """What a session records of models."""
 
-    def __init__(self, policy: ModelPolicy) -> None:
+    def __init__(self, policy: ModelPolicy, *, most: int = watching.MOST_TOGETHER) -> None:
         self.recorded: list[ModelAnswered | ModelToolCall] = []
         self.refused: list[Decision] = []
         table = ModelTable(policy)
         times = iter(range(1_000_000))
         self.spending = Spending(table)
-        place = Place(self.spending, self.recorded.append, content=False)
+        place = Place(self.spending, self.recorded.append, content=False, most=most)
         self.watch = ModelWatch(table, place, lambda: next(times) / 1000)
 
     @property
@@ -157,9 +161,11 @@ async def test_a_first_piece_is_not_kept_back_until_there_is_more() -> None:
         await leave(writer)
 
 
-async def denied(policy: ModelPolicy, path: str, body: object, **fields: str) -> tuple[bytes, Session]:
+async def denied(
+    policy: ModelPolicy, path: str, body: object, *, most: int = watching.MOST_TOGETHER, **fields: str
+) -> tuple[bytes, Session]:
     """What a client hears of a request that does not reach its server."""
-    session, model = Session(policy), Model(b"")
+    session, model = Session(policy, most=most), Model(b"")
     with all_settled(session):
         async with (
             server(model) as port,
@@ -222,6 +228,7 @@ async def test_another_model_is_denied_in_the_words_of_its_interface(
     assert json.loads(body) == said
     (decision,) = session.refused
     assert [(one.rule, one.source) for one in decision.reasons] == [("model.models", "policy.toml:3")]
+    assert isinstance(decision.action, ConnectAction) and decision.action.models == ("x-1",)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +237,11 @@ async def test_another_model_is_denied_in_the_words_of_its_interface(
         ("/v1/chat/completions", {"messages": []}, {}),
         ("/v1/chat/completions", {"model": "m-1", "models": ["m-2", "x-1"]}, {}),
         ("/v1/chat/completions", b'{"model":"x-1","model":"m-1"}', {}),
-        ("/v1/chat/completions", gzip.compress(b'{"model":"x-1"}'), {"content-encoding": "gzip"}),
+        ("/v1/chat/completions", gzip.compress(b'{"model":"x-1"}', mtime=0), {"content-encoding": "gzip"}),
         ("/v1/chat/completions", b"m-1", {"content-encoding": "exi"}),
         ("/v1/completions", {"model": "m-1"}, {}),
         ("/v1/batches", {"model": "m-1"}, {}),
+        ("/v1/messages/count_tokens", {"model": "x-1"}, {"x-http-method-override": "PUT"}),
         ("/v1beta/models/m-1:generateContent", {"model": "x-1"}, {}),
     ],
 )
@@ -375,6 +383,51 @@ async def test_requests_over_a_websocket_are_on_record_and_limited_too() -> None
     assert (answered.model, answered.prompt_length, answered.input_tokens, answered.calls) == ("m-1", 6, 100, 2)
     assert session.rules == ["model.models"]
     assert isinstance(closed, Control) and closed.opcode is Opcode.CLOSE
+
+
+@pytest.mark.parametrize(
+    ("message", "rules"),
+    [
+        ({"type": "response.cancel", "input": "x"}, []),
+        ({"type": "response.append", "model": "m-1"}, ["model.unread"]),
+        ({"input": "response.create response.cancel"}, ["model.unread"]),
+        ({"type": "response.create", "input": "response.cancel"}, ["model.models"]),
+        ([], ["model.unread"]),
+    ],
+)
+def test_other_messages_over_a_websocket_go_only_where_they_ask_nothing(message: object, rules: list[str]) -> None:
+    session = Session(ONLY)
+    action = ConnectAction(host="a.test", port=443, method="GET", path="/v1/responses")
+    head = parse_head(b"GET /v1/responses HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n\r\n", default_port=443)
+    decision = Decision(verdict=Verdict.ALLOW, action=action, reasons=(), policy="p")
+    assert head.destination is not None
+    steps = session.watch(
+        Request(destination=head.destination, secure=True, head=head, action=action, decision=decision)
+    )
+    assert steps is not None
+
+    found = steps.message_sent(json.dumps(message).encode(), text=True)
+
+    assert [one.decision.reasons[0].rule for one in (found,) if isinstance(one, Held)] == rules
+
+
+async def test_no_more_is_kept_at_once_than_there_is_room_for() -> None:
+    body = {"model": "m-1", "input": "x" * 200}
+
+    _, limited = await denied(ONLY, "/v1/responses", body, most=100)
+    session, model = Session(ModelPolicy(hosts=HOSTS), most=100), Model(STREAMS[Interface.RESPONSES])
+    async with server(model) as port, inspecting(amendments=(session.watch,)) as gateway, asyncio.timeout(5):
+        reader, writer = await tunnel(gateway.port, port)
+        for one in (body, {"model": "m-1"}):
+            writer.write(posted("/v1/responses", one, port))
+            await chunked(reader)
+        await leave(writer)
+
+    assert limited.rules == ["model.unread"]
+    assert [(one.model, one.unread, one.input_tokens) for one in session.answered] == [
+        ("", "the request: it is longer than what is kept", 100),
+        ("m-1", "", 100),
+    ]
 
 
 async def test_another_websocket_is_not_opened_where_the_policy_limits_models() -> None:

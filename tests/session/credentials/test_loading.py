@@ -208,3 +208,38 @@ def test_a_store_is_for_its_owner_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreBroken) as broken:
         store.get("a")
     assert "value-of-a" not in str(broken.value) + repr(broken.value.__cause__)
+
+
+def test_the_url_of_a_database_holds_a_placeholder_inside_and_its_password_goes_nowhere(tmp_path: Path) -> None:
+    url = "postgres://app:real%2Fpassword@api.test/shop?sslmode=require"
+    outside = _outside(tmp_path, {"DB": url})
+
+    loaded = load(_bound("{ environment = 'DB' }", "postgres", "variables = ['DATABASE_URL']"), outside, _token())
+
+    [one] = loaded.credentials
+    assert (one.secret, one.rule.user) == (Secret("real/password"), "app")
+    shown = url.replace("real%2Fpassword", one.placeholder)
+    assert loaded.variables == (("DATABASE_URL", shown),)
+    inside = hidden({"DB": url, "PLAIN": "x real/password y"}, loaded)
+    assert inside == {"DB": shown, "PLAIN": f"x {one.placeholder} y", "DATABASE_URL": shown}
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "why"),
+    [
+        ("postgres://app:real-password@elsewhere.test/shop", "", "leads to another host"),
+        ("postgres://app:real-password@api.test:5433/shop", "", "leads to another host"),
+        ("postgres://app@api.test/shop", "", "cannot be used: it is empty"),
+        ("postgres://app:real-password@api.test:x/shop", "", "no URL of a database"),
+        ("postgres://app:real-password@api.test/shop", "admin", "another `user`"),
+        ("short", "", "shorter than 8"),
+    ],
+)
+def test_a_url_of_another_database_is_no_value(tmp_path: Path, url: str, user: str, why: str) -> None:
+    more = f"user = '{user}'" if user else ""
+
+    loaded = load(_bound("{ environment = 'DB' }", "postgres", more), _outside(tmp_path, {"DB": url}), _token())
+
+    assert loaded.credentials == ()
+    assert why in loaded.notices[0]
+    assert "real-password" not in loaded.notices[0]

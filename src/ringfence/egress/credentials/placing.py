@@ -41,6 +41,8 @@ def place(head: RequestHead, credential: Credential, shown: Presented | None) ->
             return _with_key(head, rule.field, value)
         case CredentialForm.AWS:
             raise Misplaced("in a signature")
+        case CredentialForm.POSTGRES:
+            raise Misplaced("in a login to a database")
         case _:
             assert_never(rule.form)
 

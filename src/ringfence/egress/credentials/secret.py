@@ -72,6 +72,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """The value; for AWS the secret key."""
     placeholder: str
     """What stands for it inside; for AWS for the access key id."""
+    url: str = ""
+    """For a database: the URL that holds the placeholder, where the value was one."""
     aws: AwsKeys | None = None
     standing: AwsKeys | None = None
     """For AWS: what programs inside sign with."""

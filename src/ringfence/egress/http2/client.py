@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Callable
 
+import msgspec
 from h2.errors import ErrorCodes
 from h2.events import Event, RequestReceived, StreamReset
 
@@ -49,7 +50,9 @@ class InspectedHttp2:
         *,
         origin: str,
         started: float,
+        over: Callable[[], None],
     ) -> None:
+        """`over` is called once, at the end."""
         self.destination: Destination | None = destination
         self.where = destination
         self.core = core
@@ -61,9 +64,12 @@ class InspectedHttp2:
         self.address = ""
         self._leg = client
         self._started = started
+        self._over = over
         self._error = ""
         self._closing = False
         self._asked = False
+        self._limit = 0.0
+        """The time that it has at the moment, without requests; 0 with some."""
         self.wire = Wire(client, core.clock.monotonic, client_side=False, windows=OF_CLIENTS)
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
@@ -120,17 +126,23 @@ class InspectedHttp2:
                 return self._end("" if not self.calls else "the client went away within a request", reset=False)
         else:
             self.again()
-        for call in tuple(self.calls.values()):
-            call.move()
+        touched, self.wire.touched = self.wire.touched, set()
+        for number in touched:
+            call = self.calls.get(number)
+            if call is not None:
+                call.move()
         if self in self.core.open:
             self.wire.flush()
+            if self.wire.touched:
+                self.again()
             self._rest()
         return None
 
     def _told(self, event: Event) -> None:
         match event:
             case RequestReceived(stream_id=int() as number):
-                self._asked = True
+                self._asked, self._limit = True, 0.0
+                self.core.relax(self)
                 call = self.calls[number] = Call(self, self.wire.streams[number])
                 call.start(list(event.headers or ()), empty=event.stream_ended is not None)
             case StreamReset(stream_id=number):
@@ -146,18 +158,23 @@ class InspectedHttp2:
         """A request is over."""
         self.calls.pop(number, None)
         if not self.calls:
-            self.again()
+            self.again()  # for the time that it has from now on
 
     def _rest(self) -> None:
         """Without requests: it may send another one for a while, or has some of an answer still to read."""
+        limits, before = self.core.limits, self._limit
         if not self._asked:
-            return None
+            return
+        # SECURITY: the time does not begin anew with each byte that is no request.
+        self._limit = 0.0 if self.calls else limits.half_closed_seconds if self.wire.streams else limits.idle_seconds
+        if self._limit == before:
+            return
         if self.calls:
-            return self.core.relax(self)
-        if self.wire.streams:
-            limit = self.core.limits.half_closed_seconds
-            return self.core.expect(self, limit, lambda: self._end("the client does not read its answer", reset=True))
-        return self.core.expect(self, self.core.limits.idle_seconds, self._idle)
+            self.core.relax(self)
+        elif self.wire.streams:
+            self.core.expect(self, self._limit, lambda: self._end("the client does not read its answer", reset=True))
+        else:
+            self.core.expect(self, self._limit, self._idle)
 
     def _idle(self) -> None:
         self._leave_orderly("")
@@ -189,6 +206,7 @@ class InspectedHttp2:
         if self not in self.core.open:
             return
         self.core.leave(self)
+        self._over()
         self._end_calls(error)
         if reset:
             self.core.engine.discard(self._leg.sock, reset=True)
@@ -234,6 +252,7 @@ class Call:
             return self._tell(refusal.malformed(str(invalid)))
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every stream anew.
         if head.destination != where:
+            action = msgspec.structs.replace(action, method=head.method, path=head.path)
             text = f"the request inside names the host `{head.destination}`, not the one that was authorised"
             return self._tell(connection.core.refuse(refusal.built_in(action, "http.host", text)))
         client = self._client = Http2Client(self._wire, self._stream, head, empty=empty)
@@ -279,6 +298,7 @@ class Call:
 
     def again(self) -> None:
         """Go on after the others had their turn."""
+        self._wire.touched.add(self._stream.id)
         self._connection.again()
 
     def answered(self, *, keep: bool) -> None:

@@ -35,7 +35,7 @@ class Http2Client:
     @property
     def waiting(self) -> int:
         """How many bytes wait to be written."""
-        return self._stream.waiting + self._wire.leg.waiting
+        return self._wire.waiting(self._stream)
 
     def take(self) -> bytes | None:
         """A piece of the body."""
@@ -111,7 +111,7 @@ class Http2Server:
     @property
     def waiting(self) -> int:
         """How many bytes wait to be written."""
-        return self._stream.waiting + self._wire.leg.waiting
+        return self._wire.waiting(self._stream)
 
     @property
     def broken(self) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 from h2.errors import ErrorCodes
 from h2.events import Event, InformationalResponseReceived, ResponseReceived, TrailersReceived
 
+from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.course import Course
 from ringfence.egress.engine import READABLE
@@ -28,6 +29,8 @@ from ringfence.model.host import Destination
 logger = logging.getLogger(__name__)
 
 _ROUNDS = 16
+_ALONE = 8
+"""Connections at once for the requests of one client, where the server speaks HTTP/1.1 only."""
 
 
 class Carrier:
@@ -53,6 +56,8 @@ class Carrier:
 
     def take(self, course: Course) -> None:
         """Carry a request, now or when there is room for another stream."""
+        if course.is_over:
+            return
         if len(self._carried) >= self._wire.most_streams:
             self._waiting.append(course)
             return
@@ -109,6 +114,8 @@ class Carrier:
                 raise WireBroken("it closed its connection")
         else:
             self.again()
+        while self._waiting and not self.going and len(self._carried) < self._wire.most_streams:
+            self.take(self._waiting.popleft())
         self._move()
         if not self._closed:
             self._wire.flush()
@@ -129,6 +136,7 @@ class Carrier:
     def _farewell(self, farewell: GoAway) -> None:
         self.going = True
         for number, stream in tuple(self._wire.streams.items()):
+            self._wire.touched.add(number)
             if number > farewell.last and stream.code is None:
                 # Nothing was done about it; who asked may ask again.
                 stream.code = int(ErrorCodes.REFUSED_STREAM)
@@ -137,14 +145,17 @@ class Carrier:
             course.guarded(course.go_on)
 
     def _move(self) -> None:
-        for course, _ in tuple(self._carried.values()):
-            course.guarded(course.move)
+        touched, self._wire.touched = self._wire.touched, set()
+        for number in touched:
+            if number in self._carried:
+                course, _ = self._carried[number]
+                course.guarded(course.move)
+        if self._wire.touched:
+            self.again()
 
     def _over(self, number: int) -> None:
         self._carried.pop(number, None)
-        while self._waiting and not self.going and len(self._carried) < self._wire.most_streams:
-            self.take(self._waiting.popleft())
-        if self.going and not self._carried:
+        if self._waiting or self.going:
             self.again()
 
     def _break(self, why: str) -> None:
@@ -174,11 +185,13 @@ class Http2Link:
         self._waiting: list[Course] = []
         self._alone = False
         """Whether the server speaks HTTP/1.1 only."""
+        self._going: set[Course] = set()
+        """The requests that have a connection of HTTP/1.1, where it does."""
 
     def carry(self, course: Course) -> bool:
         """Take a request, unless the server cannot carry it beside others."""
         if self._alone:
-            return False
+            return self._let_go(course)
         carrier = self._carrier
         if carrier is not None and not carrier.going:
             carrier.take(course)
@@ -218,9 +231,10 @@ class Http2Link:
         if not waiting:
             return self._upstreams.give(upstream)
         first, *others = waiting
+        self._go(first)
         first.guarded(lambda: first.upstream_ready(upstream))
         for course in others:
-            course.guarded(course.go_alone)
+            course.guarded(course.go_on)
         return None
 
     def upstream_unreachable(self, reason: str, status: int) -> None:
@@ -230,6 +244,36 @@ class Http2Link:
     def upstream_forbidden(self, decision: Decision) -> None:
         """None of the server's addresses may be dialled."""
         self._each(lambda course: course.upstream_forbidden(decision))
+
+    def left(self, course: Course) -> None:
+        """A request is over."""
+        if course in self._going:
+            self._going.remove(course)
+            self._core.leave(course)
+        if self._alone and self._waiting:
+            self._core.engine.again(self._go_following)
+
+    def _go_following(self) -> None:
+        while self._alone and self._waiting and len(self._going) < _ALONE:
+            following = self._waiting.pop(0)
+            following.guarded(following.go_on)
+
+    def _let_go(self, course: Course) -> bool:
+        """Keep a request where too many have a connection each; each takes a descriptor."""
+        if len(self._going) >= _ALONE:
+            self._waiting.append(course)
+            return True
+        most = self._core.limits.connections
+        if len(self._core.open) >= most:
+            course.refuse(refusal.overloaded(most))
+            return True
+        self._go(course)
+        return False
+
+    def _go(self, course: Course) -> None:
+        # It counts as a connection of the session, because it takes a descriptor.
+        self._going.add(course)
+        self._core.enter(course)
 
     def _connect(self, course: Course) -> None:
         self._connecting = self._upstreams.connect(

@@ -50,8 +50,11 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     connection: int
 
 
-OF_CLIENTS = Windows(stream=131_072, connection=4_194_304)
-OF_SERVERS = Windows(stream=524_288, connection=8_388_608)
+OF_CLIENTS = Windows(stream=131_072, connection=2_097_152)
+OF_SERVERS = Windows(stream=262_144, connection=4_194_304)
+MOST_WAITING = 2_097_152
+"""Bytes that may wait for one peer on all its streams together, before each stream has to do with little."""
+_LITTLE = 16_384
 
 
 class WireBroken(Exception):
@@ -82,6 +85,10 @@ class Stream:
         """Whether our side can still be written."""
 
 
+class _Connection(H2Connection):
+    MAX_CLOSED_STREAMS = 2048  # of whose end it knows, at a hundred bytes each; a peer can end 65,536 in no time
+
+
 class Wire:
     """See above. What it writes waits for `flush`."""
 
@@ -96,8 +103,10 @@ class Wire:
         self._failed = ""
         """Why nothing can be written any more."""
         self._frames = Frames(monotonic(), preface=not client_side)
-        config = H2Configuration(client_side=client_side, header_encoding=None)
-        self._h2 = H2Connection(config)
+        self._waiting = 0
+        self.touched: set[int] = set()
+        """The streams on which something happened since somebody looked."""
+        self._h2 = _Connection(H2Configuration(client_side=client_side, header_encoding=None))
         values: dict[SettingCodes, int] = {
             SettingCodes.INITIAL_WINDOW_SIZE: windows.stream,
             SettingCodes.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
@@ -136,6 +145,9 @@ class Wire:
 
     def _follow(self, events: list[Event]) -> None:
         for event in events:
+            number = getattr(event, "stream_id", None)
+            if number:
+                self.touched.add(number)
             match event:
                 case RequestReceived(stream_id=int() as number):
                     self.enter(number)
@@ -155,7 +167,7 @@ class Wire:
                 case RemoteSettingsChanged():
                     self._settle()
                 case WindowUpdated(stream_id=number):
-                    self.pump_all() if not number else self.pump(number)
+                    self.pump(number) if number else self.pump_all()
                 case _:
                     pass
 
@@ -170,7 +182,7 @@ class Wire:
         stream = self.streams.get(number)
         if stream is not None:
             stream.code, stream.open = code, False
-            _empty(stream)
+            self._empty(stream)
             self._forget_if_done(stream)
 
     def take(self, stream: Stream) -> bytes:
@@ -213,6 +225,7 @@ class Wire:
         if data and stream.open:
             stream.outbox.append(memoryview(data))
             stream.waiting += len(data)
+            self._waiting += len(data)
             self.pump(stream.id)
 
     def end(self, stream: Stream, trailers: Fields = ()) -> None:
@@ -225,7 +238,7 @@ class Wire:
         """Give a stream up."""
         if self.streams.pop(stream.id, None) is None:
             return
-        _empty(stream)
+        self._empty(stream)
         stream.open = False
         self.leave(stream)
         if stream.code is None:
@@ -254,11 +267,12 @@ class Wire:
         except ProtocolError:
             # The peer closed it, or the connection, meanwhile.
             stream.open = False
-            _empty(stream)
+            self._empty(stream)
             self._forget_if_done(stream)
 
     def pump_all(self) -> None:
         """The same for all streams; none takes all the room."""
+        self.touched.update(self.streams)
         for number, stream in tuple(self.streams.items()):
             if stream.outbox or stream.ending is not None:
                 self.pump(number)
@@ -272,15 +286,24 @@ class Wire:
 
     def resume(self) -> bool:
         """There is room in the socket. Whether everything has been written."""
+        waited = bool(self.leg.waiting)
         while not self._failed:
             if self.leg.waiting and not self.leg.flush():
                 return False
-            self.pump_all()
+            if waited:
+                self.pump_all()
             data = self._h2.data_to_send()
             if not data:
                 return True
+            waited = True
             self._write(data)
         return True
+
+    def waiting(self, stream: Stream) -> int:
+        """How many bytes wait on a stream, as whoever sends more has to see it: too many where all streams together
+        have too many, unless this one has few."""
+        crowded = self._waiting > MOST_WAITING and stream.waiting > _LITTLE
+        return self.leg.waiting + (max(stream.waiting, ENOUGH + 1) if crowded else stream.waiting)
 
     @property
     def busy(self) -> bool:
@@ -305,6 +328,9 @@ class Wire:
             data = data[:window]
         self._h2.send_data(stream.id, bytes(data))
         stream.waiting -= len(data)
+        self._waiting -= len(data)
+        if self._waiting <= MOST_WAITING < self._waiting + len(data):
+            self.touched.update(self.streams)
         self._gathered += len(data)
         self._frames.sent(1)
 
@@ -324,9 +350,14 @@ class Wire:
             with contextlib.suppress(ProtocolError):
                 self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
 
+    def _empty(self, stream: Stream) -> None:
+        self._waiting -= stream.waiting
+        stream.outbox.clear()
+        stream.waiting = 0
+
     def _give_up(self, stream: Stream) -> None:
         stream.code, stream.open = int(ErrorCodes.INTERNAL_ERROR), False
-        _empty(stream)
+        self._empty(stream)
         with contextlib.suppress(ProtocolError):
             self._h2.reset_stream(stream.id, ErrorCodes.INTERNAL_ERROR)
 
@@ -334,10 +365,11 @@ class Wire:
 
     def broken(self) -> None:
         """The connection is gone under all its streams."""
+        self.touched.update(self.streams)
         for stream in self.streams.values():
             if stream.code is None:
                 stream.code, stream.open = BROKEN, False
-                _empty(stream)
+                self._empty(stream)
 
     def goodbye(self) -> None:
         """Say that no more requests are taken, and nothing else is said."""
@@ -349,8 +381,3 @@ class Wire:
             with contextlib.suppress(ProtocolError):
                 self._h2.close_connection(code)
         self.flush()
-
-
-def _empty(stream: Stream) -> None:
-    stream.outbox.clear()
-    stream.waiting = 0

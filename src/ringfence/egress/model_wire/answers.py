@@ -3,6 +3,7 @@ why it stopped. Each interface has a function of its own; what it does not know,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -267,6 +268,7 @@ def _gemini(answer: Answer, event: Values) -> None:
             output_tokens=number(used.get("candidatesTokenCount")) + number(used.get("thoughtsTokenCount")),
             reasoning_tokens=number(used.get("thoughtsTokenCount")),
         )
+        answer.final = bool(answer.finish)
     if "error" in event:
         answer.fail(event.get("error"))
 
@@ -314,9 +316,9 @@ def _anthropic_usage(said: object, before: Usage | None) -> Usage | None:
 
 
 def _written(value: object) -> str:
-    if isinstance(value, str):
-        return value
+    if value is None or isinstance(value, str):
+        return text(value)
     try:
-        return "" if value is None else msgspec.json.encode(value).decode()
-    except (ValueError, TypeError, RecursionError):
+        return text(json.dumps(value, ensure_ascii=False))
+    except (ValueError, RecursionError):
         return ""

@@ -25,6 +25,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """How many tools it offers."""
     size: int = 0
     """Bytes of the request."""
+    kind: str = ""
+    """Over a WebSocket: what sort of message it is."""
+    unread: str = ""
+    """Why the rest is not known."""
     later: bool = False
     """Whether the answer is to be fetched by another request."""
 
@@ -58,7 +62,8 @@ def asked(meant: Meant, said: Values, *, size: int) -> Asked:
     limits = ("max_output_tokens", "max_completion_tokens", "max_tokens")
     return Asked(
         interface=interface,
-        models=_models(meant.model, said),
+        models=_models(meant.model, said, values(said.get("response"))),
+        kind=text(said.get("type")),
         prompt=_prompt(inner.get(turns)),
         streams=meant.streams or said.get("stream") is True,
         most_output=max((*(number(said.get(key)) for key in limits), number(settings.get("maxOutputTokens")))),
@@ -68,17 +73,17 @@ def asked(meant: Meant, said: Values, *, size: int) -> Asked:
     )
 
 
-def _models(in_path: str, said: Values) -> tuple[str, ...]:
-    named = [in_path, text(said.get("model")).removeprefix("models/")]
+def _models(in_path: str, said: Values, inner: Values) -> tuple[str, ...]:
+    named = [in_path, text(said.get("model")).removeprefix("models/"), text(inner.get("model"))]
     more = said.get("models")
     if isinstance(more, list):
-        named += [one for one in more if isinstance(one, str)]
+        named += [text(one) for one in more]
     return tuple(dict.fromkeys(filter(None, named)))
 
 
 def _prompt(turns: object) -> str:
     if isinstance(turns, str):
-        return turns
+        return text(turns)
     for turn in reversed(rows(turns)):
         if text(turn.get("role")) != "user" or text(turn.get("type")) not in ("", "message"):
             continue
@@ -90,5 +95,5 @@ def _prompt(turns: object) -> str:
 
 def _words(content: object) -> str:
     if isinstance(content, str):
-        return content
+        return text(content)
     return next((said for one in reversed(rows(content)) if (said := text(one.get("text")))), "")

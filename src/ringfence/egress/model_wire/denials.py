@@ -11,6 +11,7 @@ from ringfence.egress.inspection import Answered, Held
 from ringfence.egress.refusal import built_in
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Reason
+from ringfence.policy.judges.model import NEXT_STEPS
 from ringfence.policy.model_endpoints import Interface
 
 _FORBIDDEN = 403
@@ -18,18 +19,12 @@ _INVALID = 400
 """SECURITY: none of these is a status after which clients try again, or throw a login away: clients of Anthropic and of
 Gemini take 403 for a login that is not good any more."""
 
-_STEPS = {
-    "model.models": "ask for a model that the policy allows",
-    "model.budget_tokens": "stop here and say what is left to do; another session has a budget of its own",
-    "model.budget_cost": "stop here and say what is left to do; another session has a budget of its own",
-    "model.price": "ask for a model that has a price in the policy, or have one added",
-    "model.unread": "ask a model by one of its usual interfaces",
-}
 
-
-def denial(action: ConnectAction, because: Reason, interface: Interface | None) -> Held:
-    """What a client hears, and what goes on record."""
-    step = _STEPS.get(because.rule, "")
+def denial(action: ConnectAction, because: Reason, interface: Interface | None, models: tuple[str, ...] = ()) -> Held:
+    """What a client hears, and what goes on record: with the models, so that another policy can be asked about it."""
+    if models:
+        action = msgspec.structs.replace(action, models=models)
+    step = NEXT_STEPS.get(because.rule, "")
     decision = built_in(action, because.rule, because.text, *([step] if step else []))
     text = f"denied by ringfence (model, rule {because.rule}): {because.text}; a retry does not help; {step}"
     decision = msgspec.structs.replace(decision, reasons=(because,), message=f"the model is not asked: {because.text}")

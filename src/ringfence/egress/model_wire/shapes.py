@@ -37,8 +37,10 @@ def rows(value: object) -> list[Values]:
 
 
 def text(value: object) -> str:
-    """A text."""
-    return value if isinstance(value, str) else ""
+    """A text that can be on record: halves of characters, which JSON can spell, are no text."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def number(value: object) -> int:

@@ -22,9 +22,11 @@ from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.effective import BUILT_IN, Origin
 from ringfence.policy.judges.model import ModelTable, origins
 from ringfence.policy.model_endpoints import Interface, Meant, Provider, meaning
+from ringfence.policy.schema import escaped
 
 logger = logging.getLogger(__name__)
 
+_OTHER_METHOD = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 MOST_REQUEST = 32 * 1024 * 1024
 """Bytes of one request that are read: as much as providers take."""
 
@@ -43,20 +45,30 @@ class ModelWatch:
         provider = self.table.provider(to.host, to.port)
         if provider is None:
             return None
-        limits = self.table.policy.limits
-        if _is_websocket(head):
-            if head.path.endswith("/responses"):
-                return Talking(self, request, provider)
-            return Refused(self, request, "what is said over a WebSocket there is not known") if limits else None
         meant = meaning(provider, head.method, head.path)
-        if meant is None:
-            return Refused(self, request, f"what `{head.path[:100]}` asks of a model is not known") if limits else None
-        return None if meant.interface is None else Asking(self, request, provider, meant)
+        if _is_websocket(head) and head.path.endswith("/responses"):
+            return Talking(self, request, provider)
+        why = _unknown(head, meant)
+        if why or meant is None:
+            limits = self.table.policy.limits
+            return Refused(self, request, why, provider.interface) if limits else None
+        return None if meant.interface is None else self._asking(request, provider, meant)
 
-    def begin(self, request: Request, provider: Provider, said: Asked) -> Exchange:
-        """An exchange begins."""
+    def _asking(self, request: Request, provider: Provider, meant: Meant) -> Steps:
+        head = request.head
+        size = MOST_REQUEST if head.chunked else min(head.length, MOST_REQUEST)
+        if self.place.keep(size):
+            return Asking(self, request, provider, meant, size)
+        if self.table.policy.limits:
+            return Refused(self, request, "too many requests are on their way at once", meant.interface)
+        return Asking(self, request, provider, meant, 0)
+
+    def begin(self, request: Request, provider: Provider, said: Asked, began: float | None = None) -> Exchange:
+        """An exchange begins, or has begun."""
         to = request.destination
-        return Exchange(self.place, said, provider=provider.name, host=to.host.name, port=to.port, now=self.now)
+        return Exchange(
+            self.place, said, provider=provider.name, host=to.host.name, port=to.port, now=self.now, began=began
+        )
 
     def refusal(self, request: Request, said: Asked) -> Held | None:
         """Why a request may not go; nothing where it may."""
@@ -66,7 +78,7 @@ class ModelWatch:
         because = self.table.refusal(said.models, self.place.spending.spent())
         if because is None and said.later and (policy.budget_tokens is not None or policy.budget_cost is not None):
             because = self.unread("its answer is to be fetched later, when nobody counts it")
-        return None if because is None else denial(request.action, because, said.interface)
+        return None if because is None else denial(request.action, because, said.interface, said.models)
 
     def unread(self, text: str) -> Reason:
         """The reason of a denial of what could not be read."""
@@ -78,27 +90,30 @@ class ModelWatch:
 class Refused(Steps):
     """A request that nobody here can read, where it would have to be."""
 
-    def __init__(self, watch: ModelWatch, request: Request, why: str) -> None:
-        self._watch, self._request, self._why = watch, request, why
+    def __init__(self, watch: ModelWatch, request: Request, why: str, interface: Interface | None = None) -> None:
+        self._watch, self._request, self._why, self._interface = watch, request, why, interface
 
     def request(self, head: RequestHead) -> RequestHead | Held:
         """It does not go."""
-        return denial(self._request.action, self._watch.unread(self._why), None)
+        return denial(self._request.action, self._watch.unread(self._why), self._interface)
 
 
 class Asking(Steps):
     """One request and its answer."""
 
-    def __init__(self, watch: ModelWatch, request: Request, provider: Provider, meant: Meant) -> None:
+    def __init__(self, watch: ModelWatch, request: Request, provider: Provider, meant: Meant, kept: int) -> None:
+        """`kept`: how many bytes of the body may be kept; they are let go at the end."""
         self._watch = watch
         self._request = request
         self._provider = provider
         self._meant = meant
+        self._kept = kept
         self._limits = watch.table.policy.limits
         self.whole = MOST_REQUEST if self._limits else 0
         self._complete = False
         self._body = bytearray()
-        self._too_long = False
+        self._too_long = not kept and (request.head.chunked or request.head.length > 0)
+        self._began = watch.now()
         self._exchange: Exchange | None = None
 
     def body(self, data: bytes, *, complete: bool) -> None:
@@ -119,14 +134,15 @@ class Asking(Steps):
             if held is not None:
                 return held
             self._body = bytearray()
-            self._exchange = self._watch.begin(self._request, self._provider, said)
+            self._exchange = self._watch.begin(self._request, self._provider, said, self._began)
         return _readable(head)
 
     def sent(self, data: bytes) -> bytes | Held:
         """A piece of the body, of which a copy is kept where nobody waited for it."""
         if not self._limits and not self._too_long:
             self._body += data
-            self._too_long = len(self._body) > MOST_REQUEST
+            if len(self._body) > self._kept:
+                self._too_long, self._body = True, bytearray()
         return data
 
     def response(self, head: ResponseHead) -> ResponseHead | Held:
@@ -141,6 +157,7 @@ class Asking(Steps):
 
     def ended(self, error: str) -> None:
         """It is over."""
+        self._watch.place.let_go(self._kept)
         if self._limits and self._exchange is None:
             return
         self._look(lambda exchange: exchange.over(error))
@@ -148,7 +165,7 @@ class Asking(Steps):
     def _look(self, what: Callable[[Exchange], None]) -> None:
         """An answer is for the agent, whatever goes wrong in looking at it."""
         if self._exchange is None:
-            self._exchange = self._watch.begin(self._request, self._provider, self._seen())
+            self._exchange = self._watch.begin(self._request, self._provider, self._seen(), self._began)
         try:
             what(self._exchange)
         except Exception:
@@ -159,11 +176,12 @@ class Asking(Steps):
         size = len(self._body)
         try:
             if self._too_long:
-                raise Unreadable("it is too long")
+                raise Unreadable("it is longer than what is kept")
             return self._said(self._request.head)
-        except Unreadable:
+        except Unreadable as error:
             named = (self._meant.model,) if self._meant.model else ()
-            return Asked(interface=self._meant.interface, models=named, size=size)
+            size = max(size, self._request.head.length)
+            return Asked(interface=self._meant.interface, models=named, size=size, unread=str(error))
         finally:
             self._body = bytearray()
 
@@ -192,9 +210,9 @@ class Talking(Steps):
             if limits:
                 return denial(self._request.action, self._watch.unread(str(error)), meant.interface)
             return data
-        if b'"response.create"' not in data and not said.models:
-            if limits and b"response.cancel" not in data:
-                why = "a message over a WebSocket is not known"
+        if said.kind != "response.create":
+            if limits and said.kind != "response.cancel":
+                why = f"a message `{escaped(said.kind)}` over a WebSocket is not known"
                 return denial(self._request.action, self._watch.unread(why), meant.interface)
             return data
         held = self._watch.refusal(self._request, said)
@@ -227,6 +245,16 @@ class Talking(Steps):
 
 
 _OVER_WEBSOCKET = ResponseHead(status=200, fields=((b"content-type", b"text/event-stream"),))
+
+
+def _unknown(head: RequestHead, meant: Meant | None) -> str:
+    """Why nobody knows what a request asks; nothing where it is known."""
+    if _is_websocket(head):
+        return "what is said over a WebSocket there is not known"
+    overriding = {name for name, _ in head.fields} & _OTHER_METHOD
+    if overriding:
+        return f"`{min(overriding).decode()}` makes another request of this one"
+    return "" if meant is not None else f"what `{head.path[:100]}` asks of a model is not known"
 
 
 def _is_websocket(head: RequestHead) -> bool:

@@ -21,6 +21,8 @@ from ringfence.policy.judges.model import Usage
 
 MOST_ANSWER = 64 * 1024 * 1024
 """Bytes of one answer that are read."""
+MOST_TOGETHER = 256 * 1024 * 1024
+"""SECURITY: bytes of requests that are kept at once. They are kept outside, where no limit of the session's holds."""
 _DONE = b"[DONE]"
 
 
@@ -28,7 +30,12 @@ class Place:
     """What an exchange shares with the others of its session."""
 
     def __init__(
-        self, spending: Spending, record: Callable[[ModelAnswered | ModelToolCall], None], *, content: bool
+        self,
+        spending: Spending,
+        record: Callable[[ModelAnswered | ModelToolCall], None],
+        *,
+        content: bool,
+        most: int = MOST_TOGETHER,
     ) -> None:
         self.spending = spending
         self.record = record
@@ -36,20 +43,41 @@ class Place:
         """Whether prompts and refusals are recorded in their own words."""
         self.last_prompt = ""
         """The digest of the last one whose text was recorded: each request repeats it."""
+        self._kept, self._most = 0, most
+
+    def keep(self, size: int) -> bool:
+        """Whether so many bytes more may be kept. They are, until they are let go."""
+        if self._kept + size > self._most:
+            return False
+        self._kept += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        """So many bytes are not kept any more."""
+        self._kept -= size
 
 
 class Exchange:
     """From the request on."""
 
     def __init__(
-        self, place: Place, request: Asked, *, provider: str, host: str, port: int, now: Callable[[], float]
+        self,
+        place: Place,
+        request: Asked,
+        *,
+        provider: str,
+        host: str,
+        port: int,
+        now: Callable[[], float],
+        began: float | None = None,
     ) -> None:
+        """`began`: when the request went, where that was not now."""
         self.answer = Answer()
         self._place = place
         self._request = request
         self._about = (provider, host, port)
         self._now = now
-        self._began = now()
+        self._began = now() if began is None else began
         self._first: float | None = None
         self._number = place.spending.begin(request)
         self._status = 0
@@ -123,7 +151,7 @@ class Exchange:
         known = answer.usage
         answered = 200 <= self._status < 300
         # SECURITY: who breaks an answer off before it says what it used must not have it for nothing.
-        estimated = answered and (known is None or not self._whole_answer(error))
+        estimated = answered and not self._whole_answer(error)
         usage = known or Usage()
         if estimated:
             size = answer.output_bytes if self._stream is not None and not self._unread else self._read
@@ -161,7 +189,7 @@ class Exchange:
                 refusal=(answer.refusal or None) if place.content else None,
                 first_ms=None if self._first is None else round((self._first - self._began) * 1000),
                 duration_ms=round((self._now() - self._began) * 1000),
-                unread=self._unread,
+                unread=self._unread or (f"the request: {request.unread}" if request.unread else ""),
                 error=answer.error or error,
             )
         )
@@ -175,4 +203,5 @@ class Exchange:
 
     def _whole_answer(self, error: str) -> bool:
         """Whether the answer is complete, so that what it says about its tokens is the last word."""
-        return not error and not self._unread and (self._stream is None or self.answer.usage is not None)
+        answer = self.answer
+        return answer.usage is not None and (answer.final or not (error or self._unread))

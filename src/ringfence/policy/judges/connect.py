@@ -21,7 +21,7 @@ from ringfence.policy.globs import Glob, components
 from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
-from ringfence.policy.judges.model import ModelTable
+from ringfence.policy.judges.model import ModelTable, Spent
 from ringfence.policy.layers import Layer
 from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
@@ -161,10 +161,6 @@ class ConnectJudge:
         wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
         return wanted or any(rule.looks_at_requests for rule in rules)
 
-    def asks_models(self, name: str, port: int) -> bool:
-        """Whether a destination is one where models are asked."""
-        return self.models.provider(parse_host(name), port) is not None
-
     def needs_request(self, name: str, port: int) -> bool:
         """Whether any rule about a destination looks at requests."""
         return any(rule.looks_at_requests for rule in self._table.rules(parse_host(name), port))
@@ -206,7 +202,15 @@ class ConnectJudge:
         if not 0 < action.port < 65536:
             text = f"port {action.port} is not from 1 to 65535"
             return Finding(reasons=(built_in("network.port", Verdict.DENY, text),), effects=(effect,))
-        return Finding(reasons=(*self._reasons(action, host), *self._unseen_inside(action, host)), effects=(effect,))
+        reasons = (*self._reasons(action, host), *self._asked(action, host), *self._unseen_inside(action, host))
+        return Finding(reasons=reasons, effects=(effect,))
+
+    def _asked(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
+        """A denial of the models that the request asks. What a session has used already is not known here."""
+        if isinstance(action.models, msgspec.UnsetType) or self.models.provider(host, action.port) is None:
+            return ()
+        because = self.models.refusal(action.models, Spent())
+        return () if because is None else (because,)
 
     def _unseen_inside(self, action: ConnectAction, host: Host) -> tuple[Reason, ...]:
         """A word about what will not be looked into, for everybody who reads the decision. It decides nothing: the

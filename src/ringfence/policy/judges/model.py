@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 
 import msgspec
 
@@ -19,6 +20,15 @@ from ringfence.policy.model_endpoints import PROVIDERS, Provider
 from ringfence.policy.schema import escaped
 
 MILLION = 1_000_000
+_ANOTHER = "stop here and say what is left to do; another session has a budget of its own"
+NEXT_STEPS = {
+    "model.models": "ask for a model that the policy allows",
+    "model.budget_tokens": _ANOTHER,
+    "model.budget_cost": _ANOTHER,
+    "model.price": "ask for a model that has a price in the policy, or have one added",
+    "model.unread": "ask a model by one of its usual interfaces",
+}
+"""What helps, by the rule that denies."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,20 +66,16 @@ class ModelTable:
 
     def __init__(self, policy: ModelPolicy) -> None:
         self.policy = policy
-        own = [
-            (HostPattern.parse(one.hosts), Provider(name="", hosts=(one.hosts,)), one.origin) for one in policy.hosts
-        ]
-        led = [
-            (_exactly(one), Provider(name="", hosts=(one.host,), base=one.base), one.origin) for one in policy.routes
-        ]
-        known = [(HostPattern.parse(text), one, None) for one in PROVIDERS for text in one.hosts]
-        self._hosts: list[tuple[HostPattern, Provider, Origin | None]] = [*known, *own, *led]
+        own = [(HostPattern.parse(one.hosts), Provider(name="", hosts=(one.hosts,))) for one in policy.hosts]
+        led = [(_exactly(one), Provider(name="", hosts=(one.host,), base=one.base)) for one in policy.routes]
+        self._hosts = [*own, *led]
         self._targets = frozenset((one.host, one.port) for one in policy.routes)
         self._routes = [(tuple(map(HostPattern.parse, one.hosts)), one) for one in policy.routes]
 
     def provider(self, host: Host, port: int) -> Provider | None:
         """Whose models are asked there; nothing where none are."""
-        return next((one for pattern, one, _ in self._hosts if pattern.matches(host, port)), None)
+        places = (*_known(), *self._hosts)
+        return next((one for pattern, one in places if pattern.matches(host, port)), None)
 
     def saying(self, host: Host, port: int) -> list[Origin]:
         """Where it is written that requests to a host have to be seen because of models."""
@@ -137,6 +143,11 @@ class ModelTable:
         if spent.cost + spent.open_cost >= cost:
             text = f"the session may cost {amount(cost)}, and has cost {amount(spent.cost)}{_open(spent)}"
             yield _denied("model.budget_cost", origin, text)
+
+
+@cache
+def _known() -> tuple[tuple[HostPattern, Provider], ...]:
+    return tuple((HostPattern.parse(text), one) for one in PROVIDERS for text in one.hosts)
 
 
 def _exactly(route: ModelRoute) -> HostPattern:

@@ -40,7 +40,9 @@ _OWNED: dict[CredentialForm, tuple[str, ...]] = {
 """Where the path of a request names whose it is, for the forms that have one such place. A registry hands out tokens
 beside it; those are held to the same paths."""
 _NAMED = {CredentialForm.HEADER: "header", CredentialForm.QUERY: "query"}
-_WITH_USER = frozenset((CredentialForm.BASIC, CredentialForm.GIT, CredentialForm.PYPI, CredentialForm.DOCKER))
+_WITH_USER = frozenset(
+    (CredentialForm.BASIC, CredentialForm.GIT, CredentialForm.PYPI, CredentialForm.DOCKER, CredentialForm.POSTGRES)
+)
 
 
 class CredentialSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,9 +77,9 @@ def _none(table: Table) -> NoCredentials | None:
 
 def _rule(table: Table, ids: dict[str, str]) -> CredentialRule | None:
     name = _name(table, ids)
-    hosts = _hosts(table, binds=True)
     source = _source(table.take_table("source", about="Where the value is; exactly one of its keys."))
     form = table.take_choice("form", CredentialForm, about="How a request carries it.")
+    hosts = _hosts(table, binds=True, port=5432 if form is CredentialForm.POSTGRES else 443)
     methods = _matching(table, "methods", "HTTP methods; any where it is missing.", _METHOD, "an HTTP method")
     paths = _paths(table)
     owners = _matching(
@@ -94,6 +96,9 @@ def _rule(table: Table, ids: dict[str, str]) -> CredentialRule | None:
         table.fault("variables", "`variables` is not for `aws-sigv4`: the placeholders are in `AWS_ACCESS_KEY_ID` ...")
     if form is CredentialForm.AWS and attach is Attach.ALWAYS:
         table.fault("attach", "`always` is not for `aws-sigv4`: a request has to be signed to be signed again")
+    for key in ("methods", "paths"):
+        if form is CredentialForm.POSTGRES and table.has(key):
+            table.fault(key, f"`{key}` is not for `postgres`: a login has none")
     reason = _reason(table)
     complete = table.require("id", "source", "hosts", "form")
     table.finish()
@@ -158,9 +163,12 @@ def _source(table: Table) -> CredentialSource | None:
     return CredentialSource(kind=kind, name=keyring or variable or file or "", command=tuple(command))
 
 
-def _hosts(table: Table, *, binds: bool) -> tuple[str, ...]:
+def _hosts(table: Table, *, binds: bool, port: int = 443) -> tuple[str, ...]:
     found = []
-    about = "`x.test`, `*.x.test` (what is below it), `**.x.test` (both), each with `:port`; 443 where none is written."
+    about = (
+        "`x.test`, `*.x.test` (what is below it), `**.x.test` (both), each with `:port`; 443 where none is written, "
+        "5432 for `postgres`."
+    )
     for path, text in table.take_texts("hosts", about=about):
         try:
             pattern = HostPattern.parse(text)
@@ -173,8 +181,8 @@ def _hosts(table: Table, *, binds: bool) -> tuple[str, ...]:
         else:
             # SECURITY: a certificate names a host on whatever port; whoever can listen on another one of a shared
             # machine would get the credential.
-            port = pattern.port or (443 if binds else None)
-            found.append(str(msgspec.structs.replace(pattern, port=port)))
+            held = pattern.port or (port if binds else None)
+            found.append(str(msgspec.structs.replace(pattern, port=held)))
     if table.is_empty("hosts"):
         table.fault("hosts", "`hosts` is empty; name at least one host")
     return tuple(found)
@@ -249,13 +257,13 @@ def _is_reserved(header: str) -> bool:
 
 
 def _user(table: Table, form: CredentialForm | None) -> str:
-    user = table.take_text("user", about="The user name for `basic`, `git`, `pypi` and `docker`.")
+    user = table.take_text("user", about="The user name for `basic`, `git`, `pypi`, `docker` and `postgres`.")
     if user is None:
         if form in {CredentialForm.BASIC, CredentialForm.DOCKER}:
             table.faults.add(table.path, f'`user` is missing here: `form = "{form}"` needs it')
         return {CredentialForm.GIT: "x-access-token", CredentialForm.PYPI: "__token__"}.get(form, "") if form else ""
     if form is not None and form not in _WITH_USER:
-        table.fault("user", "`user` is only for `basic`, `git`, `pypi` and `docker`")
+        table.fault("user", "`user` is only for `basic`, `git`, `pypi`, `docker` and `postgres`")
     elif not user or ":" in user or not user.isprintable() or not user.isascii():
         table.fault("user", f"`{escaped(user)}` cannot be a user name: it is visible ASCII without `:`")
     return user

@@ -18,6 +18,7 @@ _TEXTS = {
     "tool": "With `mcp`: the tool.",
     "method": "With `connect`: the HTTP method.",
     "path": "With `connect`: the path of the URL.",
+    "model": "With `connect`: the model that is asked there.",
     "cwd": "The folder that it is asked from.",
 }
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from ringfence.egress.credentials.secret import Credential
 from ringfence.egress.credentials.steps import Wallet
+from ringfence.egress.databases.bound import Databases, database_trust
 from ringfence.egress.inspection import Amendment
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.model.event import DecisionMade
+from ringfence.model.host import Destination
 from ringfence.policy.credentials import CredentialTable, overlap
 from ringfence.policy.effective import Attach, CredentialForm, Policy
 from ringfence.policy.evaluate import Evaluator
@@ -85,6 +88,17 @@ class Governing:
                 found.append(one.standing.secret.reveal())
                 found += [one.standing.session.reveal()] if one.standing.session is not None else []
         return tuple(text.encode() for text in found)
+
+    def databases(self, tally: Tally) -> Databases | None:
+        """The databases of the policy, each with the credentials that are there."""
+        table = CredentialTable(self._policy)
+        known = self._loaded.credentials
+
+        def bound(to: Destination) -> tuple[Credential, ...] | None:
+            rules = {rule.id for rule in table.of_database(to.host, to.port)}
+            return tuple(one for one in known if one.name in rules) if rules else None
+
+        return Databases(bound=bound, used=tally.record_soon, trust=cache(database_trust))
 
 
 def unseen(policy: Policy) -> Iterator[str]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.inspection import Amendment
 from ringfence.policy.effective import CredentialPolicy, Policy
 from ringfence.policy.evaluate import Evaluator
@@ -39,6 +40,10 @@ class Holding(Protocol):
         """All that looks like a credential inside and is none, with what servers made."""
         ...
 
+    def databases(self, tally: Tally) -> Databases | None:
+        """The databases to which the gateway logs in."""
+        ...
+
 
 class Nothing:
     """A session without credentials."""
@@ -62,6 +67,10 @@ class Nothing:
     def standing_in(self) -> tuple[bytes, ...]:
         """None."""
         return ()
+
+    def databases(self, tally: Tally) -> Databases | None:
+        """None."""
+        return None
 
 
 async def held(policy: Policy, evaluator: Evaluator, places: Places, environ: Mapping[str, str]) -> Holding:

@@ -7,12 +7,14 @@ same.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
 from ringfence.egress.credentials.secret import UPPER, AwsKeys, Credential, Secret, Token, letters, placeholder, usable
 from ringfence.policy.effective import CredentialForm, CredentialPolicy, CredentialRule, SourceKind
 from ringfence.session.credentials.aws_keys import aws_keys
+from ringfence.session.credentials.database_urls import database_credential
 from ringfence.session.credentials.sources import AWS_VARIABLES, Outside, Unavailable, read_value
 
 
@@ -61,6 +63,8 @@ def load_one(rule: CredentialRule, outside: Outside, token: Token) -> Credential
             session=Secret(letters(200, token)) if keys.session is not None else None,
         )
         return Credential(rule=rule, secret=keys.secret, placeholder=standing.key, aws=keys, standing=standing)
+    if rule.form is CredentialForm.POSTGRES:
+        return database_credential(rule, text, token)
     value = text.reveal()
     if why := usable(value):
         raise Unavailable(f"its value cannot be used: {why}")
@@ -72,6 +76,7 @@ def hidden(environment: Mapping[str, str], loaded: Loaded) -> dict[str, str]:
     stand_ins: dict[str, str] = {}
     for credential in loaded.credentials:
         stand_ins[credential.secret.reveal()] = _stand_in(credential)
+        stand_ins[quote(credential.secret.reveal(), safe="")] = _stand_in(credential)
         if credential.aws is not None and credential.standing is not None:
             session, fake = credential.aws.session, credential.standing.session
             if session is not None and fake is not None:
@@ -109,6 +114,8 @@ def _stand_in(credential: Credential) -> str:
 
 
 def _inside(credential: Credential) -> tuple[tuple[str, str], ...]:
+    if credential.rule.form is CredentialForm.POSTGRES:
+        return tuple((name, credential.url or credential.placeholder) for name in credential.rule.variables)
     if credential.standing is None:
         return tuple((name, credential.placeholder) for name in credential.rule.variables)
     standing = credential.standing

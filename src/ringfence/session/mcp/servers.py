@@ -32,6 +32,7 @@ class _Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     tools: ToolList
     change: ListChange
+    whole: bool = True
 
 
 class Servers:
@@ -45,14 +46,16 @@ class Servers:
         self._lists: dict[tuple[str, str], _Seen] = {}
         self._told: list[tuple[str, float]] = []
 
-    def listed(self, server: str, identity: str, tools: ToolList) -> McpAction:
-        """A server said which tools it has: what is to be judged before an agent is shown them."""
+    def listed(self, server: str, identity: str, tools: ToolList, *, whole: bool = True) -> McpAction:
+        """A server said which tools it has: what is to be judged before an agent is shown them. Without `whole`, more
+        of the list is to come."""
         self._started(server, identity)
         before = self._taken.get(server, identity, tools)
         found = ListChange() if before is None else change(before, dict(tools.tools))
+        found = found if whole else msgspec.structs.replace(found, removed=())
         last = self._lists.get((server, identity))
-        self._lists[server, identity] = _Seen(tools=tools, change=found)
-        if last is None or last.tools != tools or last.change != found:
+        self._lists[server, identity] = _Seen(tools=tools, change=found, whole=whole)
+        if whole and (last is None or not last.whole or last.tools != tools or last.change != found):
             self._record(_event(server, identity, tools, found, is_new=before is None))
         facts = ServerFacts(identity=identity, tools=tools.digest, changed=found.in_words(), listing=True)
         parts = {"added": found.added, "altered": found.altered, "removed": found.removed}
@@ -65,7 +68,7 @@ class Servers:
         self._lists[server, identity] = _Seen(tools=seen.tools, change=ListChange())
 
     def is_known(self, server: str) -> bool:
-        """Whether a server of this name, or on this host, was met."""
+        """Whether a server of this name, or on this host, has said which tools it has."""
         return server in self._identities
 
     def called(self, action: McpAction, identity: str) -> McpAction:

@@ -1,0 +1,1 @@
+"""Logins to databases: the gateway shows the real password, the client only its placeholder."""

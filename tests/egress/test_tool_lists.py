@@ -1,0 +1,205 @@
+"""Lists of tools over HTTP: judged before they are shown, however they come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections.abc import Callable
+
+import pytest
+from tests.egress.inspecting import inspecting, leave, server, tunnel
+from tests.egress.test_inspected import Reader, Writer
+from tests.egress.test_inspected_rules import posted
+
+from ringfence.egress.tool_lists import ToolLists
+from ringfence.model.action import McpAction
+from ringfence.model.decision import Decision, Reason, Verdict
+
+LIST = {"jsonrpc": "2.0", "id": 7, "method": "tools/list"}
+BOTH = (b"Content-Type: application/json", b"Accept: application/json, text/event-stream", b"Connection: close")
+
+
+def result(*names: str, number: object = 7, more: str | None = None) -> bytes:
+    tools = [{"name": name} for name in names]
+    found = {"tools": tools} if more is None else {"tools": tools, "nextCursor": more}
+    return json.dumps({"jsonrpc": "2.0", "id": number, "result": found}).encode()
+
+
+def reply(content: bytes, media: str = "application/json", *fields: str) -> bytes:
+    head = "".join(f"{one}\r\n" for one in (f"Content-Type: {media}", f"Content-Length: {len(content)}", *fields))
+    return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + content
+
+
+class Lists:
+    """Denies a list with `evil` in it, and asks about one with `new`."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, list[str], bool]] = []
+        self.taken: list[str] = []
+
+    def listed(self, server: str, identity: str, tools: list[object], *, whole: bool) -> Decision:
+        names = [one["name"] for one in tools if isinstance(one, dict)]
+        self.seen.append((identity.partition(":")[0] + "/" + identity.rpartition("/")[2], names, whole))
+        verdict = Verdict.DENY if "evil" in names else Verdict.ASK if "new" in names else Verdict.ALLOW
+        reason = Reason(rule="mcp.changed", layer="user", source="policy.toml:1", verdict=verdict, text="other tools")
+        action = McpAction(server=server, tool="tools/list")
+        return Decision(verdict=verdict, action=action, reasons=(reason,), policy="sha256:0", message="other tools")
+
+    def take(self, server: str, identity: str) -> None:
+        self.taken.append(server)
+
+
+def confirming(verdict: Verdict) -> Callable[..., Callable[[], None]]:
+    def confirm(decision: Decision, done: Callable[[Decision], None]) -> Callable[[], None]:
+        final = Decision(
+            verdict=verdict, action=decision.action, reasons=decision.reasons, policy="", message=decision.message
+        )
+        asyncio.get_running_loop().call_soon(done, final)
+        return lambda: None
+
+    return confirm
+
+
+async def heard(
+    lists: Lists,
+    *replies: bytes,
+    asked: object = LIST,
+    path: bytes = b"/mcp",
+    fields: tuple[bytes, ...] = BOTH,
+    yes: Verdict = Verdict.DENY,
+    get: bool = False,
+) -> list[bytes]:
+    """What a client hears that asks once for each reply, on connections of their own."""
+    remaining = list(replies)
+
+    async def answers(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(remaining.pop(0))
+        await writer.drain()
+
+    found = []
+    amendments = (ToolLists(lists),)
+    async with (
+        server(answers) as port,
+        inspecting(amendments=amendments, confirm=confirming(yes)) as gateway,
+        asyncio.timeout(10),
+    ):
+        for number in range(len(replies)):
+            reader, writer = await tunnel(gateway.port, port)
+            one = asked[number] if isinstance(asked, tuple) else asked
+            sent = posted(path, json.dumps(one).encode(), *fields)
+            if get:
+                sent = (
+                    b"GET /mcp HTTP/1.1\r\nHost: a.test:PORT\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n"
+                )
+            writer.write(sent.replace(b"PORT", b"%d" % port))
+            found.append(await all_of(reader))
+            await leave(writer)
+    return found
+
+
+async def all_of(reader: Reader) -> bytes:
+    """What came, up to the end or until the connection was cut."""
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            found += data
+    return found
+
+
+EVENTS = b': hello\r\n\r\nevent: message\ndata: {"jsonrpc":\ndata: "2.0"}\n\n'
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        reply(result("good", "evil")),
+        reply(b"[" + result("evil") + b"]"),
+        reply(result("evil").replace(b"tools", b"t\\u006fols")),
+        reply(gzip.compress(result("evil")), "application/json", "Content-Encoding: gzip"),
+        reply(EVENTS + b"data: " + result("evil") + b"\n\n", "text/event-stream"),
+        reply(
+            EVENTS + b"id: 1\r\ndata:" + result("evil").replace(b", ", b",\r\ndata:  ") + b"\r\n\r\n",
+            "text/event-stream; a=b",
+        ),
+        reply(EVENTS + b"data: " + result("evil") + b"\r\r", "text/event-stream"),
+        reply(result("evil", number="never asked")),
+    ],
+)
+async def test_a_list_that_is_denied_is_not_shown_in_whatever_form_it_comes(answered: bytes) -> None:
+    lists = Lists()
+
+    [shown] = await heard(lists, answered)
+
+    assert b"evil" not in shown
+    assert lists.seen == [("https/mcp", lists.seen[0][1], True)]
+    assert lists.taken == []
+
+
+async def test_a_list_that_comes_on_a_stream_that_was_open_before_is_judged_too() -> None:
+    lists = Lists()
+
+    [shown] = await heard(lists, reply(b"data: " + result("evil") + b"\n\n", "text/event-stream"), get=True)
+
+    assert b"evil" not in shown
+
+
+@pytest.mark.parametrize("media", ["application/json", "text/event-stream"])
+async def test_a_list_that_is_allowed_passes_as_it_came(media: str) -> None:
+    content = result("good") if media == "application/json" else EVENTS + b"data: " + result("good") + b"\n\ndata: x"
+
+    [shown] = await heard(Lists(), reply(content, media))
+
+    assert shown.endswith(b"\r\n\r\n" + content)
+
+
+@pytest.mark.parametrize("yes", [Verdict.ALLOW, Verdict.DENY])
+async def test_somebody_is_asked_about_a_list_before_it_is_shown_and_a_yes_takes_it(yes: Verdict) -> None:
+    lists = Lists()
+
+    shown = await heard(lists, reply(result("new")), yes=yes)
+
+    assert (b'"new"' in shown[0], lists.taken) == ((True, ["a.test"]) if yes is Verdict.ALLOW else (False, []))
+
+
+async def test_pages_are_judged_with_those_before_them() -> None:
+    lists = Lists()
+    second = {**LIST, "params": {"cursor": "2"}}
+
+    await heard(lists, reply(result("a", more="2")), reply(result("b")), reply(result("c")), asked=(LIST, second, LIST))
+
+    assert lists.seen == [("https/mcp", ["a"], False), ("https/mcp", ["a", "b"], True), ("https/mcp", ["c"], True)]
+
+
+async def test_what_is_no_list_passes_untouched() -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "t"}}
+    content = json.dumps(
+        {"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "tools"}]}}
+    ).encode()
+    lists = Lists()
+
+    shown = await heard(lists, reply(content), reply(b"not json, but tools"), asked=call)
+
+    assert [one.rpartition(b"\r\n\r\n")[2] for one in shown] == [content, b"not json, but tools"]
+    assert lists.seen == []
+
+
+async def test_requests_that_are_not_of_mcp_are_not_looked_at() -> None:
+    lists = Lists()
+
+    [shown] = await heard(
+        lists, reply(result("evil")), fields=(b"Content-Type: application/json", b"Connection: close")
+    )
+
+    assert b"evil" in shown
+    assert lists.seen == []
+
+
+async def test_a_list_that_cannot_be_read_is_not_shown() -> None:
+    twice = b'{"jsonrpc":"2.0","id":7,"result":{"tools":[]},"result":{"tools":[{"name":"evil"}]}}'
+
+    [shown] = await heard(Lists(), reply(twice))
+
+    assert b"evil" not in shown
