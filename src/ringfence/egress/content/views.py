@@ -20,7 +20,7 @@ from ringfence.egress.content.unpacking import MAGIC, Room, Unreadable, packed_a
 
 _ESCAPE = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
-_QUOTED_LINES = expression(rb"(?:[^\n]*=\r?\n)+[^\n]*|[^\n]*=[0-9A-F]{2}[^\n]*")
+_QUOTED_LINES = expression(rb"(?:[^\n]{0,200}=\r?\n)+[^\n]{0,200}|[^\n]{0,200}=[0-9A-F]{2}[^\n]{0,200}")
 _BASE64 = expression(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _BASE64_LINES = expression(rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){2,}(?:[A-Za-z0-9+/]+={0,2})?")
 _HEX = expression(rb"(?:[0-9A-Fa-f]{2}){16,}")
