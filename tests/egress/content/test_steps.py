@@ -140,12 +140,30 @@ async def test_everyday_requests_pass_as_they_are() -> None:
     assert heard.endswith(body)
 
 
-async def test_a_token_is_at_home_on_its_own_host_only() -> None:
+@pytest.mark.parametrize("place", ["header authorization", "the query"])
+async def test_a_token_is_at_home_on_its_own_host_only(place: str) -> None:
     at_home = Session(homes={"github-token": (HostPattern.parse("**.test"),)})
 
-    answer, _, _ = await spoken(at_home, WHERE["header authorization"])
+    answer, _, _ = await spoken(at_home, WHERE[place])
 
     assert (answer, at_home.events) == (OK, [])
+
+
+@pytest.mark.parametrize("place", ["the body", "header x-note", "the path"])
+async def test_a_token_is_at_home_nowhere_else_in_a_request_to_its_host(place: str) -> None:
+    at_home = Session(homes={"github-token": (HostPattern.parse("**.test"),)})
+
+    _, heard, _ = await spoken(at_home, WHERE[place])
+
+    assert (heard, at_home.found()) == (b"", [("github-token", place, "denied")])
+
+
+async def test_what_has_no_home_of_its_own_counts_in_a_query_to_every_host() -> None:
+    session = Session()
+
+    await spoken(session, post(b"", path="/x?password=" + letters(20) + "7q9Z3"))
+
+    assert session.found() == [("assigned-secret", "the query", "denied")]
 
 
 @pytest.mark.parametrize(("secret", "name"), [(CANARY, "variable X"), (CREDENTIAL, "deploy")])

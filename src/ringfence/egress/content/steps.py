@@ -20,7 +20,7 @@ from ringfence.egress.inspection import Fields, Held, Request, Steps
 from ringfence.model.decision import Decision, Reason, Risk, Verdict
 from ringfence.model.event import ContentFound, ContentUnread
 from ringfence.model.host import Destination
-from ringfence.model.host_pattern import HostPattern
+from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import OnSecret, Origin
 
 CREDENTIAL_FIELDS = frozenset(
@@ -31,7 +31,8 @@ CREDENTIAL_FIELDS = frozenset(
     )
 )
 """Fields in which a secret is at home, if it is the host's own."""
-_FRAMING = frozenset((b"host", b"connection", b"content-length", b"transfer-encoding", b"accept-encoding", b"date"))
+_FRAMING = frozenset((b"host", b"connection", b"content-length", b"transfer-encoding"))
+"""Fields that the gateway writes itself."""
 _KEPT = 4096
 """Bytes of a body that passes which stay until what follows them was looked at."""
 _MOST_REMEMBERED = 10_000
@@ -208,7 +209,7 @@ class Screened(Steps):
         if found:
             self._action = msgspec.structs.replace(self._action, path=WITHHELD, facts=msgspec.UNSET)
         if head.query:
-            found += self._scan.text("the query", head.query.encode())
+            found += self._scan.text("the query", head.query.encode(), also=self._counts_in_query)
         # Some kinds are known by the name that stands before them.
         lines = [(name, name + b": " + value) for name, value in head.fields if name not in _FRAMING]
         if lines and self._scan.text("the headers", b"\r\n".join(line for _, line in lines)):
@@ -224,6 +225,15 @@ class Screened(Steps):
         to = self._request.destination
         homes = self._screening.homes.get(match.name)
         return homes is None or not any(pattern.matches(to.host, to.port) for pattern in homes)
+
+    def _counts_in_query(self, match: Match) -> bool:
+        """Whether something is a finding in the query: what a host issued itself is how its addresses are signed. What
+        has no host of its own counts everywhere, for a query is where things are taken out."""
+        if match.kind is not Kind.SECRET:
+            return True
+        to = self._request.destination
+        homes = self._screening.homes.get(match.name, ())
+        return not any(one.kind is not PatternKind.ANY and one.matches(to.host, to.port) for one in homes)
 
     def _judged(self, found: list[Finding]) -> Decision | None:
         """What stops the request, all of it on record; None where nothing does."""
