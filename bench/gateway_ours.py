@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from ipaddress import ip_network
 
 from bench.gateway_load import listening
@@ -122,7 +123,7 @@ async def _deployed(
                 authority=authority,
                 amendments=Nothing().amendments(tally),
                 judge=lambda call, done: gate.decide_soon(call, done, asked_by="gateway"),
-                wants=evaluator.wants,
+                wants=lru_cache(evaluator.wants),
             )
             yield Gateway(
                 GatewayJudge(gate, evaluator), on_closed=tally.record_soon, inspection=inspection, trust=trust

@@ -120,7 +120,7 @@ def ask(sock: ssl.SSLSocket, said: bytes) -> None:
         data += more
 
 
-def whole(data: bytes) -> bool:
+def whole(data: bytes | bytearray) -> bool:
     """Whether an answer is complete; `ConnectionError` where it is a refusal."""
     end = data.find(_END)
     if end < 0:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from tests.agents.disk import CLIENT_SOURCE, DictDisk
 
-from ringfence.agents.agent import AgentRequest, AgentSetup, HookAnswer, HookCall, HookUnreadable
+from ringfence.agents.agent import AgentRequest, AgentSetup, HookAnswer, HookCall, HookMoment, HookUnreadable
 from ringfence.agents.claude import HOSTS, KEYS, OUR_VARIABLES, Claude
 from ringfence.model.action import (
     Action,
@@ -27,9 +28,17 @@ SETTINGS = "/h/.claude/settings.json"
 MANAGED = "/etc/claude-code/managed-settings.json"
 
 
-def prepare(files: dict[str, bytes | None] | None = None, *, nested: bool = False, **environ: str) -> AgentSetup:
+def prepare(
+    files: dict[str, bytes | None] | None = None,
+    *,
+    nested: bool = False,
+    delegated: bool = False,
+    argv: tuple[str, ...] = ("claude", "-p", "hello"),
+    **environ: str,
+) -> AgentSetup:
     request = AgentRequest(
-        argv=("claude", "-p", "hello"),
+        argv=argv,
+        delegated=delegated,
         environ=environ,
         home="/h",
         workspace="/w",
@@ -274,3 +283,88 @@ def test_its_own_sandbox_stays_where_it_can_stand_in_ours() -> None:
 
     assert merged["sandbox"] == theirs["sandbox"]
     assert "sandbox" not in managed(prepare(nested=True))
+
+
+def test_where_its_own_prompt_asks_its_hooks_report_and_no_other_hook_can_answer() -> None:
+    files: dict[str, bytes | None] = {
+        "/etc/claude-code/managed-settings.d/corp.json": b'{"allowManagedHooksOnly": false}'
+    }
+    setup = prepare(files, delegated=True, argv=("claude",))
+    settings = managed(setup)
+
+    assert {"PermissionRequest", "PostToolBatch", "Stop", "StopFailure", "SessionEnd"} < set(settings["hooks"])
+    assert settings["allowManagedHooksOnly"] is True
+    last = json.loads(content(setup, "/etc/claude-code/managed-settings.d/zz-ringfence.json"))
+    assert last == {"sandbox": {"enabled": False}, "allowManagedHooksOnly": True}
+
+
+@pytest.mark.parametrize(
+    ("argv", "silent"),
+    [
+        (("claude",), ""),
+        (("claude", "fix the bug"), ""),
+        (("claude", "--model", "opus", "--permission-mode", "acceptEdits"), ""),
+        (("claude", "-p", "hello"), "-p"),
+        (("claude", "-cp", "hello"), "-cp"),
+        (("claude", "--print"), "--print"),
+        (("claude", "--dangerously-skip-permissions"), "--dangerously-skip-permissions"),
+        (("claude", "--permission-prompt-tool=mcp__x__y"), "--permission-prompt-tool"),
+        (("claude", "--permission-prompts", "none"), "--permission-prompts"),
+    ],
+)
+def test_a_start_that_asks_nobody_is_told_from_one_that_does(argv: tuple[str, ...], silent: str) -> None:
+    said = prepare(argv=argv, delegated=True).own_prompt
+
+    assert said == (silent and f"Claude Code asks nobody when it is started with `{silent}`")
+
+
+@pytest.mark.parametrize(
+    ("tool", "more", "said"),
+    [
+        ("Bash", {"permission_mode": "default"}, ""),
+        ("Bash", {"permission_mode": "auto"}, ""),
+        ("Bash", {"permission_mode": "plan"}, ""),
+        ("Bash", {"permission_mode": "bypassPermissions"}, "Claude Code asks nobody in the permission mode"),
+        ("Bash", {"permission_mode": "dontAsk"}, "Claude Code asks nobody in the permission mode"),
+        ("Bash", {"permission_mode": "of a later version"}, "Claude Code asks nobody in the permission mode"),
+        ("Bash", {}, "Claude Code asks nobody in the permission mode"),
+        ("Bash", {"permission_mode": "default", "agent_id": "a1"}, "it is a call of a subagent"),
+        ("Write", {"permission_mode": "default", "file_path": "/w/a"}, "shows our words for commands only"),
+    ],
+)
+def test_a_call_whose_prompt_nobody_would_read_is_told_from_one_that_somebody_does(
+    tool: str, more: dict[str, Any], said: str
+) -> None:
+    arguments = {"command": "make"} if tool == "Bash" else {"file_path": "/w/a"}
+
+    found = parse(tool, arguments, **{key: value for key, value in more.items() if key != "file_path"}).own_prompt
+
+    assert said in found
+    assert bool(said) == bool(found)
+
+
+def test_what_is_left_to_its_own_prompt_is_asked_there_in_our_words() -> None:
+    call = parse("Bash", {"command": "make"})
+    left = Decision(verdict=Verdict.ASK, action=call.actions[0], reasons=(), policy="p", resolved_by="delegated")
+
+    answer = Claude(home="/h").render(call, msgspec.structs.replace(left, message="the agent wants to run make"))
+    nobody = Claude(home="/h").render(call, msgspec.structs.replace(left, resolved_by="policy"))
+
+    assert json.loads(answer.stdout)["hookSpecificOutput"] == {
+        "hookEventName": "PreToolUse",
+        "permissionDecision": "ask",
+        "permissionDecisionReason": "ringfence: the agent wants to run make",
+    }
+    assert (answer.exit_code, answer.stderr) == (0, b"")
+    assert (nobody.exit_code, b'"deny"' in nobody.stdout) == (2, True)
+
+
+def test_the_calls_of_a_batch_and_the_end_of_a_turn_are_read() -> None:
+    batch = json.dumps({"cwd": "/w", "tool_calls": [{"tool_use_id": "t1"}, {"tool_use_id": 7}, "x"]}).encode()
+    claude = Claude(home="/h")
+
+    assert claude.parse_hook("PostToolBatch", batch) == HookCall(
+        event="PostToolBatch", moment=HookMoment.BATCH, cwd="/w", calls=("t1",)
+    )
+    assert claude.parse_hook("Stop", b'{"cwd": "/w"}').moment is HookMoment.TURN_END
+    assert claude.parse_hook("SessionEnd", b"{}").moment is HookMoment.TURN_END

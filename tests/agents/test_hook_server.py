@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ringfence.agents import hook_wire
-from ringfence.agents.agent import HookAnswer, HookCall
+from ringfence.agents.agent import HookAnswer, HookCall, HookMoment
 from ringfence.agents.claude import Claude
 from ringfence.agents.codex import Codex
-from ringfence.agents.hook_server import Judge, serve_hooks
+from ringfence.agents.hook_server import HookServer, Judge, serve_hooks
 from ringfence.model.action import Action, CommandAction, FileAction
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import Body, NoticeGiven, PromptSubmitted, ToolCallCompleted, ToolCallRequested
@@ -285,3 +285,35 @@ async def test_a_prompt_begins_a_turn_before_the_agent_goes_on(tmp_path: Path) -
         await ask("PreToolUse", bash("ls"))
 
     assert begun == [1]
+
+
+async def test_what_a_hook_only_reports_is_heard_and_asks_nothing() -> None:
+    heard: list[tuple[HookMoment, str, tuple[str, ...]]] = []
+
+    async def judge(action: Action, call: HookCall) -> Decision:
+        raise AssertionError("a report is not judged")
+
+    server = HookServer(
+        Claude(home="/h"), judge, Record(), on_report=lambda call: heard.append((call.moment, call.call, call.calls))
+    )
+    payload = {"cwd": "/w", "tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_use_id": "t1", "prompt": "x"}
+    batch = {"tool_calls": [{"tool_use_id": "t1"}]}
+    answers = [
+        await server.answer(event, json.dumps(fields).encode())
+        for event, fields in (
+            ("PermissionRequest", payload),
+            ("PostToolUse", payload),
+            ("PostToolBatch", batch),
+            ("Stop", {}),
+            ("UserPromptSubmit", payload),
+        )
+    ]
+
+    assert answers == [HookAnswer()] * 5
+    assert heard == [
+        (HookMoment.PROMPTED, "t1", ()),
+        (HookMoment.AFTER_TOOL, "t1", ()),
+        (HookMoment.BATCH, "", ("t1",)),
+        (HookMoment.TURN_END, "", ()),
+        (HookMoment.PROMPT, "", ()),
+    ]

@@ -9,7 +9,7 @@ from ringfence.approvals.objects import Request
 from ringfence.approvals.stores.store import Store
 from ringfence.approvals.transitions import State
 from ringfence.approvals.voting import Standing
-from ringfence.model.vote import link
+from ringfence.model.vote import Authentication, link
 
 _BY_YES = {State.APPROVED, State.CONSUMED, State.LAPSED, State.REVOKED}
 
@@ -34,6 +34,9 @@ def _votes(store: Store, request: Request) -> None:
     grant = store.grant_of(request.id)
     if grant is not None and grant.break_glass:
         return
+    if any(vote.authentication is Authentication.AGENT_REPORTED for vote in votes):
+        _reported(store, request)
+        return
     in_time = [vote for vote in votes if vote.at_ms * 1_000_000 < request.expires_ns]
     says = voting.standing(request.terms, request.risk, in_time, lambda _name, _group: True)
     if request.state in _BY_YES:
@@ -44,11 +47,21 @@ def _votes(store: Store, request: Request) -> None:
         assert says is Standing.OPEN, "the votes have decided it, and it is open"
 
 
+def _reported(store: Store, request: Request) -> None:
+    """What an agent says of its own prompt ends what was left to it, and nothing else, and permits nothing."""
+    reports = [vote for vote in store.votes(request.id) if vote.authentication is Authentication.AGENT_REPORTED]
+    assert len(reports) == 1, "an agent has reported twice"
+    ended = State.CONSUMED if reports[0].approve else State.DENIED
+    assert request.state is ended, "the report is not how it ended"
+    assert store.grant_of(request.id) is None, "an agent's word has made a grant"
+
+
 def _grant(store: Store, request: Request) -> None:
     grant = store.grant_of(request.id)
     if request.state in {State.PENDING, State.DENIED, State.EXPIRED, State.CANCELLED}:
         assert grant is None, f"a request that is {request.state} has a grant"
-    if request.state in _BY_YES:
+    reported = any(vote.authentication is Authentication.AGENT_REPORTED for vote in store.votes(request.id))
+    if request.state in _BY_YES and not reported:
         assert grant is not None, f"a request that is {request.state} has no grant"
     if grant is None:
         return

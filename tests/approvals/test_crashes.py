@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import msgspec
 import pytest
 from tests.approvals import promises
 from tests.approvals.crashing import crash
@@ -16,6 +17,7 @@ from ringfence.approvals.stores.store import Store
 from ringfence.approvals.transitions import State, Trigger
 from ringfence.approvals.voting import Step, Terms, Threshold
 from ringfence.model.decision import Verdict
+from ringfence.model.vote import Authentication
 
 PUSH = decision(command("git", "push"), Verdict.ASK)
 TWO = Terms(thresholds=(Threshold(approve=2),), steps=(Step(who=("ada",)), Step(who=("bob",), after_seconds=50)))
@@ -91,6 +93,23 @@ def revoke(desk: Desk, request: str, _time: Time) -> object:
     return grant and desk.revoke(grant.id)
 
 
+def left_to_the_agent(desk: Desk) -> Request:
+    request = ask(desk)
+    desk.move(request.id, Trigger.DELEGATE)
+    return request
+
+
+def reported(desk: Desk, request: str, _time: Time) -> object:
+    found = desk.request(request)
+    assert found is not None
+    return desk.report(
+        msgspec.structs.replace(
+            by(found), approver="agent:claude", authentication=Authentication.AGENT_REPORTED, channel="delegated"
+        ),
+        Trigger.REPORT,
+    )
+
+
 OPERATIONS: dict[str, tuple[Callable[[Desk], Request], Act, State]] = {
     "the question is put": (lambda desk: ask(desk), lambda desk, _request, _time: ask(desk), State.PENDING),
     "a yes": (lambda desk: ask(desk), by_vote(approve=True), State.APPROVED),
@@ -116,6 +135,12 @@ OPERATIONS: dict[str, tuple[Callable[[Desk], Request], Act, State]] = {
         lambda desk, request, _time: desk.move(request, Trigger.CHANGE),
         State.INVALIDATED,
     ),
+    "the question is left to the agent": (
+        lambda desk: ask(desk),
+        lambda desk, request, _time: desk.move(request, Trigger.DELEGATE),
+        State.DELEGATED,
+    ),
+    "the agent reports": (left_to_the_agent, reported, State.CONSUMED),
     "the glass is broken": (
         lambda desk: ask(desk),
         lambda desk, request, _time: desk.through_glass(request, GLASS),
@@ -147,7 +172,7 @@ def test_invariant_5_killed_at_any_step_it_can_be_done_again_with_the_same_end(
         promises.check(store)
         now = desk.request(request.id)
         assert now is not None and now.state is after
-        if now.state is State.PENDING:
+        if now.state in {State.PENDING, State.DELEGATED}:
             desk.move(request.id, Trigger.CANCEL)
         for grant in desk.grants():
             desk.revoke(grant.id)

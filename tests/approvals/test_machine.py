@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from ringfence.approvals.desk import Desk
 from ringfence.approvals.objects import BreakGlass, Request, Scope, Vote
 from ringfence.approvals.transitions import TERMINAL, State, Trigger
 from ringfence.approvals.voting import Step, Terms, Threshold
+from ringfence.model.vote import Authentication
 
 PEOPLE = ("ada", "bob", "cy")
 TERMS = {
@@ -91,6 +93,17 @@ class Approvals(RuleBasedStateMachine):
             self.told_used[request.id] = self.told_used.get(request.id, 0) + 1
 
     @rule(request=requests)
+    def leave_to_the_agent(self, request: Request) -> None:
+        self.desk.move(request.id, Trigger.DELEGATE)
+
+    @rule(request=requests, ran=st.booleans())
+    def the_agent_reports(self, request: Request, ran: bool) -> None:
+        now = self.desk.request(request.id)
+        taken = self.desk.report(self._report(request, ran=ran), Trigger.REPORT if ran else Trigger.ABANDON)
+        assert now is not None
+        assert (taken is not None) == (now.state is State.DELEGATED)
+
+    @rule(request=requests)
     def climb(self, request: Request) -> None:
         self.desk.escalate(request.id)
 
@@ -113,7 +126,9 @@ class Approvals(RuleBasedStateMachine):
 
     @rule(
         request=requests,
-        what=st.sampled_from(["ask", "yes", "no", "use", "climb", "glass", "cancel", "sweep", "revoke"]),
+        what=st.sampled_from(
+            ["ask", "yes", "no", "use", "climb", "glass", "cancel", "sweep", "revoke", "delegate", "report"]
+        ),
         at=st.integers(0, 14),
     )
     def is_killed(self, request: Request, what: str, at: int) -> None:
@@ -127,6 +142,8 @@ class Approvals(RuleBasedStateMachine):
             "glass": lambda desk: desk.through_glass(request.id, GLASS),
             "cancel": lambda desk: desk.move(request.id, Trigger.CANCEL),
             "sweep": lambda desk: desk.sweep(),
+            "delegate": lambda desk: desk.move(request.id, Trigger.DELEGATE),
+            "report": lambda desk: desk.report(self._report(request, ran=True), Trigger.REPORT),
             "revoke": lambda desk: [desk.revoke(grant.id) for grant in desk.grants()],
         }
         if what == "use" and self._state(request) is State.INVALIDATED:
@@ -172,6 +189,12 @@ class Approvals(RuleBasedStateMachine):
             approve=approve,
             seen=request.shown,
             scope=scope,
+        )
+
+    def _report(self, request: Request, *, ran: bool) -> Vote:
+        one = self._vote(request, "x", approve=ran, scope=Scope.ONCE)
+        return msgspec.structs.replace(
+            one, approver="agent:claude", channel="delegated", authentication=Authentication.AGENT_REPORTED
         )
 
     def _state(self, request: Request) -> State | None:

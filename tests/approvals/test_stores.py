@@ -79,6 +79,22 @@ def test_of_two_open_requests_for_one_question_the_store_takes_one(connect: Conn
     assert len(store.requests()) == 1
 
 
+def test_requests_are_found_by_whether_they_wait_or_were_approved(connect: Connect) -> None:
+    store = connect()
+    desk = desk_on(store, Time())
+    made = {state: opened(desk, decision(command("git", state.value))).id for state in State}
+    with store.transaction():
+        for state, request in made.items():
+            store.set_state(request, state)
+
+    assert {one.id for one in store.unfinished()} == {
+        made[state] for state in (State.PENDING, State.DELEGATED, State.APPROVED)
+    }
+    approved = [one.id for one in store.approved(9)]
+    assert approved == sorted((made[one] for one in (State.APPROVED, State.CONSUMED, State.LAPSED)), reverse=True)
+    assert [one.id for one in store.approved(1)] == approved[:1]
+
+
 def test_the_step_of_a_ladder_is_kept(connect: Connect) -> None:
     store = connect()
     request = opened(desk_on(store, Time()), PUSH)

@@ -33,18 +33,26 @@ def test_what_the_table_does_not_hold_is_an_error_value(state: State, trigger: T
     assert step(state, trigger) == listed.get((state, trigger), Illegal(state=state, trigger=trigger))
 
 
-def test_only_an_approval_leads_to_an_execution() -> None:
-    assert [row.before for row in TABLE if row.after is State.CONSUMED] == [State.APPROVED]
+def test_only_an_approval_leads_to_an_execution_or_the_agent_reports_one_that_it_asked_about_itself() -> None:
+    assert [(row.before, row.trigger) for row in TABLE if row.after is State.CONSUMED] == [
+        (State.DELEGATED, Trigger.REPORT),
+        (State.APPROVED, Trigger.CONSUME),
+    ]
     assert [row.trigger for row in TABLE if row.after is State.APPROVED] == [Trigger.APPROVE, Trigger.BREAK_GLASS]
 
 
 def test_nothing_leaves_a_final_state() -> None:
-    assert frozenset(State) - {State.PENDING, State.APPROVED} == TERMINAL
+    assert frozenset(State) - {State.PENDING, State.DELEGATED, State.APPROVED} == TERMINAL
 
 
 @pytest.mark.parametrize(
     ("state", "late"),
-    [(State.PENDING, State.EXPIRED), (State.APPROVED, State.LAPSED), *((state, state) for state in sorted(TERMINAL))],
+    [
+        (State.PENDING, State.EXPIRED),
+        (State.DELEGATED, State.EXPIRED),
+        (State.APPROVED, State.LAPSED),
+        *((state, state) for state in sorted(TERMINAL)),
+    ],
 )
 def test_a_deadline_counts_from_its_moment_on(state: State, late: State) -> None:
     assert at(state, expires_ns=10, now_ns=9) is state

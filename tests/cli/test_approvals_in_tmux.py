@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.approvals.made import command, counting, decision
 from tests.debian import program
+from tests.window import Window, until
 
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.objects import Request
@@ -29,65 +28,6 @@ def tmux() -> None:
     program("tmux", "tmux")
 
 
-class Window:
-    """One window of tmux, on a server of its own."""
-
-    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
-        self._tmux = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
-        self.raw = folder / "raw"
-        told = [f"{name}={value}" for name, value in environment.items()]
-        self._run("new-session", "-d", "-x", "90", "-y", "30", "sleep 60")
-        self._run("set-option", "-g", "remain-on-exit", "on")
-        self._run("pipe-pane", "-o", f"cat > {self.raw}")
-        state = f"XDG_STATE_HOME={folder}"
-        ringfence = (sys.executable, "-m", "ringfence", "approvals", *words)
-        self._run("respawn-pane", "-k", "env", state, "TERM=xterm-256color", *told, *ringfence)
-
-    def keys(self, *keys: str) -> None:
-        """Press keys."""
-        self._run("send-keys", *keys)
-
-    def resize(self, width: int, height: int) -> None:
-        """Give the window another size."""
-        self._run("resize-window", "-x", str(width), "-y", str(height))
-
-    def seen(self) -> str:
-        """What is in the window."""
-        return self._run("capture-pane", "-p")
-
-    def shows(self, *texts: str) -> str:
-        """What is in the window, once it holds all of some texts."""
-        found = ""
-
-        def all_there() -> bool:
-            nonlocal found
-            found = self.seen()
-            return all(text in found for text in texts)
-
-        until(all_there, self.seen)
-        return found
-
-    def has_ended(self) -> bool:
-        """Whether what ran in it has ended."""
-        return self._run("display-message", "-p", "#{pane_dead}").strip() == "1"
-
-    def close(self) -> None:
-        """End it, and all that runs in it."""
-        self._run("kill-server")
-
-    def _run(self, *words: str) -> str:
-        clean = {name: value for name, value in os.environ.items() if name not in {"TMUX", "NO_COLOR"}}
-        return subprocess.run((*self._tmux, *words), check=True, capture_output=True, text=True, env=clean).stdout
-
-
-def until(holds: Callable[[], bool], why: Callable[[], str] = lambda: "") -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, why()
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     recording = Presence(str(tmp_path / "ringfence" / "recording"), "session-1")
@@ -98,7 +38,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 @pytest.fixture
 def window(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Window]:
     def opened(*words: str, **environment: str) -> Window:
-        made = Window(tmp_path, *words, **environment)
+        argv = (sys.executable, "-m", "ringfence", "approvals", *words)
+        made = Window(tmp_path, argv, {"XDG_STATE_HOME": str(tmp_path), "TERM": "xterm-256color", **environment})
         request.addfinalizer(made.close)
         return made
 

@@ -134,7 +134,9 @@ def test_a_hello_in_a_record_per_byte_is_refused_before_it_costs_time() -> None:
         look(made_hello((10, bytes(300)), server_name(b"a.test"), record=1))
 
 
-@pytest.mark.parametrize("data", [b"", b"G", b"\x16", b"PING", b"\r\n", b"x" * 100, b"anything else"])
+@pytest.mark.parametrize(
+    "data", [b"", b"G", b"\x16", b"PING", b"\r\n", b"x" * 100, b"anything else", b"\x80", b"\x80\x2e\x01\x03"]
+)
 def test_what_can_still_become_anything_is_waited_for_until_it_ends(data: bytes) -> None:
     assert look(data) is None
     assert look(data, ended=True) == Other()

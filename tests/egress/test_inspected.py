@@ -314,6 +314,8 @@ async def test_a_malformed_body_is_refused_in_words_and_never_whole(body: bytes)
         (b"GET / HTTP/1.1\r\nHost: b.test:PORT\r\n\r\n", "http.host"),
         (b"GET / HTTP/1.1\r\nHost: a.test:1\r\n\r\n", "http.host"),
         (b"GET / HTTP/1.1\r\nHost: a.test.evil.test\r\n\r\n", "http.host"),
+        (b"POST / HTTP/1.1\r\nHost: a.test:PORT\r\nX-HTTP-Method-Override: DELETE\r\n\r\n", "http.method"),
+        (b"GET / HTTP/1.1\r\nHost: a.test:PORT\r\nX-Method-Override: put\r\n\r\n", "http.method"),
         (b"GET http://a.test:PORT/ HTTP/1.1\r\nHost: a.test:PORT\r\n\r\n", "http.host"),
         (b"CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n", "http.connect"),
         (b"GET / HTTP/1.1\r\nHost: a.test:PORT\r\nConnection: upgrade\r\nUpgrade: ssh\r\n\r\n", "http.upgrade"),

@@ -1,7 +1,7 @@
 """Fuzz the readers of the wire: `pip install atheris`, then
 `python -m tests.fuzz.fuzz_wire request_head -max_total_time=600 NEW tests/fuzz/corpus/request_head`.
 
-The first word names one of `properties.py`; what is found new goes to the folder `NEW`. It is not run by pytest.
+The first word names one of `properties`; what is found new goes to the folder `NEW`. It is not run by pytest.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ SECONDS = 20.0
 
 def main(name: str) -> None:
     """Fuzz one property: half of the inputs are bytes, the others rows of words."""
-    properties.MOST_SECONDS = SECONDS
 
     def one(data: bytes) -> None:
-        properties.holds(name, input_of(name, data))
+        properties.holds(name, input_of(name, data), seconds=SECONDS)
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

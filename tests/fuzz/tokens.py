@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from tests.egress.hellos import made_hello, real_hello, server_name
+from tests.fuzz.properties.streams import KEY, OTHER, offer, shown, string
+
+from ringfence.egress.ssh.wire import packet
 
 _HTTP = (
     b"GET ", b"POST ", b"CONNECT ", b"OPTIONS ", b"*", b"/", b"http://", b"HTTP/1.1", b"HTTP/1.0", b" ", b"\t", b"\r\n",
@@ -57,6 +60,34 @@ _FRAMES = (
     b"\x80\x80mask",
 )  # fmt: skip
 
+_SSH = (
+    b"SSH-2.0-server\r\n", b"SSH-1.99-server\n", b"SSH-1.5-x\r\n", b"hello\r\n", b"\n", offer(b"curve25519-sha256"),
+    offer(b"diffie-hellman-group-exchange-sha256"), offer(b"unknown"), shown(KEY), shown(OTHER), shown(KEY, 33),
+    shown(OTHER, 33), packet(b"\x15"), packet(b"\x02" + string(b"x")), packet(b"\x01"), packet(b"\x06"),
+    b"\0\0\0\x0c\x0a\x15",
+    b"\0\0\0\0", b"\xff\xff\xff\xff", b"encrypted",
+)  # fmt: skip
+_HTTP2 = (
+    b"\0\0\0\x04\0\0\0\0\0", b"\0\0\x03\0\x01\0\0\0\x01abc", b"\0\0\x01\x01\x04\0\0\0\x01\x82",
+    b"\0\0\x08\x07\0\0\0\0\0" + bytes(8), b"\0\0\x0d\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0debug", b"\0\0\x01\x07\0\0\0\0\0x",
+    b"\0\0\x08\x06\0\0\0\0\0" + bytes(8), b"\0\0\0\0\x01\0\0\0\x01", b"\0\0", b"\0", b"\xff",
+)  # fmt: skip
+_FIELDS2 = (
+    b":method\tGET\n", b":method\tPOST\n", b":method\tCONNECT\n", b":scheme\thttps\n", b":scheme\thttp\n",
+    b":path\t/\n",
+    b":path\t/a%2fb?c\n", b":path\t*\n", b":path\thttps://b.test/\n", b":authority\ta.test\n",
+    b":authority\ta.test:443\n",
+    b":authority\tb.test\n", b"host\ta.test\n", b"host\tb.test\n", b"content-length\t5\n", b"content-length\t6\n",
+    b"transfer-encoding\tchunked\n", b"connection\tclose\n", b"X\ty\n", b"x\ty\r\nhost: b.test\n", b"x\t y \n",
+    b"te\ttrailers\n",
+    b"x\t\0\n", b"cookie\ta\n", b":x\ty\n", b":protocol\twebsocket\n", b"\t\n", b"\xc3\t\xc3\n",
+    b":method\tGET\n:scheme\thttps\n:path\t/\n:authority\ta.test\n",
+)  # fmt: skip
+_EVENTS = (
+    b"data:", b"data: x", b"data", b"event: a", b"id: 1", b": c", b"\n", b"\r", b"\r\n", b"\n\n", b" ", b"x",
+    b"\xef\xbb\xbf", b"\0", b'data: {"a":1}\n\n', b"datax: y",
+)  # fmt: skip
+
 TOKENS: dict[str, tuple[bytes, ...]] = {
     "request_head": _HTTP,
     "first_bytes": (*_HTTP, *_HELLOS[:6]),
@@ -66,9 +97,14 @@ TOKENS: dict[str, tuple[bytes, ...]] = {
     "response_head": _ANSWERS,
     "answer_body": _CHUNKS,
     "host": _HOSTS,
+    "host_pattern": (*_HOSTS, b"*", b"*.", b"**.", b"\n", b":443", b"/8", b"/24", b"10.0.0.0", b"::/0", b"a.test"),
     "name_query": _NAMES,
     "hello": _HELLOS,
     "websocket": _FRAMES,
+    "ssh_server": _SSH,
+    "http2_frames": _HTTP2,
+    "http2_request": _FIELDS2,
+    "server_sent": _EVENTS,
 }
 
 

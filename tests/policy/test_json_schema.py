@@ -161,6 +161,7 @@ break_glass = ["@ops"]
 break_glass_minutes = 30
 denials_in_a_row = 2
 denials_of_50 = 5
+delegate = "low"
 [approvals.reviewer]
 kind = "anthropic"
 url = "https://models.test"

@@ -437,3 +437,29 @@ def test_terms_that_cannot_be_meant_are_faults(text: str, fault: str) -> None:
         document(text)
 
     assert any(fault in one.message for one in wrong.value.diagnostics)
+
+
+def test_questions_are_left_to_an_agents_own_prompt_where_a_person_says_so_and_nobody_forbids_it() -> None:
+    own = document("[approvals]\ndelegate = 'medium'")
+    lower = document("[approvals]\ndelegate = 'low'", Layer.MANAGED)
+    never = document("[approvals]\ndelegate = 'none'", Layer.REQUIREMENTS)
+    none: tuple[Document, ...] = ()
+
+    found = [here(*layers).approvals.delegate_up_to for layers in (none, (own,), (lower, own), (own, never))]
+
+    assert found == [None, Risk.MEDIUM, Risk.LOW, None]
+
+
+def test_a_repository_leaves_no_question_to_an_agent_even_where_it_is_trusted() -> None:
+    merged = here(document("[approvals]\ndelegate = 'low'", Layer.PROJECT))
+
+    assert merged.approvals.delegate_up_to is None
+    assert any("only your own policy and the managed one" in notice for notice in merged.notices)
+
+
+@pytest.mark.parametrize(
+    "text", ["delegate = 'high'", "delegate = true", "[[approvals.quorum]]\nwho = ['a']\nassurance = 'agent-reported'"]
+)
+def test_high_risk_and_the_word_of_an_agent_cannot_be_written(text: str) -> None:
+    with pytest.raises(PolicyInvalid):
+        document(f"[approvals]\n{text}")

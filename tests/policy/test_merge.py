@@ -146,6 +146,7 @@ def test_every_single_value_has_an_origin() -> None:
 
     assert dict(merged.origins) == {
         "approvals.break_glass_minutes": BUILT_IN,
+        "approvals.delegate": BUILT_IN,
         "approvals.denials_in_a_row": BUILT_IN,
         "approvals.denials_of_50": BUILT_IN,
         "approvals.remember": BUILT_IN,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ringfence.telemetry.redaction import Redaction
+from ringfence.telemetry.redaction import LOUD_MARKS, MARKS, Redaction
 
 SECRETS = [
     ('"echo API_KEY=hunter2hunter2"', "hunter2hunter2"),
@@ -21,6 +21,20 @@ SECRETS = [
     ('"key sk-abcdefghijklmnopqrstuvwx here"', "sk-abcdefghijklmnopqrstuvwx"),
     ('"ghp_abcdefghijklmnopqrstuvwxyz0123456789"', "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
     ('"AKIAIOSFODNN7EXAMPLE"', "AKIAIOSFODNN7EXAMPLE"),
+    *(
+        (f'"{secret}"', secret)
+        for secret in (
+            *(f"gh{kind}_abcdefghijklmnopqrstuvwxyz0123456789" for kind in "ousr"),
+            f"github_pat_{'a1' * 25}",
+            f"glpat-{'a1' * 10}",
+            *(f"xox{kind}-{'1a' * 6}" for kind in "abprs"),
+            "ASIAIOSFODNN7EXAMPLE",
+            f"AIza{'a1' * 17}b",
+            f"npm_{'a1' * 18}",
+            f"pypi-{'a1' * 25}",
+            f"eyJ{'a1' * 6}.eyJ{'b2' * 6}.{'c3' * 6}",
+        )
+    ),
     ('"git clone https://ada:secretword@example.com/x"', "secretword"),
     (r'"-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234\n-----END RSA PRIVATE KEY-----"', "MIIEowIBAAKCAQEA1234"),
 ]
@@ -53,6 +67,11 @@ def test_a_secret_is_replaced_and_the_rest_stays_json(redaction: Redaction, text
 )
 def test_plain_text_stays(redaction: Redaction, text: str) -> None:
     assert redaction.clean(text.encode()) == text.encode()
+
+
+def test_no_mark_is_missed_because_what_its_group_has_in_common_is_not_there() -> None:
+    assert all(common in mark for common, marks in MARKS for mark in marks)
+    assert not any(mark.islower() for mark in LOUD_MARKS)
 
 
 def test_one_secret_has_one_stand_in_under_one_key(redaction: Redaction) -> None:

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, Body, Event, VoteTaken, event_name
-from ringfence.model.vote import Vote, binding, link, signed_part, text_digest
+from ringfence.model.vote import Authentication, Vote, binding, link, signed_part, text_digest
 from ringfence.telemetry.database import append, open_for_writing
 from ringfence.telemetry.notes import NoteSigner
 from ringfence.telemetry.reader import LedgerReader
 from ringfence.telemetry.verification import verify
-from ringfence.telemetry.votes import KEY, KNOWN
+from ringfence.telemetry.vote_keys import KEY, KNOWN
 
 ASKED = ApprovalRequested(
     request="r1", action="sha256:a", policy="sha256:p", channel="terminal", shown="sha256:s", expires_ms=1
@@ -132,3 +132,29 @@ def test_words_that_were_kept_out_of_the_record_do_not_void_the_vote(tmp_path: P
     cleaned = msgspec.structs.replace(signed(signer, vote("ada")), reason="release of redacted-0123456789abcdef")
 
     assert faults(tmp_path, ASKED, VoteTaken(vote=cleaned), APPROVED) == ([], 1)
+
+
+REPORTED = msgspec.structs.replace(APPROVED, before="delegated", after="consumed", actor="agent:claude")
+
+
+def report(signer: NoteSigner, *, approve: bool = True) -> VoteTaken:
+    word = msgspec.structs.replace(
+        vote("x"), approver="agent:claude", approve=approve, authentication=Authentication.AGENT_REPORTED
+    )
+    return VoteTaken(vote=signed(signer, word))
+
+
+def test_what_an_agent_reports_ends_what_was_left_to_its_prompt(tmp_path: Path, signer: NoteSigner) -> None:
+    assert faults(tmp_path, ASKED, report(signer), REPORTED) == ([], 1)
+
+
+def test_what_an_agent_reports_approves_nothing(tmp_path: Path, signer: NoteSigner) -> None:
+    found, _ = faults(tmp_path, ASKED, report(signer), APPROVED)
+
+    assert found == ["request r1 is approved without a vote that says so"]
+
+
+def test_what_was_left_to_an_agent_does_not_go_ahead_without_its_report(tmp_path: Path, signer: NoteSigner) -> None:
+    found, _ = faults(tmp_path, ASKED, report(signer, approve=False), REPORTED)
+
+    assert found == ["request r1 went ahead without the agent's report of a yes"]

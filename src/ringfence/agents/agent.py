@@ -57,6 +57,8 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The absolute path of the Python, visible inside, that runs the hook client."""
     nested: bool = False
     """Whether the agent's own sandbox can be set up inside ours, so that it is left on."""
+    delegated: bool = False
+    """Whether questions may be left to the agent's own prompt, so that its hooks have to report what became of them."""
     answer_seconds: int = 600
     """How long a hook waits for an answer, a person's included; then it denies. Longer than the policy's approval
     time-out, so that the denial comes from the gate with its reason."""
@@ -85,6 +87,8 @@ class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts with their port on which the person's own configuration places the model, of this machine or another."""
     hooks: bool = False
     """Whether the agent was configured to ask us through hooks; without them only the guarantees hold."""
+    own_prompt: str = "the hooks of this agent cannot bring up a prompt of its own"
+    """Why no question can be left to the agent's own prompt in this session; empty where it can."""
     notices: tuple[str, ...] = ()
     """What the person has to be told, one sentence each."""
 
@@ -96,6 +100,11 @@ class HookMoment(StrEnum):
     AFTER_TOOL = "after_tool"
     PROMPT = "prompt"
     SESSION = "session"
+    PROMPTED = "prompted"
+    """The agent's own permission question comes up."""
+    BATCH = "batch"
+    """All tool calls of one answer of the model are over."""
+    TURN_END = "turn_end"
 
 
 class HookCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +121,10 @@ class HookCall(msgspec.Struct, frozen=True, kw_only=True):
     """What the tool call would do; several where one patch writes several files. Never empty before a tool."""
     arguments: str = "{}"
     """The tool's arguments as JSON text, for the record."""
+    own_prompt: str = "the hooks of this agent cannot bring up a prompt of its own"
+    """Before a tool: why the agent's own prompt would ask nobody; empty where it asks somebody."""
+    calls: tuple[str, ...] = ()
+    """The ids of the tool calls that are over, of a batch."""
     prompt: str | None = None
     success: bool | None = None
     result: str = ""

@@ -12,7 +12,7 @@ import os
 from ringfence.agents import claude_hooks, claude_servers
 from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
 from ringfence.agents.claude_settings import Settings, managed_settings, read_settings
-from ringfence.agents.hook_answer import allowed, denial_text, denied
+from ringfence.agents.hook_answer import allowed, asked, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
@@ -89,6 +89,7 @@ class Claude:
             host_ports=model.host_ports,
             models=model.models,
             hooks=True,
+            own_prompt=claude_hooks.silent_start(request.argv),
             notices=(*notices, *model.notices, *managed.notices, *_login(environ, settings, folder, disk)),
         )
 
@@ -98,6 +99,8 @@ class Claude:
 
     def render(self, call: HookCall, decision: Decision | None) -> HookAnswer:
         """The answer; an allowance answers Claude Code's own question as well, so that nobody is asked twice."""
+        if decision is not None and decision.verdict is Verdict.ASK and decision.resolved_by == "delegated":
+            return asked(call.event, f"ringfence: {decision.message}")
         if decision is not None and decision.verdict is not Verdict.ALLOW:
             return denied(call.event, denial_text(decision))
         before_tool = decision is not None and call.event == "PreToolUse"

@@ -22,6 +22,18 @@ EVENTS = {
     "SessionStart": HookMoment.SESSION,
 }
 """The hooks that are installed."""
+REPORTS = {
+    "PermissionRequest": HookMoment.PROMPTED,
+    "PostToolBatch": HookMoment.BATCH,
+    "Stop": HookMoment.TURN_END,
+    "StopFailure": HookMoment.TURN_END,
+    "SessionEnd": HookMoment.TURN_END,
+}
+"""Those that are installed as well where questions are left to Claude Code's own prompt."""
+ASKING_MODES = frozenset({"default", "acceptEdits", "auto", "plan"})
+"""The modes in which a hook that asks brings up the prompt, whatever the mode would do by itself."""
+SILENT_OPTIONS = ("--dangerously-skip-permissions", "--permission-prompt-tool", "--permission-prompts")
+"""Options that answer the prompt in the person's place."""
 
 FOR_THE_PERSON = frozenset({"AskUserQuestion", "ExitPlanMode"})
 """Tools whose permission question is the point of the tool."""
@@ -39,15 +51,17 @@ _SEARCH_TOOLS = frozenset({"Glob", "Grep", "LS"})
 
 def parse(event: str, payload: bytes, home: str) -> HookCall:
     """One call of a hook."""
-    moment = EVENTS.get(event)
+    moment = EVENTS.get(event) or REPORTS.get(event)
     if moment is None:
         raise HookUnreadable(f"the hook event `{event}` is not one that was asked for")
     fields = read.read_object(payload)
     cwd = read.optional_text(fields, "cwd")
     if moment is HookMoment.PROMPT:
         return HookCall(event=event, moment=moment, cwd=cwd, prompt=text_from_os(read.text(fields, "prompt")))
-    if moment is HookMoment.SESSION:
+    if moment in {HookMoment.SESSION, HookMoment.TURN_END}:
         return HookCall(event=event, moment=moment, cwd=cwd)
+    if moment is HookMoment.BATCH:
+        return HookCall(event=event, moment=moment, cwd=cwd, calls=_calls(fields))
     tool, arguments = read.text(fields, "tool_name"), fields.get("tool_input")
     success, result = _outcome(event, fields) if moment is HookMoment.AFTER_TOOL else (None, "")
     return HookCall(
@@ -58,6 +72,7 @@ def parse(event: str, payload: bytes, home: str) -> HookCall:
         cwd=cwd,
         actions=(_action(tool, arguments, cwd, home),) if moment is HookMoment.BEFORE_TOOL else (),
         arguments=json_text(arguments),
+        own_prompt=_no_prompt(tool, fields),
         success=success,
         result=result,
     )
@@ -75,6 +90,33 @@ def _action(tool: str, arguments: object, cwd: str, home: str) -> Action:
     if tool == "Bash" or (isinstance(fields.get("command"), str) and not tool.startswith("mcp__")):
         return read.command(read.text(fields, "command"), cwd)
     return read.other(tool, arguments)
+
+
+def silent_start(argv: tuple[str, ...]) -> str:
+    """Why a Claude Code that is started so asks nobody; empty where it asks."""
+    words = argv[1:]
+    for word in words:
+        name = word.partition("=")[0]
+        # SECURITY: any unambiguous beginning of an option is that option, and short ones come in bundles.
+        short = len(word) > 1 and word[0] == "-" and word[1] != "-" and "p" in word[1:]
+        if short or name == "--print" or any(one.startswith(name) for one in SILENT_OPTIONS if len(name) > 4):
+            return f"Claude Code asks nobody when it is started with `{name}`"
+    return ""
+
+
+def _no_prompt(tool: str, fields: JsonObject) -> str:
+    mode = read.optional_text(fields, "permission_mode")
+    if mode not in ASKING_MODES:
+        return f"Claude Code asks nobody in the permission mode `{text_from_os(mode)}`"
+    if fields.get("agent_id"):
+        return "it is a call of a subagent, whose prompts nobody may see"
+    return "" if tool == "Bash" else "Claude Code's prompt shows our words for commands only"
+
+
+def _calls(fields: JsonObject) -> tuple[str, ...]:
+    calls = fields.get("tool_calls")
+    found = [one.get("tool_use_id") for one in calls if isinstance(one, dict)] if isinstance(calls, list) else []
+    return tuple(one for one in found if isinstance(one, str))
 
 
 def _outcome(event: str, fields: JsonObject) -> tuple[bool, str]:

@@ -41,10 +41,12 @@ def managed_settings(request: AgentRequest, disk: Disk) -> ManagedSettings:
     kept = [PlacedFile(path=path, content=wrap_text(found, request)) for path, found in others if found is not None]
     # A fragment is laid over the settings file, so ours comes last and in a fragment of its own as well.
     ours = wrap_text(json.dumps(_with_ours(settings, request), indent=2).encode(), request)
-    switched_off = json.dumps({"sandbox": {"enabled": False}}).encode()
+    above: Settings = {} if request.nested else {"sandbox": {"enabled": False}}
+    # SECURITY: a repository's own hook could answer Claude Code's prompt in the person's place.
+    above |= {"allowManagedHooksOnly": True} if request.delegated else {}
     files = [PlacedFile(path=SETTINGS, content=ours), *kept]
-    if names and not request.nested:
-        files.append(PlacedFile(path=f"{FRAGMENTS}/zz-ringfence.json", content=switched_off))
+    if names and above:
+        files.append(PlacedFile(path=f"{FRAGMENTS}/zz-ringfence.json", content=json.dumps(above).encode()))
     standing = content is not None or kept
     notice = f"the managed settings of Claude Code in `{FOLDER}` stay in force, with our hooks added"
     return ManagedSettings(files=tuple(files), notices=(notice,) if standing else ())
@@ -77,9 +79,10 @@ def _managed(disk: Disk, path: str) -> bytes | None:
 def _with_ours(settings: Settings, request: AgentRequest) -> Settings:
     standing = settings.get("hooks")
     hooks = dict(standing) if isinstance(standing, dict) else {}
-    for event, moment in claude_hooks.EVENTS.items():
+    events = claude_hooks.EVENTS | (claude_hooks.REPORTS if request.delegated else {})
+    for event, moment in events.items():
         group: Settings = {"hooks": [_handler(request, event)]}
-        if moment in {HookMoment.BEFORE_TOOL, HookMoment.AFTER_TOOL}:
+        if moment in {HookMoment.BEFORE_TOOL, HookMoment.AFTER_TOOL, HookMoment.PROMPTED}:
             group["matcher"] = "*"
         groups = hooks.get(event)
         hooks[event] = [*(groups if isinstance(groups, list) else []), group]
@@ -90,6 +93,7 @@ def _with_ours(settings: Settings, request: AgentRequest) -> Settings:
         "skipWebFetchPreflight": True,
         **settings,
         "hooks": hooks,
+        **({"allowManagedHooksOnly": True} if request.delegated else {}),
         **({} if request.nested else {"sandbox": switched_off}),
     }
 

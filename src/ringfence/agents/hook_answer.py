@@ -31,6 +31,12 @@ def denied(event: str, text: str) -> HookAnswer:
     return HookAnswer(stdout=_line(_denial(event, reason)), stderr=reason.encode() + b"\n", exit_code=2)
 
 
+def asked(event: str, text: str) -> HookAnswer:
+    """Leave it to the agent's own prompt, which shows this text."""
+    output = {"hookEventName": event, "permissionDecision": "ask", "permissionDecisionReason": text}
+    return HookAnswer(stdout=_line({"hookSpecificOutput": output}))
+
+
 def denial_text(decision: Decision) -> str:
     """What the agent is told about a decision that did not allow."""
     rule = decision.because.rule if decision.because else "none"

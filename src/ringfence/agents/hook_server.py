@@ -42,6 +42,10 @@ async def _nothing() -> None:
     return None
 
 
+def _unheard(_: HookCall) -> None:
+    """Nobody follows what becomes of tool calls."""
+
+
 async def _unanswered(event: str, payload: bytes) -> HookAnswer:
     raise HookUnreadable(f"nobody here answers `{event}`")
 
@@ -53,10 +57,12 @@ async def serve_hooks(
     recorder: Recorder,
     on_turn: Callable[[], Awaitable[None]] = _nothing,
     servers: Questions = _unanswered,
+    on_report: Callable[[HookCall], None] = _unheard,
 ) -> None:
     """Answer hooks until cancelled. The listening socket stays the caller's. `on_turn` is waited for when a person's
-    prompt begins a turn, before the agent goes on; `servers` answers what stands between the agent and its servers."""
-    server = HookServer(agent, judge, recorder, on_turn, servers)
+    prompt begins a turn, before the agent goes on; `servers` answers what stands between the agent and its servers;
+    `on_report` hears of everything that a hook only reports."""
+    server = HookServer(agent, judge, recorder, on_turn, servers, on_report)
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
@@ -78,9 +84,11 @@ class HookServer:
         recorder: Recorder,
         on_turn: Callable[[], Awaitable[None]] = _nothing,
         servers: Questions = _unanswered,
+        on_report: Callable[[HookCall], None] = _unheard,
     ) -> None:
         self._on_turn = on_turn
         self._servers = servers
+        self._on_report = on_report
         self._agent = agent
         self._judge = judge
         self._recorder = recorder
@@ -126,6 +134,7 @@ class HookServer:
             call = self._agent.parse_hook(event, payload)
             await self._record(call)
             if call.moment is not HookMoment.BEFORE_TOOL:
+                self._on_report(call)
                 if call.moment is HookMoment.PROMPT:
                     await self._on_turn()
                 return self._agent.render(call, None)
@@ -160,7 +169,7 @@ class HookServer:
             case HookMoment.PROMPT:
                 prompt = call.prompt or ""
                 await self._recorder.record(PromptSubmitted(length=len(prompt), text=_cut(prompt)))
-            case HookMoment.SESSION:
+            case HookMoment.SESSION | HookMoment.PROMPTED | HookMoment.BATCH | HookMoment.TURN_END:
                 pass
 
     def _first_end(self, call: str) -> bool:

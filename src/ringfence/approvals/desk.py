@@ -24,7 +24,7 @@ from ringfence.approvals.objects import (
     Vote,
 )
 from ringfence.approvals.permission import Permission, narrowest, wider
-from ringfence.approvals.signing import Signer, signed
+from ringfence.approvals.signing import Check, Signer, signed
 from ringfence.approvals.stores.store import ApprovalsBroken, Store, broken
 from ringfence.approvals.transitions import Illegal, State, Trigger, at, step
 from ringfence.approvals.voting import IsMember, Standing, Terms
@@ -74,12 +74,15 @@ class Desk:
         *,
         signer: Signer | None = None,
         is_member: IsMember = lambda _name, _group: False,
+        check: Check = lambda _: "",
     ) -> None:
+        """`check`: looks at the signatures of votes before they count; those in the store may be anybody's."""
         self._store = store
         self._now_ns = now_ns
         self._new_id = new_id
         self._signer = signer
         self._is_member = is_member
+        self._check = check
 
     @property
     def look_seconds(self) -> float:
@@ -155,7 +158,7 @@ class Desk:
             return tuple(self._refreshed(request) for request in self._store.requests(prefix))
 
     def unfinished(self) -> tuple[Request, ...]:
-        """Requests that are pending or approved, oldest first."""
+        """Requests that are pending, delegated or approved, oldest first."""
         with self._errors():
             return tuple(self._refreshed(request) for request in self._store.unfinished())
 
@@ -169,6 +172,24 @@ class Desk:
         """The votes on a request."""
         with self._errors():
             return tuple(self._store.votes(request_id))
+
+    def approved(self, workspace: str, most: int) -> tuple[Request, ...]:
+        """The newest questions of a workspace that were approved, as it stands in the store, newest first."""
+        with self._errors():
+            return tuple(one for one in self._store.approved(most) if one.workspace == workspace)
+
+    def is_by_people(self, request: Request) -> bool:
+        """Whether somebody has approved a request, by votes that are theirs."""
+        return any(vote.approve and vote.is_human for vote in self.counted(self.votes(request.id)))
+
+    def problem(self, vote: Vote) -> str:
+        """Why a vote in the store counts for nobody; empty where it counts."""
+        return self._check(vote)
+
+    def counted(self, votes: Sequence[Vote]) -> tuple[Vote, ...]:
+        """Those of some votes that are by whom they name."""
+        # SECURITY: whoever writes to a shared store writes votes; only the keys of people make them theirs.
+        return tuple(vote for vote in votes if not self._check(vote))
 
     def grant_of(self, request_id: str) -> Grant | None:
         """The grant that a request made."""
@@ -189,11 +210,11 @@ class Desk:
             if known is not None:
                 problem = "" if same_answer(known, vote) else "this vote was cast before, and said something else"
                 return Cast(request=request, counted=False, grant=self._store.grant_of(request.id), problem=problem)
-            votes = tuple(self._store.votes(request.id))
+            votes = self.counted(self._store.votes(request.id))
             problem = self._refusal(request, vote, votes)
             if problem:
                 return Cast(request=request, counted=False, problem=problem)
-            taken = self._take(request, vote, votes)
+            taken = self._take(request, vote)
             late = step(request.state, Trigger.APPROVE if vote.approve else Trigger.DENY)
             if isinstance(late, Illegal):
                 return Cast(request=request, counted=False, problem=str(late), vote=taken)
@@ -219,7 +240,7 @@ class Desk:
         """Let the votes that are there decide, as after a crash; None where they do not."""
         with self._transaction():
             found = self._store.request(request_id)
-            votes = tuple(self._store.votes(request_id))
+            votes = self.counted(self._store.votes(request_id))
             request = found and self._refreshed(found)
             if request is None or request.state is not State.PENDING or not votes:
                 return None
@@ -274,6 +295,19 @@ class Desk:
             self._store.set_state(request_id, state if isinstance(after, Illegal) else after)
             return after
 
+    def report(self, vote: Vote, trigger: Trigger) -> tuple[Vote, State] | None:
+        """Take down what an agent reports of a question that was left to its own prompt, and where that leaves the
+        question; None where it is not there any more."""
+        with self._transaction():
+            found = self._store.request(vote.request)
+            request = found and self._refreshed(found)
+            after = request and step(request.state, trigger)
+            if request is None or not isinstance(after, State) or self._store.vote(vote.id) is not None:
+                return None
+            taken = self._take(request, vote)
+            self._store.set_state(request.id, after)
+            return taken, after
+
     def use(self, request_id: str) -> Grant | None:
         """Take one use of the grant that a request made; None where there is none left."""
         with self._transaction():
@@ -303,7 +337,9 @@ class Desk:
                 for grant in known
                 if grant.state(self._now_ns()) == "active"
                 and _answers(grant, decision, session, workspace)
-                and permitted.covers(grant, self._now_ns(), self._store.votes(grant.request), decision.risk)
+                and permitted.covers(
+                    grant, self._now_ns(), self.counted(self._store.votes(grant.request)), decision.risk
+                )
             ]
         for grant in fitting:
             with self._transaction():
@@ -356,6 +392,8 @@ class Desk:
         # INVARIANT: what was shown is what is approved; a vote on anything else is not a vote on this.
         if vote.seen != request.shown:
             return "what was seen is not what is asked"
+        if request.state is State.DELEGATED:
+            return "it is asked by the agent's own prompt, and is answered there"
         if request.state is not State.PENDING:
             return ""
         if vote.approve and any(one.approver == vote.approver for one in votes):
@@ -367,8 +405,9 @@ class Desk:
             request.terms, self.step_of(request), vote, self._is_member
         )
 
-    def _take(self, request: Request, vote: Vote, votes: Sequence[Vote]) -> Vote:
+    def _take(self, request: Request, vote: Vote) -> Vote:
         """Take a vote down, linked to the one before it and signed."""
+        votes = self._store.votes(request.id)
         previous = link(votes[-1]) if votes else request.binding
         at_ms = self._now_ns() // 1_000_000
         linked = msgspec.structs.replace(vote, at_ms=at_ms, previous=previous, text_digest=text_digest(vote))

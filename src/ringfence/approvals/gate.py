@@ -12,7 +12,8 @@ from types import TracebackType
 
 from ringfence.approvals.answers import allowed, denied, kept, unrecorded
 from ringfence.approvals.breaker import Limits
-from ringfence.approvals.channels.channel import Channel
+from ringfence.approvals.channels.channel import Channel, OwnPrompt
+from ringfence.approvals.delegation import Delegation
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.fuse import Fuse
 from ringfence.approvals.glass import Glass
@@ -26,7 +27,7 @@ from ringfence.approvals.stores.store import ApprovalsBroken
 from ringfence.approvals.transitions import State, Trigger
 from ringfence.model.action import Action, action_digest
 from ringfence.model.decision import Decision, Placement, Reason, Verdict
-from ringfence.model.event import DecisionMade, Receipt
+from ringfence.model.event import DecisionMade, NoticeGiven, Receipt
 from ringfence.model.ports import Clock, Recorder
 from ringfence.model.situations import LedgerBroken
 
@@ -55,11 +56,14 @@ class Gate:
         tell: Callable[[str], None] = lambda _: None,
         keep: Callable[[Decision], Awaitable[str]] | None = None,
         review: Callable[[Decision], Awaitable[Reviewed]] | None = None,
+        delegation: Delegation | None = None,
     ) -> None:
         """`turn`: a number that changes when the person speaks to the agent. `witness`: the digest of the files that
         an action would run. `tell`: says something to the person at the session's terminal. `keep`: takes a snapshot
         that brings back what an action loses, and gives the command for that; nothing where it cannot. `review`: asks
-        a reviewer, and has put on record what came of it."""
+        a reviewer, and has put on record what came of it. `delegation`: keeps the questions that are left to the
+        agent's own prompt, where any may be."""
+        self.delegation = delegation
         self._evaluate = evaluate
         self._desk = desk
         self._glass = glass
@@ -91,6 +95,8 @@ class Gate:
         self._open = False
         for question in tuple(self._questions.values()):
             question.withdraw("the session is ending")
+        if self.delegation is not None:
+            self.delegation.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
         await self._tasks.__aexit__(kind, value, trace)
@@ -118,15 +124,17 @@ class Gate:
         asked_by: str,
         call: str | None = None,
         within: Callable[[Action], Decision] | None = None,
+        own: OwnPrompt | None = None,
     ) -> Decision:
         """The final decision, recorded before it is returned. A cancelled caller gets none, and that is a deny.
 
         `within` judges in place of the session's own policy: that of the plan which the action would have, or what
-        was found where an action was looked into.
+        was found where an action was looked into. `own`: the agent's own prompt, to which the question may be left; a
+        decision that still asks then says that it is.
         """
         decision = self._judge(action, within)
         try:
-            final = await self._resolve(decision, within)
+            final = await self._resolve(decision, within, own)
             await self._recorder.record(DecisionMade(decision=final, asked_by=asked_by, call=call))
         except LedgerBroken as broken:
             return unrecorded(decision, broken)
@@ -192,10 +200,15 @@ class Gate:
             unjudged = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy=self._site.policy)
             return denied(unjudged, by="error", why=f"the policy could not be evaluated: {failure}")
 
-    async def _resolve(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision:
+    async def _resolve(
+        self,
+        decision: Decision,
+        within: Callable[[Action], Decision] | None = None,
+        own: OwnPrompt | None = None,
+    ) -> Decision:
         try:
             while decision.verdict is Verdict.ASK:
-                final = await self._ask(decision, within)
+                final = await self._ask(decision, within, own)
                 if final is not None:
                     return final
                 decision = self._judge(decision.action, within)
@@ -205,7 +218,9 @@ class Gate:
             return denied(decision, by="error", why=f"it could not be asked: {failure}")
         return decision
 
-    async def _ask(self, decision: Decision, within: Callable[[Action], Decision] | None = None) -> Decision | None:
+    async def _ask(
+        self, decision: Decision, within: Callable[[Action], Decision] | None, own: OwnPrompt | None
+    ) -> Decision | None:
         """The final decision, or None where an approval cannot be used any more and the question starts again."""
         way_back = await self._keep(decision) if decision.undoable and self._keep is not None else ""
         if way_back:
@@ -231,6 +246,8 @@ class Gate:
                 return denied(decision, by="nobody", why=self._channel.refusal or "the session is ending")
             if why := self._fuse.blown():
                 return denied(decision, by="breaker", why=why)
+            if (left := await self._left_to_agent(decision, own)) is not None:
+                return left
         question = self._question(decision)
         settled = await question.wait(self._site.wait_seconds or None)
         if settled is None:
@@ -240,6 +257,17 @@ class Gate:
         if settled.grant is None:
             return denied(decision, by=settled.by, why=settled.why)
         return await self._use(settled, decision, within)
+
+    async def _left_to_agent(self, decision: Decision, own: OwnPrompt | None) -> Decision | None:
+        """The decision that still asks, by the agent's own prompt; None where it is asked here, on record with why."""
+        if self.delegation is None or own is None:
+            return None
+        why = self.delegation.refusal(decision, own)
+        if not why:
+            return await self.delegation.hand_over(decision, own)
+        text = f"asked here and not by the agent's own prompt: {why}"
+        self._recorder.record_soon(NoticeGiven(topic="approval", text=text))
+        return None
 
     async def _reviewed(self, decision: Decision, within: Callable[[Action], Decision] | None) -> Decision | None:
         """What a reviewer's answer makes of a question; None where somebody else decides.

@@ -49,6 +49,8 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     """The highest risk at which a reviewing model's yes is enough."""
     break_glass: Lists | None = None
     """Who may go ahead without approval; None for nobody."""
+    delegate_up_to: Risk | None = None
+    """The highest risk at which a question is left to the agent's own prompt."""
     is_member: IsMember = lambda _name, _group: False
     """Whether a user is in a group."""
 

@@ -39,15 +39,26 @@ SHOWN = 6000
 """Characters of a command that are shown. Beyond, its beginning and end are, and it says so."""
 
 
-def prompt(decision: Decision) -> tuple[str, ...]:
-    """The lines that describe what is asked."""
+def prompt(decision: Decision, *, lasts: bool = True, since: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The lines that describe what is asked. `lasts`: whether an answer can reach beyond this one action. `since`:
+    what changed since something like it was approved."""
     return (
         headline(decision),
         "",
         *(f"  {line}" for line in _exactly(decision.action)),
+        *since,
         "",
         *(f"  {line}" for line in _why(decision)),
         f"  risk     {decision.risk.value}; {_where(decision)}",
+        *_reach(decision, lasts=lasts),
+    )
+
+
+def _reach(decision: Decision, *, lasts: bool) -> tuple[str, ...]:
+    """How far an answer reaches."""
+    if not lasts:
+        return ()
+    return (
         *(f"  {line}" for line in _opens(decision)),
         *(_OVERRIDE if decision.override else (f"  session  would remember: {matchers.in_words(decision.action)}",)),
     )

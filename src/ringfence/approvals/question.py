@@ -18,6 +18,7 @@ from ringfence.approvals.desk import Desk
 from ringfence.approvals.objects import NANOSECONDS, BreakGlass, Grant, Request, Vote
 from ringfence.approvals.prompt import prompt
 from ringfence.approvals.records import granted, transition
+from ringfence.approvals.since import LOOKED_AT, since
 from ringfence.approvals.site import Site
 from ringfence.approvals.transitions import Illegal, State, Trigger
 from ringfence.model.action import ConnectAction
@@ -130,12 +131,14 @@ class Question:
         self._settled.set_result(settled)
 
     async def _open(self) -> Request:
+        approved = self._desk.approved(self._site.workspace, LOOKED_AT)
+        changed = since(self._decision.action, self._witness, approved, self._desk.is_by_people, self._clock.time_ns())
         request, fresh = self._desk.open(
             self._decision,
             session=self._site.session,
             workspace=self._site.workspace,
             channel=self._channel.name,
-            prompt=prompt(self._decision),
+            prompt=prompt(self._decision, since=changed),
             seconds=self._site.timeout_seconds,
             widest=self._site.permission.widest,
             terms=self._terms,
@@ -240,12 +243,16 @@ class Question:
         now = self._desk.request(request.id)
         if now is None:
             return Settled(by="nobody", why="the request is gone from the list", request=request)
-        votes = self._desk.votes(request.id)
-        for vote in votes:
+        everything = self._desk.votes(request.id)
+        votes = self._desk.counted(everything)
+        for vote in everything:
             if self._is_first(vote.id):
-                self._recorder.record_soon(VoteTaken(vote=vote))
-                if now.state is State.PENDING or vote is not votes[-1]:
+                self._recorder.record_soon(VoteTaken(vote=vote, refused=self._desk.problem(vote)))
+                if vote in votes and (now.state is State.PENDING or vote is not votes[-1]):
                     self._note(now, State.PENDING, vote)
+        if now.state is State.PENDING and (settled := self._desk.settle(now.id, uses=self._uses(now))) is not None:
+            # Whoever cast the last one of them did not know the keys of the others.
+            now = settled.request
         match now.state:
             case State.PENDING:
                 self._climb(now)
@@ -294,7 +301,8 @@ class Question:
         if grant is None or counted is not voting.Standing.APPROVED:
             # SECURITY: an answer that was given elsewhere has made its grant already; it must not be used later either.
             self._desk.withdraw(request.id)
-            why = next(filter(None, map(self._refusal, votes)), "it is not by those who have to approve")
+            refused = map(self._refusal, self._desk.votes(request.id))
+            why = next(filter(None, refused), "it is not by those who have to approve")
             return self._end(request, Trigger.CHANGE, "session", "nobody", f"the answer does not count: {why}")
         last = next(vote for vote in reversed(votes) if vote.approve)
         if self._is_first(State.APPROVED):
@@ -313,7 +321,9 @@ class Question:
         return Settled(by="person", why=why, request=request)
 
     def _refusal(self, vote: Vote) -> str:
-        return voting.refusal(self._terms, vote, self._site.permission.is_member) if vote.approve else ""
+        if not vote.approve:
+            return ""
+        return self._desk.problem(vote) or voting.refusal(self._terms, vote, self._site.permission.is_member)
 
     def _vote(self, request: Request, answer: Answer) -> Vote:
         return Vote(

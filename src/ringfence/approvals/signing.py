@@ -1,12 +1,16 @@
-"""What a desk needs to sign the votes that it takes down. The key itself is none of its business."""
+"""What a desk needs to sign the votes that it takes down, and to know whose the others are. Keys stand elsewhere."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from ringfence.model.vote import Vote, signed_part
+
+Check: TypeAlias = Callable[[Vote], str]
+"""Why a vote that stands in the store is nobody's: not signed, or not by whom it names. Empty where it is theirs."""
 
 
 class Signer(Protocol):

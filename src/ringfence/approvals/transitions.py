@@ -11,9 +11,11 @@ import msgspec
 
 
 class State(StrEnum):
-    """Where a request stands. Only `approved` may lead to an execution, and only once."""
+    """Where a request stands. Only `approved` leads to an execution that we start, and only once; what is `delegated`
+    is the agent's own to start."""
 
     PENDING = "pending"
+    DELEGATED = "delegated"
     APPROVED = "approved"
     DENIED = "denied"
     EXPIRED = "expired"
@@ -28,6 +30,9 @@ class Trigger(StrEnum):
     """What can happen to a request."""
 
     VOTE = "vote"
+    DELEGATE = "delegate"
+    REPORT = "report"
+    ABANDON = "abandon"
     ESCALATE = "escalate"
     APPROVE = "approve"
     BREAK_GLASS = "break-glass"
@@ -73,6 +78,12 @@ TABLE: tuple[Transition, ...] = (
     _row(State.PENDING, Trigger.EXPIRE, State.EXPIRED, "nobody answers in time; this is a deny"),
     _row(State.PENDING, Trigger.CANCEL, State.CANCELLED, "the question is withdrawn, or nobody can be asked"),
     _row(State.PENDING, Trigger.CHANGE, State.INVALIDATED, "the action, the policy or what was shown changed"),
+    _row(State.PENDING, Trigger.DELEGATE, State.DELEGATED, "it is put to the agent's own prompt"),
+    _row(State.DELEGATED, Trigger.REPORT, State.CONSUMED, "the agent reports that it was answered, and went ahead"),
+    _row(State.DELEGATED, Trigger.ABANDON, State.DENIED, "the agent goes on without it"),
+    _row(State.DELEGATED, Trigger.EXPIRE, State.EXPIRED, "the agent reports nothing in time"),
+    _row(State.DELEGATED, Trigger.CANCEL, State.CANCELLED, "the session ends"),
+    _row(State.DELEGATED, Trigger.CHANGE, State.INVALIDATED, "the agent ran something else, or never asked"),
     _row(State.APPROVED, Trigger.CONSUME, State.CONSUMED, "the action goes ahead; this happens at most once"),
     _row(State.APPROVED, Trigger.CHANGE, State.INVALIDATED, "the action or the policy changed before it ran"),
     _row(State.APPROVED, Trigger.LAPSE, State.LAPSED, "the approval was not used in time"),
@@ -93,7 +104,7 @@ def at(state: State, expires_ns: int, now_ns: int) -> State:
     """The state as of now: a deadline that has passed counts, whether or not anybody was there to see it pass."""
     if now_ns < expires_ns:
         return state
-    after = step(state, Trigger.EXPIRE if state is State.PENDING else Trigger.LAPSE)
+    after = step(state, Trigger.LAPSE if state is State.APPROVED else Trigger.EXPIRE)
     return state if isinstance(after, Illegal) else after
 
 

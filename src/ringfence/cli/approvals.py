@@ -105,7 +105,7 @@ class _Command:
         votes = self._desk.votes(request.id)
         plain = {**_plain(request), "votes": msgspec.to_builtins(votes), "asked": self._inbox.asked(request)}
         lines = [f"request {request.id}, {request.state}", "", *request.prompt]
-        lines += ["", *map(vote_line, votes)] if votes else []
+        lines += ["", *(vote_line(one, self._desk.problem(one)) for one in votes)] if votes else []
         if request.state is State.PENDING:
             lines += ["", f"  asked    {self._inbox.asked(request)}"]
             few = request.begins[: amendments.FEWEST]

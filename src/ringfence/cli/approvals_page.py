@@ -62,13 +62,14 @@ def window(rows: Sequence[str], selected: int, height: int) -> list[str]:
     return [*(above if start else []), *shown, *(below if after else [])]
 
 
-def vote_line(vote: Vote) -> str:
-    """One vote."""
+def vote_line(vote: Vote, problem: str = "") -> str:
+    """One vote. `problem`: why it counts for nobody."""
     said = "approves" if vote.approve else "denies"
     moment = local(vote.at_ms * 1_000_000)
     why = f": {visible(vote.reason)}" if vote.reason else ""
     return (
         f"  vote     {visible(vote.approver)} {said}, {moment}, by {vote.authentication} ({visible(vote.channel)}){why}"
+        + (f"; DOES NOT COUNT: {visible(problem)}" if problem else "")
     )
 
 

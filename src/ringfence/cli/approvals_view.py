@@ -101,7 +101,11 @@ class View:
             f"  request  {visible(request.id)}, in session {visible(request.session)}",
             f"  asked    {self._inbox.asked(request)}",
         ]
-        return [*lines, *map(vote_line, self._inbox.desk.votes(request.id)), *self._fixed[1]]
+        return [
+            *lines,
+            *(vote_line(one, self._inbox.desk.problem(one)) for one in self._inbox.desk.votes(request.id)),
+            *self._fixed[1],
+        ]
 
     def _edit(self, request: Request) -> list[str]:
         try:

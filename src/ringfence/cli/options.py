@@ -31,7 +31,7 @@ def parser(program: str, description: str, what: str) -> Arguments:
     add("--read", metavar="P", action="append", default=[], help="make this path readable in this session")
     add("--write", metavar="P", action="append", default=[], help="make this path writable in this session")
     add("--publish", metavar="PORT", action="append", default=[], help="show this port of the sandbox on 127.0.0.1")
-    add("--ask", choices=("terminal", "web", "queue", "deny"), default="terminal", help="who answers questions")
+    add("--ask", choices=tuple(Ask), default="terminal", help="who answers questions")
     add("--env", metavar="NAME", action="append", default=[], help="pass this variable of your environment on")
     add("--json", action="store_true", help="write the result as one JSON line to descriptor 3, or to --result")
     add("--result", metavar="FILE", help="write the result as one JSON line to this file")

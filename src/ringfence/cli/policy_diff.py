@@ -166,7 +166,8 @@ class _Page:
         if comparison.values:
             self._line(self._palette.bold("other values"))
             for value in comparison.values:
-                self._line(f"  {_cut(value.key)}: {_cut(value.before)} -> {_cut(value.after)}")
+                looser = f"  {self._palette.yellow('looser')}" if value.loosens else ""
+                self._line(f"  {_cut(value.key)}: {_cut(value.before)} -> {_cut(value.after)}{looser}")
         self._unheld(comparison)
         for area in comparison.undecided:
             self._line(f"{self._palette.yellow('not compared')}: {area.area.value}: {visible(area.why)}")

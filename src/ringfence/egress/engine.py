@@ -22,6 +22,8 @@ HANGUP = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 BROKEN = select.EPOLLHUP | select.EPOLLERR
 _EVERYTHING = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _BATCH = 512
+_ROUNDS = 4
+"""So often events are fetched before the event loop has its turn: where there is much to do, its own work is saved."""
 _RESET = struct.pack("ii", 1, 0)
 
 logger = logging.getLogger(__name__)
@@ -100,25 +102,32 @@ class Engine:
 
     def _turn(self) -> None:
         self._kicked = False
-        if self._closed:
-            return
+        for _ in range(_ROUNDS):
+            if self._closed or not self._batch():
+                break
+        if self._again:
+            self._kick()
+
+    def _batch(self) -> bool:
+        """Whether there was anything to do."""
         handlers = self._handlers
         self._turning = True
         try:
-            for descriptor, events in self._epoll.poll(0, _BATCH):
+            batch = self._epoll.poll(0, _BATCH)
+            for descriptor, events in batch:
                 handler = handlers.get(descriptor)
                 if handler is not None:
                     try:
                         handler(events)
                     except Exception:  # noqa: BLE001  one connection's fault must not cost the others their events
                         self._break(handler)
+            again = bool(self._again)
             self._run_again()
         finally:
             self._turning = False
             while self._leaving:
                 self._leaving.pop().close()
-        if self._again:
-            self._kick()
+        return again or bool(batch)
 
     def _break(self, handler: Handler) -> None:
         """A fault of ours: the connection that met it is closed, and only that one."""

@@ -114,7 +114,8 @@ class Exchange:
     @property
     def request_done(self) -> bool:
         """Whether the whole request is written."""
-        return self._client.finished and Side.UP not in self._held and not self._server.waiting
+        held = bool(self._held) and Side.UP in self._held
+        return self._client.finished and not held and not self._server.waiting
 
     def start(self, first: bytes) -> None:
         """Begin; `first` was read of the body before."""
@@ -167,7 +168,7 @@ class Exchange:
 
     def _move_up(self) -> None:
         for _ in range(_ROUNDS):
-            if self._client.finished or Side.UP in self._held or self._server.waiting > ENOUGH:
+            if self._client.finished or (self._held and Side.UP in self._held) or self._server.waiting > ENOUGH:
                 return
             payload = self._client.take()
             if payload is None:
@@ -201,7 +202,7 @@ class Exchange:
 
     def _move_down(self) -> None:
         for _ in range(_ROUNDS):
-            if self.over or Side.DOWN in self._held or self._client.waiting > ENOUGH:
+            if self.over or (self._held and Side.DOWN in self._held) or self._client.waiting > ENOUGH:
                 return
             came = self._server.receive()
             if came is None:

@@ -24,6 +24,9 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _MAYBE_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"*" + _BLANK + rb"*")
 _METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"+" + _BLANK + rb"+[\x21-\x7e\x80-\xff]")
 _LONGEST_LINE = 16_384
+_VERSIONS = (b"\0\x02", *(bytes((3, minor)) for minor in range(5)))
+_LONG_ENOUGH = 5
+"""To know the beginning of an old hello."""
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -54,7 +57,10 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
         hello = read_hello(data)
         return Tls(hello.server_name) if hello else (Other() if ended else None)
-    if _old_hello(data):
+    old = _old_hello(data)
+    if old is None and not ended:
+        return None
+    if old:
         raise HelloInvalid("the TLS ClientHello is in the format of SSL 2, which names no host")
     if len(data) < _LONGEST_LINE and not ended and _MAYBE_METHOD.fullmatch(data):
         return None
@@ -71,6 +77,8 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     return None
 
 
-def _old_hello(data: bytes) -> bool:
-    """Whether it is a ClientHello as before TLS, which servers of today still answer in TLS."""
-    return len(data) >= 5 and bool(data[0] & 0x80) and data[2] == 1 and data[3] in (0, 3)
+def _old_hello(data: bytes) -> bool | None:
+    """Whether it is a ClientHello as before TLS, which servers of today still answer in TLS; None while that cannot be
+    said yet."""
+    may_be = data[:1] >= b"\x80" and b"\x01".startswith(data[2:3]) and any(v.startswith(data[3:5]) for v in _VERSIONS)
+    return None if may_be and len(data) < _LONG_ENOUGH else may_be

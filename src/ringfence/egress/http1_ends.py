@@ -14,6 +14,7 @@ from ringfence.model.host import Destination
 
 _TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
+_AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
 
 
 class Http1Client:
@@ -112,6 +113,7 @@ class Http1Server:
         "_destination",
         "_head",
         "_rest",
+        "_stays",
         "_upgrade",
         "_upstream",
         "broken",
@@ -128,6 +130,7 @@ class Http1Server:
         self._head: RequestHead | None = None
         self._chunked = False
         self._answer: ResponseHead | None = None
+        self._stays = False
         self._body: FramedBody | None = None
         self._rest = upstream.rest
         upstream.rest = b""
@@ -145,8 +148,7 @@ class Http1Server:
     @property
     def stays(self) -> bool:
         """Whether the server keeps its connection open behind this answer."""
-        answer = self._answer
-        return answer is not None and answer.minor == 1 and b"close" not in connection_tokens(answer.fields)
+        return self._stays
 
     @property
     def reusable(self) -> bool:
@@ -231,6 +233,7 @@ class Http1Server:
         self._rest = data[end:]
         if not answer.interim:
             self._answer = answer
+            self._stays = answer.minor == 1 and b"close" not in connection_tokens(answer.fields)
             if answer.status != 101:
                 self._body = FramedBody(answer.length, chunked=answer.chunked, strict=False)
         return answer
@@ -262,6 +265,7 @@ class Http1Server:
 
 def _bound_to_connection(head: RequestHead, answer: ResponseHead) -> bool:
     """Whether the two agree on who the client is for the whole connection, and not for each request."""
-    words = [value for name, value in head.fields if name in (b"authorization", b"proxy-authorization")]
-    words += [value for name, value in answer.fields if name == b"www-authenticate"]
-    return any(word.lower().startswith((b"ntlm", b"negotiate")) for word in words)
+    for name, value in (*head.fields, *answer.fields):
+        if name in _AGREEMENTS and value.lower().startswith((b"ntlm", b"negotiate")):
+            return True
+    return False

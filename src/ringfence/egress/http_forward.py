@@ -3,6 +3,8 @@ passed through. The framing is always ours."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.host import Destination
@@ -13,6 +15,8 @@ _HOP_BY_HOP = frozenset(
 
 _NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
 """Other ways to the same server go past the gateway, or nowhere."""
+
+NOTHING: frozenset[bytes] = frozenset()
 
 
 def server_head(head: RequestHead, destination: Destination) -> bytes:
@@ -93,11 +97,14 @@ def answer_fields(head: ResponseHead, *, bodyless: bool) -> list[tuple[bytes, by
 
 def connection_tokens(fields: tuple[tuple[bytes, bytes], ...]) -> frozenset[bytes]:
     """What the Connection header names, in lower case."""
-    return frozenset(
-        token.strip().lower() for name, value in fields if name == b"connection" for token in value.split(b",")
-    )
+    tokens = NOTHING
+    for name, value in fields:
+        if name == b"connection":
+            tokens |= {token.strip().lower() for token in value.split(b",")}
+    return tokens
 
 
+@lru_cache(maxsize=256)
 def host(destination: Destination, *, secure: bool) -> bytes:
     """How a request names its host."""
     usual = 443 if secure else 80

@@ -26,6 +26,7 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?)?")
 _OF_A_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings"))
+_SHORT_LINE = 128
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -153,11 +154,25 @@ def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
         raise HeadInvalid(f"the request has more than {_MOST_FIELDS} header fields")
     fields = []
     for line in lines:
-        field = _FIELD.fullmatch(line)
+        field = field_line(line)
         if field is None:
             raise HeadInvalid(f"the header line {_show(line)} is malformed")
-        fields.append((field[1].lower(), field[2].strip(b" \t")))
+        fields.append(field)
     return tuple(fields)
+
+
+def field_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """The name in lower case and the value of a header line; None where it is malformed."""
+    # Most lines come again and again in the same words.
+    return _field_again(line) if len(line) < _SHORT_LINE else _field(line)
+
+
+def _field(line: bytes) -> tuple[bytes, bytes] | None:
+    field = _FIELD.fullmatch(line)
+    return None if field is None else (field[1].lower(), field[2].strip(b" \t"))
+
+
+_field_again = lru_cache(maxsize=2048)(_field)
 
 
 def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int, bool]:

@@ -10,13 +10,10 @@ import re
 
 import msgspec
 
-from ringfence.egress.http_head import END
+from ringfence.egress.http_head import END, field_line
 
 _MOST_FIELDS = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
-# SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
-# to try every way to share it, and a line of spaces would hold everybody up for minutes.
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
@@ -71,10 +68,10 @@ def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
         raise ResponseInvalid(f"the response has more than {_MOST_FIELDS} header fields")
     fields = []
     for line in lines:
-        field = _FIELD.fullmatch(line)
+        field = field_line(line)
         if field is None:
             raise ResponseInvalid("the response has a malformed header line")
-        fields.append((field[1].lower(), field[2].strip(b" \t")))
+        fields.append(field)
     return tuple(fields)
 
 

@@ -230,9 +230,13 @@ class Inspected:
 
     def _unacceptable(self, head: RequestHead) -> Decision | None:
         here = self._destination
-        action = ConnectAction(host=here.host.name, port=here.port, method=head.method, path=head.path)
+
+        def no(rule: str, text: str, *steps: str) -> Decision:
+            action = ConnectAction(host=here.host.name, port=here.port, method=head.method, path=head.path)
+            return refusal.built_in(action, rule, text, *steps)
+
         if head.method == "CONNECT":
-            return refusal.built_in(action, "http.connect", "a tunnel within a connection that is inspected")
+            return no("http.connect", "a tunnel within a connection that is inspected")
         if self._origin == "http" and head.target is Target.ABSOLUTE and head.destination is not None:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
@@ -242,12 +246,12 @@ class Inspected:
         ):
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
-            return refusal.built_in(action, "http.host", text)
+            return no("http.host", text)
         wanted = upgrades(head) - {b"websocket", b"h2c"}
         if wanted:
             word = min(wanted).decode("latin-1")
             text = f"the request asks to switch to `{word}`, which cannot be inspected"
-            return refusal.built_in(action, "http.upgrade", text, "ask for the host in `network.pass_through`")
+            return no("http.upgrade", text, "ask for the host in `network.pass_through`")
         return None
 
     # what becomes of them

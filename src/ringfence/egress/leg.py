@@ -12,6 +12,9 @@ import ssl
 from collections import deque
 
 MOST_READ = 65_536
+_RECORD = 16_384
+"""The most that one record of TLS holds: behind a full one there is probably more."""
+_recv = socket.socket.recv
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
@@ -85,6 +88,13 @@ class Leg:
                 out[0] = memoryview(data)[written:]
         return True
 
+    def idle(self) -> bool:
+        """Whether the other side has said nothing that was not read, and is still there."""
+        try:
+            return self.read() is None
+        except (OSError, ValueError):
+            return False
+
     def finish(self) -> socket.socket:
         """Say that nothing more will come; the plain socket, for somebody else to wait on."""
         return self.sock
@@ -123,6 +133,25 @@ class TlsLeg(Leg):
     def protocol(self) -> str:
         return self.tls.selected_alpn_protocol() or ""
 
+    def read(self) -> bytes | None:
+        try:
+            data = self.tls.read(MOST_READ)
+        except _NOT_NOW:
+            self.ready = False
+            return None
+        size = len(data)
+        self.moved_in += size
+        if not size:
+            self.ended = True
+            self.ready = False
+        elif size < _RECORD and self._empty():
+            # What comes later makes a new edge: it need not be looked for.
+            self.ready = False
+        return data
+
+    def idle(self) -> bool:
+        return self._empty() or super().idle()
+
     def finish(self) -> socket.socket:
         with contextlib.suppress(OSError, ValueError):
             self.tls.unwrap()  # sends our half of the goodbye; the other half is not waited for
@@ -130,11 +159,26 @@ class TlsLeg(Leg):
         self.sock = socket.socket(family, kind, proto, fileno=self.tls.detach())
         return self.sock
 
+    def _empty(self) -> bool:
+        """Whether nothing waits to be read, the end of the connection included. Asks the kernel, and not OpenSSL, for
+        which that is an error that takes long to tell."""
+        if self.tls.pending():
+            return False
+        try:
+            _recv(self.tls, 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            return False  # whoever reads will be told
+        return False
+
+    # `read` and `write` are what `recv` and `send` come to, without their checks of arguments that are not given.
+
     def _read(self, most: int) -> bytes:
-        return self.tls.recv(most)
+        return self.tls.read(most)
 
     def _write(self, data: bytes | memoryview) -> int:
-        return self.tls.send(data)
+        return self.tls.write(data)
 
 
 class EarlyTlsLeg(Leg):

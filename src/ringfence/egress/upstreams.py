@@ -76,7 +76,8 @@ class Upstreams:
         while waiting:
             _, upstream = waiting.pop()
             self._count -= 1
-            if _quiet(upstream):
+            if upstream.leg.idle():
+                upstream.leg.ready = False
                 return upstream
             self._core.engine.discard(upstream.leg.sock)
         return None
@@ -135,7 +136,7 @@ class Upstreams:
 
     def _stirred(self, upstream: Upstream) -> None:
         # Session tickets come when the server likes; they are no word of its.
-        if not _quiet(upstream):
+        if not upstream.leg.idle():
             self._forget(upstream)
 
     def _forget(self, upstream: Upstream) -> None:
@@ -268,10 +269,3 @@ def machine_trust() -> ssl.SSLContext:
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _quiet(upstream: Upstream) -> bool:
-    """Whether a waiting server has said nothing and is still there."""
-    with contextlib.suppress(OSError, ValueError):
-        return upstream.leg.read() is None
-    return False

@@ -49,13 +49,13 @@ Item: TypeAlias = Message | Control
 class FrameReader:
     """One direction of a WebSocket. Clients mask what they send, servers do not."""
 
-    __slots__ = ("_buffer", "_kind", "_masked", "_parts", "_size")
+    __slots__ = ("_buffer", "_kind", "_masked", "_message")
 
     def __init__(self, *, masked: bool) -> None:
         self._masked = masked
         self._buffer = bytearray()
-        self._parts: list[bytes] = []
-        self._size = 0
+        # In one piece: as a list, a message without an end of empty frames would fill the memory.
+        self._message = bytearray()
         self._kind: Opcode | None = None
 
     def feed(self, data: bytes) -> None:
@@ -78,14 +78,17 @@ class FrameReader:
             raise FrameInvalid("a WebSocket message is continued that was not begun, or begun within another")
         if self._kind is None:
             self._kind = opcode
-        self._size += len(payload)
-        if self._size > MOST_MESSAGE:
+        if len(self._message) + len(payload) > MOST_MESSAGE:
             raise FrameInvalid(f"a WebSocket message is longer than {MOST_MESSAGE} bytes")
-        self._parts.append(payload)
-        if not final:
-            return None
-        message = Message(b"".join(self._parts), self._kind is Opcode.TEXT)
-        self._parts, self._size, self._kind = [], 0, None
+        if final and not self._message:
+            whole = payload
+        else:
+            self._message += payload
+            if not final:
+                return None
+            whole = bytes(self._message)
+        message = Message(whole, self._kind is Opcode.TEXT)
+        self._message, self._kind = bytearray(), None
         return message
 
     def _frame(self) -> tuple[bool, Opcode, bytes] | None:

@@ -17,7 +17,7 @@ from ringfence.model.action import action_digest
 from ringfence.model.decision import Reason, Verdict
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, Body, DecisionMade
 
-_ASKED = frozenset({"person", "timeout", "nobody"})
+_ASKED = frozenset({"person", "timeout", "nobody", "delegated"})
 _LEAST_TO_PROPOSE = 3
 """A rule that asked less often is not worth a proposal."""
 SHARE_TO_REMOVE = 0.8

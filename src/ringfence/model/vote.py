@@ -17,6 +17,8 @@ PERSON = "person:"
 """How the name of an approver who is a human begins. Only they count towards a quorum."""
 REVIEWER = "reviewer:"
 """How the name of a reviewing model begins."""
+AGENT = "agent:"
+"""How the name of an agent begins that reports what somebody answered at its own prompt."""
 
 
 class Scope(StrEnum):
@@ -30,6 +32,9 @@ class Scope(StrEnum):
 class Authentication(StrEnum):
     """How whoever answered has shown who they are, weakest first."""
 
+    AGENT_REPORTED = "agent-reported"
+    """By nothing: the agent says that somebody answered at its own prompt. It never counts where people have to
+    answer."""
     ACCOUNT = "account"
     """By the account of the machine that they typed in."""
     SIGNED = "signed"
@@ -44,7 +49,7 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     request: str
     approver: str
-    """`person:NAME`, `reviewer:NAME`."""
+    """`person:NAME`, `reviewer:NAME`, `agent:NAME`."""
     approve: bool
     seen: str
     """The digest of what the person saw."""

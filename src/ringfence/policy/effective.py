@@ -403,6 +403,22 @@ class Remember(StrEnum):
     REPO = "repo"
 
 
+class Assurance(StrEnum):
+    """The weakest way of showing who one is that counts, of those that a policy can demand."""
+
+    ACCOUNT = "account"
+    SIGNED = "signed"
+    PASSKEY = "passkey"
+
+
+class Delegate(StrEnum):
+    """The highest risk at which a question is left to the agent's own prompt, least first."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+
+
 class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):
     """A set of people of whom enough have to agree."""
 
@@ -503,6 +519,9 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """After this, whoever waits is told that the question is queued, and it stays open. 0 for never."""
     webhooks: tuple[WebhookRule, ...] = ()
     """Who else is told of a question, and may bring an answer."""
+    delegate_up_to: Risk | None = None
+    """The highest risk at which a question is left to the agent's own prompt, in a session that asks so. None for
+    never."""
     reviewer: ReviewerRule | None = None
     reviewer_ceiling: Risk | None = Risk.LOW
     """The greatest risk that a reviewer may allow; none at all where it is missing."""

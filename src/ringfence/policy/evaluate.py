@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -34,6 +35,10 @@ from ringfence.policy.judges.mcp import McpJudge
 
 _OVERRIDE = ("whoever may override it says yes, with a reason that goes on record; it holds once",)
 
+_CONNECTIONS = 1024
+"""Decisions about connections that are remembered: a policy never changes, so neither does what it says."""
+_SHORT = 512
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,14 +61,18 @@ class Evaluator:
         self._mcp = McpJudge(policy)
         self._soft = frozenset((origin.layer, origin.source) for origin in policy.soft)
         self._observed = None if policy.observed is None else Evaluator(policy.observed, context)
+        self._connection = lru_cache(maxsize=_CONNECTIONS)(self._evaluate)
 
     def evaluate(self, action: Action) -> Decision:
         """The decision about an action, whatever it holds."""
         try:
-            return self._with_observed(self._decide(action, self._judge(action)))
+            return self._connection(action) if _comes_again(action) else self._evaluate(action)
         except (Exception, RecursionError) as error:  # an error is a deny, in this one place
             logger.exception("evaluation failed")
             return self._failed(action, error)
+
+    def _evaluate(self, action: Action) -> Decision:
+        return self._with_observed(self._decide(action, self._judge(action)))
 
     def needs_request(self, host: str, port: int) -> bool:
         """Whether the gateway has to see every request to a destination, and judge each."""
@@ -197,6 +206,16 @@ class Evaluator:
             message=f"denied: {text}",
             next_steps=("report this with the command and `ringfence --version`",),
         )
+
+
+def _comes_again(action: Action) -> bool:
+    """Whether it is worth while to remember the decision: programs connect to the same few hosts again and again. What
+    is long, or was made for one request, is not kept."""
+    return (
+        isinstance(action, ConnectAction)
+        and action.facts is msgspec.UNSET
+        and len(action.host) + len(action.path or "") <= _SHORT
+    )
 
 
 def evaluate(policy: Policy, action: Action, *, context: Context) -> Decision:

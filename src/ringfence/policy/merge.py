@@ -30,6 +30,7 @@ from ringfence.policy.effective import (
     ControlFilePolicy,
     CredentialPolicy,
     CredentialRule,
+    Delegate,
     EnvironmentPolicy,
     HostRule,
     Inactive,
@@ -134,6 +135,7 @@ class _Answering(TypedDict):
     denials_of_50: int
     wait_seconds: int
     webhooks: tuple[WebhookRule, ...]
+    delegate_up_to: Risk | None
 
 
 class _Reviewing(TypedDict):
@@ -539,7 +541,23 @@ class _Merging:
             steps=self._steps([(document, one.steps) for document, one in said]),
             wait_seconds=self._scalar("approvals.wait_seconds", waits, lambda _: 0, 0)[0],
             webhooks=self._webhooks([(document, one.webhooks) for document, one in said]),
+            delegate_up_to=self._delegate([(document, one.delegate) for document, one in said]),
         )
+
+    def _delegate(self, written: list[tuple[Document, tuple[Delegate, Origin] | None]]) -> Risk | None:
+        """How far an agent's own prompt answers. A repository can only say less."""
+        said = []
+        for document, one in written:
+            # SECURITY: a repository brings the settings of agents too, and those can answer their prompts.
+            if one is not None and document.layer is Layer.PROJECT and one[0] is not Delegate.NONE:
+                self.skip(
+                    one[1], "`approvals.delegate`", "only your own policy and the managed one leave questions to it"
+                )
+            else:
+                said.append((document, one))
+        order = list(Delegate)
+        found = self._scalar("approvals.delegate", said, lambda one: -order.index(one), Delegate.NONE)[0]
+        return None if found is Delegate.NONE else Risk(found.value)
 
     def _webhooks(self, written: list[tuple[Document, tuple[WebhookRule, ...]]]) -> tuple[WebhookRule, ...]:
         """Webhooks of the person and of the administrator; of two with one name, the administrator's."""

@@ -15,6 +15,7 @@ from ringfence.model.ids import new_id
 from ringfence.policy.effective import ApprovalPolicy
 from ringfence.session.sources import Places, is_member
 from ringfence.telemetry.notes import NoteSigner
+from ringfence.telemetry.vote_keys import KEY, VoteKeys
 
 
 def permission_of(said: ApprovalPolicy, *, owner: str) -> Permission:
@@ -36,6 +37,7 @@ def permission_of(said: ApprovalPolicy, *, owner: str) -> Permission:
         ),
         steps=tuple(Step(who=one.who, after_seconds=one.after_seconds) for one in said.steps),
         break_glass=said.break_glass,
+        delegate_up_to=said.delegate_up_to,
         is_member=is_member,
     )
 
@@ -46,6 +48,7 @@ def breaker_limits(said: ApprovalPolicy) -> Limits:
 
 
 def desk_of(store: Store, where: Places) -> Desk:
-    """The desk of this user: it signs with their key and knows the groups of this machine."""
-    signer = NoteSigner(os.path.join(where.state, "approver-key"))
-    return Desk(store, time.time_ns, new_id, signer=signer, is_member=is_member)
+    """The desk of this user: it signs with their key, knows the keys of others, and the groups of this machine."""
+    signer = NoteSigner(os.path.join(where.state, KEY))
+    check = VoteKeys(where.state).problem
+    return Desk(store, time.time_ns, new_id, signer=signer, is_member=is_member, check=check)

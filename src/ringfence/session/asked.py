@@ -20,7 +20,7 @@ from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.plan import HostFacts, Image, Plan, Runtime, build_plan
 from ringfence.session.answering import permission_of
 from ringfence.session.images import image
-from ringfence.session.options import Options
+from ringfence.session.options import Ask, Options
 from ringfence.session.outside_environment import outside_environment
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.runtimes import runtime
@@ -75,6 +75,7 @@ class Asked:
             interpreter=interpreter(),
             nested=nested,
             answer_seconds=HOOK_SECONDS,
+            delegated=self.options.ask is Ask.DELEGATED,
         )
         return agent.prepare(request, HostDisk())
 

@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
+from ringfence.agents.agent import AgentSetup
 from ringfence.approvals.channels.channel import Channel
 from ringfence.approvals.channels.deny import Nobody
 from ringfence.approvals.channels.queue import Queue
 from ringfence.approvals.channels.screen import CONTROLLING
 from ringfence.approvals.channels.telling import Telling
 from ringfence.approvals.channels.terminal import Terminal
+from ringfence.model.decision import Risk
 from ringfence.model.ids import new_id
 from ringfence.policy.effective import WebhookRule
 from ringfence.session.credentials.store import Store, machine_keyring
@@ -29,7 +31,8 @@ def channel_for(ask: Ask, stage: Stage, user: str, announce: Callable[[str], Non
             return Queue(announce)
         case Ask.WEB:
             return Queue(announce, name="web")
-        case Ask.TERMINAL:
+        # What the agent's own prompt does not take is asked as ever.
+        case Ask.TERMINAL | Ask.DELEGATED:
             if not _has_terminal():
                 return Nobody("there is no terminal to ask on")
             return Terminal(approver=f"person:{user}", new_id=new_id, colours=_colours(), relay=stage)
@@ -50,6 +53,19 @@ def telling(
 
     told = listeners(webhooks, Store(places.credentials, machine_keyring).get, environ)
     return Telling(channel, told, announce) if told else channel
+
+
+def left_to_agents(ask: Ask, setup: AgentSetup, limit: Risk | None) -> tuple[str, ...]:
+    """What a person has to know who wants the agent's own prompt to ask."""
+    if ask is not Ask.DELEGATED:
+        return ()
+    why = "the policy leaves none to it (`approvals.delegate`)" if limit is None else setup.own_prompt
+    if not why and not _has_terminal():
+        why = "there is no terminal"
+    if why or limit is None:
+        return (f"no question is left to the agent's own prompt, and all are asked as with `--ask terminal`: {why}",)
+    text = f"questions up to {limit.value} risk are left to the agent's own prompt; what it reports is the agent's word"
+    return (text, "hooks of yours and of the repository do not run in this session, because they could answer them")
 
 
 def _has_terminal() -> bool:

@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from ringfence.agents.agent import AgentSetup, HookCall
+from ringfence.agents.agent import AgentSetup, HookCall, HookMoment
+from ringfence.approvals.channels.channel import OwnPrompt
 from ringfence.approvals.gate import Gate
 from ringfence.model.action import Action, CommandAction, McpAction
 from ringfence.model.canonical import text_from_os
@@ -104,10 +105,30 @@ class Governed(msgspec.Struct, kw_only=True):
         # Where shells find the stand-ins, the command that the agent is about to start has its own plan.
         plans = self.profiles.plans if self.profiles is not None and COMMANDS_NAME in self.sandbox.listeners else None
         within = None if plans is None else plans.explain
+        several = "" if len(call.actions) == 1 and plans is None else "the tool call is judged in more than one way"
+        refusal = self.setup.own_prompt or call.own_prompt or several
+        own = OwnPrompt(agent=self.setup.name, call=call.call, arguments=call.arguments, refusal=refusal)
         if not isinstance(action, McpAction):
-            return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within)
+            return await self.gate.decide(action, asked_by="hook", call=call.call or None, within=within, own=own)
         known = self.looking.servers.reported(action)
-        decision = await self.gate.decide(known, asked_by="hook", call=call.call or None, within=within)
+        decision = await self.gate.decide(known, asked_by="hook", call=call.call or None, within=within, own=own)
         if decision.verdict is Verdict.ALLOW:
             self.looking.servers.told(known)
         return decision
+
+    def hear(self, call: HookCall) -> None:
+        """What an agent reports, for the questions that were left to its own prompt."""
+        delegation = self.gate.delegation
+        if delegation is None:
+            return
+        match call.moment:
+            case HookMoment.PROMPTED:
+                delegation.prompted(call.arguments)
+            case HookMoment.AFTER_TOOL:
+                delegation.ran(call.call, call.arguments)
+            case HookMoment.BATCH:
+                delegation.refused(call.calls)
+            case HookMoment.PROMPT | HookMoment.TURN_END:
+                delegation.turn_ended()
+            case HookMoment.BEFORE_TOOL | HookMoment.SESSION:
+                pass

@@ -18,6 +18,7 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
+from ringfence.model.host_pattern import Network
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
@@ -48,6 +49,9 @@ class GatewayJudge:
         # A session meets few ports, and the ranges of each are the same at every connection.
         self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
         self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
+        # It meets few hosts as well; a policy does not change.
+        self._place = lru_cache(maxsize=1024)(self._look_up)
+        self._any_private = any(rule.private for rule in evaluator.policy.network.rules)
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
@@ -74,9 +78,7 @@ class GatewayJudge:
         return cancel
 
     def _judge(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
-        sight = self._evaluator.sight(action.host, action.port)
-        declared = self._declared(port=action.port, named=parse_host(action.host).address is None)
-        refused = self._denied(port=action.port)
+        sight, declared, refused = self._place(action.host, action.port)
         if action.method is None and sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
@@ -84,11 +86,12 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
+            private = self._any_private and self._evaluator.may_be_private(action)
             done(
                 Authorization(
                     decision=decision,
                     declared=declared,
-                    private=self._evaluator.may_be_private(action),
+                    private=private,
                     chosen=self._evaluator.is_chosen(action),
                     refused=refused,
                     sight=sight.value,
@@ -98,6 +101,11 @@ class GatewayJudge:
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
+
+    def _look_up(self, host: str, port: int) -> tuple[Sight, tuple[Network, ...], tuple[Network, ...]]:
+        """How much of a destination is seen, and the ranges that rules open and deny on its port."""
+        named = parse_host(host).address is None
+        return self._evaluator.sight(host, port), self._declared(port=port, named=named), self._denied(port=port)
 
 
 class Looking(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from ringfence.agents import detect, serve_hooks
 from ringfence.agents.agent import Agent, AgentSetup
 from ringfence.agents.generic import Generic
 from ringfence.agents.tool_server import ToolServer
+from ringfence.approvals.delegation import Delegation
 from ringfence.approvals.gate import Gate, Site
 from ringfence.approvals.glass import Glass
 from ringfence.approvals.reviewing.opinion import Reviewed
@@ -43,7 +44,7 @@ from ringfence.sandbox.way_places import COMMANDS_NAME, PROGRAMS
 from ringfence.session import environment
 from ringfence.session.answering import breaker_limits, desk_of
 from ringfence.session.asked import Asked, interpreter
-from ringfence.session.asking import channel_for, telling
+from ringfence.session.asking import channel_for, left_to_agents, telling
 from ringfence.session.background import Background
 from ringfence.session.beside import Places
 from ringfence.session.command_plans import Plans
@@ -58,7 +59,7 @@ from ringfence.session.mcp.stand_in import StandIn
 from ringfence.session.mcp.taken import TakenLists
 from ringfence.session.mediation import Mediation, stand_ins
 from ringfence.session.network import Looking, gateway_of
-from ringfence.session.options import Options
+from ringfence.session.options import Ask, Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
@@ -197,6 +198,7 @@ async def _start(
         *plan.notices,
         *sandbox.notices,
         *shortened,
+        *left_to_agents(asked.options.ask, setup, policy.approvals.delegate_up_to),
         *unkept,
         *(
             (_CREDENTIALS_IN_REACH,)
@@ -288,9 +290,24 @@ def _gate(
         written = FileAction(operation=FileOperation.WRITE, path=text_from_os(place))
         return evaluator.evaluate(written).verdict is not Verdict.DENY
 
+    site = Site(
+        session=asked.session,
+        workspace=asked.workspace,
+        policy=policy.digest,
+        permission=asked.permission(policy),
+        host=asked.user.host,
+        timeout_seconds=seconds,
+        # Whoever is told to ask again has to be there later: an agent is, a single command is not.
+        wait_seconds=policy.approvals.wait_seconds if setup.hooks else 0,
+    )
+    desk = desk_of(store, asked.places)
+
+    def looked_at(decision: Decision) -> str:
+        return witness(decision, path=path, may_write=may_write)
+
     return Gate(
         evaluate=without_asking(evaluator.evaluate, setup.unasked, setup.name),
-        desk=desk_of(store, asked.places),
+        desk=desk,
         channel=telling(
             channel_for(asked.options.ask, stage, asked.user.name, announce),
             policy.approvals.webhooks,
@@ -300,23 +317,25 @@ def _gate(
         ),
         recorder=tally,
         clock=SystemClock(),
-        site=Site(
-            session=asked.session,
-            workspace=asked.workspace,
-            policy=policy.digest,
-            permission=asked.permission(policy),
-            host=asked.user.host,
-            timeout_seconds=seconds,
-            # Whoever is told to ask again has to be there later: an agent is, a single command is not.
-            wait_seconds=policy.approvals.wait_seconds if setup.hooks else 0,
-        ),
+        site=site,
         glass=Glass(store, time.time_ns, new_id),
         limits=breaker_limits(policy.approvals),
         turn=lambda: stage.entered,
-        witness=lambda decision: witness(decision, path=path, may_write=may_write),
+        witness=looked_at,
         tell=announce,
         keep=None if policy.workspace_mode is WorkspaceMode.STAGED else _keeping(asked, tally),
         review=_review(asked, policy, tally),
+        delegation=Delegation(
+            desk=desk,
+            recorder=tally,
+            clock=SystemClock(),
+            site=site,
+            new_id=new_id,
+            witness=looked_at,
+            tell=announce,
+        )
+        if asked.options.ask is Ask.DELEGATED
+        else None,
     )
 
 
@@ -458,7 +477,9 @@ async def _connect(
     background.start(_end_everything(governed, network))
     stand_in = StandIn(governed.gate, governed.looking.servers)
     background.start(
-        serve_hooks(listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked), stand_in)
+        serve_hooks(
+            listeners["hook"], agent, governed.judge_hook, tally, _turns(governed, asked), stand_in, governed.hear
+        )
     )
 
 

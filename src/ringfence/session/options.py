@@ -16,6 +16,7 @@ class Ask(StrEnum):
     WEB = "web"
     QUEUE = "queue"
     DENY = "deny"
+    DELEGATED = "delegated"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

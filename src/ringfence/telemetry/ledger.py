@@ -70,6 +70,8 @@ class Ledger(asyncio.Protocol):
         self._frames = frames.Frames()
         self._pending: deque[tuple[Done | None, int]] = deque()
         self._pending_bytes = 0
+        self._unsent: list[bytes] = []
+        """What is handed to the writer at the end of this turn of the event loop, all at once."""
         self._broken: LedgerBroken | None = None
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -159,6 +161,7 @@ class Ledger(asyncio.Protocol):
         self._closing = True
         if self._broken is None:
             await self._drained()
+        self._hand_over()
         if not self._transport.is_closing():
             self._transport.write_eof()
         if not sealed:
@@ -203,8 +206,16 @@ class Ledger(asyncio.Protocol):
             )
         self._pending.append((done, len(content)))
         self._pending_bytes += len(content)
-        self._transport.write(frames.event_frame(event_id, event_name(body), content))
+        if not self._unsent:
+            self._loop.call_soon(self._hand_over)
+        self._unsent.append(frames.event_frame(event_id, event_name(body), content))
         return None
+
+    def _hand_over(self) -> None:
+        """Events of one turn reach the writer together, and wait for one write to the disk together."""
+        unsent, self._unsent = self._unsent, []
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The link to the writer stands."""

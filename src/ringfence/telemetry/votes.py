@@ -1,6 +1,7 @@
 """Checks the votes in a record: each signed by a key that is known, linked to the one before, about what was shown.
 
-A request that was approved has to have a vote that approves it, or a broken glass. Known are the key of this user and
+A request that was approved has to have a vote that approves it, or a broken glass; what an agent reports of its own
+prompt approves nothing, and only ends what was left to that prompt. Known are the key of this user and
 those that somebody listed in `approver-keys` beside the ledger.
 """
 
@@ -14,11 +15,8 @@ from ringfence.model.display import visible
 from ringfence.model.event import ApprovalRequested, ApprovalTransition, Body, VoteTaken
 from ringfence.model.vote import Authentication, Vote, binding, link, signed_part, text_digest
 from ringfence.telemetry import assertions, notes
+from ringfence.telemetry.vote_keys import KEY, KNOWN, listed
 
-KEY = "approver-key"
-"""The key that signs this user's votes, beside the ledger; the verifier's has `.pub` appended."""
-KNOWN = "approver-keys"
-"""Verifier keys of others whose votes are in the record, one a line."""
 _KEPT_OUT = ("redacted-", "secret:", "[cut: ")
 """What stands in the record in place of words that were kept out of it."""
 _APPROVED = "approved"
@@ -39,8 +37,12 @@ class _Known(msgspec.Struct):
 
     requested: ApprovalRequested | None = None
     last: Vote | None = None
+    refused: set[str] = msgspec.field(default_factory=set)
+    """Links of votes since then that did not count: whoever voted next found them in the store."""
     ids: set[str] = msgspec.field(default_factory=set)
     approving: bool = False
+    reported: bool = False
+    """Whether an agent reported a yes at its own prompt."""
 
 
 class VoteCheck:
@@ -48,7 +50,8 @@ class VoteCheck:
 
     def __init__(self, ledger: str) -> None:
         folder = os.path.dirname(ledger)
-        self._keys = {str(key): key for key in _keys(os.path.join(folder, f"{KEY}.pub"), os.path.join(folder, KNOWN))}
+        files = (os.path.join(folder, f"{KEY}.pub"), os.path.join(folder, KNOWN))
+        self._keys = {str(one.key): one.key for file in files for one in listed(file)}
         self._requests: dict[str, _Known] = {}
         self.erased = False
         """Whether contents were erased before this: then what is missing proves nothing."""
@@ -63,12 +66,22 @@ class VoteCheck:
                 return ()
             case VoteTaken(refused=""):
                 found = self._vote(body.vote)
+            case VoteTaken(vote=vote):
+                self._known(vote.request).refused.add(link(vote))
+                return ()
             case ApprovalTransition(after="approved") if body.channel != _BREAK_GLASS:
                 known = self._known(body.request)
                 # Records of before votes were signed have transitions alone.
                 missing = body.shown and not known.approving and not self.erased
                 found = (
                     [f"request {visible(body.request)} is {_APPROVED} without a vote that says so"] if missing else []
+                )
+            case ApprovalTransition(before="delegated", after="consumed"):
+                missing = not self._known(body.request).reported and not self.erased
+                found = (
+                    [f"request {visible(body.request)} went ahead without the agent's report of a yes"]
+                    if missing
+                    else []
                 )
             case _:
                 return ()
@@ -88,7 +101,11 @@ class VoteCheck:
             wrong.append(f"the passkey of {name} does not hold: {why}")
         known.ids.add(vote.id)
         known.last = vote
-        known.approving |= vote.approve
+        known.refused.clear()
+        if vote.authentication is Authentication.AGENT_REPORTED:
+            known.reported |= vote.approve
+        else:
+            known.approving |= vote.approve
         self.signed += not wrong
         return wrong
 
@@ -117,24 +134,7 @@ def _linked(vote: Vote, known: _Known, name: str) -> list[str]:
         return [f"{name} is about a request that is not on record"]
     wrong = [f"{name} is about something else than what was shown"] if vote.seen != asked.shown else []
     first = binding(request=asked.request, action=asked.action, policy=asked.policy, shown=asked.shown)
-    if vote.previous != (first if known.last is None else link(known.last)):
+    before = first if known.last is None else link(known.last)
+    if vote.previous != before and vote.previous not in known.refused:
         wrong.append(f"{name} is not linked to the one before it")
     return wrong
-
-
-def _keys(*files: str) -> list[notes.VerifierKey]:
-    found = []
-    for file in files:
-        try:
-            with open(file, encoding="utf-8") as stream:
-                lines = stream.read().splitlines()
-        except (OSError, ValueError):
-            continue
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
-                try:
-                    found.append(notes.parse_key(line))
-                except ValueError:
-                    # What cannot be read is no key: votes by it are not known, and that is told.
-                    continue
-    return found

@@ -23,7 +23,7 @@ PRIVATE = "10.20.30.40"
 ADDRESSES = (WEB4, WEB6, METADATA4, METADATA6, PRIVATE)
 
 Listener: TypeAlias = tuple[str, str, int]
-"""Protocol, address and port."""
+"""Protocol, address and port; for `abstract`, a Unix socket without a file, the address is its name."""
 LISTENERS: dict[str, Listener] = {
     "web": ("tcp", WEB4, 443),
     "web-plain": ("tcp", WEB4, 80),
@@ -152,4 +152,8 @@ def resolvers() -> tuple[str, ...]:
 
 
 def _resolver_listeners() -> dict[str, Listener]:
-    return {f"resolver-{number}": ("udp", address, 53) for number, address in enumerate(resolvers())}
+    return {
+        f"resolver-{number}{suffix}": (protocol, address, 53)
+        for number, address in enumerate(resolvers())
+        for protocol, suffix in (("udp", ""), ("tcp", "-tcp"))
+    }

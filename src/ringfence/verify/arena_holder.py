@@ -28,6 +28,11 @@ def main(descriptor: int, spec: dict[str, Any]) -> None:
 
 def listen(protocol: str, address: str, port: int) -> socket.socket:
     """A bound socket, listening where the protocol has that."""
+    if protocol == "abstract":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind("\0" + address)
+        listener.listen(16)
+        return listener
     kind, number = {
         "tcp": (socket.SOCK_STREAM, 0),
         "udp": (socket.SOCK_DGRAM, 0),

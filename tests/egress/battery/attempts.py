@@ -194,6 +194,15 @@ def inherited(descriptor, text):
     heard(client)
 
 
+def unix(name, text):
+    """Writes to a socket that is known by a name alone."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(SECONDS)
+    client.connect("\0" + name)
+    client.sendall(wire(text))
+    heard(client)
+
+
 # ---- names
 
 
@@ -367,7 +376,7 @@ def fetch(url):
 
 
 WAYS = (connect, datagram, ping, family, interface, inherited, query, resolve, secure, proxied, tunnelled, hello)
-ATTEMPTS = {each.__name__: each for each in (*WAYS, socks, password, fetch)}
+ATTEMPTS = {each.__name__: each for each in (*WAYS, unix, socks, password, fetch)}
 
 
 def last_word(words):

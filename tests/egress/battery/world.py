@@ -29,6 +29,7 @@ _OWN: dict[str, Listener] = {
     "six-to-four": ("tcp", SIX_TO_FOUR, 443),
     "site": ("tcp", SITE, 443),
     "dns6": ("udp", WEB6, 53),
+    "abstract": ("abstract", "ringfence-battery", 0),
 }
 EVERYTHING = {**_OWN, **{f"web-{port}": ("tcp", WEB4, port) for port in _EVIL_PORTS}}
 PERMITTED = frozenset({"good", "good-tls"})

@@ -132,6 +132,13 @@ def test_a_packet_of_an_impossible_length_is_refused(head: bytes) -> None:
         exchange.from_server(b"SSH-2.0-server\r\n" + head + bytes(32))
 
 
+def test_a_key_in_what_a_server_says_before_its_version_goes_nowhere() -> None:
+    exchange = KeyExchange(())
+
+    with pytest.raises(SshInvalid, match="no text has"):
+        exchange.from_server(b"hello\n" + reply(WRONG) + b"\n")
+
+
 def test_an_exchange_that_never_ends_is_refused() -> None:
     exchange = begun(CURVE)
 

@@ -41,6 +41,18 @@ class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
 Outcome: TypeAlias = Answer | Unanswered
 
 
+class OwnPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """The prompt that an agent has itself, for one of its tool calls. It is no channel: its answer never comes here."""
+
+    agent: str
+    call: str
+    """The agent's own id of the tool call."""
+    arguments: str
+    """The tool's arguments, as text."""
+    refusal: str = ""
+    """Why nobody would be asked by it; empty where somebody is."""
+
+
 class Channel(Protocol):
     """A way of asking."""
 

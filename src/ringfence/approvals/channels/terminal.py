@@ -7,9 +7,10 @@ moment, and an approval takes a letter and Enter on a line of their own. Everyth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from ringfence.approvals.channels import batch
 from ringfence.approvals.channels.channel import Answer, Outcome, Unanswered
 from ringfence.approvals.channels.screen import CONTROLLING, NoRelay, Relay, Screen, TerminalGone, borrowed
 from ringfence.approvals.objects import Request, Scope
@@ -28,6 +29,23 @@ _CHOICES = {b"o": Scope.ONCE, b"s": Scope.SESSION}
 REASON_LENGTH = 400
 _MENU_ONCE = "  [o] once   [d] deny      then Enter; Enter alone denies"
 _MENU = "  [o] once   [s] for this session   [d] deny      then Enter; Enter alone denies"
+
+
+_MENU_LIST = (
+    "  [o] all of these, once   [1 3] these, once, and not the others   [l] one by one   [d] none"
+    "      then Enter; Enter alone denies all of these"
+)
+FLOOD_SECONDS = 0.05
+"""How long a question waits for others of its kind before it is put."""
+
+
+class _Waiting:
+    """A question that waits for its turn, or for its answer."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.alone = batch.kind(request) is None
+        self.outcome: Outcome | None = None
 
 
 class Terminal:
@@ -53,15 +71,70 @@ class Terminal:
         self._path = path
         self._guard_seconds = guard_seconds
         self._one_at_a_time = asyncio.Lock()
+        self._waiting: list[_Waiting] = []
 
     async def ask(self, request: Request) -> Outcome:
         """Put the question and wait for a line."""
-        async with self._one_at_a_time:
-            try:
-                async with borrowed(self._path, self._relay) as screen:
-                    return await self._converse(screen, request)
-            except TerminalGone as gone:
-                return Unanswered(reason=str(gone))
+        mine = _Waiting(request)
+        self._waiting.append(mine)
+        try:
+            async with self._one_at_a_time:
+                if mine.outcome is None:
+                    await self._put(mine)
+        finally:
+            self._waiting.remove(mine)
+        assert mine.outcome is not None
+        return mine.outcome
+
+    async def _put(self, mine: _Waiting) -> None:
+        """Put a question, with those of its kind that wait; each gets its own answer."""
+        if not mine.alone:
+            # A flood of questions arrives within a moment: whoever is first waits for the others.
+            await asyncio.sleep(FLOOD_SECONDS)
+        waiting = [one for one in self._waiting if one.outcome is None and not one.alone]
+        shown = (mine.request,) if mine.alone else batch.together(mine.request, [one.request for one in waiting])
+        try:
+            async with borrowed(self._path, self._relay) as screen:
+                if len(shown) == 1:
+                    mine.outcome = await self._converse(screen, mine.request)
+                    return
+                said = await self._list(screen, shown, more=len(waiting) - len(shown))
+        except TerminalGone as gone:
+            mine.outcome = Unanswered(reason=str(gone))
+            return
+        for one in [one for one in waiting if any(one.request is request for request in shown)]:
+            if said is None:
+                one.alone = True
+            else:
+                allowed = said[next(at for at, request in enumerate(shown) if request is one.request)]
+                one.outcome = self._answer(one.request, Scope.ONCE if allowed else None)
+        if said is None:
+            await self._put(mine)
+
+    async def _list(self, screen: Screen, shown: Sequence[Request], *, more: int) -> tuple[bool, ...] | None:
+        """What is said about each question of a list; None where they are to be asked one by one."""
+        screen.discard()
+        await screen.write("\n".join(["", *batch.drawn(shown, more=more), "", _MENU_LIST]))
+        ended = "no answer was taken"
+        try:
+            denied = await self._silence(screen)
+            while not denied:
+                await screen.write("\n> ")
+                line = await _line(screen, most=32)
+                if line == b"l":
+                    ended = "one by one"
+                    return None
+                denied = line is None or line in _DENY
+                said = None if denied else batch.answered(line or b"", len(shown))
+                if said is not None:
+                    ended = f"allowed, once: {sum(said)} of {len(said)}"
+                    return said
+                if not denied:
+                    await screen.write("\n  type o, numbers, l or d, then Enter")
+            ended = "all denied"
+            return (False,) * len(shown)
+        finally:
+            await _parting(screen, ended)
 
     async def _converse(self, screen: Screen, request: Request) -> Outcome:
         screen.discard()

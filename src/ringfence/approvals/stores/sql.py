@@ -166,9 +166,14 @@ class SqlStore:
         begins = sa.func.substr(_REQUESTS.c.id, 1, len(prefix)) == prefix
         return tuple(map(_request, self._rows(_REQUEST.where(begins).order_by(_REQUESTS.c.id.desc()))))
 
+    def approved(self, most: int) -> Sequence[Request]:
+        """The newest requests that were approved, used or not, newest first."""
+        states = _REQUESTS.c.state.in_((State.APPROVED.value, State.CONSUMED.value, State.LAPSED.value))
+        return tuple(map(_request, self._rows(_REQUEST.where(states).order_by(_REQUESTS.c.id.desc()).limit(most))))
+
     def unfinished(self) -> Sequence[Request]:
-        """Requests that are pending or approved, oldest first."""
-        states = _REQUESTS.c.state.in_((State.PENDING.value, State.APPROVED.value))
+        """Requests that are pending, delegated or approved, oldest first."""
+        states = _REQUESTS.c.state.in_((State.PENDING.value, State.DELEGATED.value, State.APPROVED.value))
         return tuple(map(_request, self._rows(_REQUEST.where(states).order_by(_REQUESTS.c.id))))
 
     def add_request(self, request: Request) -> None:

@@ -130,9 +130,15 @@ class SqliteStore:
         rows = self._execute(f"{_REQUEST} WHERE substr(id, 1, ?) = ? ORDER BY id DESC", (len(prefix), prefix))
         return tuple(map(_request, rows))
 
+    def approved(self, most: int) -> Sequence[Request]:
+        """The newest requests that were approved, used or not, newest first."""
+        states = "state IN ('approved', 'consumed', 'lapsed')"
+        rows = self._execute(f"{_REQUEST} WHERE {states} ORDER BY id DESC LIMIT ?", (most,))
+        return tuple(map(_request, rows))
+
     def unfinished(self) -> Sequence[Request]:
-        """Requests that are pending or approved, oldest first."""
-        rows = self._execute(f"{_REQUEST} WHERE state IN ('pending', 'approved') ORDER BY id")
+        """Requests that are pending, delegated or approved, oldest first."""
+        rows = self._execute(f"{_REQUEST} WHERE state IN ('pending', 'delegated', 'approved') ORDER BY id")
         return tuple(map(_request, rows))
 
     def add_request(self, request: Request) -> None:

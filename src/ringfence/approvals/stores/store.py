@@ -48,8 +48,12 @@ class Store(Protocol):
         """Requests whose id begins so, newest first."""
         ...
 
+    def approved(self, most: int) -> Sequence[Request]:
+        """The newest requests that were approved, used or not, newest first."""
+        ...
+
     def unfinished(self) -> Sequence[Request]:
-        """Requests that are pending or approved, oldest first."""
+        """Requests that are pending, delegated or approved, oldest first."""
         ...
 
     def add_request(self, request: Request) -> None:

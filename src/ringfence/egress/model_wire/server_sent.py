@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 MOST = 8 * 1024 * 1024
 """The longest event that is read; a longer one is left out, and counted."""
+_MARK = b"\xef\xbb\xbf"
 
 
 class ServerSent:
@@ -16,13 +17,16 @@ class ServerSent:
         self._data: list[bytes] = []
         self._size = 0
         self._after_return = False
+        self._begun = False
         self.left_out = 0
         """Events that were too long."""
 
     def take(self, data: bytes) -> Iterator[bytes]:
         """The data of the events that are complete with these bytes."""
-        if self._after_return and data[:1] == b"\n":
-            data = data[1:]
+        if self._after_return and data:
+            # Only the one that belongs to the return: the next one is an empty line, which ends an event.
+            data = data.removeprefix(b"\n")
+            self._after_return = False
         if data:
             self._after_return = data.endswith(b"\r")
         self._line += data
@@ -34,7 +38,7 @@ class ServerSent:
         self._line = bytearray(rest)
         self._trim()
         for line in lines:
-            found = self._read(line)
+            found = self._read(self._without_mark(line))
             if found is not None:
                 yield found
 
@@ -42,8 +46,15 @@ class ServerSent:
         """The data of an event whose end is that of the stream."""
         line, self._line = bytes(self._line), bytearray()
         if line:
-            self._read(line)
+            self._read(self._without_mark(line))
         return self._read(b"")
+
+    def _without_mark(self, line: bytes) -> bytes:
+        """Without the mark of the encoding, with which a stream may begin."""
+        if not self._begun:
+            self._begun = True
+            return line.removeprefix(_MARK)
+        return line
 
     def _read(self, line: bytes) -> bytes | None:
         if not line:
@@ -52,9 +63,10 @@ class ServerSent:
             if not whole:
                 self.left_out += 1
             return b"\n".join(data) if data and whole else None
-        if line.startswith(b"data:"):
-            value = line[5:].removeprefix(b" ")
-            self._size += len(value)
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            value = value.removeprefix(b" ")
+            self._size += len(value) + 1
             if self._size <= MOST:
                 self._data.append(value)
         return None

@@ -57,6 +57,8 @@ class KeyExchange:
 
     def from_server(self, data: bytes) -> bytes:
         """What of the server's bytes may go on to the client. `WrongKey` where that would be another key."""
+        if self.over:
+            return data
         self._server.feed(self._counted(data))
         passed = b""
         while not self.over and (part := self._server.next()) is not None:

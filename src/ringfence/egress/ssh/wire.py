@@ -63,8 +63,10 @@ class Stream:
                 raise SshInvalid("a line before the version does not end")
             return None
         raw = self._take(end + 1)
+        if b"\0" in raw:
+            raise SshInvalid("a line before the key exchange holds bytes that no text has")
         if raw.startswith(b"SSH-"):
-            if not raw.startswith((b"SSH-2.0-", b"SSH-1.99-")) or len(raw) > _LONGEST_VERSION or b"\0" in raw:
+            if not raw.startswith((b"SSH-2.0-", b"SSH-1.99-")) or len(raw) > _LONGEST_VERSION:
                 raise SshInvalid("the version is not one of SSH 2")
             self.version = raw.rstrip(b"\r\n")
         else:

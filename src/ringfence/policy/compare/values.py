@@ -7,13 +7,16 @@ policy that is new does not go unseen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 
 import msgspec
 
+from ringfence.model.decision import Risk
+from ringfence.policy.compare import approvals
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
 from ringfence.policy.compare.models import model_differences
-from ringfence.policy.effective import Attach, ContentBudget, CredentialRule, Limits, OnSecret, Policy
+from ringfence.policy.effective import Attach, ContentBudget, CredentialRule, Limits, OnSecret, Policy, Remember
 
 _ELSEWHERE = frozenset(
     {
@@ -22,6 +25,7 @@ _ELSEWHERE = frozenset(
         *("control_files", "environment.remove", "mcp.default", "mcp.rules", "soft", "observed"),
         *("content.record_only", "content.budgets"),
         *("credentials.rules", "credentials.forbidden", "model"),
+        *(f"approvals.{name}" for name in approvals.COMPARED),
     }
 )
 """Compared by what they decide, or about the documents rather than about what is in force."""
@@ -34,9 +38,27 @@ def _limit(text: str) -> int:
     return -(1 << 40) if text == _NOT_SET else -int(text)
 
 
+def _order(kind: type[StrEnum]) -> Callable[[str], int]:
+    return [one.value for one in kind].index
+
+
+def _risk(text: str) -> int:
+    """How high a risk is; none at all is the lowest."""
+    return -1 if text == _NOT_SET else _order(Risk)(text)
+
+
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "mcp.changed": ("allow", "ask", "deny").index,
     "approvals.timeout_seconds": lambda text: -int(text),
+    "approvals.remember": lambda text: -_order(Remember)(text),
+    "approvals.remember_days": lambda text: -int(text),
+    "approvals.self_approval": ("true", "false").index,
+    "approvals.break_glass_minutes": lambda text: -int(text),
+    "approvals.denials_in_a_row": lambda text: -int(text),
+    "approvals.denials_of_50": lambda text: -int(text),
+    "approvals.delegate_up_to": lambda text: -_risk(text),
+    "approvals.reviewer_ceiling": lambda text: -_risk(text),
+    "approvals.reviewer_audit_percent": int,
     "min_tier": "CBA".index,
     "workspace_mode": ("direct", "staged").index,
     "content.on_secret": tuple(OnSecret).index,
@@ -59,6 +81,7 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
     yield from _protocols(before, after)
     yield from _credentials(before, after)
     yield from _content(before, after)
+    yield from approvals.approval_differences(before.approvals, after.approvals)
     yield from model_differences(before.model, after.model)
     first, second = dict(_flat(before)), dict(_flat(after))
     for key in sorted({*first, *second}):

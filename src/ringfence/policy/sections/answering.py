@@ -9,7 +9,7 @@ import msgspec
 
 from ringfence.model.decision import Risk
 from ringfence.model.vote import Authentication
-from ringfence.policy.effective import Origin, QuorumRule, StepRule, WebhookRule
+from ringfence.policy.effective import Assurance, Delegate, Origin, QuorumRule, StepRule, WebhookRule
 from ringfence.policy.schema import Table
 from ringfence.policy.sections.names import take_people
 from ringfence.policy.sections.webhooks import webhook
@@ -32,6 +32,7 @@ class AnsweringSection(msgspec.Struct, frozen=True, kw_only=True):
     denials_of_50: tuple[int, Origin] | None = None
     wait_seconds: tuple[int, Origin] | None = None
     webhooks: tuple[WebhookRule, ...] = ()
+    delegate: tuple[Delegate, Origin] | None = None
 
 
 def answering(table: Table) -> AnsweringSection:
@@ -48,6 +49,8 @@ def answering(table: Table) -> AnsweringSection:
     of_recent = table.take_integer("denials_of_50", least=1, most=DENIALS, about=about)
     about = "After so long, an agent is told that its question is queued, and goes on with other work; 0 for never."
     wait = table.take_integer("wait_seconds", least=0, most=24 * 3600, about=about)
+    about = "The highest risk at which `--ask delegated` leaves a question to the agent's own prompt."
+    delegate = table.take_choice("delegate", Delegate, about=about)
     about = "A set of people of whom enough have to agree; several all have to be met, by different people."
     quorums = tuple(_quorum(one) for one in table.take_tables("quorum", most=_MOST, about=about))
     about = "A step of the ladder: who is asked as well, and when."
@@ -72,6 +75,7 @@ def answering(table: Table) -> AnsweringSection:
         denials_of_50=_written(table, "denials_of_50", of_recent),
         wait_seconds=_written(table, "wait_seconds", wait),
         webhooks=tuple(one for one in hooks if one is not None),
+        delegate=_written(table, "delegate", delegate),
     )
 
 
@@ -80,7 +84,7 @@ def _quorum(table: Table) -> QuorumRule | None:
     approve = table.take_integer("approve", least=1, most=16, about="How many of them have to approve.")
     deny = table.take_integer("deny", least=1, most=16, about="How many of them are enough for a deny.")
     about = "How they have to show who they are, at least."
-    assurance = table.take_choice("assurance", Authentication, about=about)
+    assurance = table.take_choice("assurance", Assurance, about=about)
     risk = table.take_choice("risk", Risk, about="The lowest risk that it is about.")
     rules = tuple(text for _, text in table.take_texts("rules", about="The rules whose questions it is about."))
     if table.is_empty("rules"):
@@ -93,7 +97,7 @@ def _quorum(table: Table) -> QuorumRule | None:
         who=who[0],
         approve=approve or 1,
         deny=deny or 1,
-        assurance=assurance or Authentication.ACCOUNT,
+        assurance=Authentication(assurance or Assurance.ACCOUNT),
         risk=risk or Risk.LOW,
         rules=rules,
         origin=table.faults.origin(table.path),

@@ -165,7 +165,7 @@ class Pages:
             here="request",
             one=views.card(request),
             lines=request.prompt,
-            votes=[views.vote_line(vote) for vote in self._desk.votes(request.id)],
+            votes=[views.vote_line(vote, self._desk.problem(vote)) for vote in self._desk.votes(request.id)],
             wanted=f"Who has to answer: {asked(request.terms, self._desk.step_of(request))}.",
             scopes=views.scopes(request),
             override=request.override,

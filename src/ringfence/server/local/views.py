@@ -49,12 +49,14 @@ def scopes(request: Request) -> list[tuple[str, str]]:
     return [(scope.value, _WORDS[scope]) for scope in Scope if not wider(scope, request.widest)]
 
 
-def vote_line(vote: Vote) -> str:
-    """Who said what, when and how."""
+def vote_line(vote: Vote, problem: str = "") -> str:
+    """Who said what, when and how. `problem`: why it counts for nobody."""
     said = "approves" if vote.approve else "denies"
     why = f": {visible(vote.reason)}" if vote.reason else ""
     way = f"by {vote.authentication} ({visible(vote.channel)})"
-    return f"{visible(vote.approver)} {said}, {moment(vote.at_ms * 1_000_000)}, {way}{why}"
+    return f"{visible(vote.approver)} {said}, {moment(vote.at_ms * 1_000_000)}, {way}{why}" + (
+        f"; DOES NOT COUNT: {visible(problem)}" if problem else ""
+    )
 
 
 def passkey_line(passkey: Passkey) -> str:
