@@ -134,6 +134,7 @@ def test_a_secret_in_a_file_of_the_workspace_does_not_leave(world: World) -> Non
     assert "GitHub token" in said and TOKEN not in said
 
 
+@pytest.mark.slow
 def test_what_has_to_be_installed_is_said(world: World) -> None:
     (world.workspace / "re2.py").write_text("raise ImportError\n")
     os.environ["PYTHONPATH"] = str(world.workspace)
