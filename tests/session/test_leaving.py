@@ -114,7 +114,7 @@ def test_a_canary_that_lies_inside_does_not_leave_in_any_dress(world: World) -> 
     assert world.heard == [b"words\n"], said
     assert said.count("carries the canary") >= 3
     assert said.count("content.canary:") >= 3
-    assert len(world.record()) == 4
+    assert [one["body"]["kind"] for one in world.record()] == ["canary"] * 4  # type: ignore[index]
 
 
 @pytest.mark.slow

@@ -248,13 +248,16 @@ class ContentFound(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     """A request carries a secret, or a canary that was put inside to be found. The secret itself is nowhere."""
 
     kind: str
-    """`secret`: it has the form of one; `credential`: one that the session keeps outside; `canary`."""
+    """`secret`: it has the form of one; `protected`: it stands in a file that is hidden inside; `credential`: one that
+    the session keeps outside; `canary`."""
     name: str
     """The pattern, the credential or the canary."""
-    severity: str
-    """`high` for canaries and credentials, `medium` for what has the form of a secret."""
+    # INVARIANT: what follows a name that may end like `_TOKEN` is a short key: the ledger takes a longer word there for
+    # that variable's value.
     host: str
     port: int
+    severity: str
+    """`high` for canaries and credentials, `medium` for what has the form of a secret."""
     place: str
     """Where in the request, and in which reading: `header x-note`, `the body (base64, gzip)`."""
     length: int
