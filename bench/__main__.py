@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from bench import peers
 
-NAMES = ("imports", "start", "session", "workspaces", "approvals", "gateway", "policy", "tier_b")
+NAMES = ("imports", "start", "session", "workspaces", "approvals", "gateway", "policy", "content", "tier_b")
 
 
 def main(words: list[str]) -> int:

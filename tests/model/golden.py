@@ -155,6 +155,28 @@ EVENTS: dict[str, events.Body] = {
     "credential.used": events.CredentialUsed(
         credential="github", host="api.github.com", port=443, method="GET", path="/repos/acme/shop"
     ),
+    "content.found": events.ContentFound(
+        kind="secret",
+        name="github-token",
+        severity="medium",
+        host="paste.test",
+        port=443,
+        place="the body (base64, gzip)",
+        length=40,
+        digest="0f1e2d3c4b5a",
+        outcome="denied",
+        method="POST",
+        path="/upload",
+        shown="ghp_…9f",
+    ),
+    "content.unread": events.ContentUnread(
+        host="files.test",
+        port=443,
+        reason="it is longer than what is looked into",
+        outcome="recorded",
+        method="PUT",
+        path="/backup",
+    ),
     "model.answered": events.ModelAnswered(
         provider="anthropic",
         interface="anthropic",

@@ -133,6 +133,17 @@ hosts = ["*.cloud.test"]
 [[no_credentials]]
 hosts = ["files.test"]
 reason = "r"
+[content]
+on_secret = "ask"
+canaries = true
+unreadable = "deny"
+record_only = ["api.model.test"]
+[[content.budget]]
+hosts = ["*"]
+except = ["api.model.test"]
+megabytes = 20
+each = true
+over = "ask"
 [environment]
 keep = ["LANG"]
 remove = ["AWS_*"]

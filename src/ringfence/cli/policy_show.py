@@ -10,7 +10,7 @@ import msgspec
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.display import visible
 from ringfence.policy.compare.models import price_text
-from ringfence.policy.compare.values import bound_text
+from ringfence.policy.compare.values import bound_text, budget_text
 from ringfence.policy.effective import (
     Access,
     CommandProfile,
@@ -48,6 +48,7 @@ class _Printing:
         self.filesystem(policy)
         self.network(policy)
         self.credentials(policy)
+        self.content(policy)
         self.models(policy)
         self.commands(policy)
         self.rest(policy)
@@ -95,6 +96,22 @@ class _Printing:
             self.line(f"bind   {rule.id}: {bound_text(rule)}{_why(rule.reason)}", rule.origin)
         for none in said.forbidden:
             self.line(f"forbid {' '.join(none.hosts)}{_why(none.reason)}", none.origin)
+
+    def content(self, policy: Policy) -> None:
+        """Only where somebody wrote it."""
+        said = policy.content
+        if not said.looks and not said.budgets:
+            return
+        self.head("content: what is looked for in requests, and how much may be sent")
+        self.line(f"secrets: {said.on_secret.value}", policy.origin_of("content.on_secret"))
+        if said.canaries:
+            self.line("canaries lie inside", policy.origin_of("content.canaries"))
+        text = f"what cannot be looked into: {said.unreadable.value}"
+        self.line(text, policy.origin_of("content.unreadable"))
+        for pattern in said.record_only:
+            self.line(f"only recorded at {pattern}", policy.origin_of(f"content.record_only.{pattern}"))
+        for budget in said.budgets:
+            self.line(f"budget {budget_text(budget)}", budget.origin)
 
     def models(self, policy: Policy) -> None:
         """Only where the traffic with models is read."""

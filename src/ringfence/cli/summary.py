@@ -45,6 +45,11 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(_line("kept" if index == 0 else "", text))
     if len(tally.kept) > _SHOWN:
         lines.append(_line("", f"and {len(tally.kept) - _SHOWN} more"))
+    for index, (name, host) in enumerate(sorted(tally.found)[:_SHOWN]):
+        text = f"{palette.yellow(visible(name))} in what was sent to {visible(host)}, recorded only"
+        lines.append(_line("found" if index == 0 else "", text))
+    if len(tally.found) > _SHOWN:
+        lines.append(_line("", f"and {len(tally.found) - _SHOWN} more"))
     if tally.audits:
         many = "action" if tally.audits == 1 else "actions"
         look = f"`ringfence log {governed.session[:_PREFIX]} --event review`"

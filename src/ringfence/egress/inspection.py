@@ -173,6 +173,18 @@ def _nothing_more(host: str, port: int) -> FactsWanted:
     return FactsWanted()
 
 
+class Budget(Protocol):
+    """How much may be sent."""
+
+    def counts(self, to: Destination) -> bool:
+        """Whether what is sent to a destination is counted."""
+        ...
+
+    def spend(self, to: Destination, size: int) -> Decision | None:
+        """Count what is about to be sent; why it may not be, where that is too much."""
+        ...
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What a session looks into requests with."""
 
@@ -184,6 +196,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """Where nobody can be asked, `ask` is a deny."""
     judge: Judge | None = None
     """Decides about calls of tools over HTTP; where it is missing, they are not looked for."""
+    budget: Budget | None = None
+    """Counts what is sent in connections that are not looked into; one of the amendments counts the rest."""
     route: Route | None = None
     """Leads requests to other servers."""
     databases: Databases | None = None

@@ -19,6 +19,10 @@ _ROUNDS = 16
 _SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
 
+Meter = Callable[[int], None]
+"""Is told how many bytes are about to go on, and raises where they may not."""
+
+
 class Pump:
     """Bytes from `source` to `sink`, both non-blocking descriptors that somebody else owns and closes.
 
@@ -33,6 +37,7 @@ class Pump:
         "_again",
         "_ended",
         "_hangup",
+        "_meter",
         "_pending",
         "_pipe",
         "_piped",
@@ -52,7 +57,11 @@ class Pump:
         ended: Callable[[], None],
         again: Callable[[], None],
         first: bytes = b"",
+        meter: Meter | None = None,
     ) -> None:
+        if meter is not None:
+            meter(len(first))
+        self._meter = meter
         self.source = source
         self.sink = sink
         self.moved = 0
@@ -107,6 +116,8 @@ class Pump:
                 return None
             if not data:
                 return self._end()
+            if self._meter is not None:
+                self._meter(len(data))
             try:
                 written = os.write(sink, data)
             except BlockingIOError:
@@ -117,7 +128,8 @@ class Pump:
                 self._pending = memoryview(data)[written:]
                 return None
             if size == CHUNK:
-                self._pipe = self._pipes.take()
+                # Bytes that are counted before they go on have to be seen.
+                self._pipe = self._pipes.take() if self._meter is None else None
                 if self._pipe is not None:
                     return self._splice(self._pipe)
             elif not self._hangup:
@@ -190,8 +202,9 @@ class RequestPump(Pump):
         again: Callable[[], None],
         first: bytes,
         body: Body,
+        meter: Meter | None = None,
     ) -> None:
-        super().__init__(source, sink, pipes=pipes, ended=ended, again=again, first=first)
+        super().__init__(source, sink, pipes=pipes, ended=ended, again=again, first=first, meter=meter)
         self._body = body
         self._dropped = 0
 
@@ -207,6 +220,8 @@ class RequestPump(Pump):
             self._dropped += len(data) - len(part)
             if self._dropped > self._DROPPED_AT_MOST:
                 return self._end()
+            if part and self._meter is not None:
+                self._meter(len(part))
             if part and not self._write(part):
                 if not self._pending:
                     self._pending = part
@@ -230,8 +245,10 @@ class RequestsPump(Pump):
         again: Callable[[], None],
         first: bytes,
         requests: Requests,
+        meter: Meter | None = None,
     ) -> None:
-        super().__init__(source, sink, pipes=pipes, ended=ended, again=again, first=requests.take(first))
+        passed = requests.take(first)
+        super().__init__(source, sink, pipes=pipes, ended=ended, again=again, first=passed, meter=meter)
         self._requests = requests
 
     def _copy(self) -> None:
@@ -243,6 +260,8 @@ class RequestsPump(Pump):
             if not data:
                 return self._end()
             part = self._requests.take(data)
+            if part and self._meter is not None:
+                self._meter(len(part))
             if part and not self._write(part):
                 if not self._pending:
                     self._pending = part

@@ -18,7 +18,7 @@ from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import server_head
 from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import foreign
-from ringfence.egress.pump import CHUNK, Pump, RequestPump, RequestsPump
+from ringfence.egress.pump import CHUNK, Meter, Pump, RequestPump, RequestsPump
 from ringfence.egress.requests import ForeignRequest, Requests
 from ringfence.egress.speech import may_be_spoken, unspeakable
 from ringfence.egress.tls_hello import HelloInvalid
@@ -26,6 +26,14 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
+
+
+class OverBudget(HeadInvalid):
+    """What is about to be sent is more than may be."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"denied: {decision.reasons[0].rule}")
+        self.decision = decision
 
 
 class Tunnel:
@@ -91,9 +99,26 @@ class Tunnel:
         ended: Callable[[], None],
         again: Callable[[], None],
         first: bytes,
+        *,
+        meter: Meter | None = None,
     ) -> Pump:
         pipes = self._core.engine.pipes
-        return Pump(source.fileno(), sink.fileno(), pipes=pipes, ended=ended, again=again, first=first)
+        return Pump(source.fileno(), sink.fileno(), pipes=pipes, ended=ended, again=again, first=first, meter=meter)
+
+    def _meter(self) -> Meter | None:
+        """What counts the bytes that go up; None where nobody counts them."""
+        inspection, to = self._core.inspection, self._wanted.destination
+        budget = None if inspection is None else inspection.budget
+        if budget is None or not budget.counts(to):
+            return None
+
+        def count(size: int) -> None:
+            decision = budget.spend(to, size)
+            if decision is not None:
+                raise OverBudget(decision)
+
+        count(self._carried.sent)
+        return count
 
     def _begin(self, client_events: int, server_events: int) -> None:
         self._down.start()
@@ -118,6 +143,7 @@ class Tunnel:
             again=self._up_again,
             first=first,
             body=body,
+            meter=self._meter(),
         )
         self._up.run()
 
@@ -127,7 +153,9 @@ class Tunnel:
         if checked:
             self._up = self._requests_pump(first)
         else:
-            self._up = self._pump(self._client, self._server, self._up_ended, self._up_again, first)
+            self._up = self._pump(
+                self._client, self._server, self._up_ended, self._up_again, first, meter=self._meter()
+            )
         self._first = b""
         if events & READABLE:
             self._up.run(events & HANGUP)
@@ -143,6 +171,7 @@ class Tunnel:
             ended=self._up_ended,
             again=self._up_again,
             first=first,
+            meter=self._meter(),
             requests=Requests(lambda spoken: foreign(spoken, destination, needs_request=False), self._core.limits.head),
         )
 
@@ -220,7 +249,7 @@ class Tunnel:
             self._fail(error)
 
     def _fail(self, error: OSError | HeadInvalid) -> None:
-        if isinstance(error, ForeignRequest):
+        if isinstance(error, (ForeignRequest, OverBudget)):
             self._core.refuse(error.decision)
         self._finish(_words(error), reset=True)
 

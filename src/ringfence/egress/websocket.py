@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from ringfence.egress.exchange import Side
 from ringfence.egress.inspection import Chain, Held, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.websocket_frames import Control, FrameInvalid, FrameReader, Item, Message, Opcode, frame
-from ringfence.model.decision import Decision
+from ringfence.model.decision import Decision, Verdict
 
 POLICY_VIOLATION = 1008
 _ENOUGH = 262_144
@@ -105,11 +107,19 @@ class WebSocket:
             case Message(data=data, text=text):
                 self._deliver(side, self._chains[side].run(data, _step(side, text=text)), text=text)
             case Control(opcode=opcode, data=data):
+                if data and side is Side.UP:
+                    # SECURITY: a ping has room for words too. Nobody is asked about one.
+                    passed = self._chains[side].run(data, _step(side, text=False))
+                    if isinstance(passed, Held):
+                        self._held[side] = False
+                        denied = msgspec.structs.replace(passed.decision, verdict=Verdict.DENY)
+                        return self._owner.held(side, Held(decision=denied))
                 self._write(side, opcode, data)
                 if opcode is Opcode.CLOSE:
                     self._closed.add(side)
                     if len(self._closed) == 2:
                         self._end("")
+        return None
 
     def _deliver(self, side: Side, passed: bytes | Held, *, text: bool) -> None:
         if isinstance(passed, Held):

@@ -244,6 +244,46 @@ class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event
     """Without query."""
 
 
+class ContentFound(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="content.found"):
+    """A request carries a secret, or a canary that was put inside to be found. The secret itself is nowhere."""
+
+    kind: str
+    """`secret`: it has the form of one; `protected`: it stands in a file that is hidden inside; `credential`: one that
+    the session keeps outside; `canary`."""
+    name: str
+    """The pattern, the credential or the canary."""
+    # INVARIANT: what follows a name that may end like `_TOKEN` is a short key: the ledger takes a longer word there for
+    # that variable's value.
+    host: str
+    port: int
+    severity: str
+    """`high` for canaries and credentials, `medium` for what has the form of a secret."""
+    place: str
+    """Where in the request, and in which reading: `header x-note`, `the body (base64, gzip)`."""
+    length: int
+    digest: str
+    """By which the same secret is recognised within a session."""
+    outcome: str
+    """`denied`, `asked` or `recorded`."""
+    method: str = ""
+    path: str = ""
+    """Without query, and without what was found in it."""
+    shown: str = ""
+    """Its first and last letters, where it is long enough."""
+
+
+class ContentUnread(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="content.unread"):
+    """A request was not looked into as a whole."""
+
+    host: str
+    port: int
+    reason: str
+    outcome: str
+    """`denied`, `asked` or `recorded`."""
+    method: str = ""
+    path: str = ""
+
+
 class ModelAnswered(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="model.answered"):
     """A model was asked, and answered or failed to, as it was read off the wire. The name of the field behind each
     that has one in the OpenTelemetry conventions is said with it."""
@@ -436,6 +476,8 @@ Body: TypeAlias = (
     | ModelToolCall
     | WayUsed
     | CredentialUsed
+    | ContentFound
+    | ContentUnread
     | McpListed
     | WorkspaceChanged
     | ChangesSettled

@@ -16,6 +16,7 @@ from ringfence.policy.layers import Enforcement, Layer
 from ringfence.policy.schema import Faults, Table, escaped
 from ringfence.policy.sections import (
     commands,
+    content,
     control_files,
     credentials,
     filesystem,
@@ -28,6 +29,7 @@ from ringfence.policy.sections import (
     ways,
     when,
 )
+from ringfence.policy.sections.content import ContentSection
 from ringfence.policy.sections.control_files import ControlFileSection
 from ringfence.policy.sections.credentials import CredentialSection
 from ringfence.policy.sections.mcp import McpSection
@@ -68,6 +70,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     control_files: ControlFileSection = ControlFileSection()
     mcp: McpSection = McpSection()
     credentials: CredentialSection = CredentialSection()
+    content: ContentSection = ContentSection()
     environment: EnvironmentSection = EnvironmentSection()
     approvals: ApprovalSection = ApprovalSection()
     limits: LimitSection = LimitSection()
@@ -203,6 +206,7 @@ def _body(top: Table, layer: Layer, otherwise: Enforcement = Enforcement.HARD) -
         command_rules=commands.rules(commanded, layer),
         mcp=mcp.section(top.take_table("mcp", about="What may be asked of MCP servers."), layer),
         credentials=credentials.section(top, layer),
+        content=content.section(top.take_table("content", about="What may leave in requests, and how much."), layer),
         environment=settings.environment(
             top.take_table("environment", about="Which variables reach the sandbox."), layer
         ),

@@ -170,6 +170,50 @@ class NetworkPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Destinations whose requests only read, unless a rule names what else is allowed."""
 
 
+class OnSecret(StrEnum):
+    """What happens where a request carries a secret."""
+
+    OFF = "off"
+    """Nobody looks."""
+    RECORD = "record"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class ContentBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may be sent to some destinations in one session."""
+
+    hosts: tuple[str, ...]
+    """Patterns, normalised like those of a host rule."""
+    left_out: tuple[str, ...] = ()
+    """Destinations that are not counted although they are among those."""
+    megabytes: int
+    each: bool = False
+    """Whether each destination has the whole of it."""
+    over: Verdict = Verdict.DENY
+    """`ask` or `deny`: what happens with what goes beyond it."""
+    origin: Origin
+
+
+class ContentPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What may leave in requests."""
+
+    on_secret: OnSecret = OnSecret.OFF
+    """Where a request carries what has the form of a secret."""
+    canaries: bool = False
+    """Whether made-up credentials lie inside, and a request that carries one is denied."""
+    unreadable: Verdict = Verdict.ALLOW
+    """Where a request cannot be looked into as a whole."""
+    record_only: tuple[str, ...] = ()
+    """Patterns of destinations where findings are recorded and nothing is stopped."""
+    budgets: tuple[ContentBudget, ...] = ()
+
+    @property
+    def looks(self) -> bool:
+        """Whether requests are looked into for their content."""
+        return self.canaries or self.on_secret is not OnSecret.OFF
+
+
 class CommandProfile(msgspec.Struct, frozen=True, kw_only=True):
     """A plan of its own for the commands that begin in one way: they see, reach and are told other things than the
     session's other commands."""
@@ -670,6 +714,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     control_files: ControlFilePolicy = ControlFilePolicy()
     mcp: McpPolicy = McpPolicy()
     credentials: CredentialPolicy = CredentialPolicy()
+    content: ContentPolicy = ContentPolicy()
     limits: Limits = Limits()
     ways: WayPolicy = WayPolicy()
     agents: AgentPolicy = AgentPolicy()

@@ -26,6 +26,7 @@ from ringfence.policy.effective import (
     ApprovalPolicy,
     CommandPolicy,
     CommandRule,
+    ContentPolicy,
     ControlFilePolicy,
     CredentialPolicy,
     CredentialRule,
@@ -39,6 +40,7 @@ from ringfence.policy.effective import (
     McpRule,
     ModelContent,
     NetworkPolicy,
+    OnSecret,
     Origin,
     PathRule,
     Policy,
@@ -170,6 +172,7 @@ class _Merging:
             control_files=self._control_files(),
             mcp=self._mcp(),
             credentials=self._credentials(),
+            content=self._content(),
             environment=self._environment(),
             approvals=self._approvals(),
             limits=self._limits(),
@@ -428,6 +431,49 @@ class _Merging:
             rules=tuple(rule for rule, _ in kept.values()),
             forbidden=tuple(one for document in self.documents for one in document.credentials.forbidden),
         )
+
+    def _content(self) -> ContentPolicy:
+        said = [(document, document.content) for document in self.documents]
+        order = list(OnSecret)
+        on_secret = [(document, one.on_secret) for document, one in said]
+        canaries = [(document, one.canaries) for document, one in said]
+        unreadable = [(document, one.unreadable) for document, one in said]
+        return ContentPolicy(
+            on_secret=self._scalar("content.on_secret", on_secret, order.index, OnSecret.OFF)[0],
+            canaries=self._scalar("content.canaries", canaries, int, False)[0],
+            unreadable=self._scalar("content.unreadable", unreadable, lambda one: one.strictness, Verdict.ALLOW)[0],
+            record_only=self._record_only(),
+            budgets=tuple(budget for _, one in said for budget in one.budgets),
+        )
+
+    def _record_only(self) -> tuple[str, ...]:
+        """Destinations where nothing is stopped: those of the presets, unless somebody has a list of their own, and
+        where an administrator says what is looked for, only those of administrators."""
+        binding = [one.content for one in self.documents if one.layer.binds]
+        strict = [one.on_secret[1] for one in binding if one.on_secret is not None]
+        strict += [one.canaries[1] for one in binding if one.canaries is not None]
+        own = any(
+            one.content.record_only is not None and one.trusted and (one.layer.binds or not strict)
+            for one in self.documents
+            if one.layer is not Layer.PRESET
+        )
+        kept: list[str] = []
+        for document in self.documents:
+            for pattern, origin in document.content.record_only or ():
+                what = f"only recording at `{pattern}`"
+                if not document.trusted:
+                    self.skip(origin, what, distrust(document))
+                elif document.layer is Layer.PRESET and own:
+                    self.skip(origin, what, "another list takes the place of this one", told=False)
+                elif strict and not document.layer.binds and document.layer is not Layer.PRESET:
+                    why = f"{strict[0].source} says what happens with secrets for everybody"
+                    self.skip(origin, what, why, strict[0])
+                elif any(one.layer is Layer.REQUIREMENTS and one.content.record_only == () for one in self.documents):
+                    self.skip(origin, what, "requirements say that findings count everywhere")
+                else:
+                    kept.append(pattern)
+                    self.origins.setdefault(f"content.record_only.{pattern}", origin)
+        return tuple(dict.fromkeys(kept))
 
     def _approvals(self) -> ApprovalPolicy:
         said = [(document, document.approvals) for document in self.documents]

@@ -109,6 +109,7 @@ class Asked:
         setup: AgentSetup,
         trust: Trusting | None = None,
         stand_ins: tuple[PlacedFile, ...] = (),
+        canaries: tuple[PlacedFile, ...] = (),
     ) -> Plan:
         """The sandbox that the policy and the profile make together. `trust`: what makes the gateway trusted inside;
         `stand_ins`: what stands for programs of which some commands have a plan of their own."""
@@ -125,6 +126,7 @@ class Asked:
                 *(trust.files if trust else ()),
                 *way_files(policy, self.places.home),
                 *stand_ins,
+                *canaries,
             ),
             overlays=trust.overlays if trust else (),
             variables=trust.variables if trust else (),

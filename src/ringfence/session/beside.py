@@ -103,7 +103,9 @@ class Places:
 
     def _plan(self, policy: Policy, chosen: Chosen) -> Plan:
         names = tuple(name for profile in chosen.profiles for name in profile.prefix[0])
-        plan = self._asked.plan(policy, AgentSetup(name="generic", argv=()), self._looking.trust)
+        plan = self._asked.plan(
+            policy, AgentSetup(name="generic", argv=()), self._looking.trust, canaries=self._looking.leaving.files
+        )
         return msgspec.structs.replace(plan, programs=(*plan.programs, *names))
 
     def _variables(self, policy: Policy) -> Mapping[str, str]:
@@ -116,4 +118,4 @@ class Places:
             user=self._asked.user.name,
             remove=(*policy.environment.remove, *credentials.removed),
         )
-        return credentials.inside(variables)
+        return credentials.inside(variables | dict(self._looking.leaving.variables))

@@ -24,6 +24,7 @@ from ringfence.policy.evaluate import Evaluator, Sight, address_rules, comes_aga
 from ringfence.session.credentials.holding import Holding
 from ringfence.session.mcp.reached import Reached, wanting
 from ringfence.session.mcp.servers import Servers
+from ringfence.session.screening import Leaving
 from ringfence.session.tally import Tally
 from ringfence.session.trusting import Trusting
 
@@ -31,9 +32,20 @@ from ringfence.session.trusting import Trusting
 class GatewayJudge:
     """Answers the gateway for one session."""
 
-    def __init__(self, gate: Gate, evaluator: Evaluator) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        evaluator: Evaluator,
+        refused: Callable[[ConnectAction], Decision | None] = lambda _: None,
+        allowed: Callable[[Decision], None] = lambda _: None,
+    ) -> None:
+        """`refused`: why there is no connection whatever the rules say; a denial is on record already. `allowed`: what
+        it asked for was answered with yes."""
         self._gate = gate
         self._evaluator = evaluator
+        self._refused = refused
+        self._allowed = allowed
+        self._confirm = confirming(gate, evaluator.policy.digest)
         # A session meets few ports, and the ranges of each are the same at every connection.
         addressed = address_rules(evaluator.policy)
         self._declared = lru_cache(maxsize=256)(partial(declared_networks, addressed))
@@ -44,6 +56,29 @@ class GatewayJudge:
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
+        found = self._refused(action)
+        if found is None:
+            return self._judge(action, origin, done)
+        if found.verdict is not Verdict.ASK:
+            done(Authorization(decision=found))
+            return _nothing
+        waiting: list[Cancel] = []
+
+        def answered(decision: Decision) -> None:
+            if decision.verdict is not Verdict.ALLOW:
+                return done(Authorization(decision=decision))
+            self._allowed(found)
+            return waiting.append(self._judge(action, origin, done))
+
+        waiting.append(self._confirm(found, answered))
+
+        def cancel() -> None:
+            for one in waiting:
+                one()
+
+        return cancel
+
+    def _judge(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         sight, declared, refused = self._place(action.host, action.port)
         if action.method is None and sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
@@ -96,6 +131,8 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
     trust: Trusting | None
     credentials: Holding
+    leaving: Leaving
+    """What is looked for in what leaves, for all sandboxes of the session together."""
     servers: Servers
     models: tuple[Amendment, ...] = ()
     """Reads the traffic with models. One for all sandboxes of a session: they share a budget."""
@@ -105,6 +142,13 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 
 def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looking) -> Gateway:
     """The gateway of one sandbox, whose connections are decided by one gate and put on record."""
+
+    def refused(action: ConnectAction) -> Decision | None:
+        found = looking.leaving.refused(action, recorder.record_soon)
+        if found is not None and found.verdict is Verdict.DENY:
+            recorder.record_soon(DecisionMade(decision=found, asked_by="gateway"))
+        return found
+
     if evaluator.policy.network.http2 and find_spec("h2") is None:
         hosts = evaluator.policy.network.http2[0].hosts
         raise SandboxUnavailable(
@@ -113,12 +157,14 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         )
     inspection = Inspection(
         authority=None if looking.trust is None else looking.trust.authority,
-        # Models are read before credentials are put in, so that no real one is ever seen there.
+        # What leaves is looked into and models are read before credentials are put in: no real one is seen there.
         amendments=(
+            *looking.leaving.amendments(recorder.record_soon),
             *looking.models,
             *looking.credentials.amendments(recorder),
             ToolLists(Reached(looking.servers, evaluator)),
         ),
+        budget=looking.leaving.budgets,
         databases=looking.credentials.databases(recorder),
         confirm=confirming(gate, evaluator.policy.digest),
         judge=lambda call, done: gate.decide_soon(looking.servers.reached(call), done, asked_by="gateway"),
@@ -127,7 +173,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         http2=evaluator.speaks_http2,
     )
     return Gateway(
-        GatewayJudge(gate, evaluator),
+        GatewayJudge(gate, evaluator, refused, looking.leaving.allowed),
         on_closed=recorder.record_soon,
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
         on_limit=recorder.record_soon,

@@ -63,6 +63,7 @@ from ringfence.session.options import Ask, Options
 from ringfence.session.profiled import Profiles
 from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
+from ringfence.session.screening import Leaving, leaving
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
@@ -166,7 +167,10 @@ async def _start(
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)
     trust = trusting(asked.session, datetime.datetime.now(datetime.UTC), asked.environ) if evaluator.inspects else None
-    plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()))
+    outgoing = leaving(
+        policy, credentials, home=asked.places.home, workspace=asked.workspace, can_read=_can_read(evaluator)
+    )
+    plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()), outgoing.files)
     # Before the sandbox puts its place holders into the workspace.
     unkept = await _snapshot(asked.snapshots, asked, "start", needed=plan.staging is not None)
     if plan.staging is not None:
@@ -229,9 +233,10 @@ async def _start(
                 remove=(*policy.environment.remove, *credentials.removed),
             )
             | dict(sandbox.variables)
+            | dict(outgoing.variables)
         ),
         lost=lost,
-        looking=_looking(evaluator, tally, trust, credentials, asked),
+        looking=_looking(evaluator, tally, trust, credentials, outgoing, asked),
     )
     path = governed.environment["PATH"]
     if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
@@ -354,6 +359,14 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
     sandbox.take_guard(said)
 
 
+def _can_read(evaluator: Evaluator) -> Callable[[str], bool]:
+    def can_read(path: str) -> bool:
+        action = FileAction(operation=FileOperation.READ, path=text_from_os(path))
+        return evaluator.evaluate(action).verdict is not Verdict.DENY
+
+    return can_read
+
+
 def _keeping(asked: Asked, tally: Tally) -> Keeping:
     return Keeping(asked.snapshots, asked.session, tally, home=asked.places.home)
 
@@ -367,16 +380,23 @@ def _review(asked: Asked, policy: Policy, tally: Tally) -> Review | None:
     return reviewing(policy.approvals, tally.transcript, tally, asked.outside, asked.workspace)
 
 
-def _looking(evaluator: Evaluator, tally: Tally, trust: Trusting | None, credentials: Holding, asked: Asked) -> Looking:
+def _looking(
+    evaluator: Evaluator,
+    tally: Tally,
+    trust: Trusting | None,
+    credentials: Holding,
+    outgoing: Leaving,
+    asked: Asked,
+) -> Looking:
     """What the gateways look into requests with, where they look into any."""
     servers = Servers(TakenLists(asked.places.tool_lists), tally.record_soon, time.monotonic)
     if not evaluator.inspects:
-        return Looking(trust=trust, credentials=credentials, servers=servers)
+        return Looking(trust=trust, credentials=credentials, leaving=outgoing, servers=servers)
     from ringfence.session.modelling import routing, watching  # loaded where it is needed
 
     models = (watching(evaluator.policy, tally),)
     route = routing(evaluator.policy, credentials.placeholders)
-    return Looking(trust=trust, credentials=credentials, servers=servers, models=models, route=route)
+    return Looking(trust=trust, credentials=credentials, leaving=outgoing, servers=servers, models=models, route=route)
 
 
 def _unless_full_screen(announce: Say, governed: Governed) -> Say:

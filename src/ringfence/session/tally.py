@@ -13,6 +13,7 @@ from ringfence.model.event import (
     ApprovalRequested,
     Body,
     ConnectionClosed,
+    ContentFound,
     DecisionMade,
     LimitReached,
     ModelAnswered,
@@ -63,6 +64,8 @@ class Tally:
         """The ids of the calls that the agent's hook reported."""
         self.limits: Counter[tuple[str, int, str]] = Counter()
         """How often each limit was reached: its key, what it allows, what came of it."""
+        self.found: Counter[tuple[str, str]] = Counter()
+        """What requests carried and was only put on record: its name and the destination."""
 
     @property
     def unreported(self) -> tuple[str, ...]:
@@ -116,6 +119,8 @@ class Tally:
                     self.wire_calls[call] = tool
             case LimitReached(limit=limit, allowed=allowed, outcome=outcome):
                 self.limits[limit, allowed, outcome] += 1
+            case ContentFound(outcome="recorded", name=name, host=host, port=port):
+                self.found[name, f"{host}:{port}"] += 1
             case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
                 name = f"{host}:{port}"
                 if body.inspection == "passed through":

@@ -92,6 +92,16 @@ def _row(body: events.Body) -> Row:
         case events.CredentialUsed():
             what = f"{visible(body.credential)} for {visible(body.method)} {visible(body.host)}:{body.port}"
             return Row(symbol="⚿", label="used", what=f"{what}{_text(body.path)}", tone=Tone.QUIET)
+        case events.ContentFound():
+            what = (
+                f"{visible(body.kind)} {visible(body.name)} in {_text(body.place)} to {visible(body.host)}:{body.port}"
+            )
+            tone = Tone.STOPPED if body.outcome == "denied" else Tone.ATTENTION
+            return Row(symbol="⚑", label="found", what=what, why=f"{visible(body.outcome)}, {body.severity}", tone=tone)
+        case events.ContentUnread():
+            what = f"not looked into: {visible(body.method)} {visible(body.host)}:{body.port}{_text(body.path)}"
+            why = f"{visible(body.reason)}; {visible(body.outcome)}"
+            return Row(symbol="⚑", label="unread", what=what, why=why, tone=Tone.ATTENTION)
         case events.McpListed():
             return _listed(body)
         case events.WorkspaceChanged():

@@ -110,6 +110,8 @@ class DatabaseSession:
             self._core.relax(self)
         moved = False
         if self._server.waiting < _MOST_WAITING and (data := self._read(self._client)):
+            if not self._may_send(len(data)):
+                return False
             login.client_said(data)
             moved = True
         if self._client.waiting < _MOST_WAITING and (data := self._read(self._server)):
@@ -120,6 +122,15 @@ class DatabaseSession:
             if not (self._client.waiting or self._server.waiting):
                 self._end("", reset=False)
         return moved
+
+    def _may_send(self, size: int) -> bool:
+        """Whether a budget of the policy has room for what is about to be sent; else this ends here."""
+        budget = None if self._core.inspection is None else self._core.inspection.budget
+        decision = budget.spend(self._to, size) if budget is not None else None
+        if decision is not None:
+            self._core.refuse(decision)
+            self._end(f"denied: {decision.reasons[0].rule}", reset=True)
+        return decision is None
 
     def _read(self, leg: Leg) -> bytes | None:
         return leg.read() if leg.ready and not leg.ended else None

@@ -18,13 +18,23 @@ from ringfence.policy.compare import approvals
 from ringfence.policy.compare.difference import ValueDifference
 from ringfence.policy.compare.environment import variable_kinds
 from ringfence.policy.compare.models import model_differences
-from ringfence.policy.effective import Attach, CredentialRule, Limits, McpServer, Policy, Remember
+from ringfence.policy.effective import (
+    Attach,
+    ContentBudget,
+    CredentialRule,
+    Limits,
+    McpServer,
+    OnSecret,
+    Policy,
+    Remember,
+)
 
 _ELSEWHERE = frozenset(
     {
         *("preset", "filesystem", "layers", "tests", "notices", "inactive", "origins", "digest"),
         *("network.default", "network.rules", "network.floor", "commands.rules", "environment.keep"),
         *("control_files", "environment.remove", "mcp.default", "mcp.rules", "mcp.servers", "soft", "observed"),
+        *("content.record_only", "content.budgets"),
         *("credentials.rules", "credentials.forbidden", "model"),
         *(f"approvals.{name}" for name in approvals.COMPARED),
     }
@@ -62,6 +72,9 @@ _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "approvals.reviewer_audit_percent": int,
     "min_tier": "CBA".index,
     "workspace_mode": ("direct", "staged").index,
+    "content.on_secret": tuple(OnSecret).index,
+    "content.canaries": ("false", "true").index,
+    "content.unreadable": ("allow", "ask", "deny").index,
     "boundary": lambda text: 0 if text == _NOT_SET else -1,
     **{f"limits.{name}": _limit for name in Limits.__struct_fields__},
 }
@@ -79,6 +92,7 @@ def value_differences(before: Policy, after: Policy) -> Iterator[ValueDifference
     yield from _protocols(before, after)
     yield from _credentials(before, after)
     yield from _tool_servers(before, after)
+    yield from _content(before, after)
     yield from approvals.approval_differences(before.approvals, after.approvals)
     yield from model_differences(before.model, after.model)
     first, second = dict(_flat(before)), dict(_flat(after))
@@ -148,6 +162,26 @@ def _credentials(before: Policy, after: Policy) -> Iterator[ValueDifference]:
         said = ("none goes there", "may go there")
         shown = said if host in was else said[::-1]
         yield ValueDifference(key=f"credentials to {host}", before=shown[0], after=shown[1], loosens=host in was)
+
+
+def _content(before: Policy, after: Policy) -> Iterator[ValueDifference]:
+    """Each destination where findings are newly only recorded, or are not any more, and each budget that changed."""
+    first, second = set(before.content.record_only), set(after.content.record_only)
+    for host in sorted(first ^ second):
+        said = ("findings are only recorded", "findings count")
+        shown = said if host in first else said[::-1]
+        yield ValueDifference(key=f"content to {host}", before=shown[0], after=shown[1], loosens=host in second)
+    was, now = (dict.fromkeys(map(budget_text, of.content.budgets)) for of in (before, after))
+    for text in sorted(was.keys() ^ now.keys()):
+        shown = ("holds", _NOT_SET) if text in was else (_NOT_SET, "holds")
+        yield ValueDifference(key=f"content.budget: {text}", before=shown[0], after=shown[1], loosens=text in was)
+
+
+def budget_text(budget: ContentBudget) -> str:
+    """A budget in one line."""
+    left_out = f" except {' '.join(budget.left_out)}" if budget.left_out else ""
+    each = " each" if budget.each else ""
+    return f"{' '.join(budget.hosts)}{left_out}: {budget.megabytes} MB{each}, then {budget.over.value}"
 
 
 def bound_text(rule: CredentialRule) -> str:

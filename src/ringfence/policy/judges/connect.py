@@ -16,7 +16,7 @@ from ringfence.model.decision import Reason, Verdict
 from ringfence.model.host import HOST_LOOPBACK, Host, parse_host
 from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.credentials import CredentialTable
-from ringfence.policy.effective import HostRule, Inspect, Origin, Policy
+from ringfence.policy.effective import HostRule, Inspect, OnSecret, Origin, Policy
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
@@ -69,6 +69,7 @@ class ConnectJudge:
         self._network = policy.network
         self._table = HostTable(policy.network.rules)
         self._credentials = CredentialTable(policy.credentials)
+        self._content = _looked_for(policy)
         self.models = ModelTable(policy.model)
         self._limits = _compiled(policy.network.limited)
         self._http2 = _compiled(policy.network.http2)
@@ -81,11 +82,13 @@ class ConnectJudge:
 
     def sight(self, name: str, port: int) -> Sight:
         """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
-        where a policy says so, a rule about it looks at requests, or a credential is bound or forbidden there."""
+        where a policy says so, a rule about it looks at requests, a credential is bound or forbidden there, or what
+        leaves is looked into."""
         host = parse_host(name)
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
         wanted += self._credentials.saying(host, port)
+        wanted += self._content_of(host, port) if self._content else []
         wanted += self.models.saying(host, port)
         if any(origin.layer == Layer.REQUIREMENTS for origin in wanted):
             return Sight.INSPECTED
@@ -170,8 +173,14 @@ class ConnectJudge:
     @property
     def inspects(self) -> bool:
         """Whether anything is inspected at all."""
-        asked_for = bool(self._inspect) or not self._credentials.is_empty or self.models.policy.reads
+        asked_for = bool(self._inspect or self._content) or not self._credentials.is_empty or self.models.policy.reads
         return asked_for or any(rule.looks_at_requests for rule in self._network.rules)
+
+    def _content_of(self, host: Host, port: int) -> list[Origin]:
+        """Where it is written that a destination is looked into for what leaves: every one is, but what stays on this
+        machine, and what a rule opens for another protocol."""
+        other = host.name == HOST_LOOPBACK or any(rule.protocol for rule in self._opening(host, port))
+        return [] if other else self._content
 
     def _passed(self, host: Host, port: int) -> Origin | None:
         return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
@@ -353,6 +362,12 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
     # rule one.
     matching = [fnmatchcase(value, glob) for value in values]
     return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
+
+
+def _looked_for(policy: Policy) -> list[Origin]:
+    """Where it is written that requests are looked into for what they carry."""
+    found = [policy.origin_of("content.on_secret")] if policy.content.on_secret is not OnSecret.OFF else []
+    return found + ([policy.origin_of("content.canaries")] if policy.content.canaries else [])
 
 
 def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:

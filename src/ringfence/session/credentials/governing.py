@@ -47,6 +47,7 @@ class Governing:
 
     def __init__(self, policy: Policy, outside: Outside) -> None:
         self._policy = policy.credentials
+        self._wallets: list[Wallet] = []
         self._loaded = load(policy.credentials, outside, os.urandom)
         self.notices = (*self._loaded.notices, *unseen(policy))
         self.placeholders = tuple(one.placeholder for one in self._loaded.credentials)
@@ -65,7 +66,28 @@ class Governing:
             lambda decision: tally.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
             os.urandom,
         )
+        self._wallets.append(wallet)
         return (wallet,)
+
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """The name of each credential with each of its values."""
+        found = []
+        for one in self._loaded.credentials:
+            found.append((one.name, one.secret.reveal()))
+            if one.aws is not None and one.aws.session is not None:
+                found.append((one.name, one.aws.session.reveal()))
+        return tuple(found)
+
+    def standing_in(self) -> tuple[bytes, ...]:
+        """All that looks like a credential inside and is none, with what servers made."""
+        made = [one for wallet in self._wallets for one in wallet.minted.credentials()]
+        found: list[str] = []
+        for one in (*self._loaded.credentials, *made):
+            found.append(one.placeholder)
+            if one.standing is not None:
+                found.append(one.standing.secret.reveal())
+                found += [one.standing.session.reveal()] if one.standing.session is not None else []
+        return tuple(text.encode() for text in found)
 
     def databases(self, tally: Tally) -> Databases | None:
         """The databases of the policy, each with the credentials that are there."""

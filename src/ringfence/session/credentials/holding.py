@@ -32,6 +32,14 @@ class Holding(Protocol):
         """The gateway's steps."""
         ...
 
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """The name of each credential with each of its values, for who looks for them outside."""
+        ...
+
+    def standing_in(self) -> tuple[bytes, ...]:
+        """All that looks like a credential inside and is none, with what servers made."""
+        ...
+
     def databases(self, tally: Tally) -> Databases | None:
         """The databases to which the gateway logs in."""
         ...
@@ -49,6 +57,14 @@ class Nothing:
         return dict(environment)
 
     def amendments(self, tally: Tally) -> tuple[Amendment, ...]:
+        """None."""
+        return ()
+
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """None."""
+        return ()
+
+    def standing_in(self) -> tuple[bytes, ...]:
         """None."""
         return ()
 

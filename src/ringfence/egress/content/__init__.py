@@ -1,0 +1,1 @@
+"""What leaves in requests: secrets, canaries, and how many bytes."""
