@@ -124,7 +124,7 @@ def written_host(row: Difference) -> str:
 def hello(row: Difference) -> str:
     """The server name of a ClientHello whose extensions are `name`, `name|name` for two, or the bytes themselves."""
     data = row.data
-    if not data.startswith((b"\x16", b"\x80")):
+    if not data.startswith((b"\x15", b"\x16", b"\x17", b"\x80")):
         data = made_hello(*[server_name(name) for name in data.split(b"|")])
     try:
         spoken = look(data)

@@ -135,6 +135,12 @@ def test_a_hello_in_the_format_of_ssl_2_which_names_no_host_is_refused() -> None
         look(b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10")
 
 
+@pytest.mark.parametrize("before", [b"\x15\x03\x01\0\x02\x01\x5a", b"\x14\x03\x03\0\x01\x01", b"\x16\x03\x01\0\0"])
+def test_a_hello_behind_another_record_which_some_servers_skip_is_refused(before: bytes) -> None:
+    with pytest.raises(HelloInvalid):
+        look(before + real_hello("b.test"))
+
+
 def test_a_hello_in_a_record_per_byte_is_refused_before_it_costs_time() -> None:
     with pytest.raises(HelloInvalid):
         look(made_hello((10, bytes(300)), server_name(b"a.test"), record=1))

@@ -29,6 +29,9 @@ _GIT = re.compile(rb"[0-9a-f]{4}git-[a-z-]+ [^\r\n\0]+\0host=")
 """What Git says to its own servers: words as in HTTP, no line's end, and a NUL that no request has."""
 _LONGEST_LINE = 16_384
 _VERSIONS = (b"\0\x02", *(bytes((3, minor)) for minor in range(5)))
+_OTHER_RECORDS = (b"\x14", b"\x15", b"\x17", b"\x18")
+"""Records of TLS that are no handshake."""
+_RECORD_BEGINS = 3
 _LONG_ENOUGH = 5
 """To know the beginning of an old hello."""
 
@@ -61,6 +64,11 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
     if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
         hello = read_hello(data)
         return Tls(hello.server_name) if hello else (Other() if ended else None)
+    if data[:1] in _OTHER_RECORDS and data[1:2] in (b"", b"\x03") and data[2:3] <= b"\x04":
+        # SECURITY: some servers skip a warning that comes before the hello, whose name would then not be compared.
+        if len(data) < _RECORD_BEGINS and not ended:
+            return None
+        raise HelloInvalid("the connection starts like TLS, but not with a ClientHello")
     old = _old_hello(data)
     if old is None and not ended:
         return None

@@ -459,17 +459,20 @@ class _Merging:
         )
         kept: list[str] = []
         for document in self.documents:
-            for pattern, origin in document.content.record_only or ():
-                what = f"only recording at `{pattern}`"
+            listed = document.content.record_only or ()
+            for number, (pattern, origin) in enumerate(listed):
+                # Said once for a list, however long it is.
+                told, more = number == 0, f" and {len(listed) - 1} more" if len(listed) > 1 else ""
+                what = f"only recording at `{pattern}`{more}"
                 if not document.trusted:
-                    self.skip(origin, what, distrust(document))
+                    self.skip(origin, what, distrust(document), told=told)
                 elif document.layer is Layer.PRESET and own:
                     self.skip(origin, what, "another list takes the place of this one", told=False)
                 elif strict and not document.layer.binds and document.layer is not Layer.PRESET:
                     why = f"{strict[0].source} says what happens with secrets for everybody"
-                    self.skip(origin, what, why, strict[0])
+                    self.skip(origin, what, why, strict[0], told=told)
                 elif any(one.layer is Layer.REQUIREMENTS and one.content.record_only == () for one in self.documents):
-                    self.skip(origin, what, "requirements say that findings count everywhere")
+                    self.skip(origin, what, "requirements say that findings count everywhere", told=told)
                 else:
                     kept.append(pattern)
                     self.origins.setdefault(f"content.record_only.{pattern}", origin)

@@ -305,6 +305,8 @@ def hello(target, name, how="plain"):
         b"\x16\x03\x01" + struct.pack(">H", len(message[at : at + size])) + message[at : at + size]
         for at in range(0, len(message), size)
     )
+    if how == "warned":
+        data = b"\x15\x03\x01\x00\x02\x01\x5a" + data
     if how == "old":
         data = b"\x80" + bytes([9 + 3 + 16 + len(name)]) + b"\x01\x03\x01\x00\x03\x00\x00\x00\x10\x00\x00\x2f"
         data += bytes(16) + wire(name)

@@ -468,7 +468,7 @@ class Reader(Audit):
             return self._declared(node)
         if text == "$$":
             return (Piece("", False, hole=True),)
-        if kind == "$" and following is not None and following.type in {"string", "translated_string"}:
+        if kind == "$" and _begins_with_string(following):
             return ()
         if kind == "extglob_pattern" or any(child.type in _HOLES for child in node.children):
             self._look_into(node)
@@ -536,3 +536,10 @@ def _glued(children: list[Node]) -> list[list[Node]]:
         else:
             groups.append([child])
     return groups
+
+
+def _begins_with_string(node: Node | None) -> bool:
+    """Whether a double-quoted string follows, alone or as the beginning of a longer word."""
+    while node is not None and node.type == "concatenation":
+        node = node.children[0] if node.children else None
+    return node is not None and node.type in {"string", "translated_string"}
