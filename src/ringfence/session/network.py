@@ -130,6 +130,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         GatewayJudge(gate, evaluator),
         on_closed=recorder.record_soon,
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        on_limit=recorder.record_soon,
         inspection=inspection,
     )
 
