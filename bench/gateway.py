@@ -62,7 +62,7 @@ def main(words: Sequence[str] = ()) -> None:
     if unknown:
         parser.error(f"no part `{unknown[0]}`; there are {', '.join(PARTS)}")
     parts = asked.parts or PARTS
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
         with _standing(folder) as (stand, ground):
             tunnels, requests, rules = Figures(TUNNELS), Figures(REQUESTS), Figures(RULES)

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import datetime
 import gc
+import os
 import ssl
 import tempfile
 import time
@@ -105,7 +106,8 @@ async def _deployed(
     document = read_document(text.encode(), file="bench.toml", layer=Layer.USER)
     policy = merge((preset("workspace"), document), facts=Facts(home="/root", workspace="/root/project"))
     evaluator = Evaluator(policy, Context(home="/root", workspace="/root/project"))
-    with tempfile.TemporaryDirectory(prefix="ringfence-bench-", dir="/var/tmp") as folder:
+    # Where the measurement cleans up: this process is ended, and does not leave by itself.
+    with tempfile.TemporaryDirectory(prefix="ringfence-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         store = SqliteStore(f"{folder}/approvals.db")
         ledger = await Ledger.start(f"{folder}/ledger.db", session="bench")
         tally = Tally(ledger, on_denial=lambda made: None)

@@ -64,7 +64,7 @@ def start(contender: Contender, processor: int | None, log: str) -> Iterator[Pro
             stdout=subprocess.PIPE if not contender.port else errors,
             stderr=errors,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **contender.environment},
+            env={**os.environ, "TMPDIR": os.path.dirname(log), **contender.environment},
             preexec_fn=prepare,
             start_new_session=True,
         )

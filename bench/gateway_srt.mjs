@@ -9,7 +9,7 @@ const server = createHttpProxyServer({ filter: (port, host) => host === 'localho
 server.listen(0, '127.0.0.1', async () => {
   const own = server.address().port
   if (socat === undefined) return console.log(own)
-  const path = join(mkdtempSync('/var/tmp/srt-bench-'), 'http.sock')
+  const path = join(mkdtempSync(join(process.env.TMPDIR ?? '/var/tmp', 'srt-')), 'http.sock')
   const run = (...words) => spawn(socat, words, { stdio: 'ignore' })
   run(`UNIX-LISTEN:${path},fork,reuseaddr`, `TCP:localhost:${own},keepalive,keepidle=10,keepintvl=5,keepcnt=3`)
   while (!existsSync(path)) await new Promise(done => setTimeout(done, 20))
