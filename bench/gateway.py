@@ -67,7 +67,8 @@ def main(words: Sequence[str] = ()) -> None:
         with _standing(folder) as (stand, ground):
             tunnels, requests, rules = Figures(TUNNELS), Figures(REQUESTS), Figures(RULES)
             if "tunnels" in parts:
-                _rounds(stand, _chosen(contenders.for_tunnels(ground), asked.only), tunnels, _tunnel, asked.rounds)
+                chosen = _chosen(contenders.for_tunnels(ground), asked.only)
+                _rounds(stand, chosen, tunnels, _tunnel, asked.rounds, _first)
                 print(tunnels.table("tunnels", contenders.OURS), "\n")
             if "requests" in parts:
                 _rounds(stand, _chosen(contenders.for_requests(ground), asked.only), requests, _request, asked.rounds)
@@ -131,7 +132,14 @@ def _standing(folder: str) -> Iterator[tuple[Stand, contenders.Ground]]:
             os.waitpid(origin, 0)
 
 
-def _rounds(stand: Stand, chosen: Iterable[Contender], figures: Figures, measure: Measure, rounds: int) -> None:
+def _rounds(
+    stand: Stand,
+    chosen: Iterable[Contender],
+    figures: Figures,
+    measure: Measure,
+    rounds: int,
+    first: Measure | None = None,
+) -> None:
     with contextlib.ExitStack() as stack:
         proxies = []
         for number, contender in enumerate(chosen):
@@ -140,11 +148,14 @@ def _rounds(stand: Stand, chosen: Iterable[Contender], figures: Figures, measure
                 proxies.append(stack.enter_context(start(contender, stand.processor, log)))
             except OSError as failure:
                 print(f"  left out: {failure}")
+        # A round to warm caches and compilers, which is forgotten, then those that count.
         warm = Figures(tuple(figures.columns.values()))
-        for number in range(rounds + 1):
+        turns = [] if first is None else [(first, figures)]
+        turns += [(measure, warm), *[(measure, figures)] * rounds]
+        for turn, into in turns:
             for proxy in tuple(proxies):
-                try:  # the first round warms caches and compilers, and is forgotten
-                    measure(stand, proxy, figures if number else warm, _SECONDS if number else _SECONDS / 1.5)
+                try:
+                    turn(stand, proxy, into, _SECONDS)
                 except OSError as failure:
                     print(f"  left out: {proxy.name}: {failure}")
                     figures.forget(proxy.name)
@@ -162,8 +173,13 @@ def _tunnel(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> Non
     figures.add(name, "sixteen", got / took / 1e6)
     figures.add(name, "byte_cpu", used / got * 1e9)
     _latency(stand, proxy, figures, seconds)
+
+
+def _first(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    """Memory is taken once, and then used again: it is measured before anything else."""
+    load.connections(*proxy.to(stand.small), seconds=seconds / 5, at_once=8)
     if proxy.pid is not None:
-        figures.add(name, "idle", _idle(proxy, stand.idle) / _IDLE / 1024)
+        figures.add(proxy.name, "idle", _idle(proxy, stand.idle) / _IDLE / 1024)
 
 
 def _request(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:

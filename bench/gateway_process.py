@@ -101,8 +101,11 @@ def memory(pid: int | None) -> int:
     """Bytes of memory of a process and its children, shared pages counted in part."""
     if pid is None:
         return 0
-    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as stream:
-        kibibytes = next(int(line.split()[1]) for line in stream if line.startswith("Pss:"))
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as stream:
+            kibibytes = next((int(line.split()[1]) for line in stream if line.startswith("Pss:")), 0)
+    except OSError:  # it ended meanwhile
+        return 0
     return kibibytes * 1024 + sum(memory(child) for child in _children(pid))
 
 

@@ -168,7 +168,7 @@ def _podman(workspace: str) -> Peer:
             os.symlink("busybox", link)
     limits = ("--cgroups=disabled", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
     mounts = ("--read-only", "-v", f"{workspace}:{workspace}", "-w", workspace, "--rootfs", root)
-    run = (found, "run", "--rm", "--network", "none", *limits, *mounts)
+    run: tuple[str, ...] = (found, "run", "--rm", "--network", "none", *limits, *mounts)
     if os.path.isdir(_HYBRID):
         # crun refuses a machine that mounts both generations of control groups.
         run = ("unshare", "-m", "sh", "-c", f'umount -l {_HYBRID}; exec "$@"', "sh", *run)

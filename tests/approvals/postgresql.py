@@ -31,7 +31,7 @@ def programs() -> str | None:
 class Server:
     """One server, reachable by a socket in its own folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
         folder = programs()
         assert folder is not None
         self._programs = folder
@@ -42,6 +42,7 @@ class Server:
         self._data = os.path.join(self.folder, "data")
         self._run("initdb", "-D", self._data, "-A", "trust", "-U", "ringfence", "--no-sync", "-E", "UTF8", "--locale=C")
         self._process: subprocess.Popen[bytes] | None = None
+        self._settings = settings
         self.start()
 
     def start(self) -> None:
@@ -52,6 +53,7 @@ class Server:
             "max_connections": "260",
             "shared_buffers": "16MB",
             "fsync": "off",
+            **self._settings,
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen(

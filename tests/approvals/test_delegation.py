@@ -38,11 +38,11 @@ MAY = Permission(delegate_up_to=Risk.MEDIUM)
 class Scene:
     """A gate whose questions may be left to the agent; what is not, a person approves."""
 
-    def __init__(self, permission: Permission = MAY, wanted: Decision = RELEASE) -> None:
+    def __init__(self, permission: Permission = MAY, wanted: Decision = RELEASE, *, says: bool = True) -> None:
         self.time = Time()
         self.recorder = Memory()
         self.desk: Desk = desk_at(":memory:", self.time)
-        self.channel = Says(answer)
+        self.channel = Says(lambda request: answer(request, approve=says))
         self.told: list[str] = []
         site: Site = msgspec.structs.replace(SITE, permission=permission)
         self.delegation = Delegation(
@@ -219,6 +219,28 @@ async def test_two_calls_for_the_same_are_two_questions_and_end_each_for_itself(
         scene.delegation.refused(("call-1", "call-2"))
 
     assert sorted(request.state for request in scene.desk.requests()) == [State.CONSUMED, State.DENIED]
+
+
+async def test_calls_that_never_end_do_not_pile_up() -> None:
+    scene = Scene()
+    async with scene.gate:
+        finals = [await scene.ask(msgspec.structs.replace(OWN, call=f"call-{number}")) for number in range(18)]
+
+    assert [final.resolved_by for final in finals] == ["delegated"] * 16 + ["person"] * 2
+    assert "the agent asks too many at once" in scene.notices()[0]
+
+
+async def test_a_breaker_that_lets_one_question_through_lets_the_next_one_through_after_the_agents_own() -> None:
+    scene = Scene(says=False)
+    async with scene.gate:
+        for _ in range(3):
+            await scene.gate.decide(RELEASE.action, asked_by="exec")
+        stopped = await scene.ask()
+        scene.time.pass_seconds(301)
+        left = await scene.ask()
+        next_one = await scene.ask(msgspec.structs.replace(OWN, call="call-2"))
+
+    assert [one.resolved_by for one in (stopped, left, next_one)] == ["breaker", "delegated", "delegated"]
 
 
 def risky(risk: Risk) -> Decision:

@@ -219,3 +219,36 @@ def test_a_workspace_that_does_not_exist_is_refused_as_a_run_would_be(ringfence:
 
     assert (done.returncode, done.stdout) == (125, b"")
     assert b"does not exist" in done.stderr
+
+
+def test_show_says_who_has_to_answer(ringfence: Shell) -> None:
+    text = """
+[approvals]
+self_approval = false
+delegate = "low"
+[approvals.reviewer]
+kind = "features"
+[[approvals.quorum]]
+who = ["@security"]
+approve = 2
+risk = "high"
+rules = ["publish"]
+[[approvals.step]]
+who = [":owner"]
+[[approvals.step]]
+who = ["@ops"]
+after_seconds = 60
+"""
+    (ringfence.project / "own.toml").write_text(text)
+
+    shown = ringfence("policy", "show", "--policy", "own.toml").stdout.decode()
+
+    for line in (
+        "whoever runs a session does not approve it",
+        "2 of @security have to approve for publish, from high risk, by account or better",
+        "asked after 0 seconds: :owner",
+        "asked after 60 seconds: @ops",
+        "a reviewer (features) may allow low risk at most",
+        "`--ask delegated` leaves questions to the agent's own prompt up to low risk",
+    ):
+        assert line in shown

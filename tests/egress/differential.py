@@ -10,17 +10,20 @@ from pathlib import Path
 import msgspec
 from tests.egress.hellos import made_hello, server_name
 
-from ringfence.egress import socks
 from ringfence.egress.dns import Resolve
 from ringfence.egress.first_bytes import Http, Spoken, Tls, look
 from ringfence.egress.front import Front, Reject, Say, Wanted
+from ringfence.egress.http2.heads import read_request
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_framing import FramedBody
 from ringfence.egress.http_head import HeadInvalid, parse_head
 from ringfence.egress.http_response import ResponseInvalid, parse_response
 from ringfence.egress.identity import foreign
 from ringfence.egress.limits import Limits
+from ringfence.egress.model_wire.server_sent import ServerSent
 from ringfence.egress.requests import Requests
+from ringfence.egress.ssh.exchange import KeyExchange
+from ringfence.egress.ssh.wire import SshInvalid
 from ringfence.egress.synthetic import SyntheticAddresses
 from ringfence.egress.tls_hello import HelloInvalid
 from ringfence.egress.websocket_frames import FrameInvalid, FrameReader, Message
@@ -181,8 +184,48 @@ def websocket(row: Difference) -> str:
     return item.data.decode("latin-1") if isinstance(item, Message) else item.opcode.name.lower()
 
 
+def http2(row: Difference) -> str:
+    """What a request in HTTP/2 is, its fields with a record separator between, name and value with a tab."""
+    fields = [line.split(b"\t", 1) for line in row.data.split(b"\x1e")]
+    try:
+        head = read_request([(name, value) for name, value in fields], empty=True, port=443)
+    except HeadInvalid:
+        return "refused"
+    return f"{head.method} {head.destination} {head.path}"
+
+
+def ssh_server(row: Difference) -> str:
+    """Whether what a server says before its key goes on to the client."""
+    try:
+        passed = KeyExchange(()).from_server(row.data)
+    except SshInvalid:
+        return "refused"
+    return "passes" if passed == row.data else "more"
+
+
+def events(row: Difference) -> str:
+    """The events of a stream, one piece or many."""
+    whole, cut = ServerSent(), ServerSent()
+    found = list(whole.take(row.data))
+    assert [event for byte in row.data for event in cut.take(bytes([byte]))] == found
+    return " | ".join(event.decode("latin-1") for event in found)
+
+
 READERS: dict[str, Callable[[Difference], str]] = {
     each.__name__: each
-    for each in (proxy, socks5, tunnel, host, written_host, hello, chunks, response, name_query, websocket)
+    for each in (
+        proxy,
+        socks5,
+        tunnel,
+        host,
+        written_host,
+        hello,
+        chunks,
+        response,
+        name_query,
+        websocket,
+        http2,
+        ssh_server,
+        events,
+    )
 }
-assert socks.CHOSEN == b"\x05\x00"

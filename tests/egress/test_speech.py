@@ -115,3 +115,32 @@ async def test_what_a_rule_opens_arrives_as_it_was_said(first: bytes) -> None:
 
 async def test_anything_passes_where_a_person_opened_the_port() -> None:
     assert await _said(None, b"\0\1\2anything") == (b"\0\1\2anything", [])
+
+
+async def test_a_server_that_speaks_first_is_heard_before_its_client_has_to_show_what_it_is() -> None:
+    greeting = b"\x0a\0\0\0\x0a8.0.36\0\1\2"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        writer.write(await reader.readexactly(len(MYSQL)))
+        writer.close()
+
+    def authorize(action: ConnectAction, origin: str, done: object) -> Cancel:
+        assert callable(done)
+        done(answer(action, declared=LOOPBACK, protocols=("mysql",)))
+        return lambda: None
+
+    sock = listening()
+    server = await asyncio.start_server(serve, sock=sock)
+    async with gateway_on("proxy", authorize) as running, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        port = sock.getsockname()[1]
+        writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        heard = await reader.readexactly(len(greeting))
+        writer.write(MYSQL)
+        repeated = await reader.read()
+        writer.close()
+    server.close()
+
+    assert (heard, repeated) == (greeting, MYSQL)

@@ -106,3 +106,9 @@ def test_the_proposal_stops_when_enough_is_named() -> None:
     bodies += [asked("seldom", Verdict.ALLOW, "person", "x", str(at)) for at in range(3)]
 
     assert prompts(told(bodies)).proposal == ("often",)
+
+
+def test_what_was_left_to_the_agents_own_prompt_is_a_prompt_and_no_answer_of_a_person() -> None:
+    found = prompts(told([asked("git-publish", Verdict.ASK, "delegated")] * 4))
+
+    assert (found.prompts, found.answered, found.approved, found.delegated, found.proposal) == (4, 0, 0, 4, ())

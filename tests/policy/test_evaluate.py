@@ -21,11 +21,12 @@ from ringfence.model.action import (
     FileOperation,
     McpAction,
     OpaqueAction,
+    RequestFacts,
 )
 from ringfence.model.decision import Verdict, to_contract
 from ringfence.model.host import parse_host
 from ringfence.policy.effective import HostRule, Origin
-from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks, evaluate
+from ringfence.policy.evaluate import Evaluator, Sight, address_rules, declared_networks, denied_networks, evaluate
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.layers import Layer
 
@@ -329,6 +330,18 @@ def test_a_range_is_declared_and_denied_for_the_port_that_the_rule_names() -> No
     assert len(declared_networks(allowed, port=5432, named=True)) == len(denied_networks(denied, port=5432)) == 1
 
 
+@pytest.mark.parametrize("text", ["10.1.2.3", "[fd00::a]", "10.0.0.0/8", "0x0a.1", "10.1.2.3:443", "fd00::/8"])
+def test_no_spelling_of_an_address_in_a_rule_is_taken_for_a_name(text: str) -> None:
+    rules = f"[[network.rule]]\nhosts = ['pypi.test', '{text}']\nverdict = 'allow'\n"
+    rules += "[[network.rule]]\nhosts = ['*.example', 'host.with.many.labels']\nverdict = 'allow'\n"
+    merged = policy(document(rules), base=EMPTY)
+
+    assert len(declared_networks(merged, port=443, named=True)) == 1
+    assert declared_networks(address_rules(merged), port=443, named=True) == declared_networks(
+        merged, port=443, named=True
+    )
+
+
 def test_a_project_that_is_not_trusted_says_of_no_name_that_it_leads_to_the_own_network() -> None:
     rules = "[[network.rule]]\nhosts = ['pkgs.corp.test']\nverdict = 'allow'\nprivate = true\n"
     action = ConnectAction(host="pkgs.corp.test", port=443)
@@ -386,6 +399,17 @@ def test_a_hundred_thousand_hosts_cost_no_more_than_one() -> None:
     for _ in range(1000):
         assert len(table.rules(host, 443)) == 1
     assert time.process_time() - started < 0.1
+
+
+def test_a_connection_is_judged_once_and_an_action_of_one_request_is_not_kept() -> None:
+    evaluator = judge(policy())
+    again, long = ConnectAction(host="pypi.org", port=443), ConnectAction(host="a.test", port=80, path="/" + "a" * 600)
+    request = ConnectAction(host="pypi.org", port=443, facts=RequestFacts(query=(("a", "b"),)))
+
+    assert evaluator.evaluate(again) is evaluator.evaluate(again)
+    for action in (long, request):
+        assert evaluator.evaluate(action) is not evaluator.evaluate(action)
+        assert evaluator.evaluate(action) == evaluator.evaluate(action)
 
 
 def test_an_error_in_a_judge_is_a_deny_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:

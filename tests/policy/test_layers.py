@@ -445,7 +445,7 @@ def test_questions_are_left_to_an_agents_own_prompt_where_a_person_says_so_and_n
     never = document("[approvals]\ndelegate = 'none'", Layer.REQUIREMENTS)
     none: tuple[Document, ...] = ()
 
-    found = [here(*layers).approvals.delegate_up_to for layers in (none, (own,), (lower, own), (own, never))]
+    found = [here(*layers).approvals.delegate for layers in (none, (own,), (lower, own), (own, never))]
 
     assert found == [None, Risk.MEDIUM, Risk.LOW, None]
 
@@ -453,7 +453,7 @@ def test_questions_are_left_to_an_agents_own_prompt_where_a_person_says_so_and_n
 def test_a_repository_leaves_no_question_to_an_agent_even_where_it_is_trusted() -> None:
     merged = here(document("[approvals]\ndelegate = 'low'", Layer.PROJECT))
 
-    assert merged.approvals.delegate_up_to is None
+    assert merged.approvals.delegate is None
     assert any("only your own policy and the managed one" in notice for notice in merged.notices)
 
 

@@ -270,3 +270,13 @@ def test_whatever_was_recorded_the_lesson_is_valid_and_lets_pass_what_it_covers(
             assert everything.evaluate(seen.action).verdict is Verdict.ALLOW
     grave = {seen.action for one in lesson.proposals if one.decide for seen in one.evidence}
     assert all(plain.evaluate(one).verdict is not Verdict.ALLOW for one in grave)
+
+
+def test_a_port_where_no_web_is_expected_is_learned_with_its_protocol() -> None:
+    lesson = learned(https("git.test", 22), https("github.com", 22), https("db.test", 5432))
+    judged = after(lesson, everything=True)
+
+    spoken = {host: judged.spoken(https(host, port)) for host, port in (("git.test", 22), ("db.test", 5432))}
+    assert spoken == {"git.test": ("ssh",), "db.test": ("postgresql", "tls")}
+    assert judged.host_keys(https("git.test", 22)) == ()
+    assert len(judged.host_keys(https("github.com", 22))) == 3

@@ -12,6 +12,7 @@ from ringfence.policy.effective import Policy
 from ringfence.policy.evaluate import Sight
 from ringfence.policy.host_keys import published
 from ringfence.policy.layers import Layer
+from ringfence.policy.protocols import usual
 
 KEY = "SHA256:" + "A" * 43
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
@@ -175,3 +176,30 @@ def test_a_name_is_chosen_where_only_a_pattern_opens_it() -> None:
 
     names = ("b.x.test", "a.x.test", "x.test", "y.test")
     assert [opened.is_chosen(ConnectAction(host=name, port=443)) for name in names] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol"),
+    [
+        (None, ""),
+        (443, ""),
+        (8080, ""),
+        (22, "ssh"),
+        (5432, "postgresql"),
+        (3306, "mysql"),
+        (6379, "redis"),
+        (9, "tcp"),
+    ],
+)
+def test_whoever_names_a_port_means_what_is_usual_there(port: int | None, protocol: str) -> None:
+    assert usual(port) == protocol
+
+
+def test_a_denial_says_with_which_port_and_protocol_a_host_is_opened() -> None:
+    steps = connect(of("[network]\ndefault = 'ask'\n"), "db.test", 5432).next_steps
+
+    assert steps == (
+        "for this session: `--allow-host db.test:5432`",
+        'for good: a `[[network.rule]]` with this host and `protocol = "postgresql"` in '
+        "`~/.config/ringfence/policy.toml`",
+    )

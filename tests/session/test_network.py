@@ -62,3 +62,27 @@ def test_the_gateway_hears_which_names_may_lead_into_the_own_network() -> None:
         ("allow", False),
         ("allow", False),
     ]
+
+
+def test_the_gateway_hears_what_may_be_spoken_and_which_keys_may_be_shown() -> None:
+    rules = """
+[[network.rule]]
+hosts = ["**.x.test"]
+verdict = "allow"
+[[network.rule]]
+hosts = ["git.test"]
+verdict = "allow"
+protocol = "ssh"
+host_keys = ["SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+"""
+    evaluator = Evaluator(policy(document(rules), base=EMPTY), Context(home="/home/u", workspace="/w"))
+    judge = GatewayJudge(cast(Gate, OpenGate(evaluator)), evaluator)
+    heard: list[Authorization] = []
+
+    judge(ConnectAction(host="a.x.test", port=443), "connect", heard.append)
+    judge(ConnectAction(host="git.test", port=22), "capture4", heard.append)
+
+    assert [(one.protocols, one.host_keys, one.chosen) for one in heard] == [
+        (("http", "tls"), (), True),
+        (("ssh",), ("SHA256:" + "A" * 43,), False),
+    ]

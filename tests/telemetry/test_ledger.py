@@ -71,6 +71,17 @@ async def test_the_record_is_its_owners_alone(path: str) -> None:
     assert set(modes.values()) == {"0o100600"}
 
 
+async def test_what_was_said_in_the_turn_in_which_the_ledger_closes_is_recorded(path: str) -> None:
+    ledger = await Ledger.start(path, session="s")
+    outcomes: list[Receipt | LedgerBroken] = []
+    ledger.record_soon(notice("nobody waits"))
+    ledger.record_soon(notice("somebody waits"), outcomes.append)
+    await ledger.close()
+
+    assert [type(outcome) for outcome in outcomes] == [Receipt]
+    assert texts(path) == ["nobody waits", "somebody waits"]
+
+
 async def test_closing_waits_for_what_was_sent_and_seals(path: str) -> None:
     ledger = await Ledger.start(path, session="s")
     for number in range(50):

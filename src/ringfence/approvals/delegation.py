@@ -30,6 +30,8 @@ CHANNEL = "delegated"
 MOST_LINES = 14
 """Longer questions would push their end off the agent's dialog, which never says so."""
 MOST_CHARACTERS = 1200
+MOST_AT_ONCE = 16
+"""SECURITY: a program inside can begin tool calls that never end."""
 
 
 class _Open(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,8 @@ class Delegation:
             return "the policy leaves none to it (`approvals.delegate`)"
         if own.refusal:
             return own.refusal
+        if len(self._open) >= MOST_AT_ONCE:
+            return "the agent asks too many at once"
         if not own.call or own.call in self._open:
             return "the agent gives the tool call no name of its own"
         # INVARIANT: high risk is never delegated, whatever the policy says: its answer would be the agent's word.

@@ -51,6 +51,10 @@ class Fuse:
             why = "a question was approved" if settled.grant is not None else self._breaker.why()
             self._record(why)
 
+    def unanswered(self) -> None:
+        """The question that passed gets no answer here: the next one may be tried."""
+        self._breaker.unanswered()
+
     def _record(self, reason: str, *, state: BreakerState | None = None) -> None:
         now = state or self._breaker.state(self._clock.monotonic())
         self._recorder.record_soon(

@@ -264,7 +264,10 @@ class Gate:
             return None
         why = self.delegation.refusal(decision, own)
         if not why:
-            return await self.delegation.hand_over(decision, own)
+            left = await self.delegation.hand_over(decision, own)
+            if left is not None:
+                self._fuse.unanswered()
+            return left
         text = f"asked here and not by the agent's own prompt: {why}"
         self._recorder.record_soon(NoticeGiven(topic="approval", text=text))
         return None

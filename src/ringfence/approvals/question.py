@@ -250,9 +250,10 @@ class Question:
                 self._recorder.record_soon(VoteTaken(vote=vote, refused=self._desk.problem(vote)))
                 if vote in votes and (now.state is State.PENDING or vote is not votes[-1]):
                     self._note(now, State.PENDING, vote)
-        if now.state is State.PENDING and (settled := self._desk.settle(now.id, uses=self._uses(now))) is not None:
-            # Whoever cast the last one of them did not know the keys of the others.
-            now = settled.request
+        if now.state is State.PENDING and votes:
+            # Whoever cast the last one of them may not know the keys of the others.
+            settled = self._desk.settle(now.id, uses=self._uses(now))
+            now = now if settled is None else settled.request
         match now.state:
             case State.PENDING:
                 self._climb(now)

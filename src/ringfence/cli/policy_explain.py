@@ -13,9 +13,11 @@ from ringfence.cli import codes
 from ringfence.cli.decision_text import block
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.action import ConnectAction
-from ringfence.model.decision import Decision, to_contract
+from ringfence.model.decision import Decision, Verdict, to_contract
 from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
+from ringfence.policy.evaluate import Evaluator
+from ringfence.policy.protocols import NAMES
 from ringfence.policy.questions import action_of
 from ringfence.policy.trace import Step, trace
 from ringfence.session.command_plans import Plans
@@ -49,7 +51,7 @@ def explain(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print(json.dumps({**to_contract(decision), "trace": msgspec.to_builtins(trace(decision, evaluator))}))
     else:
-        _print(decision, here, trace(decision, evaluator))
+        _print(decision, here, trace(decision, evaluator), _speaks(decision, evaluator))
     return codes.OK
 
 
@@ -114,12 +116,28 @@ def _refused(error: str) -> dict[str, object]:
     return {"schema": 1, "verdict": "deny", "error": visible(error), "reasons": []}
 
 
-def _print(decision: Decision, here: Here, steps: tuple[Step, ...]) -> None:
+def _speaks(decision: Decision, evaluator: Evaluator) -> str:
+    """What may be spoken on a connection; empty where that is no question."""
+    action = decision.action
+    if not isinstance(action, ConnectAction) or action.method is not None or decision.verdict is Verdict.DENY:
+        return ""
+    if evaluator.needs_request(action.host, action.port):
+        return "HTTP and TLS, and every request is judged by itself"
+    spoken = evaluator.spoken(action)
+    keys = evaluator.host_keys(action)
+    what = "anything" if spoken is None else ", ".join(NAMES[one] for one in spoken)
+    ssh = keys and (spoken is None or {"ssh", "tcp"} & set(spoken))
+    return f"{what}; an SSH server has to show {' or '.join(keys)}" if ssh else what
+
+
+def _print(decision: Decision, here: Here, steps: tuple[Step, ...], speaks: str) -> None:
     palette = Palette(colour=wants_colour(sys.stdout))
     print(block(msgspec.structs.replace(decision, message=""), palette).removeprefix("ringfence: "))
     effects = ", ".join(f"{effect.kind.value} {visible(effect.object)}" for effect in decision.effects[:12])
     if effects:
         print(f"  effects {effects}")
+    if speaks:
+        print(f"  speaks  {speaks}")
     if decision.opaque:
         print("  opaque  what it does cannot be seen completely before it runs")
     print(f"  runs    {decision.placement.value} the sandbox; risk {decision.risk.value}; preset {here.policy.preset}")

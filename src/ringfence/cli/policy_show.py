@@ -153,6 +153,7 @@ class _Printing:
         if answers.wait_seconds:
             text = f"an agent waits {answers.wait_seconds} seconds for an answer, then its question is queued"
             self.line(text, policy.origin_of("approvals.wait_seconds"))
+        self.answering(policy)
         for hook in answers.webhooks:
             people = " ".join(name for _, name in hook.users) or "nobody"
             self.line(f"webhook {hook.name} ({hook.kind.value}) is told, and brings answers of {people}", hook.origin)
@@ -160,6 +161,28 @@ class _Printing:
         self.line(f"workspace {policy.workspace_mode.value}", policy.origin_of("filesystem.workspace"))
         if policy.boundary:
             self.line(f"boundary of tier C: {visible(policy.boundary)}", policy.origin_of("sandbox.boundary"))
+
+    def answering(self, policy: Policy) -> None:
+        """Who has to answer, where somebody wrote it."""
+        said = policy.approvals
+        if not said.self_approval:
+            self.line("whoever runs a session does not approve it", policy.origin_of("approvals.self_approval"))
+        for one in said.quorums:
+            about = f" for {', '.join(one.rules)}" if one.rules else ""
+            how = f"from {one.risk.value} risk, by {one.assurance.value} or better"
+            self.line(f"{one.approve} of {', '.join(one.who)} have to approve{about}, {how}", one.origin)
+        for step in said.steps:
+            self.line(f"asked after {step.after_seconds} seconds: {', '.join(step.who)}", step.origin)
+        if said.break_glass is not None:
+            people = " and ".join(", ".join(names) for names in said.break_glass)
+            origin = policy.origin_of("approvals.break_glass_minutes")
+            self.line(f"{people} can break the glass for {said.break_glass_minutes} minutes", origin)
+        if said.reviewer is not None:
+            most = "nothing" if said.reviewer_ceiling is None else f"{said.reviewer_ceiling.value} risk at most"
+            self.line(f"a reviewer ({said.reviewer.kind.value}) may allow {most}", said.reviewer.origin)
+        if said.delegate is not None:
+            text = f"`--ask delegated` leaves questions to the agent's own prompt up to {said.delegate.value} risk"
+            self.line(text, policy.origin_of("approvals.delegate"))
 
     def sections(self, policy: Policy) -> None:
         """What is only shown where somebody wrote it."""
@@ -275,7 +298,11 @@ def _profile(profile: CommandProfile) -> str:
 
 def _host_rule(rule: HostRule) -> str:
     predicates = " ".join(f"{key}={glob}" for key, glob in (*rule.query, *rule.headers))
-    parts = (" ".join(rule.hosts), ",".join(rule.methods), " ".join(rule.paths), ",".join(rule.operations), predicates)
+    keys = f"host keys {' '.join(rule.host_keys)}" if rule.host_keys else ""
+    parts = (
+        *(" ".join(rule.hosts), rule.protocol, keys),
+        *(",".join(rule.methods), " ".join(rule.paths), ",".join(rule.operations), predicates),
+    )
     why = f": {rule.reason}" if rule.reason else ""
     return f"{' '.join(part for part in parts if part)}{why}"
 

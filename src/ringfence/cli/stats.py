@@ -62,8 +62,9 @@ def _print(found: Prompts) -> None:
     span = elapsed(int(found.hours * 3.6e12))
     print(f"{_count(found.prompts, 'prompt')} in {_count(found.sessions, 'session')} of {span} together{rate}")
     print(f"  decisions  {found.decisions}, of which {_share(found.prompts, found.decisions)} stopped for a person")
-    unanswered = found.prompts - found.answered
-    print(f"  answers    {found.approved} yes, {found.answered - found.approved} no, {unanswered} by nobody")
+    unanswered = found.prompts - found.answered - found.delegated
+    left = f", {found.delegated} at the agent's own prompt" if found.delegated else ""
+    print(f"  answers    {found.approved} yes, {found.answered - found.approved} no, {unanswered} by nobody{left}")
     if found.median_ms is not None:
         print(f"  time       {elapsed(found.median_ms * 1_000_000)} to an answer (median)")
     if found.rules:

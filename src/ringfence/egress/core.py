@@ -13,11 +13,12 @@ from ringfence.egress.front import Wanted
 from ringfence.egress.inspection import Inspection
 from ringfence.egress.limits import Limits
 from ringfence.egress.name_budget import NameBudget
+from ringfence.egress.overload import Overload
 from ringfence.egress.refusal import Refusal, denied, unasked
 from ringfence.egress.resolver import Resolver
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
-from ringfence.model.event import ConnectionClosed
+from ringfence.model.event import ConnectionClosed, LimitReached
 from ringfence.model.host import Destination
 from ringfence.model.ports import Clock
 
@@ -68,12 +69,14 @@ class Core:
         limits: Limits,
         on_closed: Callable[[ConnectionClosed], None],
         on_refused: Callable[[Decision], None],
+        on_limit: Callable[[LimitReached], None],
     ) -> None:
         self.engine = Engine()
         self.authorize = authorize
         self.resolver = resolver
         self.clock = clock
         self.limits = limits
+        self.overload = Overload(clock, on_limit)
         self.looked_up = NameBudget(limits.looked_up)
         self.inspector: Inspects | None = None
         self.inspection: Inspection | None = None
@@ -145,6 +148,7 @@ class Core:
         if self.inspector is not None:
             self.inspector.close()
         self.engine.close()
+        self.overload.close()
         self.resolver.close()
 
     def _sweep(self) -> None:

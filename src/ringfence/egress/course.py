@@ -170,6 +170,12 @@ class Course:
         return self._authorization
 
     @property
+    def named(self) -> Destination:
+        """How the server is called. A service at the sandbox's own loopback may answer to that name only."""
+        named = self._head.destination if self._head is not None and self._origin.startswith("host_port:") else None
+        return named or self._destination
+
+    @property
     def secure(self) -> bool:
         """Whether it goes over TLS."""
         return self._secure
@@ -194,7 +200,7 @@ class Course:
         if routed is None:
             return head
         self.destination = self._destination = routed.destination
-        self._secure, self._link = routed.secure, None
+        self._secure = routed.secure
         return routed.head
 
     def move(self) -> None:
@@ -382,9 +388,7 @@ class Course:
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
         upgrade = b"websocket" in upgrades(self._head)
-        # A service at the sandbox's own loopback may answer to that name only.
-        named = self._head.destination if self._origin.startswith("host_port:") else None
-        alone = self._alone = Http1Server(upstream, named or self._destination, upgrade=upgrade)
+        alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
         # What came of the body already is read at once, and may be malformed.
         self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
 
@@ -416,14 +420,18 @@ class Course:
             self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
         )
         server.begin(prepared.head, length=self._length(prepared), body=prepared.body)
+        if prepared.body is not None and server is self._alone and self._alone.quiet:
+            return  # all is said, and the answer comes with an event of its own
         self._exchange.start(b"" if prepared.body is not None else bytes(self._first))
 
     def _length(self, prepared: Prepared) -> int | None:
         """The length of the body as it goes out: None where that is not known, -1 where there is none."""
         assert self._head is not None
-        named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
+        if prepared.body:
+            return len(prepared.body)
         if prepared.body is not None:
-            return len(prepared.body) if prepared.body or named else -1
+            named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
+            return 0 if named else -1
         if self._head.chunked or any(step.resizes for step in self._steps):
             return None
         return self._head.length

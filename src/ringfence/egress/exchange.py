@@ -248,7 +248,8 @@ class Exchange:
         came = self._answer
         assert came is not None
         bodyless = self._head.method == "HEAD" or came.status in (204, 304)
-        known = came.length if not any(step.resizes_answer for step in self._down.steps) else None
+        steps = self._down.steps
+        known = None if steps and any(step.resizes_answer for step in steps) else came.length
         self.begun = True
         self._client.begin(passed, length=known, bodyless=bodyless)
         if self._server.finished:
@@ -257,12 +258,24 @@ class Exchange:
         return None
 
     def _receive_more(self, payload: bytes) -> None:
+        if not self._down.steps:
+            return self._pass_on(payload)
         passed = self._down.run(payload, _received) if payload else b""
         if not self._server.finished or isinstance(passed, Held):
             self._receive(passed)
         else:
             self._last_down = passed
             self._receive_last(self._down.finish(_received, _all_received))
+        return None
+
+    def _pass_on(self, payload: bytes) -> None:
+        """A piece of the answer where nobody looks into it."""
+        server, client = self._server, self._client
+        if not server.finished:
+            return client.piece(payload)
+        client.last(payload, server.trailers)
+        self._answer_done = True
+        return self._complete()
 
     def _receive(self, passed: bytes | Held) -> None:
         if isinstance(passed, Held):
@@ -287,13 +300,13 @@ class Exchange:
 
     def _complete(self) -> None:
         """End it, unless the answer came early and the server still reads what the client has to say."""
-        server = self._server
-        if self.over or not (self.request_done or server.broken or not server.stays):
+        server, done = self._server, self.request_done
+        if self.over or not (done or server.broken or not server.stays):
             return
         self.over = True
         self._client.flush()
-        self._server.flush()
-        done = self.request_done
+        server.flush()
+        done = done or self.request_done
         self._owner.answered_all(reusable=done and server.reusable, keep=done and self._client.keeps)
 
     def _hold(self, side: Side, what: str, held: Held) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from ringfence.egress import socks
 from ringfence.egress.core import Core
 from ringfence.egress.engine import READABLE
 from ringfence.egress.refusal import Refusal
@@ -61,16 +62,20 @@ class Farewell:
 
 
 class Unspoken:
-    """Waits for the first bytes of a refused client that believes to speak to its server, to answer in kind."""
+    """Waits for the first bytes of a refused client that believes to speak to its server, to answer in kind. `proxy`:
+    it knows that it speaks to us, and is answered in HTTP or SOCKS."""
 
-    __slots__ = ("_client", "_core", "_first", "_refusal", "destination")
+    __slots__ = ("_client", "_core", "_first", "_proxy", "_refusal", "destination")
 
-    def __init__(self, core: Core, client: socket.socket, refusal: Refusal, first: bytes = b"") -> None:
+    def __init__(
+        self, core: Core, client: socket.socket, refusal: Refusal, first: bytes = b"", *, proxy: bool = False
+    ) -> None:
         self.destination: Destination | None = None
         self._core = core
         self._client = client
         self._refusal = refusal
         self._first = first
+        self._proxy = proxy
         core.enter(self)
         core.expect(self, core.limits.linger_seconds, self._answer)
         core.engine.handle(client, self._ready)
@@ -98,10 +103,18 @@ class Unspoken:
 
     def _enough(self) -> bool:
         """Whether the client's language shows."""
-        return self._first[:1] == b"\x16" or b"\n" in self._first or len(self._first) >= _ENOUGH
+        first = self._first
+        if first[:1] == b"\x16" or (self._proxy and first[:1] == b"\x05"):
+            return True
+        return b"\n" in first or len(first) >= _ENOUGH
 
     def _answer(self) -> None:
-        last_words = self._refusal.in_answer_to(self._first)
+        if self._proxy:
+            # A client of SOCKS reads the choice of a method, sends what it wants, and reads the answer to that.
+            words = socks.CHOSEN + self._refusal.as_socks()
+            last_words = words if self._first[:1] == b"\x05" else self._refusal.as_http()
+        else:
+            last_words = self._refusal.in_answer_to(self._first)
         if not last_words:
             return self.close("")
         self._core.leave(self)

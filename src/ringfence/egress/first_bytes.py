@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ringfence.egress.http_head import END, RequestHead, parse_head
+from ringfence.egress.http_head import END, HeadInvalid, RequestHead, parse_head
 from ringfence.egress.tls_hello import HelloInvalid, read_hello
 
 # An HTTP method, blanks, and the target's first character. SECURITY: lenient servers take a method of any letters and
@@ -23,6 +23,10 @@ _BLANK = rb"(?:[ \t\x0b\x0c\x1c-\x1f\x85\xa0]|\r(?!\n))"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _MAYBE_METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"*" + _BLANK + rb"*")
 _METHOD = re.compile(_SPACE + rb"*" + _TOKEN + rb"+" + _BLANK + rb"+[\x21-\x7e\x80-\xff]")
+_OLDEST = re.compile(rb"GET" + _BLANK + rb"+(?:/|[A-Za-z][A-Za-z0-9+.-]*://)[^ \t]*[ \t\r]*$", re.IGNORECASE)
+"""The whole of a request in HTTP/0.9, which some servers still answer: also for the host of a URL in it."""
+_GIT = re.compile(rb"[0-9a-f]{4}git-[a-z-]+ [^\r\n\0]+\0host=")
+"""What Git says to its own servers: words as in HTTP, no line's end, and a NUL that no request has."""
 _LONGEST_LINE = 16_384
 _VERSIONS = (b"\0\x02", *(bytes((3, minor)) for minor in range(5)))
 _LONG_ENOUGH = 5
@@ -62,19 +66,29 @@ def look(data: bytes, *, ended: bool = False) -> Spoken | None:
         return None
     if old:
         raise HelloInvalid("the TLS ClientHello is in the format of SSL 2, which names no host")
-    if len(data) < _LONGEST_LINE and not ended and _MAYBE_METHOD.fullmatch(data):
+    if not ended and _MAYBE_METHOD.fullmatch(data):
+        _require_end(data)
         return None
-    if _METHOD.match(data) is None:
+    if _METHOD.match(data) is None or _GIT.match(data) is not None:
         return Other()
     line, newline, _ = data.lstrip(_SPACES).partition(b"\n")
-    if not newline and len(line) < _LONGEST_LINE and not ended:
+    if not newline and not ended:
+        _require_end(line)
         return None
     if b"HTTP/" not in line.upper():
+        if _OLDEST.match(line):
+            raise HeadInvalid("a request without a version names no host, or any, and is answered all the same")
         return Other()
     head, end, rest = data.partition(END)
     if end or ended or b"\n\n" in data:
         return Http(parse_head(head + end), rest)
     return None
+
+
+def _require_end(line: bytes) -> None:
+    # SECURITY: some servers take a first line of any length, and what stands at its end makes it a request.
+    if len(line) > _LONGEST_LINE:
+        raise HeadInvalid(f"the first line is longer than {_LONGEST_LINE} bytes, and may be a request")
 
 
 def _old_hello(data: bytes) -> bool | None:

@@ -24,7 +24,7 @@ from ringfence.egress.synthetic import SyntheticAddresses
 from ringfence.egress.upstreams import machine_trust
 from ringfence.model.clock import SystemClock
 from ringfence.model.decision import Decision
-from ringfence.model.event import ConnectionClosed
+from ringfence.model.event import ConnectionClosed, LimitReached
 from ringfence.model.ports import Clock
 
 
@@ -37,6 +37,7 @@ class Gateway:
 
     `on_closed` is called for each connection that was allowed, when it ends or could not be opened. `on_refused` is
     called with each denial of the gateway's own (an address, a foreign server name ...), which no policy has seen.
+    `on_limit` is called when clients are turned away because there are too many, once in a while.
     `inspection` is what requests are looked into with, `trust` what their servers are verified by.
     """
 
@@ -47,6 +48,7 @@ class Gateway:
         resolver: Resolver | None = None,
         on_closed: Callable[[ConnectionClosed], None] = _nothing,
         on_refused: Callable[[Decision], None] = _nothing,
+        on_limit: Callable[[LimitReached], None] = _nothing,
         clock: Clock | None = None,
         limits: Limits | None = None,
         inspection: Inspection | None = None,
@@ -61,6 +63,7 @@ class Gateway:
             limits=limits,
             on_closed=on_closed,
             on_refused=on_refused,
+            on_limit=on_limit,
         )
         if inspection is not None:
             self._core.inspection = inspection

@@ -14,6 +14,8 @@ from ringfence.model.host import Destination
 
 _TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
+_NONE = FramedBody(0, chunked=False, strict=True)
+"""A body that has ended before it began, and never changes."""
 _AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
 
 
@@ -51,7 +53,8 @@ class Http1Client:
     def expect(self, head: RequestHead) -> None:
         """A request begins; its body comes next."""
         self._minor = head.minor
-        self._body = FramedBody(None if head.chunked else head.length, chunked=head.chunked, strict=True)
+        bodyless = not head.chunked and not head.length
+        self._body = _NONE if bodyless else FramedBody(head.length, chunked=head.chunked, strict=True)
         self.closing = head.minor == 0 or b"close" in connection_tokens(head.fields)
 
     def take(self) -> bytes | None:
@@ -144,6 +147,11 @@ class Http1Server:
     def finished(self) -> bool:
         """Whether the whole answer was received."""
         return self._body is not None and self._body.finished
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it can have nothing to say before the next event of its socket."""
+        return not (self.broken or self._rest or self._upstream.leg.ready)
 
     @property
     def stays(self) -> bool:

@@ -18,6 +18,7 @@ END = b"\r\n\r\n"
 _MOST_FIELDS = 128
 _SHORT = 512
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_SHORT_LINE = 128
 # SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
 # to try every way to share it, and a line of spaces would hold everybody up for minutes.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
@@ -26,7 +27,6 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?)?")
 _OF_A_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings"))
-_SHORT_LINE = 128
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -40,7 +40,8 @@ def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool, or
             return refusal.built_in(action, "http.host", text)
         case _ if needs_request:
             text = "a rule for this host looks at HTTP methods or paths, and the connection does not speak HTTP"
-            return refusal.built_in(action, "inspection.needed", text, "ask for a rule without `methods` and `paths`")
+            step = "what is not HTTP needs a rule with `protocol` for this port: `ssh`, `postgresql` and others"
+            return refusal.built_in(action, "inspection.needed", text, step)
         case _:
             return None
 

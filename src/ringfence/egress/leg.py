@@ -130,9 +130,6 @@ class TlsLeg(Leg):
             return False
         return True
 
-    def protocol(self) -> str:
-        return self.tls.selected_alpn_protocol() or ""
-
     def read(self) -> bytes | None:
         try:
             data = self.tls.read(MOST_READ)
@@ -151,6 +148,9 @@ class TlsLeg(Leg):
 
     def idle(self) -> bool:
         return self._empty() or super().idle()
+
+    def protocol(self) -> str:
+        return self.tls.selected_alpn_protocol() or ""
 
     def finish(self) -> socket.socket:
         with contextlib.suppress(OSError, ValueError):

@@ -6,7 +6,6 @@ The kinds: `proxy` is the explicit proxy, `capture4` and `capture6` get every ot
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
@@ -14,9 +13,10 @@ from ipaddress import IPv4Address, IPv6Address
 from ringfence.egress import refusal
 from ringfence.egress.arrival import Arrival
 from ringfence.egress.core import Core
-from ringfence.egress.farewell import Farewell, Unspoken
+from ringfence.egress.farewell import Unspoken
 from ringfence.egress.front import Wanted
 from ringfence.egress.opening import Opening
+from ringfence.egress.overload import CONNECTIONS, NO_DESCRIPTOR
 from ringfence.egress.synthetic import SyntheticAddresses, is_synthetic
 from ringfence.model.action import ConnectAction
 from ringfence.model.addresses import AddressKind, canonical, classify
@@ -27,7 +27,6 @@ _SOL_IPV6 = 41
 _AT_ONCE = 64
 _NO_DESCRIPTOR_PAUSE = 0.1
 _SHED_AT_MOST = 256
-_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Listener:
@@ -52,11 +51,13 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _NO_DESCRIPTOR:
-                    # Connections wait in the kernel's queue; those that are open go on, and one of them will end.
+                if error.errno in NO_DESCRIPTOR:
+                    # Connections wait in the kernel's queue; those that are open go on, and one of them may end.
+                    self._core.overload.exhausted(self._sock, len(self._core.open))
                     self._core.engine.pause(self._sock, _NO_DESCRIPTOR_PAUSE)
                     return
                 continue  # the client was gone before we came
+            self._core.overload.accepted()
             self._entrance.enter(client)
 
 
@@ -148,10 +149,12 @@ class Entrance:
         Unspoken(self._core, client, self._core.refuse(decision))
 
     def _shed(self, client: socket.socket) -> None:
+        """Turn a client away in its own words, as long as those who are being told are not too many themselves."""
         limit = self._core.limits.connections
+        self._core.overload.refused(CONNECTIONS, limit)
         self._core.engine.watch(client, _ignore)
-        if self._kind == "proxy" and len(self._core.open) < limit + _SHED_AT_MOST:
-            Farewell(self._core, client, refusal.overloaded(limit).as_http())
+        if len(self._core.open) < limit + _SHED_AT_MOST:
+            Unspoken(self._core, client, refusal.overloaded(limit), proxy=self._kind == "proxy")
         else:
             self._core.engine.discard(client, reset=True)
 

@@ -23,6 +23,7 @@ from ringfence.model.host import Destination
 Key: TypeAlias = tuple[str, int, bool]
 """Host, port, and whether it is TLS."""
 
+_NO_PROTOCOL = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
 _KEPT = 64
 _KEPT_PER_HOST = 8
 _KEPT_SECONDS = 20.0
@@ -237,6 +238,8 @@ class Connecting:
         except ssl.SSLCertVerificationError as error:
             return self._fail(leg, f"its certificate cannot be verified: {error.verify_message.lower()}")
         except OSError as error:
+            if isinstance(error, ssl.SSLError) and error.reason == _NO_PROTOCOL:
+                return self._fail(leg, "it does not speak HTTP/1.1, which is what it was offered")
             return self._fail(leg, f"the TLS handshake with it failed ({error.strerror or error})")
         self._leg = None
         self._core.relax(self._stage)

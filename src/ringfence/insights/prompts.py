@@ -60,6 +60,8 @@ class Prompts(msgspec.Struct, frozen=True, kw_only=True):
     prompts: int
     answered: int
     approved: int
+    delegated: int = 0
+    """Left to the agent's own prompt: what came of them is the agent's word, and no answer of a person here."""
     median_ms: int | None
     rules: tuple[RulePrompts, ...]
     """Most prompts first."""
@@ -103,6 +105,7 @@ def prompts(moments: Iterable[Moment]) -> Prompts:
         prompts=len(stopped),
         answered=sum(one.decision.resolved_by == "person" for one in stopped),
         approved=sum(one.decision.verdict is Verdict.ALLOW for one in stopped),
+        delegated=sum(one.decision.resolved_by == "delegated" for one in stopped),
         median_ms=int(statistics.median(times)) if times else None,
         rules=rules,
         proposal=proposal,

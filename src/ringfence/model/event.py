@@ -421,13 +421,14 @@ class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     """A session reached one of its limits."""
 
     limit: str
-    """The key under `[limits]`: `memory_mb`, `processes`, `open_files`, `file_mb`, `disk_mb`, `wall_seconds`."""
+    """The key under `[limits]`: `memory_mb`, `processes`, `open_files`, `file_mb`, `disk_mb`, `wall_seconds`.
+    Of the gateway: `connections` at once, and `descriptors` that the process has for them."""
     allowed: int
     seen: int
     outcome: str
     """`killed`: a program was ended; `refused`: it was given no more; `ended`: the session was."""
     keeper: str
-    """Who held it: `cgroup`, `rlimit`, `namespace`, `watch`, `clock`."""
+    """Who held it: `cgroup`, `rlimit`, `namespace`, `watch`, `clock`, `gateway`."""
     program: str
     """What reached it; empty where that is not known."""
     layer: str

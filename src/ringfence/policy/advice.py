@@ -16,6 +16,7 @@ from ringfence.model.action import (
 from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.judges.model import NEXT_STEPS
 from ringfence.policy.paths import BINDING
+from ringfence.policy.protocols import usual
 from ringfence.policy.schema import escaped
 
 _VERBS = {
@@ -91,6 +92,14 @@ def _open_host(action: ConnectAction) -> tuple[str, ...]:
     if action.host.startswith("127.") or action.host in {"::1", "localhost"}:
         return (
             f"a port of the host is `--allow-host host.ringfence.internal:{action.port}`, or `host_ports` in a policy",
+        )
+    if action.method is None and usual(action.port):
+        # Without its port a host is opened for HTTP and TLS alone.
+        host = shlex.quote(escaped(f"[{action.host}]" if ":" in action.host else action.host) + f":{action.port}")
+        protocol = f'`protocol = "{usual(action.port)}"`'
+        return (
+            f"for this session: `--allow-host {host}`",
+            f"for good: a `[[network.rule]]` with this host and {protocol} in `~/.config/ringfence/policy.toml`",
         )
     return (
         f"for this session: `--allow-host {host}`",

@@ -519,7 +519,7 @@ class ApprovalPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """After this, whoever waits is told that the question is queued, and it stays open. 0 for never."""
     webhooks: tuple[WebhookRule, ...] = ()
     """Who else is told of a question, and may bring an answer."""
-    delegate_up_to: Risk | None = None
+    delegate: Risk | None = None
     """The highest risk at which a question is left to the agent's own prompt, in a session that asks so. None for
     never."""
     reviewer: ReviewerRule | None = None

@@ -135,7 +135,7 @@ class _Answering(TypedDict):
     denials_of_50: int
     wait_seconds: int
     webhooks: tuple[WebhookRule, ...]
-    delegate_up_to: Risk | None
+    delegate: Risk | None
 
 
 class _Reviewing(TypedDict):
@@ -541,7 +541,7 @@ class _Merging:
             steps=self._steps([(document, one.steps) for document, one in said]),
             wait_seconds=self._scalar("approvals.wait_seconds", waits, lambda _: 0, 0)[0],
             webhooks=self._webhooks([(document, one.webhooks) for document, one in said]),
-            delegate_up_to=self._delegate([(document, one.delegate) for document, one in said]),
+            delegate=self._delegate([(document, one.delegate) for document, one in said]),
         )
 
     def _delegate(self, written: list[tuple[Document, tuple[Delegate, Origin] | None]]) -> Risk | None:

@@ -19,8 +19,9 @@ from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.commands import OPEN_END, hits_rule
 from ringfence.policy.effective import Access, CommandRule, HostRule, Origin, PathRule
+from ringfence.policy.host_keys import ANY_KEY, published
 from ringfence.policy.paths import check_pattern
-from ringfence.policy.protocols import WEB_PORTS, Protocol
+from ringfence.policy.protocols import Protocol, usual
 from ringfence.policy.shell.analysis import analyse_shell
 
 EXACT = 4
@@ -62,12 +63,15 @@ def host_rules(needs: Iterable[Need], *, taken: set[str], why: str) -> list[Cove
     found: list[Covering] = []
     for (host, port), group in sorted(groups.items()):
         seen = all(need.method is not None for need in group)
+        protocol = "" if seen else usual(port)
         rule = HostRule(
             id=_free(f"learned-{host}-{port}", taken),
             hosts=(str(HostPattern.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),),
             methods=tuple(sorted({need.method for need in group if need.method})) if seen else (),
             paths=_url_paths([need.path for need in group]) if seen else (),
-            protocol="" if seen or port in WEB_PORTS else Protocol.TCP.value,
+            protocol=protocol,
+            # Which key was shown is not on record: whoever accepts the rule sees that any will do.
+            host_keys=(ANY_KEY,) if protocol == Protocol.SSH and not published(host) else (),
             verdict=Verdict.ALLOW,
             reason=why,
             origin=_ORIGIN,

@@ -28,3 +28,22 @@ PORTS = {Protocol.SSH: 22, Protocol.POSTGRESQL: 5432, Protocol.MYSQL: 3306, Prot
 
 WEB_PORTS = (80, 443, 8080, 8443)
 """Where nothing but HTTP and TLS is expected; a destination with another port was named for what listens there."""
+
+
+def usual(port: int | None) -> str:
+    """What is meant by whoever names a port and says no more; nothing where that is the web."""
+    if port is None or port in WEB_PORTS:
+        return ""
+    return next((protocol for protocol, known in PORTS.items() if known == port), Protocol.TCP).value
+
+
+NAMES = {
+    HTTP: "HTTP",
+    TLS: "TLS",
+    Protocol.SSH: "SSH",
+    Protocol.POSTGRESQL: "PostgreSQL",
+    Protocol.MYSQL: "MySQL",
+    Protocol.REDIS: "Redis",
+    Protocol.TCP: "anything else",
+}
+"""As people write them."""

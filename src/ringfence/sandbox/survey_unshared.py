@@ -38,7 +38,7 @@ from ringfence.sandbox.survey import (
     unique,
     visible_etc,
 )
-from ringfence.sandbox.way_places import PROGRAMS, check_no_ways
+from ringfence.sandbox.way_places import KNOWN_HOSTS, PROGRAMS, check_no_ways
 
 _PREFIX = "ringfence-"
 _SETTINGS = re.compile("/etc/[^/]+(?=/)")
@@ -343,7 +343,7 @@ def _write(path: str, content: bytes, mode: int) -> None:
 
 
 def _stands_in(file: PlacedFile) -> bool:
-    return covers(PROGRAMS, file.path) or (file.made and file.path == "/etc/profile")
+    return covers(PROGRAMS, file.path) or (file.made and file.path in ("/etc/profile", KNOWN_HOSTS))
 
 
 def _hook(base: str) -> socket.socket:

@@ -37,7 +37,7 @@ def permission_of(said: ApprovalPolicy, *, owner: str) -> Permission:
         ),
         steps=tuple(Step(who=one.who, after_seconds=one.after_seconds) for one in said.steps),
         break_glass=said.break_glass,
-        delegate_up_to=said.delegate_up_to,
+        delegate_up_to=said.delegate,
         is_member=is_member,
     )
 

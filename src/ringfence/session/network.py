@@ -20,7 +20,7 @@ from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import Network
 from ringfence.model.situations import SandboxUnavailable
-from ringfence.policy.evaluate import Evaluator, Sight, declared_networks, denied_networks
+from ringfence.policy.evaluate import Evaluator, Sight, address_rules, comes_again, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
 from ringfence.session.mcp.reached import Reached, wanting
 from ringfence.session.mcp.servers import Servers
@@ -47,11 +47,12 @@ class GatewayJudge:
         self._allowed = allowed
         self._confirm = confirming(gate, evaluator.policy.digest)
         # A session meets few ports, and the ranges of each are the same at every connection.
-        self._declared = lru_cache(maxsize=256)(partial(declared_networks, evaluator.policy))
-        self._denied = lru_cache(maxsize=256)(partial(denied_networks, evaluator.policy))
+        addressed = address_rules(evaluator.policy)
+        self._declared = lru_cache(maxsize=256)(partial(declared_networks, addressed))
+        self._denied = lru_cache(maxsize=256)(partial(denied_networks, addressed))
         # It meets few hosts as well; a policy does not change.
         self._place = lru_cache(maxsize=1024)(self._look_up)
-        self._any_private = any(rule.private for rule in evaluator.policy.network.rules)
+        self._terms = lru_cache(maxsize=1024)(self._look_at)
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
@@ -86,17 +87,17 @@ class GatewayJudge:
             return _nothing
 
         def answer(decision: Decision) -> None:
-            private = self._any_private and self._evaluator.may_be_private(action)
+            terms = self._terms(action) if comes_again(action) else self._look_at(action)
             done(
                 Authorization(
                     decision=decision,
                     declared=declared,
-                    private=private,
-                    chosen=self._evaluator.is_chosen(action),
+                    private=terms.private,
+                    chosen=terms.chosen,
                     refused=refused,
                     sight=sight.value,
-                    protocols=None if action.method is not None else self._evaluator.spoken(action),
-                    host_keys=self._evaluator.host_keys(action),
+                    protocols=terms.protocols,
+                    host_keys=terms.host_keys,
                 )
             )
 
@@ -106,6 +107,23 @@ class GatewayJudge:
         """How much of a destination is seen, and the ranges that rules open and deny on its port."""
         named = parse_host(host).address is None
         return self._evaluator.sight(host, port), self._declared(port=port, named=named), self._denied(port=port)
+
+    def _look_at(self, action: ConnectAction) -> _Terms:
+        return _Terms(
+            private=self._evaluator.may_be_private(action),
+            chosen=self._evaluator.is_chosen(action),
+            protocols=None if action.method is not None else self._evaluator.spoken(action),
+            host_keys=self._evaluator.host_keys(action),
+        )
+
+
+class _Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """On what terms a connection is carried out, should it be allowed."""
+
+    private: bool
+    chosen: bool
+    protocols: tuple[str, ...] | None
+    host_keys: tuple[str, ...]
 
 
 class Looking(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +176,7 @@ def gateway_of(gate: Gate, evaluator: Evaluator, recorder: Tally, looking: Looki
         GatewayJudge(gate, evaluator, refused, looking.leaving.allowed),
         on_closed=recorder.record_soon,
         on_refused=lambda decision: recorder.record_soon(DecisionMade(decision=decision, asked_by="gateway")),
+        on_limit=recorder.record_soon,
         inspection=inspection,
     )
 

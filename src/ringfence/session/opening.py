@@ -198,7 +198,7 @@ async def _start(
         *plan.notices,
         *sandbox.notices,
         *shortened,
-        *left_to_agents(asked.options.ask, setup, policy.approvals.delegate_up_to),
+        *left_to_agents(asked.options.ask, setup, policy.approvals.delegate),
         *unkept,
         *(
             (_CREDENTIALS_IN_REACH,)

@@ -11,7 +11,7 @@ from ringfence.policy.documents import Document
 from ringfence.policy.effective import Access, HostRule, ModelHost, Origin, PathRule, PublishedPort, WorkspaceMode
 from ringfence.policy.layers import Layer
 from ringfence.policy.paths import check_pattern
-from ringfence.policy.protocols import WEB_PORTS, Protocol
+from ringfence.policy.protocols import usual
 from ringfence.policy.sections.models import ModelSection
 from ringfence.policy.sections.network import NetworkSection
 from ringfence.policy.sections.settings import EnvironmentSection
@@ -80,12 +80,10 @@ def _granted_host(text: str, origin: Origin) -> HostRule:
     except ValueError as error:
         raise UsageInvalid(f"`--allow-host`: {error}") from None
     pattern = str(parsed)
-    # Who names a port where no web server is expected means what listens there.
-    protocol = "" if parsed.port is None or parsed.port in WEB_PORTS else Protocol.TCP.value
     return HostRule(
         id=f"session:{pattern}",
         hosts=(pattern,),
-        protocol=protocol,
+        protocol=usual(parsed.port),
         verdict=Verdict.ALLOW,
         reason="granted for this session by " + origin.source,
         origin=origin,

@@ -56,7 +56,7 @@ def test_the_list_shows_every_line_of_every_question_and_its_digest() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 5, 8])
-def test_no_line_of_a_question_is_left_out(count: int) -> None:
+def test_invariant_2_no_line_of_a_question_is_left_out_of_a_list(count: int) -> None:
     requests = batch.together(hosts(count)[0], hosts(count))
     text = "\n".join(batch.drawn(requests))
 
@@ -136,7 +136,7 @@ def said(outcomes: Sequence[Outcome]) -> list[tuple[bool, str]]:
     return [(one.approve, one.seen) for one in outcomes if isinstance(one, Answer)]
 
 
-async def test_one_answer_approves_each_by_its_own_digest(person: Person) -> None:
+async def test_invariant_8_a_flood_is_one_list_and_one_answer_approves_each_by_its_own_digest(person: Person) -> None:
     four = hosts(4)
 
     outcomes = await flood(person, four, "o")

@@ -21,7 +21,7 @@ from ringfence.verify.run import Streams, Wrap, start
 from ringfence.verify.stage import Person, Ran, Stage
 
 SECONDS = 100.0
-_LABEL = 63
+_LABEL, _PAD = 63, 20_000
 _LINE = re.compile(r"^attempt (\S+) (.*)$", re.MULTILINE)
 
 
@@ -71,8 +71,8 @@ def _argv(stage: Stage, chosen: tuple[Row, ...]) -> tuple[str, ...]:
 
 def _filled(stage: Stage, row: Row, word: str) -> str:
     own = mark(stage, row)
-    known = {"mark": own, "long": own.ljust(_LABEL, "x"), "socket": stage.words["socket"]}
-    return re.sub(r"\{(mark|long|socket)\}", lambda found: known[found[1]], word)
+    known = {"mark": own, "long": own.ljust(_LABEL, "x"), "socket": stage.words["socket"], "pad": "a" * _PAD}
+    return re.sub(r"\{(mark|long|socket|pad)\}", lambda found: known[found[1]], word)
 
 
 def _told(stage: Stage, chosen: tuple[Row, ...], ran: Ran, ear: Ear) -> Told:

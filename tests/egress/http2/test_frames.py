@@ -97,10 +97,25 @@ def test_a_connection_takes_any_bytes_or_is_broken(noise: list[bytes], frames: l
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        wire = Wire(Leg(ours), lambda: 0.0, client_side=False, windows=OF_CLIENTS)
+        wire = Wire(Leg(ours), lambda: 0.0, lambda _: None, client_side=False, windows=OF_CLIENTS)
         with contextlib.suppress(WireBroken):
             for piece in (PREFACE + as_bytes(SettingsFrame(0)), *(as_bytes(*one) for one in frames), *noise):
                 theirs.sendall(piece)
                 wire.leg.ready = True
                 while wire.receive() is not None:
                     wire.flush()
+
+
+def test_a_connection_that_was_handed_on_is_not_written_to() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire = Wire(Leg(ours), lambda: 0.0, lambda _: None, client_side=False, windows=OF_CLIENTS)
+        wire.flush()
+        before = theirs.recv(1000)
+
+        wire.stop()
+        wire.goodbye()
+        ours.shutdown(socket.SHUT_WR)
+        after = theirs.recv(1000)
+
+    assert (bool(before), after) == (True, b"")

@@ -67,6 +67,22 @@ async def test_a_denied_request_leaves_the_others_alone() -> None:
     assert [message.value(b":path") for message in peers[0].messages.values()] == [b"/yes"]
 
 
+async def test_a_grpc_client_is_told_in_its_own_words() -> None:
+    asked = Asked(lambda action: Verdict.DENY)
+    async with (
+        http2_server() as (port, _),
+        inspecting(asked, http2=True) as gateway,
+        asyncio.timeout(5),
+        http2_client(gateway.port, port) as client,
+    ):
+        message = await client.whole(client.ask(request(port, b"/pkg.Service/Do", b"POST", *GRPC), end=False))
+
+    told = dict(message.headers)
+    assert (told[b":status"], told[b"grpc-status"], told[b"x-ringfence-verdict"]) == (b"200", b"7", b"deny")
+    assert told[b"grpc-message"].startswith(b"ringfence: connection to `a.test:%d` is denied%%0A" % port)
+    assert message.frames == 0
+
+
 async def grpc(peer: Peer, stream: int) -> None:
     """Answers each message with the same one as it comes, as a method does that streams both ways; then the status."""
     message = peer.messages[stream]

@@ -73,7 +73,7 @@ print(json.dumps({
     "echo": hashlib.sha256(echoed).hexdigest() == hashlib.sha256(big).hexdigest(),
     "count": len(counted), "last": counted[-1], "sum": summed.decode(), "chat": [said[0], said[-1], len(said)],
     "trailing": [list(one) for one in chat.trailing_metadata() if one[0] == "x-last"],
-    "fail": failing("Fail"), "hidden": failing("Hidden")[0],
+    "fail": failing("Fail"), "hidden": failing("Hidden"),
     "at once": [one.result().decode() for one in at_once] == [str(one) for one in range(100)],
 }))
 """
@@ -133,7 +133,11 @@ async def test_every_kind_of_grpc_call_arrives_and_a_method_is_denied(tmp_path: 
         "chat": ["0!", "49!", 50],
         "trailing": [["x-last", "word"]],
         "fail": ["NOT_FOUND", "no such thing: 100 %"],
-        "hidden": "PERMISSION_DENIED",
+        "hidden": [
+            "PERMISSION_DENIED",
+            f"ringfence: connection to `a.test:{port}` is denied\n"
+            "  rule: test-rule: because\n  what to do: ask for `it`",
+        ],
         "at once": True,
     }, said
     assert {(one.method, one.path) for one in asked.actions} == {

@@ -19,7 +19,8 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 from tests.egress.http2.speaking import Fields, Peer, http2_client, http2_server, request
-from tests.egress.inspecting import Asked, inspecting
+from tests.egress.inspecting import Asked, inspecting, server
+from tests.egress.test_inspected import OK
 
 from ringfence.egress.http2.frames import MOST
 from ringfence.egress.limits import Limits
@@ -225,3 +226,36 @@ async def test_a_client_that_never_asks_is_not_waited_for() -> None:
         await client.over.wait()
 
     assert client.farewell is not None
+
+
+@pytest.mark.parametrize("trailers", [False, True])
+async def test_a_body_shorter_than_it_says_takes_nothing_of_the_next_request(*, trailers: bool) -> None:
+    async def keeping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(b"")
+        mine = len(heard) - 1
+        while data := await reader.read(65_536):
+            heard[mine] += data
+            if b"GET" in heard[mine]:
+                writer.write(OK)
+
+    heard: list[bytes] = []
+    async with (
+        server(keeping) as port,
+        inspecting(http2=True) as gateway,
+        asyncio.timeout(10),
+        http2_client(gateway.port, port) as client,
+        http2_client(gateway.port, port) as other,
+    ):
+        stream = client.ask(request(port, b"/p", b"POST", (b"content-length", b"500")), end=False)
+        await client.send(stream, b"short")
+        if trailers:
+            block = client.h2.encoder.encode([(b"x-more", b"y")])
+            client.writer.write(HeadersFrame(stream, block, flags=["END_HEADERS", "END_STREAM"]).serialize())
+        else:
+            client.writer.write(DataFrame(stream, b"", flags=["END_STREAM"]).serialize())
+        await client.whole(stream)
+        answer = await other.whole(other.ask(request(port)))
+
+    assert answer.status == b"200"
+    assert [one for one in heard if b"POST" in one and b"GET" in one] == []
+    assert client.messages[stream].status != b"200"

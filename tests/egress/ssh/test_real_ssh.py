@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +19,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 _EXCHANGES = (
     "curve25519-sha256",
     "ecdh-sha2-nistp256",
-    "ecdh-sha2-nistp521",
-    "diffie-hellman-group14-sha256",
     "diffie-hellman-group16-sha512",
     "diffie-hellman-group-exchange-sha256",
     "sntrup761x25519-sha512@openssh.com",
 )
 
 
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A server that is not started, with keys that took time to make."""
+    return Server(tmp_path_factory.mktemp("sshd"))
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> AsyncIterator[Server]:
-    made = Server(tmp_path)
-    yield made
-    made.stop()
+def server(keys: Server) -> Iterator[Server]:
+    yield keys
+    keys.stop()
+    for each in keys.folder.glob("*-cert.pub"):
+        each.unlink()
 
 
 def pinned(*keys: str, protocols: tuple[str, ...] = ("ssh",)) -> Callable[..., Cancel]:
@@ -69,7 +74,7 @@ async def test_every_key_exchange_of_the_client_is_read(server: Server) -> None:
     assert through.refused == []
 
 
-@pytest.mark.parametrize("exchange", _EXCHANGES)
+@pytest.mark.parametrize("exchange", [_EXCHANGES[0], *_EXCHANGES[-2:]])
 async def test_another_key_is_refused_before_the_client_sees_it(server: Server, exchange: str) -> None:
     server.start("ed25519", KexAlgorithms=exchange)
     through = Through(server, pinned(server.fingerprint("rsa")))

@@ -70,8 +70,8 @@ def keyed(text: str) -> str:
         (keyed("remember_days = 1"), "", "remember_days", "1", "30"),
         (keyed("denials_in_a_row = 1"), "", "denials_in_a_row", "1", "3"),
         (keyed("denials_of_50 = 5"), "", "denials_of_50", "5", "10"),
-        ("", keyed("delegate = 'low'"), "delegate_up_to", "not set", "low"),
-        (keyed("delegate = 'low'"), keyed("delegate = 'medium'"), "delegate_up_to", "low", "medium"),
+        ("", keyed("delegate = 'low'"), "delegate", "not set", "low"),
+        (keyed("delegate = 'low'"), keyed("delegate = 'medium'"), "delegate", "low", "medium"),
     ],
 )
 def test_what_lets_more_be_answered_is_looser_and_its_opposite_is_not(

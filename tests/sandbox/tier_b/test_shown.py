@@ -11,6 +11,7 @@ from tests.sandbox.boxes import Box, Place, policy
 from ringfence.model.shown import PlacedFile
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import build_plan
+from ringfence.sandbox.way_places import KNOWN_HOSTS
 
 SETTINGS = "/etc/some-agent/settings.json"
 FRAGMENT = "/etc/some-agent/settings.d/one.json"
@@ -90,3 +91,12 @@ async def test_other_paths_are_the_kernels_to_answer(box: Box) -> None:
     assert done.out.count("\n") == 2
     assert done.err.count("ermission denied") == 3, done.err
     assert os.path.exists(secret)
+
+
+async def test_the_keys_of_ssh_servers_are_no_reason_not_to_start(place: Place) -> None:
+    keys = PlacedFile(path=KNOWN_HOSTS, content=b"a.test ssh-ed25519 AAAA\n", mode=0o444, made=True)
+    plan = build_plan(policy(), facts=place.facts(), workspace=str(place.workspace), files=(keys,))
+
+    sandbox = await Sandbox.start(plan, tier="B")
+
+    await sandbox.close()

@@ -32,8 +32,8 @@ _MENU = "  [o] once   [s] for this session   [d] deny      then Enter; Enter alo
 
 
 _MENU_LIST = (
-    "  [o] all of these, once   [1 3] these, once, and not the others   [l] one by one   [d] none"
-    "      then Enter; Enter alone denies all of these"
+    "  [o] all of these, once   [1 3] only the first and the third, once   [l] one by one\n"
+    "  [d] none of these        then Enter; Enter alone denies them all"
 )
 FLOOD_SECONDS = 0.05
 """How long a question waits for others of its kind before it is put."""

@@ -20,10 +20,11 @@ from ringfence.egress.course import Course, State, Told
 from ringfence.egress.engine import BROKEN, READABLE
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.http2.ends import GONE, Http2Client
-from ringfence.egress.http2.heads import read_request
+from ringfence.egress.http2.heads import read_request, refused
 from ringfence.egress.http2.server import Http2Link
 from ringfence.egress.http2.wire import OF_CLIENTS, Stream, Wire, WireBroken
 from ringfence.egress.http_head import HeadInvalid, RequestHead
+from ringfence.egress.identity import same
 from ringfence.egress.inspection import Inspection, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.refusal import Refusal
@@ -70,7 +71,7 @@ class InspectedHttp2:
         self._asked = False
         self._limit = 0.0
         """The time that it has at the moment, without requests; 0 with some."""
-        self.wire = Wire(client, core.clock.monotonic, client_side=False, windows=OF_CLIENTS)
+        self.wire = Wire(client, core.clock.monotonic, core.engine.again, client_side=False, windows=OF_CLIENTS)
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
         core.engine.handle(client.sock, self._ready)
@@ -208,6 +209,7 @@ class InspectedHttp2:
         self.core.leave(self)
         self._over()
         self._end_calls(error)
+        self.wire.stop()
         if reset:
             self.core.engine.discard(self._leg.sock, reset=True)
         else:
@@ -251,7 +253,7 @@ class Call:
         except HeadInvalid as invalid:
             return self._tell(refusal.malformed(str(invalid)))
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every stream anew.
-        if head.destination != where:
+        if not same(head.destination, where, connection.origin):
             action = msgspec.structs.replace(action, method=head.method, path=head.path)
             text = f"the request inside names the host `{head.destination}`, not the one that was authorised"
             return self._tell(connection.core.refuse(refusal.built_in(action, "http.host", text)))
@@ -290,7 +292,10 @@ class Call:
         """Do a step; what goes wrong in it ends the request."""
         try:
             step()
-        except (HeadInvalid, OSError) as error:
+        except HeadInvalid as invalid:
+            assert self._course is not None
+            self._course.malformed(str(invalid))
+        except OSError as error:
             self.failed(str(error).lower(), reset=True)
         except Exception:
             logger.exception("a request is ended because of an error in the gateway")
@@ -321,10 +326,9 @@ class Call:
         self.failed("an answer that switches to another protocol", reset=True)
 
     def _tell(self, reason: Refusal) -> None:
-        header, body = reason.as_fields()
-        bodyless = self._head is not None and self._head.method == "HEAD"
-        self._wire.headers(self._stream, header, end=bodyless)
-        if not bodyless:
+        header, body = refused(reason, self._head)
+        self._wire.headers(self._stream, header, end=not body)
+        if body:
             self._wire.send(self._stream, body)
             self._wire.end(self._stream)
         self._finish(reason.text.partition("\n")[0])
@@ -335,3 +339,4 @@ class Call:
             self._course.end(error)
             self._connection.address = self._course.address or self._connection.address
         self._connection.over(self._stream.id)
+        self._wire.flush_soon()

@@ -80,7 +80,7 @@ class Http2Client:
     def flush(self) -> None:
         """Write what was gathered in this turn."""
         self._begin()
-        self._wire.flush()
+        self._wire.flush_soon()
 
     def _begin(self) -> None:
         header, self._header = self._header, None
@@ -147,7 +147,7 @@ class Http2Server:
 
     def flush(self) -> None:
         """Write what was gathered in this turn."""
-        self._wire.flush()
+        self._wire.flush_soon()
 
     def receive(self) -> ResponseHead | bytes | None:
         """The head of an answer, then pieces of its body."""
@@ -187,7 +187,7 @@ class Http2Server:
             self._wire.leave(self._stream)
         else:
             self._wire.reset(self._stream, ErrorCodes.CANCEL)
-        self._wire.flush()
+        self._wire.flush_soon()
         self._over()
 
     def _count(self, taken: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from ringfence.egress.ends import ServerFailed
 from ringfence.egress.http_forward import answer_fields, host, request_fields
 from ringfence.egress.http_head import HeadInvalid, RequestHead, assembled
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields
+from ringfence.egress.refusal import Refusal
 from ringfence.model.host import Destination
 
 _MOST_FIELDS = 256
@@ -17,6 +19,10 @@ _STATUS = re.compile(rb"[1-5][0-9][0-9]")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"[\x20-\x7e\x80-\xff\t]*")
+_UNKNOWN = 2
+_GRPC = {400: 3, 403: 7, 408: 4, 431: 8, 502: 14, 503: 14, 504: 14}
+"""The statuses of gRPC for ours: invalid argument, permission denied, deadline exceeded, too much, unavailable."""
+_PRINTABLE = "".join(chr(one) for one in range(0x20, 0x7F) if chr(one) != "%")
 _NOT_IN_TRAILERS = frozenset(
     (b"content-length", b"transfer-encoding", b"host", b"connection", b"content-encoding", b"content-type", b"trailer")
 )
@@ -74,11 +80,30 @@ def write_answer(head: ResponseHead, *, length: int | None, bodyless: bool) -> l
     return written
 
 
+def refused(reason: Refusal, head: RequestHead | None) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """How a refusal is told: the header, and the body behind it. gRPC reads neither a body nor a status of HTTP; it has
+    a status and a message of its own, in an answer that is all head."""
+    header, body = reason.as_fields()
+    if head is None or not _field(head, b"content-type").startswith(b"application/grpc"):
+        return header, b"" if head is not None and head.method == "HEAD" else body
+    return [
+        (b":status", b"200"),
+        (b"content-type", b"application/grpc"),
+        *(field for field in header if field[0].startswith(b"x-ringfence-")),
+        (b"grpc-status", b"%d" % _GRPC.get(reason.status, _UNKNOWN)),
+        (b"grpc-message", quote(reason.text.strip(), safe=_PRINTABLE).encode("ascii")),
+    ], b""
+
+
 def read_trailers(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
     """The fields behind an answer's body, without those that would speak about its framing."""
     _, fields = _apart(headers)
     _acceptable(fields)
     return tuple(field for field in fields if field[0] not in _NOT_IN_TRAILERS)
+
+
+def _field(head: RequestHead, name: bytes) -> bytes:
+    return next((value for one, value in head.fields if one == name), b"")
 
 
 def _apart(headers: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], Fields]:

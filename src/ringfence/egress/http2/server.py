@@ -45,7 +45,7 @@ class Carrier:
         self._upstreams = upstreams
         self._upstream = upstream
         self._leg = upstream.leg
-        self._wire = Wire(upstream.leg, core.clock.monotonic, client_side=True, windows=OF_SERVERS)
+        self._wire = Wire(upstream.leg, core.clock.monotonic, core.engine.again, client_side=True, windows=OF_SERVERS)
         self._carried: dict[int, tuple[Course, Http2Server]] = {}
         self._waiting: deque[Course] = deque()
         self._closed = False
@@ -62,7 +62,7 @@ class Carrier:
             self._waiting.append(course)
             return
         stream = self._wire.begin()
-        server = Http2Server(self._wire, stream, self._destination, lambda: self._over(stream.id))
+        server = Http2Server(self._wire, stream, course.named, lambda: self._over(stream.id))
         self._carried[stream.id] = (course, server)
         course.guarded(lambda: course.carried(server, self.address))
 
@@ -74,7 +74,11 @@ class Carrier:
         """End it, with all that it carries."""
         if not self._closed:
             self._closed = self.going = True
+            self._wire.broken()
+            for course, _ in tuple(self._carried.values()):
+                course.guarded(course.move)
             self._wire.goodbye()
+            self._wire.stop()
             self._upstreams.dismiss(self._upstream)
 
     @property
@@ -186,11 +190,13 @@ class Http2Link:
         self._alone = False
         """Whether the server speaks HTTP/1.1 only."""
         self._going: set[Course] = set()
-        """The requests that have a connection of HTTP/1.1, where it does."""
+        """The requests that have a connection of their own: of HTTP/1.1, or to another server that they are led to."""
+        self._queue: deque[Course] = deque()
+        """The ones that wait for that."""
 
     def carry(self, course: Course) -> bool:
         """Take a request, unless the server cannot carry it beside others."""
-        if self._alone:
+        if self._alone or course.destination != self.destination or not course.secure:
             return self._let_go(course)
         carrier = self._carrier
         if carrier is not None and not carrier.going:
@@ -250,18 +256,20 @@ class Http2Link:
         if course in self._going:
             self._going.remove(course)
             self._core.leave(course)
-        if self._alone and self._waiting:
+        if self._queue:
             self._core.engine.again(self._go_following)
 
     def _go_following(self) -> None:
-        while self._alone and self._waiting and len(self._going) < _ALONE:
-            following = self._waiting.pop(0)
+        while self._queue and len(self._going) < _ALONE:
+            following = self._queue.popleft()
             following.guarded(following.go_on)
 
     def _let_go(self, course: Course) -> bool:
         """Keep a request where too many have a connection each; each takes a descriptor."""
+        if course in self._going:
+            return False
         if len(self._going) >= _ALONE:
-            self._waiting.append(course)
+            self._queue.append(course)
             return True
         most = self._core.limits.connections
         if len(self._core.open) >= most:

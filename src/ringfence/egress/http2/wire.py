@@ -24,7 +24,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import H2Error, ProtocolError
+from h2.exceptions import H2Error, NoSuchStreamError, ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ringfence.egress.ends import ENOUGH
@@ -92,12 +92,24 @@ class _Connection(H2Connection):
 class Wire:
     """See above. What it writes waits for `flush`."""
 
-    def __init__(self, leg: Leg, monotonic: Callable[[], float], *, client_side: bool, windows: Windows) -> None:
+    def __init__(
+        self,
+        leg: Leg,
+        monotonic: Callable[[], float],
+        again: Callable[[Callable[[], None]], None],
+        *,
+        client_side: bool,
+        windows: Windows,
+    ) -> None:
+        """`again` calls what it is given after the others had their turn."""
         self.leg = leg
         self.streams: dict[int, Stream] = {}
         self.most_streams = MOST_STREAMS
         self._monotonic = monotonic
+        self._again = again
+        self._flushing = False
         self._gathered = 0
+        self._stopped = False
         self._gone = False
         """Whether the peer was told that it is over."""
         self._failed = ""
@@ -139,7 +151,7 @@ class Wire:
             # The library has put a GOAWAY with the reason into what is to be written.
             self._gone = True
             self.flush()
-            raise WireBroken(str(error).lower() or "it does not keep to HTTP/2") from None
+            raise WireBroken(_words(error)) from None
         self._follow(events)
         return events, farewells
 
@@ -277,8 +289,15 @@ class Wire:
             if stream.outbox or stream.ending is not None:
                 self.pump(number)
 
+    def flush_soon(self) -> None:
+        """Write at the end of this turn what all streams have by then: each record of TLS costs."""
+        if not self._flushing:
+            self._flushing = True
+            self._again(self.flush)
+
     def flush(self) -> None:
         """Write what is to be written, as far as the socket takes it."""
+        self._flushing = False
         self._gathered = 0
         data = self._h2.data_to_send()
         if data:
@@ -311,10 +330,12 @@ class Wire:
         return self.leg.waiting > ENOUGH
 
     def _write(self, data: bytes) -> None:
+        if self._stopped:
+            return
         try:
             self.leg.write(data)
-        except OSError as error:
-            self._failed = (error.strerror or str(error)).lower()
+        except (OSError, ValueError) as error:
+            self._failed = (getattr(error, "strerror", None) or str(error)).lower()
 
     def _room(self) -> bool:
         if self._gathered >= _TOGETHER:
@@ -363,6 +384,12 @@ class Wire:
 
     # the end
 
+    def stop(self) -> None:
+        """The leg belongs to somebody else from now on, or to nobody.
+
+        SECURITY: a descriptor that is used again would get bytes of this connection."""
+        self._stopped = True
+
     def broken(self) -> None:
         """The connection is gone under all its streams."""
         self.touched.update(self.streams)
@@ -381,3 +408,9 @@ class Wire:
             with contextlib.suppress(ProtocolError):
                 self._h2.close_connection(code)
         self.flush()
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, NoSuchStreamError):
+        return f"a frame for stream {error.stream_id}, which is not open"
+    return str(error).lower() or "it does not keep to the protocol"

@@ -56,7 +56,7 @@ _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "approvals.break_glass_minutes": lambda text: -int(text),
     "approvals.denials_in_a_row": lambda text: -int(text),
     "approvals.denials_of_50": lambda text: -int(text),
-    "approvals.delegate_up_to": lambda text: -_risk(text),
+    "approvals.delegate": lambda text: -_risk(text),
     "approvals.reviewer_ceiling": lambda text: -_risk(text),
     "approvals.reviewer_audit_percent": int,
     "min_tier": "CBA".index,
