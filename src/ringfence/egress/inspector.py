@@ -71,7 +71,10 @@ class Inspector:
 
     def take_plain(self, client: socket.socket, wanted: Wanted, events: int) -> None:
         """A client that speaks plain HTTP."""
-        Inspected(self._core, self._inspection, self._upstreams, Leg(client), wanted, secure=False, edges=events)
+        leg = Leg(client)
+        # What was read of it already was sent by it, too.
+        leg.moved_in = len(wanted.rest)
+        Inspected(self._core, self._inspection, self._upstreams, leg, wanted, secure=False, edges=events)
 
     def close(self) -> None:
         """Close what waits."""
