@@ -344,7 +344,7 @@ def test_a_bundle_of_an_untrusted_project_opens_nothing(machine: Machine) -> Non
     assert policy.notices == (
         "models.toml:4: rule `models` does not apply: an untrusted project only tightens; "
         "read the file and trust it with `ringfence trust`",
-        "models.toml:35: only recording at `api.anthropic.com:443` and 10 more does not apply: an untrusted project "
+        "models.toml:35: only recording at `api.anthropic.com:443` and 9 more does not apply: an untrusted project "
         "only tightens; read the file and trust it with `ringfence trust`",
     )
 
