@@ -57,6 +57,12 @@ WAYS: dict[str, Way] = {
     "json escapes": lambda data: b'{"a": "' + _escaped(data) + b'"}',
     "base64": base64.b64encode,
     "base64 for URLs": base64.urlsafe_b64encode,
+    "base64 in two lines": lambda data: base64.encodebytes(b"user:" + data),
+    "base64 behind one letter": lambda data: b"x" + base64.b64encode(data),
+    "base64 behind three letters": lambda data: b"xyz" + base64.b64encode(data),
+    "base64 in short lines": lambda data: b"\n".join(
+        base64.b64encode(data)[at : at + 20] for at in range(0, len(base64.b64encode(data)), 20)
+    ),
     "base64 without its end": lambda data: base64.b64encode(data).rstrip(b"="),
     "base64 in lines": lambda data: base64.encodebytes(data * 4),
     "base64 in JSON": lambda data: json.dumps({"content": base64.b64encode(data).decode()}).encode(),

@@ -22,7 +22,7 @@ _ESCAPE = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
 _QUOTED_LINES = expression(rb"(?:[^\n]{0,200}=\r?\n)+[^\n]{0,200}|[^\n]{0,200}=[0-9A-F]{2}[^\n]{0,200}")
 _BASE64 = expression(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
-_BASE64_LINES = expression(rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){2,}(?:[A-Za-z0-9+/]+={0,2})?")
+_BASE64_LINES = expression(rb"(?:[A-Za-z0-9+/]{16,76}\r?\n)+[A-Za-z0-9+/]{2,}={0,2}")
 _HEX = expression(rb"(?:[0-9A-Fa-f]{2}){16,}")
 _WRITTEN = expression(rb"[\t\n\r -~\x80-\xff]{16,}")
 _TEXT = bytes((9, 10, 13, *range(32, 127), *range(128, 256)))
@@ -139,8 +139,8 @@ class Readings:
         if b"=3D" in data or b"quoted-printable" in data:
             lines = (data[found.start() : found.end()] for found in _QUOTED_LINES.finditer(data))
             yield "quoted-printable", b"\n".join(_QUOTED.sub(_unquoted, line) for line in lines), 0
-        runs = [_base64(run) for run in self._fresh(_BASE64, data)]
-        runs += [_base64(b"".join(run.split())) for run in self._fresh(_BASE64_LINES, data)]
+        runs = [one for run in self._fresh(_BASE64, data) for one in _base64(run)]
+        runs += [one for run in self._fresh(_BASE64_LINES, data) for one in _base64(b"".join(run.split()))]
         # What begins as something packed is a reading of its own.
         alone = [one for one in runs if one[:2] in _BEGINNINGS and (packed_as(one) or one.startswith(ZIP))]
         yield from (("base64", one, 0) for one in alone)
@@ -212,7 +212,13 @@ def _unquoted(found: re.Match[bytes]) -> bytes:
     return b"" if digits.endswith(b"\n") else bytes.fromhex(digits.decode())
 
 
-def _base64(run: bytes) -> bytes:
+def _base64(run: bytes) -> Iterator[bytes]:
+    """What a run of letters says, wherever among its first letters it begins: other letters may stand right before."""
+    for at in range(4):
+        yield _read_base64(run[at:])
+
+
+def _read_base64(run: bytes) -> bytes:
     plain = run.rstrip(b"=").translate(_URL_LETTERS)
     if len(plain) % 4 == 1:
         plain = plain[:-1]
