@@ -50,7 +50,11 @@ def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
             RequestFacts(operations=("graphql-mutation",)),
         ),
         (EVERYTHING, posted(b"/a", b"{}", b"Content-Encoding: br"), RequestFacts(operations=("unknown",))),
-        (EVERYTHING, posted(b"/a", b"a", b"Content-Type: text/plain; charset=utf-7"), RequestFacts(operations=("unknown",))),
+        (
+            EVERYTHING,
+            posted(b"/a", b"a", b"Content-Type: text/plain; charset=utf-7"),
+            RequestFacts(operations=("unknown",)),
+        ),
         (FactsWanted(operations=True), posted(b"/r.git/git-receive-pack", b""), RequestFacts(operations=("git-push",))),
     ],
 )

@@ -276,6 +276,8 @@ def verdict(host: str, method: str, path: str, facts: RequestFacts | None) -> Ve
         ("api.test", "POST", "/graphql", RequestFacts(operations=("graphql-query", "graphql-mutation")), Verdict.DENY),
         ("api.test", "POST", "/graphql", RequestFacts(operations=(UNKNOWN,)), Verdict.DENY),
         ("api.test", "POST", "/graphql", None, Verdict.DENY),
+        ("api.test", "POST", "/x", None, Verdict.DENY),
+        ("api.test", "GET", "/x", None, Verdict.ALLOW),
         ("api.test", "GET", "/x", RequestFacts(operations=("read",)), Verdict.ALLOW),
         ("api.test", "POST", "/x", RequestFacts(operations=("write",)), Verdict.ASK),
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC,), headers=(TEAM,)), Verdict.ALLOW),
