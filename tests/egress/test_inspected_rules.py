@@ -75,6 +75,31 @@ async def test_policy_is_told_what_its_rules_ask_about_and_nothing_else(
     assert len(sent) > 1 << 20 or bytes(served.heard).endswith(sent.partition(b"\r\n\r\n")[2])
 
 
+@pytest.mark.parametrize(
+    ("connection", "headers"),
+    [
+        (b"Connection: X-Team", ()),
+        (b"Connection: close, x-team, te", ()),
+        (b"Connection: keep-alive, Upgrade, HTTP2-Settings, te", (("x-team", "red"),)),
+    ],
+)
+async def test_a_header_that_is_not_sent_satisfies_no_rule(
+    connection: bytes, headers: tuple[tuple[str, str], ...]
+) -> None:
+    asked, served = Asked(), Served()
+    async with (
+        server(served) as port,
+        inspecting(asked, wants=lambda *_: FactsWanted(headers=("x-team",))) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(posted(b"/a", b"{}", b"X-Team: red", connection).replace(b"PORT", b"%d" % port))
+        await answer(reader)
+        await leave(writer)
+    assert [action.facts for action in asked.actions] == [RequestFacts(headers=headers)]
+    assert (b"x-team: red" in bytes(served.heard)) == bool(headers)
+
+
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete", "arguments": {"b": 1, "a": 2}}}
 DELETE = McpAction(server="a.test", tool="delete", arguments='{"a":2,"b":1}')
 

@@ -22,7 +22,7 @@ from ringfence.egress.engine import READABLE
 from ringfence.egress.exchange import Exchange, Side
 from ringfence.egress.facts import facts
 from ringfence.egress.http1_ends import Http1Server
-from ringfence.egress.http_forward import NOTHING
+from ringfence.egress.http_forward import NOTHING, for_server
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
@@ -183,7 +183,7 @@ class Course:
 
     def start(self, head: RequestHead) -> None:
         """The head is read; does anybody want to see its body before it is judged?"""
-        head = self._head = self._routed(head)
+        head = self._head = self._routed(for_server(head))
         twice = _said_twice(head)
         if twice:
             return self.refuse(refusal.malformed(f"its header says `{twice}` more than once"))
