@@ -16,7 +16,7 @@ from ringfence.egress import refusal
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Request, Steps
-from ringfence.egress.tool_calls import CallsUnread, unpacked
+from ringfence.egress.request_body import BodyUnread, unpacked
 from ringfence.model.decision import Decision, Verdict
 from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import read_json
@@ -161,10 +161,10 @@ class _Looking(Steps):
         content, whole = bytes(self._held), True
         try:
             if self._coding not in (b"", b"identity"):
-                content, whole = unpacked(content, self._coding, self._media, complete=True)
+                content, whole = unpacked(content, self._coding, complete=True)
             if not whole:
-                raise CallsUnread("an answer is longer than what is read of it")
-        except CallsUnread as unread:
+                raise BodyUnread("an answer is longer than what is read of it")
+        except BodyUnread as unread:
             return self._unread(str(unread))
         return self._judged(self._all(), content)
 
