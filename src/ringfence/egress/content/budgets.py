@@ -10,7 +10,7 @@ from ringfence.egress import refusal
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Held, Request, Steps
 from ringfence.model.action import ConnectAction
-from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.decision import Decision, Reason
 from ringfence.model.host import HOST_LOOPBACK, Destination
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.effective import ContentBudget
