@@ -273,3 +273,19 @@ def test_a_long_event_is_looked_through_once() -> None:
     assert set(passed) == {b""}
     assert step.received(b"\n") == piece * 256 + b"\n"
     assert spent < 2
+
+
+def test_no_list_that_is_awaited_is_forgotten_for_others_that_are_asked_for() -> None:
+    lists = ToolLists(Lists())
+    steps = [lists(listing()) for _ in range(1025)]
+
+    passed = []
+    for number, step in enumerate(steps):
+        assert step is not None
+        step.body(json.dumps({**LIST, "id": number}).encode(), complete=True)
+        passed.append(isinstance(step.request(listing().head), RequestHead))
+
+    assert passed == [True] * 1024 + [False]
+    [first] = lists.heard(listing(), json.loads(result("evil", number=0)))
+    assert first.verdict is Verdict.DENY
+    assert lists.awaits(listing())

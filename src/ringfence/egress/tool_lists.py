@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -52,7 +51,7 @@ class ToolLists:
 
     def __init__(self, judge: ListJudge) -> None:
         self._judge = judge
-        self._asked: OrderedDict[tuple[str, int, str], tuple[str, bool]] = OrderedDict()
+        self._asked: dict[tuple[str, int, str], tuple[str, bool]] = {}
         """Requests for a list that have no answer yet: where they went, and whether they ask for a further page."""
         self._pages: dict[str, list[object]] = {}
 
@@ -66,15 +65,18 @@ class ToolLists:
         posts = request.head.method == "POST" and _JSON in fields.get(b"content-type", b"")
         return _Looking(self, request, asks=True) if posts and (named or {*_parts(takes)} >= {_JSON, _EVENTS}) else None
 
-    def note(self, request: Request, message: object) -> None:
-        """A message of a client: does it ask for a list?"""
+    def note(self, request: Request, message: object) -> bool:
+        """A message of a client: does it ask for a list? False where there is no room to remember that."""
         for one in message if isinstance(message, list) else [message]:
             if isinstance(one, dict) and one.get("method") == "tools/list":
                 parameters = one.get("params")
                 further = isinstance(parameters, dict) and parameters.get("cursor") is not None
-                self._asked[_key(request, one.get("id"))] = (_address(request), further)
-                if len(self._asked) > _MOST_ASKED:
-                    self._asked.popitem(last=False)
+                key = _key(request, one.get("id"))
+                # SECURITY: none is forgotten for another one, or whoever is inside decides which answers are judged.
+                if key not in self._asked and len(self._asked) >= _MOST_ASKED:
+                    return False
+                self._asked[key] = (_address(request), further)
+        return True
 
     def awaits(self, request: Request) -> bool:
         """Whether a list is to come from where this request goes."""
@@ -111,6 +113,7 @@ class _Looking(Steps):
         self._lists = lists
         self._request = request
         self.whole = MOST_QUESTION if asks else 0
+        self._has_room = True
         self._media = b""
         """How the answer is read; `_UNNAMED`: as what it turns out to be, for a list is awaited. Empty: not at all."""
         self._coding = b""
@@ -124,9 +127,11 @@ class _Looking(Steps):
 
     def body(self, data: bytes, *, complete: bool) -> None:
         if b"tools" in data or b"\\u" in data:
-            self._lists.note(self._request, read_json(data))
+            self._has_room = self._lists.note(self._request, read_json(data))
 
     def request(self, head: RequestHead) -> RequestHead | Held:
+        if not self._has_room:
+            return self._unread(f"{_MOST_ASKED} lists of tools were asked for and not answered, and no more can be")
         return RequestHead(
             method=head.method,
             target=head.target,
