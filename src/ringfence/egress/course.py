@@ -360,8 +360,19 @@ class Course:
             return self.refuse(refusal.worded(self._core.refuse(held.decision), held.answer))
         return self._asking.decision(
             lambda done: confirm(held.decision, done),
-            lambda decision: go_on(held) if decision.verdict is Verdict.ALLOW else self._denied(decision, True),
+            lambda decision: self._answered(decision, held, go_on),
         )
+
+    def _answered(self, decision: Decision, held: Held, go_on: Callable[[Held], None]) -> None:
+        if decision.verdict is not Verdict.ALLOW:
+            return self._denied(decision, True)
+        try:
+            if held.by is not None:
+                held.by.confirmed(held)
+        except Exception:
+            logger.exception("a step failed")
+            return self._denied(self.fault(), False)
+        return go_on(held)
 
     # the server
 
