@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.policy.making import EMPTY, document, judge, policy
 
+from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.situations import PolicyInvalid
@@ -125,6 +126,59 @@ def test_requirements_look_into_what_a_person_would_pass_through() -> None:
     said = policy(document(STRICT, Layer.REQUIREMENTS), document("[network]\npass_through = ['x.test']"), base=EMPTY)
 
     assert judge(said).sight("x.test", 443).value == "inspected"
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "postgresql", "redis"])
+@pytest.mark.parametrize("layer", [Layer.MANAGED, Layer.REQUIREMENTS])
+@pytest.mark.parametrize("besides", ["", "[[network.rule]]\nhosts = ['x.test:443']\nverdict = 'ask'\n"])
+def test_a_persons_rule_for_another_protocol_is_no_way_around_for_requests(
+    layer: Layer, protocol: str, besides: str
+) -> None:
+    opened = f"[[network.rule]]\nhosts = ['x.test:443']\nprotocol = '{protocol}'\nverdict = 'allow'\n"
+    alone = policy(document(STRICT, layer), document(opened + besides), base=EMPTY)
+    repeated = policy(document(STRICT, layer), document(STRICT + opened + besides), base=EMPTY)
+
+    assert judge(alone).spoken(ConnectAction(host="x.test", port=443)) == (protocol,)
+    assert judge(repeated).spoken(ConnectAction(host="x.test", port=443)) == (protocol,)
+
+
+@pytest.mark.parametrize(
+    ("content", "spoken"),
+    [
+        (Layer.REQUIREMENTS, ("postgresql",)),
+        (Layer.MANAGED, ("postgresql", "tls")),
+        (Layer.USER, ("postgresql", "tls")),
+    ],
+)
+def test_a_database_may_be_in_tls_where_whoever_opens_it_may_say_what_is_looked_into(
+    content: Layer, spoken: tuple[str, ...]
+) -> None:
+    opened = "[[network.rule]]\nhosts = ['x.test:443']\nprotocol = 'postgresql'\nverdict = 'allow'\n"
+    said = policy(document(STRICT, content), document(opened, Layer.MANAGED), base=EMPTY)
+
+    assert judge(said).spoken(ConnectAction(host="x.test", port=443)) == spoken
+
+
+@pytest.mark.parametrize(
+    "wish", ["[content]\non_secret = 'deny'\n", "[content]\ncanaries = true\n"]
+    + [f"[network]\n{key} = ['**.test']\n" for key in ("inspect", "limited", "http2")],
+)  # fmt: skip
+def test_a_person_passes_nothing_through_that_an_administrator_wants_to_be_seen(wish: str) -> None:
+    passing = "[network]\npass_through = ['x.test']\n"
+    bound = policy(document(wish, Layer.MANAGED), document(passing), base=EMPTY)
+    own = policy(
+        document(wish + ("" if "network" in wish else "[network]\n") + "pass_through = ['x.test']\n"), base=EMPTY
+    )
+
+    assert judge(bound).sight("x.test", 443).value == "inspected"
+    assert [one.what for one in bound.inactive] == ["passing `x.test` through"]
+    assert judge(own).sight("x.test", 443).value == "passed through"
+
+
+def test_an_administrator_passes_through_what_the_same_policy_would_look_into() -> None:
+    said = document("[content]\non_secret = 'deny'\n[network]\npass_through = ['x.test']\n", Layer.MANAGED)
+
+    assert judge(policy(said, base=EMPTY)).sight("x.test", 443).value == "passed through"
 
 
 def test_a_comparison_says_what_loosens() -> None:

@@ -20,6 +20,8 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     """How much of `opened` is not the server's; all of it, where nothing is said."""
     known: bool = False
     """Whether what is spoken has been checked."""
+    bars_ssh: bool = False
+    """Whether SSH would need a certain key of the server, and it is too late to read that."""
     client_events: int
     """Of the client, not acted upon yet."""
     server_events: int

@@ -42,6 +42,13 @@ def unspeakable(action: ConnectAction, protocols: tuple[str, ...]) -> Decision:
     return refusal.built_in(action, "network.protocol", text, step)
 
 
+def unread_key(action: ConnectAction) -> Decision:
+    """The denial of SSH on a connection whose server said something else first, or long before its client."""
+    text = "the client speaks SSH only after the server said something else, so that the server's key cannot be read"
+    step = 'open the port for SSH alone, with `protocol = "ssh"`: there, what a server says first is read too'
+    return refusal.built_in(action, "ssh.host-key", text, step)
+
+
 def _ssh(first: bytes) -> bool | None:
     return True if first.startswith(b"SSH-") else (None if b"SSH-".startswith(first) else False)
 

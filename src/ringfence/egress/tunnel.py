@@ -20,7 +20,7 @@ from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import foreign
 from ringfence.egress.pump import CHUNK, Meter, Pump, RequestPump, RequestsPump
 from ringfence.egress.requests import ForeignRequest, Requests
-from ringfence.egress.speech import may_be_spoken, unspeakable
+from ringfence.egress.speech import may_be_spoken, unread_key, unspeakable
 from ringfence.egress.tls_hello import HelloInvalid
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -124,7 +124,7 @@ class Tunnel:
         self._down.start()
         if self._wanted.head is not None:
             self._forward(self._wanted.head)
-        elif self._carried.known or self._wanted.origin.startswith("host_port:"):
+        elif self._carried.known or (self._wanted.origin.startswith("host_port:") and not self._carried.bars_ssh):
             # A service that the person put at the sandbox's own loopback: the client calls it `localhost`.
             self._connect_up(self._first, client_events)
         elif self._first or client_events & READABLE:
@@ -196,7 +196,9 @@ class Tunnel:
             speaks = spoken and self._may_speak(spoken, ended=ended)
             if spoken is not None and speaks is not None:
                 decision = foreign(spoken, self._wanted.destination, needs_request=False)
-                if not speaks:
+                if self._carried.bars_ssh and self._first.startswith(b"SSH-"):
+                    decision = unread_key(self._action())
+                elif not speaks:
                     decision = unspeakable(self._action(), self._protocols or ())
                 if decision is not None:
                     return self._refuse(decision)

@@ -6,14 +6,15 @@ not trusted only tightens; a preset's rule is replaced by one of the same id, be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypedDict, TypeVar
 
 import msgspec
 
 from ringfence.model.canonical import digest
 from ringfence.model.decision import Risk, Verdict
-from ringfence.model.host import HOST_LOOPBACK
+from ringfence.model.host import HOST_LOOPBACK, parse_host
+from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.model.shown import PlacedFile
 from ringfence.policy.choosing import ORDER, Chosen, displaced, distrust, ordered
 from ringfence.policy.conditions import Situation, applies
@@ -302,10 +303,11 @@ class _Merging:
         return tuple(kept)
 
     def _passed_through(self) -> tuple[str, ...]:
-        """Hosts that are not looked into; those to which a credential is bound for everybody always are."""
+        """Hosts that are not looked into; those that an administrator wants to be seen always are."""
         binding = [document.credentials for document in self.documents if document.layer.binds]
         bound = [(host, rule.origin) for one in binding for rule in one.rules for host in rule.hosts]
         bound += [(host, rule.origin) for one in binding for rule in one.forbidden for host in rule.hosts]
+        seen = [one for document in self.documents if document.layer.binds for one in _seen(document)]
         models = limited_hosts(self.documents)
         kept: list[str] = []
         for document in self.documents:
@@ -317,6 +319,9 @@ class _Merging:
                 elif at is not None and not document.layer.binds:
                     why = f"{at.source} speaks about credentials there, so that it has to be looked into"
                     self.skip(origin, what, why, at)
+                elif not document.layer.binds and (seeing := [at for host, at in seen if _within(pattern, host)]):
+                    why = f"{seeing[0].source} wants what is said there to be looked into"
+                    self.skip(origin, what, why, seeing[0])
                 elif (said := next((at for host, at in models if overlap(host, pattern)), None)) is not None:
                     why = f"{said.source} limits what is asked of models there, so that it has to be looked into"
                     self.skip(origin, what, why, said)
@@ -438,6 +443,10 @@ class _Merging:
         on_secret = [(document, one.on_secret) for document, one in said]
         canaries = [(document, one.canaries) for document, one in said]
         unreadable = [(document, one.unreadable) for document, one in said]
+        # Whoever repeats what an administrator says does not take it over.
+        bound = {one.layer: at for one in self.documents if one.layer.binds for at in _looks(one)}
+        if bound:
+            self.origins["content"] = bound.get(Layer.REQUIREMENTS) or bound[Layer.MANAGED]
         return ContentPolicy(
             on_secret=self._scalar("content.on_secret", on_secret, order.index, OnSecret.OFF)[0],
             canaries=self._scalar("content.canaries", canaries, int, False)[0],
@@ -688,6 +697,31 @@ def _collide(one: CredentialRule, other: CredentialRule) -> bool:
 def _displaces(document: Document, rule: CredentialRule, by: Document, one: CredentialRule) -> bool:
     """Whether a rule takes the place of another of a lower layer, or of people where it binds them."""
     return one.id == rule.id or (document.layer.binds and not by.layer.binds and _collide(one, rule))
+
+
+def _seen(document: Document) -> Iterator[tuple[str, Origin]]:
+    """The destinations that a document wants to be looked into: for what leaves, every one."""
+    network = document.network
+    yield from (*network.inspect, *network.limited, *network.http2, *(("*", at) for at in _looks(document)))
+
+
+def _within(pattern: str, wider: str) -> bool:
+    """Whether all of a pattern is certainly within another. What is in part is told apart for each connection."""
+    one, other = HostPattern.parse(pattern), HostPattern.parse(wider)
+    if other.port not in (None, one.port):
+        return False
+    same = msgspec.structs.replace(one, port=other.port) == other
+    exact = one.kind is PatternKind.EXACT and other.matches(parse_host(one.name), other.port or 0)
+    return other.kind is PatternKind.ANY or same or exact
+
+
+def _looks(document: Document) -> Iterator[Origin]:
+    """Where a document says that requests are looked into for what they carry."""
+    said = document.content
+    if said.on_secret is not None and said.on_secret[0] is not OnSecret.OFF:
+        yield said.on_secret[1]
+    if said.canaries is not None and said.canaries[0]:
+        yield said.canaries[1]
 
 
 def _opening(document: Document) -> tuple[HostRule, ...]:

@@ -1,7 +1,8 @@
 """The stage of a connection on which SSH may be spoken and its server's key has to be a certain one.
 
-Both sides are read until one shows what is spoken. What is not SSH goes on as any other connection; of SSH every byte
-is relayed in here until the encryption begins, so that a wrong key never reaches the client.
+Both sides are read until one shows what is spoken. What is not SSH goes on as any other connection, on which a client
+cannot begin with SSH any more; of SSH every byte is relayed in here until the encryption begins, so that a wrong key
+never reaches the client.
 """
 
 from __future__ import annotations
@@ -217,6 +218,8 @@ class Handshake:
             received=max(0, self._received - self._told),
             told=max(0, self._told - self._received),
             known=known,
+            # SECURITY: a server may say anything before its version. What the client says decides, whenever it does.
+            bars_ssh=not known,
             client_events=EPOLLIN | self._seen_client,
             server_events=EPOLLIN | self._seen_server,
         )

@@ -30,6 +30,7 @@ from ringfence.policy.effective import (
     SourceKind,
 )
 from ringfence.policy.layers import Layer
+from ringfence.policy.paths import BINDING
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +100,14 @@ def handling_of(policy: Policy) -> Handling:
 
 
 def _required(policy: Policy) -> Iterator[str]:
-    """What requirements want to be looked into, so that it is whoever passes it through."""
+    """What is looked into whoever passes it through: what requirements want, and what an administrator does where
+    people alone pass anything through."""
     said = policy.credentials
     network = policy.network
+    passing = (policy.origin_of(f"network.pass_through.{pattern}") for pattern in network.pass_through)
+    above = {Layer.REQUIREMENTS} if any(origin.layer in BINDING for origin in passing) else BINDING
     for one in (*network.inspect, *network.http2, *network.limited):
-        if one.origin.layer == Layer.REQUIREMENTS:
+        if one.origin.layer in above:
             yield one.hosts
     for none in said.forbidden:
         if none.origin.layer == Layer.REQUIREMENTS:

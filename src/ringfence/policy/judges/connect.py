@@ -81,9 +81,9 @@ class ConnectJudge:
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
 
     def sight(self, name: str, port: int) -> Sight:
-        """Whether a destination is inspected: where requirements say so; else not where it is passed through; else
-        where a policy says so, a rule about it looks at requests, a credential is bound or forbidden there, or what
-        leaves is looked into."""
+        """Whether a destination is inspected: where requirements say so; else not where it is passed through, unless
+        that is a person's wish and an administrator looks; else where a policy says so, a rule about it looks at
+        requests, a credential is bound or forbidden there, or what leaves is looked into."""
         host = parse_host(name)
         wanted = [origin for pattern, origin in self._inspect if pattern.matches(host, port)]
         # Credentials are put into requests, or kept out of them, only where those are seen.
@@ -94,7 +94,9 @@ class ConnectJudge:
             return Sight.INSPECTED
         if self._streams(host, port):
             return Sight.UNSEEN
-        if self._passed(host, port) is not None:
+        bound = any(origin.layer in BINDING for origin in wanted)
+        passed = self._passed(host, port)
+        if passed is not None and (passed.layer in BINDING or not bound):
             return Sight.PASSED_THROUGH
         if wanted or self.needs_request(name, port):
             return Sight.INSPECTED
@@ -105,7 +107,8 @@ class ConnectJudge:
         not a rule that opened it but a person, who was told its port."""
         host, port = parse_host(action.host), action.port
         opening = [rule for rule in self._opening(host, port) if not rule.looks_at_requests]
-        if not opening or any(rule.verdict is Verdict.ASK and not rule.protocol for rule in opening):
+        asked = any(rule.verdict is Verdict.ASK and not rule.protocol for rule in opening)
+        if not opening or (asked and not self._content_over(host, port)):
             return None
         found = {rule.protocol for rule in opening if rule.protocol}
         if not found:
@@ -159,6 +162,7 @@ class ConnectJudge:
         wanted = any(pattern.matches(host, port) for pattern, _ in self._inspect)
         rules = self._table.rules(host, port)
         wanted = wanted or bool(self._credentials.saying(host, port)) or bool(self.models.saying(host, port))
+        wanted = wanted or bool(self._content_over(host, port))
         return wanted or any(rule.looks_at_requests for rule in rules)
 
     def needs_request(self, name: str, port: int) -> bool:
@@ -182,8 +186,19 @@ class ConnectJudge:
         other = host.name == HOST_LOOPBACK or any(rule.protocol for rule in self._opening(host, port))
         return [] if other else self._content
 
+    def _content_over(self, host: Host, port: int) -> list[Origin]:
+        """Where it is written, above the rules that open a destination for another protocol, that what leaves is looked
+        into: that protocol alone is spoken there."""
+        opened = [rule.origin.layer in BINDING for rule in self._opening(host, port) if rule.protocol]
+        if host.name == HOST_LOOPBACK or not opened:
+            return []
+        # SECURITY: a person's rule for a database would otherwise be the way around for HTTPS to the same port (T14).
+        above = {Layer.REQUIREMENTS} if all(opened) else BINDING
+        return [origin for origin in self._content if origin.layer in above]
+
     def _passed(self, host: Host, port: int) -> Origin | None:
-        return next((origin for pattern, origin in self._pass_through if pattern.matches(host, port)), None)
+        passing = [origin for pattern, origin in self._pass_through if pattern.matches(host, port)]
+        return next((origin for origin in passing if origin.layer in BINDING), next(iter(passing), None))
 
     def may_be_private(self, action: ConnectAction) -> bool:
         """Whether a rule that allows it says that the name may lead to an address of one's own network."""
@@ -368,8 +383,10 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
 
 def _looked_for(policy: Policy) -> list[Origin]:
     """Where it is written that requests are looked into for what they carry."""
-    found = [policy.origin_of("content.on_secret")] if policy.content.on_secret is not OnSecret.OFF else []
-    return found + ([policy.origin_of("content.canaries")] if policy.content.canaries else [])
+    keys = ["content"] if policy.origin_of("content").layer in BINDING else []
+    keys += ["content.on_secret"] if policy.content.on_secret is not OnSecret.OFF else []
+    keys += ["content.canaries"] if policy.content.canaries else []
+    return [policy.origin_of(key) for key in keys]
 
 
 def _compiled(listed: tuple[Inspect, ...]) -> tuple[tuple[HostPattern, Origin], ...]:
