@@ -253,6 +253,8 @@ def test_two_credentials_of_a_host_are_told_apart_by_their_placeholders() -> Non
         ("application/json", b'{"p": "' + b"a" * 2_000_000 + b'"}', ""),
         ("application/json", b'{"p": "' + b"a" * 17_000_000 + b'"}', "credentials.foreign"),
         ("application/json", b'[{"title": "a"}, 1, null]', ""),
+        ("application/json", b"[" + b"{}," * 600_000 + b"1]", "credentials.foreign"),
+        ("application/x-ndjson", b"1\n" * 1_000_001, "credentials.foreign"),
         ("application/json", b"", ""),
         ("application/x-ndjson", b'{"index": {}}\n{"title": "a"}\n', ""),
         ("application/x-ndjson", b'{"index": {}}\n{"api_key": "abc"}\n', "credentials.foreign"),

@@ -34,6 +34,8 @@ MOST_FORM = 1024 * 1024
 """The longest form that is looked into; a longer one does not go to a host with a credential."""
 MOST_JSON = 16 * 1024 * 1024
 """The longest JSON that is looked into: questions to models carry pictures. A longer one does not go there either."""
+MOST_PARTS = 1_000_000
+"""How many parts a JSON may have: reading that many takes about a second, and nobody is served meanwhile."""
 _LONGEST_NAME = 400
 _COOKIES = frozenset((b"set-cookie", b"set-cookie2"))
 _FORM = b"application/x-www-form-urlencoded"
@@ -273,6 +275,7 @@ class Pinned(Steps):
             body, whole = plain(self._body, coding, kind, complete=True, most=MOST_JSON)
             if not whole:
                 raise ValueError("it is packed, and longer than what is read of it")
+            _bounded(body)
             texts = [one for one in body.split(b"\n") if one.strip()] if lines else [body] if body else []
             return tuple(shown for one in texts for shown in in_value(read_json(one)))
         except ValueError as error:
@@ -363,7 +366,14 @@ def _in_message(data: bytes, *, text: bool) -> tuple[Presented, ...]:
         if not text:
             return ()  # something else that happens to begin with a brace
         raise
+    _bounded(data)
     return in_value(read_json(data))
+
+
+def _bounded(text: bytes) -> None:
+    # SECURITY: sixteen million bytes of `{},` would hold everybody up for eight seconds.
+    if sum(map(text.count, (b"{", b"[", b",", b"\n"))) > MOST_PARTS:
+        raise ValueError(f"it has more than {MOST_PARTS:,} brackets, commas and lines")
 
 
 def _denied(request: Request, found: Refused) -> Decision:
