@@ -24,17 +24,17 @@ class BodyUnread(ValueError):
     """The body cannot be read as its server may read it."""
 
 
-def plain(content: bytes, coding: bytes, kind: bytes, *, complete: bool) -> tuple[bytes, bool]:
+def plain(content: bytes, coding: bytes, kind: bytes, *, complete: bool, most: int = MOST_BODY) -> tuple[bytes, bool]:
     """As much of a body as is read, unpacked, and whether that is all. `kind` is its Content-Type."""
     # SECURITY: `+AHs-` is a brace in UTF-7: nothing of a JSON text need look like one in another charset.
     if any(one not in _UTF8 for one in _CHARSET.findall(kind.lower())):
         raise BodyUnread("the body is a text in another charset than UTF-8")
     if coding.strip().lower() in _PLAIN:
         return content, complete
-    return unpacked(content, coding.strip().lower(), complete=complete)
+    return unpacked(content, coding.strip().lower(), complete=complete, most=most)
 
 
-def unpacked(content: bytes, coding: bytes, *, complete: bool) -> tuple[bytes, bool]:
+def unpacked(content: bytes, coding: bytes, *, complete: bool, most: int = MOST_BODY) -> tuple[bytes, bool]:
     """As much of a compressed body as is read, and whether that is all."""
     if not content and complete:
         return b"", True
@@ -42,7 +42,7 @@ def unpacked(content: bytes, coding: bytes, *, complete: bool) -> tuple[bytes, b
         raise BodyUnread("the body is compressed in a way that cannot be looked into")
     unpacking = zlib.decompressobj(47 if coding in _GZIP else zlib.MAX_WBITS)
     try:
-        found = unpacking.decompress(content, MOST_BODY)
+        found = unpacking.decompress(content, most)
     except zlib.error:
         raise BodyUnread("the body is not compressed as it says") from None
     if unpacking.unused_data:

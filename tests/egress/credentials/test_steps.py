@@ -243,15 +243,70 @@ def test_two_credentials_of_a_host_are_told_apart_by_their_placeholders() -> Non
         ("application/json", b'{"access_token": "abc"}', "credentials.foreign"),
         ("application/vnd.api+json", b'{"client_secret": "abc"}', "credentials.foreign"),
         ("application/json", b'{"title": "token", "config": {"secret": "s"}}', ""),
-        ("application/json", b'{"a": ', ""),
+        ("application/json", b'{"a": ', "credentials.foreign"),
+        ("application/json", b'[1, [{"api_key": "abc"}]]', "credentials.foreign"),
+        ("application/json", b'\xef\xbb\xbf{"api_key": "abc"}', "credentials.foreign"),
+        ("application/json", b'{"api_key": "abc", "api_key": ""}', "credentials.foreign"),
+        ("application/json", '{"api_key": "abc"}'.encode("utf-16"), "credentials.foreign"),
+        ("application/json; charset=utf-7", b'{"api+AF8-key": "abc"}', "credentials.foreign"),
+        ("application/json", b'{"p": "' + b"a" * 2_000_000 + b'", "api_key": "abc"}', "credentials.foreign"),
+        ("application/json", b'{"p": "' + b"a" * 2_000_000 + b'"}', ""),
+        ("application/json", b'{"p": "' + b"a" * 17_000_000 + b'"}', "credentials.foreign"),
+        ("application/json", b'[{"title": "a"}, 1, null]', ""),
+        ("application/json", b"[" + b"{}," * 600_000 + b"1]", "credentials.foreign"),
+        ("application/x-ndjson", b"1\n" * 1_000_001, "credentials.foreign"),
+        ("application/json", b"", ""),
+        ("application/x-ndjson", b'{"index": {}}\n{"title": "a"}\n', ""),
+        ("application/x-ndjson", b'{"index": {}}\n{"api_key": "abc"}\n', "credentials.foreign"),
         ("text/plain", b"access_token=abc", ""),
         ("application/x-www-form-urlencoded", b"a=" + b"b" * 2_000_000, "credentials.foreign"),
     ],
+    ids=lambda value: repr(value[:40]),
 )
 def test_a_credential_in_a_form_is_found(kind: str, body: bytes, rule: str) -> None:
     written = f"POST /repos/acme/x\nContent-Type: {kind}\nContent-Length: {len(body)}"
 
     assert rule_of(sent(carrying(GITHUB), request(written), body)) == rule
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "rule"),
+    [
+        ("gzip", gzip.compress(b'{"api_key": "abc"}', mtime=0), "credentials.foreign"),
+        ("gzip", gzip.compress(b'{"title": "a"}', mtime=0), ""),
+        ("gzip", gzip.compress(b'{"title": "' + b"a" * 17_000_000, mtime=0), "credentials.foreign"),
+        ("br", b"\x0b\x80", "credentials.foreign"),
+        ("identity", b'{"title": "a"}', ""),
+    ],
+    ids=["login", "gzip", "bomb", "br", "identity"],
+)
+def test_a_credential_in_a_packed_json_is_found(coding: str, body: bytes, rule: str) -> None:
+    fields = f"Content-Type: application/json\nContent-Encoding: {coding}\nContent-Length: {len(body)}"
+
+    assert rule_of(sent(carrying(GITHUB), request(f"POST /repos/acme/x\n{fields}"), body)) == rule
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "goes"),
+    [
+        (b'[{"api_key": "abc"}]', True, False),
+        (b'\xef\xbb\xbf{"api_key": "abc"}', True, False),
+        (b'{"api_key": "abc", "api_key": ""}', True, False),
+        (b'{"api_key": "abc"}', False, False),
+        ('{"api_key": "abc"}'.encode("utf-16-le"), False, False),
+        (b'{"p": "' + b"a" * 2_000_000 + b'", "api_key": "abc"}', True, False),
+        (b'42["event", {"a": 1}]', True, True),
+        (b"ping", True, True),
+        (b"", True, True),
+        (b"{\x80\xff", False, True),
+    ],
+    ids=range(10),
+)
+def test_a_message_logs_in_with_no_other_credential(message: bytes, text: bool, goes: bool) -> None:
+    steps = carrying(GITHUB).wallet(request("GET /repos/acme/x"))
+    assert steps is not None
+
+    assert (steps.message_sent(message, text=text) == message) == goes
 
 
 def _in_pieces(carried: Carried, body: bytes, size: int) -> list[bytes | Held]:

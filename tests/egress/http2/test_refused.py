@@ -71,6 +71,8 @@ REFUSED = {
     "a pseudo-header behind fields": lambda headers: [*headers, (b"x", b"y"), (b":path", b"/other")],
     "an unknown pseudo-header": lambda headers: [(b":host", b"b.test"), *headers],
     "transfer-encoding": more((b"transfer-encoding", b"chunked")),
+    "two codings": more((b"content-encoding", b"gzip"), (b"content-encoding", b"identity")),
+    "two types": more((b"content-type", b"text/plain"), (b"content-type", b"application/json")),
     "connection": more((b"connection", b"x-other")),
     "keep-alive": more((b"keep-alive", b"1")),
     "proxy-connection": more((b"proxy-connection", b"close")),

@@ -129,6 +129,19 @@ def in_multipart(piece: bytes) -> tuple[Presented, ...]:
     return tuple(Presented(place=Place.BODY, name=shown_name(name), value="?") for name in secret)
 
 
+def in_value(value: object) -> tuple[Presented, ...]:
+    """Those of a JSON text: of its object, or of every one in its list."""
+    found: list[Presented] = []
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            found += in_object(one)
+        elif isinstance(one, list):
+            waiting += one
+    return tuple(found)
+
+
 def in_object(values: dict[str, object]) -> tuple[Presented, ...]:
     """Those of the outermost keys of a JSON body, as far as their names are what APIs call their own credentials."""
     return tuple(

@@ -6,7 +6,6 @@ server, and in nothing else that leaves here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import msgspec
@@ -16,21 +15,27 @@ from ringfence.egress.credentials.choosing import Chosen, Refused, choose
 from ringfence.egress.credentials.echo import Echo, EchoStream, Packed
 from ringfence.egress.credentials.minted import MOST_BYTES, Minted
 from ringfence.egress.credentials.placing import Misplaced, place
-from ringfence.egress.credentials.presented import Presented, in_form, in_multipart, in_object
+from ringfence.egress.credentials.presented import Presented, in_form, in_multipart, in_value
 from ringfence.egress.credentials.secret import Credential, Token
 from ringfence.egress.credentials.sigv4 import SignatureInvalid, Signed, needs_body, read_signed, sign_again
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields, Held, Request, Steps
+from ringfence.egress.request_body import plain
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import CredentialUsed
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import BUILT_IN, CredentialForm, CredentialRule, Origin
+from ringfence.policy.operations import may_be_json, read_json
 
 MOST_SIGNED = 16 * 1024 * 1024
 """The longest body that is held until its hash is known."""
 MOST_FORM = 1024 * 1024
 """The longest form that is looked into; a longer one does not go to a host with a credential."""
+MOST_JSON = 16 * 1024 * 1024
+"""The longest JSON that is looked into: questions to models carry pictures. A longer one does not go there either."""
+MOST_PARTS = 1_000_000
+"""How many parts a JSON may have: reading that many takes about a second, and nobody is served meanwhile."""
 _LONGEST_NAME = 400
 _COOKIES = frozenset((b"set-cookie", b"set-cookie2"))
 _FORM = b"application/x-www-form-urlencoded"
@@ -113,7 +118,7 @@ class Pinned(Steps):
         kind = _kind(request.head.fields)
         self._in_parts = kind.startswith(b"multipart/")
         if kind == _FORM or kind.endswith(b"json"):
-            self.whole = MOST_FORM
+            self.whole = MOST_FORM if kind == _FORM else MOST_JSON
         if _is_signed(request.head) and _has_body(request.head):
             self.whole = MOST_SIGNED
         if self.whole:
@@ -218,7 +223,10 @@ class Pinned(Steps):
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""
-        shown = _in_json(data) if text else ()
+        try:
+            shown = _in_message(data, text=text)
+        except ValueError as error:
+            return self._hold(self._unseen(f"a message cannot be looked into for other credentials: {error}", ""))
         for one in shown:
             return self._foreign(one)
         return data
@@ -246,16 +254,36 @@ class Pinned(Steps):
     def _in_body(self, head: RequestHead) -> tuple[Presented, ...] | Refused:
         kind = _kind(head.fields)
         if kind.endswith(b"json"):
-            return _in_json(self._body) if self._body else ()
+            return self._in_json(head, lines=kind.endswith(b"ndjson"))
         if kind != _FORM:
             return ()
         if _value(head.fields, b"content-encoding"):
             text = "a form that is packed cannot be looked into for other credentials"
-            return Refused(rule="credentials.foreign", text=text, next_step="send it as it is", origin=self._origin())
+            return self._unseen(text, "send it as it is")
         if self._body is None:
             text = f"a form of more than {MOST_FORM:,} bytes cannot be looked into for other credentials"
-            return Refused(rule="credentials.foreign", text=text, next_step="send less", origin=self._origin())
+            return self._unseen(text, "send less")
         return in_form(self._body)
+
+    def _in_json(self, head: RequestHead, *, lines: bool) -> tuple[Presented, ...] | Refused:
+        """Those of a JSON body, or of one with a JSON text on every line."""
+        if self._body is None:
+            text = f"a JSON of more than {MOST_JSON:,} bytes cannot be looked into for other credentials"
+            return self._unseen(text, "send less")
+        coding, kind = _value(head.fields, b"content-encoding"), _value(head.fields, b"content-type")
+        try:
+            body, whole = plain(self._body, coding, kind, complete=True, most=MOST_JSON)
+            if not whole:
+                raise ValueError("it is packed, and longer than what is read of it")
+            _bounded(body)
+            texts = [one for one in body.split(b"\n") if one.strip()] if lines else [body] if body else []
+            return tuple(shown for one in texts for shown in in_value(read_json(one)))
+        except ValueError as error:
+            text = f"a JSON cannot be looked into for other credentials: {error}"
+            return self._unseen(text, "send JSON in UTF-8 as it is, each key once")
+
+    def _unseen(self, text: str, step: str) -> Refused:
+        return Refused(rule="credentials.foreign", text=text, next_step=step, origin=self._origin())
 
     def _foreign(self, one: Presented) -> Held:
         to = self._request.destination
@@ -328,14 +356,24 @@ def _value(fields: Fields, name: bytes) -> bytes:
     return next((value for written, value in fields if written == name), b"")
 
 
-def _in_json(data: bytes | None) -> tuple[Presented, ...]:
-    if not data or len(data) > MOST_FORM or not data.lstrip().startswith(b"{"):
+def _in_message(data: bytes, *, text: bool) -> tuple[Presented, ...]:
+    """Those of a message of a WebSocket that a server may read as JSON; `ValueError` where we cannot."""
+    if not may_be_json(data, "", complete=True):
         return ()
     try:
-        values = json.loads(data)
-    except (ValueError, RecursionError):
-        return ()
-    return in_object(values) if isinstance(values, dict) else ()
+        data.decode()
+    except UnicodeDecodeError:
+        if not text:
+            return ()  # something else that happens to begin with a brace
+        raise
+    _bounded(data)
+    return in_value(read_json(data))
+
+
+def _bounded(text: bytes) -> None:
+    # SECURITY: sixteen million bytes of `{},` would hold everybody up for eight seconds.
+    if sum(map(text.count, (b"{", b"[", b",", b"\n"))) > MOST_PARTS:
+        raise ValueError(f"it has more than {MOST_PARTS:,} brackets, commas and lines")
 
 
 def _denied(request: Request, found: Refused) -> Decision:
