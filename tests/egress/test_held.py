@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from tests.egress.inspecting import inspecting, leave, server, tunnel
-from tests.egress.test_inspected import ASKS, OK, answer, websocket
+from tests.egress.test_inspected import ASKS, OK, Reader, Writer, answer
 from tests.egress.test_inspected_steps import Served
 
 from ringfence.egress.facts import MOST_BODY
@@ -31,6 +31,17 @@ FULL = LimitReached(
     layer="built-in",
     source="gateway",
 )
+
+
+async def echo(reader: Reader, writer: Writer) -> None:
+    """Agrees to a WebSocket, and sends every message back until the client goes."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    frames = FrameReader(masked=True)
+    while data := await reader.read(65536):
+        frames.feed(data)
+        while (item := frames.next()) is not None:
+            writer.write(frame(Opcode.BINARY, item.data, None))
 
 
 class Whole(Steps):
@@ -69,11 +80,10 @@ async def test_bodies_that_find_no_room_are_refused_and_the_others_go_on(wanted:
     assert limits == [FULL]
 
 
-@pytest.mark.skip
 async def test_a_message_that_finds_no_room_ends_its_websocket_with_the_reason() -> None:
     limits: list[LimitReached] = []
     options = {"amendments": (lambda _: Steps(),), "limits": SMALL, "on_limit": limits.append}
-    async with server(websocket) as port, inspecting(**options) as gateway, asyncio.timeout(10):
+    async with server(echo) as port, inspecting(**options) as gateway, asyncio.timeout(10):
         (one, tells), (other, asks) = [await tunnel(gateway.port, port) for _ in range(2)]
         for reader, writer in ((one, tells), (other, asks)):
             writer.write(ASKS % port)
