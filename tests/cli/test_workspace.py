@@ -218,7 +218,7 @@ def test_what_becomes_of_changes_is_on_record(person: Person) -> None:
     bodies = [json.loads(line)["body"] for line in lines]
     assert [(one["action"], one["files"], one.get("paths", [])) for one in bodies] == [
         ("apply", 1, ["notes.txt"]),
-        ("undo", 0, []),
+        ("undo", 1, ["notes.txt"]),
         ("discard", 0, []),
     ]
     assert _repository(person.project)["refs/heads/tree"] == _repository(person.project)["refs/heads/other"]

@@ -14,6 +14,7 @@ from tests.egress.inspecting import Asked, inspecting, leave, server, tunnel
 from tests.egress.test_inspected import OK, answer, answering
 from tests.egress.test_inspected_steps import Served
 
+from ringfence.egress.request_body import BodyUnread
 from ringfence.egress.tool_calls import CallsUnread, tool_calls
 from ringfence.model.action import Action, McpAction, RequestFacts
 from ringfence.model.decision import Decision, Reason, Verdict
@@ -43,6 +44,17 @@ def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
         ),
         (EVERYTHING, posted(b"/graphql", GRAPHQL, b"Content-Encoding: gzip"), RequestFacts(operations=("unknown",))),
         (EVERYTHING, posted(b"/graphql", b" " * (1 << 21)), RequestFacts(operations=("unknown",))),
+        (
+            EVERYTHING,
+            posted(b"/a", gzip.compress(GRAPHQL, mtime=0), b"Content-Encoding: gzip"),
+            RequestFacts(operations=("graphql-mutation",)),
+        ),
+        (EVERYTHING, posted(b"/a", b"{}", b"Content-Encoding: br"), RequestFacts(operations=("unknown",))),
+        (
+            EVERYTHING,
+            posted(b"/a", b"a", b"Content-Type: text/plain; charset=utf-7"),
+            RequestFacts(operations=("unknown",)),
+        ),
         (FactsWanted(operations=True), posted(b"/r.git/git-receive-pack", b""), RequestFacts(operations=("git-push",))),
     ],
 )
@@ -61,6 +73,31 @@ async def test_policy_is_told_what_its_rules_ask_about_and_nothing_else(
         await leave(writer)
     assert [action.facts for action in asked.actions] == [facts]
     assert len(sent) > 1 << 20 or bytes(served.heard).endswith(sent.partition(b"\r\n\r\n")[2])
+
+
+@pytest.mark.parametrize(
+    ("connection", "headers"),
+    [
+        (b"Connection: X-Team", ()),
+        (b"Connection: close, x-team, te", ()),
+        (b"Connection: keep-alive, Upgrade, HTTP2-Settings, te", (("x-team", "red"),)),
+    ],
+)
+async def test_a_header_that_is_not_sent_satisfies_no_rule(
+    connection: bytes, headers: tuple[tuple[str, str], ...]
+) -> None:
+    asked, served = Asked(), Served()
+    async with (
+        server(served) as port,
+        inspecting(asked, wants=lambda *_: FactsWanted(headers=("x-team",))) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(posted(b"/a", b"{}", b"X-Team: red", connection).replace(b"PORT", b"%d" % port))
+        await answer(reader)
+        await leave(writer)
+    assert [action.facts for action in asked.actions] == [RequestFacts(headers=headers)]
+    assert (b"x-team: red" in bytes(served.heard)) == bool(headers)
 
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete", "arguments": {"b": 1, "a": 2}}}
@@ -122,6 +159,62 @@ def test_what_may_call_a_tool_and_cannot_be_read_is_refused(content: bytes) -> N
         tool_calls("a.test", content, complete=True)
 
 
+PADDED = b" " * (1 << 20)
+WRITTEN = json.dumps(CALL)
+
+
+@pytest.mark.parametrize(
+    ("content", "complete", "coding", "kind"),
+    [
+        (PADDED, False, b"", b"application/json"),
+        (PADDED, False, b"", b"text/plain"),
+        (b'{"a":"' + PADDED, False, b"", b"application/octet-stream"),
+        (gzip.compress(PADDED + WRITTEN.encode(), mtime=0), True, b"gzip", b"text/plain"),
+        ((" " + WRITTEN).encode("utf-16-le"), True, b"", b"text/plain"),
+        (("\n" + WRITTEN).encode("utf-16-be"), True, b"", b""),
+        ((" " + WRITTEN).encode("utf-32-le"), True, b"", b"application/json"),
+        (WRITTEN.encode("utf-32-be"), True, b"", b"application/json"),
+        (WRITTEN.replace('"', "+ACI-").encode(), True, b"", b"application/json; charset=utf-8; charset=UTF-7"),
+        (b"\x0b\x80packed", True, b"br", b"text/plain"),
+        (b'{"\\u006asonrpc":"2.0","a":1,"a":2}', True, b"", b"text/plain"),
+    ],
+    ids=range(11),
+)
+def test_a_call_is_hidden_by_no_padding_charset_or_compression(
+    content: bytes, complete: bool, coding: bytes, kind: bytes
+) -> None:
+    with pytest.raises(BodyUnread):
+        tool_calls("a.test", content, complete=complete, coding=coding, media=kind)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x7fELF" + b"\0" * (1 << 20), b"application/octet-stream"),
+        (b"PK\3\4" + b"\0" * (1 << 20), b""),
+        (b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n{' + PADDED, b"multipart/form-data; boundary=b"),
+        (b"a=b&c=" + PADDED, b"application/x-www-form-urlencoded; charset=UTF-8"),
+    ],
+    ids=["program", "archive without a type", "form in parts", "form"],
+)
+def test_a_long_upload_that_is_no_json_calls_no_tool(content: bytes, kind: bytes) -> None:
+    assert tool_calls("a.test", content, complete=False, media=kind) == ()
+
+
+@pytest.mark.parametrize("field", ["Content-Encoding", "Content-Type"])
+async def test_what_a_request_says_twice_about_its_body_is_refused(field: str) -> None:
+    served = Served()
+    async with server(served) as port, inspecting() as gateway, asyncio.timeout(5):
+        reader, writer = await tunnel(gateway.port, port)
+        twice = [f"{field}: {value}".encode() for value in ("gzip", "identity")]
+        writer.write(posted(b"/mcp", b"{}", *twice).replace(b"PORT", b"%d" % port))
+        heard = await reader.read()
+        await leave(writer)
+    assert heard.startswith(b"HTTP/1.1 400 ")
+    assert f"`{field.lower()}` more than once".encode() in heard
+    assert not served.heard
+
+
 def test_a_call_is_read_with_its_server_tool_and_arguments() -> None:
     assert tool_calls("a.test", json.dumps(CALL).encode(), complete=True) == (DELETE,)
     escaped = json.dumps(CALL).replace("jsonrpc", "\\u006asonrpc").encode()
@@ -151,7 +244,7 @@ def test_a_call_in_a_compressed_body_is_read(pack: Callable[[bytes], bytes]) -> 
     ],
 )
 def test_a_compressed_body_that_may_call_a_tool_unseen_is_refused(content: bytes, coding: bytes, media: bytes) -> None:
-    with pytest.raises(CallsUnread):
+    with pytest.raises(BodyUnread):
         tool_calls("a.test", content, complete=True, coding=coding, media=media)
 
 

@@ -55,7 +55,7 @@ def test_a_yes_to_a_held_piece_goes_on_behind_the_step_that_held_it() -> None:
 
     held = chain.run(b"x", sent)
 
-    assert held == Held(decision=FOUND, data=b"x1")
+    assert held == Held(decision=FOUND, data=b"x1", by=chain.steps[1])
     assert chain.run(b"x1", sent, resume=True) == b"x13"
 
 
@@ -66,6 +66,6 @@ def test_a_yes_to_the_end_goes_on_where_each_step_held_it() -> None:
     second = chain.finish(sent, all_sent, resumed=b"$1")
     last = chain.finish(sent, all_sent, resumed=b"!")
 
-    assert first == Held(decision=FOUND, data=b"$1")
-    assert second == Held(decision=FOUND, data=b"!")
+    assert first == Held(decision=FOUND, data=b"$1", by=chain.steps[1])
+    assert second == Held(decision=FOUND, data=b"!", by=chain.steps[1])
     assert last == b"$1!3$3"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,9 +14,13 @@ from tests.egress.inspecting import inspecting, leave, server, tunnel
 from tests.egress.test_inspected import Reader, Writer
 from tests.egress.test_inspected_rules import posted
 
+from ringfence.egress.http_head import RequestHead, Target
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.inspection import Request
 from ringfence.egress.tool_lists import ToolLists
-from ringfence.model.action import McpAction
+from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.host import Destination, parse_host
 
 LIST = {"jsonrpc": "2.0", "id": 7, "method": "tools/list"}
 BOTH = (b"Content-Type: application/json", b"Accept: application/json, text/event-stream", b"Connection: close")
@@ -44,11 +49,12 @@ class Lists:
         self.seen.append((identity.partition(":")[0] + "/" + identity.rpartition("/")[2], names, whole))
         verdict = Verdict.DENY if "evil" in names else Verdict.ASK if "new" in names else Verdict.ALLOW
         reason = Reason(rule="mcp.changed", layer="user", source="policy.toml:1", verdict=verdict, text="other tools")
-        action = McpAction(server=server, tool="tools/list")
+        action = McpAction(server=server, tool="tools/list", arguments=" ".join(names))
         return Decision(verdict=verdict, action=action, reasons=(reason,), policy="sha256:0", message="other tools")
 
-    def take(self, server: str, identity: str) -> None:
-        self.taken.append(server)
+    def take(self, decision: Decision) -> None:
+        assert isinstance(decision.action, McpAction)
+        self.taken.append(decision.action.arguments)
 
 
 def confirming(verdict: Verdict) -> Callable[..., Callable[[], None]]:
@@ -100,6 +106,16 @@ async def heard(
     return found
 
 
+def listing() -> Request:
+    """A request for a list."""
+    to = Destination(host=parse_host("a.test"), port=443)
+    fields = ((b"content-type", b"application/json"), (b"accept", b"application/json, text/event-stream"))
+    head = RequestHead(method="POST", target=Target.ORIGIN, destination=to, path="/mcp", query="", fields=fields)
+    action = ConnectAction(host="a.test", port=443, method="POST", path="/mcp")
+    allowed = Decision(verdict=Verdict.ALLOW, action=action, reasons=(), policy="")
+    return Request(destination=to, secure=True, head=head, action=action, decision=allowed)
+
+
 async def all_of(reader: Reader) -> bytes:
     """What came, up to the end or until the connection was cut."""
     found = b""
@@ -126,6 +142,20 @@ EVENTS = b': hello\r\n\r\nevent: message\ndata: {"jsonrpc":\ndata: "2.0"}\n\n'
         ),
         reply(EVENTS + b"data: " + result("evil") + b"\r\r", "text/event-stream"),
         reply(result("evil", number="never asked")),
+        reply(result("evil"), "Application/JSON"),
+        reply(result("evil"), "text/plain"),
+        reply(result("evil"), "text/plain", "Content-Type: application/json"),
+        reply(result("evil"), "text/plain, application/json"),
+        reply(b"\xef\xbb\xbf" + result("evil")),
+        reply(result("evil").replace(b"tools", b"t\\u006fols").replace(b'"id"', b'"id": 7, "id"')),
+        reply(result("evil").decode().encode("utf-16")),
+        reply(result("evil"), "text/plain").replace(b"200 OK", b"202 Accepted"),
+        reply(b"data: " + result("evil") + b"\n\n", "Text/Event-Stream"),
+        reply(b"data: " + result("evil") + b"\n\n", "text/plain"),
+        reply(b"\xef\xbb\xbfdata: " + result("evil") + b"\n\n", "text/event-stream"),
+        reply(b"\xef\xbb\xbfdata: 1\ndata: " + result("evil") + b"\n\n", "text/event-stream"),
+        reply(b"event: endpoint\ndata: " + result("evil") + b"\n\n", "text/event-stream"),
+        reply(b"data: " + result("evil"), "text/event-stream"),
     ],
 )
 async def test_a_list_that_is_denied_is_not_shown_in_whatever_form_it_comes(answered: bytes) -> None:
@@ -133,8 +163,8 @@ async def test_a_list_that_is_denied_is_not_shown_in_whatever_form_it_comes(answ
 
     [shown] = await heard(lists, answered)
 
-    assert b"evil" not in shown
-    assert lists.seen == [("https/mcp", lists.seen[0][1], True)]
+    assert b"evil" not in shown.replace(b"\0", b"")
+    assert all(seen[1][-1] == "evil" for seen in lists.seen)
     assert lists.taken == []
 
 
@@ -161,7 +191,17 @@ async def test_somebody_is_asked_about_a_list_before_it_is_shown_and_a_yes_takes
 
     shown = await heard(lists, reply(result("new")), yes=yes)
 
-    assert (b'"new"' in shown[0], lists.taken) == ((True, ["a.test"]) if yes is Verdict.ALLOW else (False, []))
+    assert (b'"new"' in shown[0], lists.taken) == ((True, ["new"]) if yes is Verdict.ALLOW else (False, []))
+
+
+async def test_of_two_lists_that_come_at_once_a_yes_to_one_does_not_show_the_other() -> None:
+    lists = Lists()
+    both = reply(b"[" + result("new") + b"," + result("new", "newer", number=8) + b"]")
+
+    [shown] = await heard(lists, both, yes=Verdict.ALLOW)
+
+    assert b"newer" not in shown
+    assert lists.taken == []
 
 
 async def test_pages_are_judged_with_those_before_them() -> None:
@@ -203,3 +243,49 @@ async def test_a_list_that_cannot_be_read_is_not_shown() -> None:
     [shown] = await heard(Lists(), reply(twice))
 
     assert b"evil" not in shown
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        reply(b"Accepted", "text/plain").replace(b"200 OK", b"202 Accepted"),
+        reply(b"<h1>Bad gateway</h1>", "text/html").replace(b"200 OK", b"502 Bad Gateway"),
+        reply(b"event: endpoint\ndata: /messages?session=1\n\n", "text/event-stream"),
+        reply(b"\xef\xbb\xbf: hello\n\ndata: {}\n\n", "text/event-stream"),
+    ],
+)
+async def test_what_no_client_takes_for_a_list_passes_while_one_is_awaited(answered: bytes) -> None:
+    [shown] = await heard(Lists(), answered)
+
+    assert shown.rpartition(b"\r\n\r\n")[2] == answered.rpartition(b"\r\n\r\n")[2]
+
+
+def test_a_long_event_is_looked_through_once() -> None:
+    step = ToolLists(Lists())(listing())
+    assert step is not None
+    step.response(ResponseHead(status=200, phrase=b"OK", fields=((b"content-type", b"text/event-stream"),)))
+    piece = b"data: x\n" * 2048
+
+    began = time.process_time()
+    passed = [step.received(piece) for _ in range(256)]
+    spent = time.process_time() - began
+
+    assert set(passed) == {b""}
+    assert step.received(b"\n") == piece * 256 + b"\n"
+    assert spent < 2
+
+
+def test_no_list_that_is_awaited_is_forgotten_for_others_that_are_asked_for() -> None:
+    lists = ToolLists(Lists())
+    steps = [lists(listing()) for _ in range(1025)]
+
+    passed = []
+    for number, step in enumerate(steps):
+        assert step is not None
+        step.body(json.dumps({**LIST, "id": number}).encode(), complete=True)
+        passed.append(isinstance(step.request(listing().head), RequestHead))
+
+    assert passed == [True] * 1024 + [False]
+    [first] = lists.heard(listing(), json.loads(result("evil", number=0)))
+    assert first.verdict is Verdict.DENY
+    assert lists.awaits(listing())

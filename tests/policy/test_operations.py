@@ -92,6 +92,35 @@ def test_what_a_request_does_by_its_body(path: str, body: Body, done: tuple[str,
 
 
 @pytest.mark.parametrize(
+    ("content", "complete", "media", "done"),
+    [
+        (b"", False, "application/json", (UNKNOWN,)),
+        (b" " * 99, False, "text/plain", (UNKNOWN,)),
+        (b'\xef\xbb\xbf\n{"a":"', False, "application/octet-stream", (UNKNOWN,)),
+        (b'{"jsonrpc":"2.0","method":"ping","method":"tools/call"}', True, "text/plain", (UNKNOWN,)),
+        (b'[{"jsonrpc":"2.0","method":"tools/call"},1]', True, "application/json", ("mcp-call",)),
+        (' {"jsonrpc":"2.0","method":"tools/call"}'.encode("utf-16-le"), True, "text/plain", (UNKNOWN,)),
+        ('{"jsonrpc":"2.0","method":"tools/call"}'.encode("utf-32-be"), True, "", (UNKNOWN,)),
+        (b"\x7fELF\0", False, "application/octet-stream", ("write",)),
+        (b"--b\r\n{", False, "multipart/form-data", ("write",)),
+        (b"0032want", True, "application/x-git-upload-pack-request", ("write",)),
+        (b"", True, "application/json", ("write",)),
+        (b"[1,2]", True, "application/json", ("write",)),
+    ],
+)  # fmt: skip
+def test_a_body_that_may_be_a_call_and_cannot_be_read_is_unknown(
+    content: bytes, complete: bool, media: str, done: tuple[str, ...]
+) -> None:
+    assert operations("POST", "/mcp", {}, Body(content=content, complete=complete, media=media)) == done
+
+
+def test_a_long_package_is_published_and_nothing_else() -> None:
+    body = Body(content=b'{"_id":"p","_attachments":{', complete=False, media="application/json")
+
+    assert operations("PUT", "/p", {}, body) == ("package-publish",)
+
+
+@pytest.mark.parametrize(
     ("text", "kinds"),
     [
         ("{a}", ["graphql-query"]),
@@ -247,6 +276,8 @@ def verdict(host: str, method: str, path: str, facts: RequestFacts | None) -> Ve
         ("api.test", "POST", "/graphql", RequestFacts(operations=("graphql-query", "graphql-mutation")), Verdict.DENY),
         ("api.test", "POST", "/graphql", RequestFacts(operations=(UNKNOWN,)), Verdict.DENY),
         ("api.test", "POST", "/graphql", None, Verdict.DENY),
+        ("api.test", "POST", "/x", None, Verdict.DENY),
+        ("api.test", "GET", "/x", None, Verdict.ALLOW),
         ("api.test", "GET", "/x", RequestFacts(operations=("read",)), Verdict.ALLOW),
         ("api.test", "POST", "/x", RequestFacts(operations=("write",)), Verdict.ASK),
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC,), headers=(TEAM,)), Verdict.ALLOW),

@@ -129,6 +129,35 @@ def test_branches_pass_and_a_rebase_that_runs_commands_is_flagged() -> None:
     assert gate(file(b".git/rebase-merge/git-rebase-todo")).flags == (Flag.GIT_STATE,)
 
 
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (b".git/sequencer/todo", b"pick 1\n"),
+        (b".git/sequencer/opts", b"[options]\n\tstrategy = ort\n\tsignoff = true\n"),
+        (b".git/worktrees/w/rebase-merge/strategy", b"recursive\n"),
+        (b".git/rebase-apply/apply-opt", b""),
+        (b".git/refs/replace/" + b"1" * 40, b"2" * 40 + b"\n"),
+        (b".git/packed-refs", b"2" * 40 + b" refs/replace/" + b"1" * 40 + b"\n"),
+    ],
+)
+def test_what_goes_on_later_or_stands_for_other_commits_is_flagged(path: bytes, content: bytes) -> None:
+    assert gate(file(path, content)) == Judged(change=gate(file(path, content)).change, flags=(Flag.GIT_STATE,))
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (b".git/sequencer/opts", b"[options]\n\tstrategy = a/../scripts/run.sh\n"),
+        (b".git/sequencer/opts", b"[options] strategy = a/../scripts/run.sh\n"),
+        (b".git/sequencer/opts", b"[options]\n\tStrategy = x\n"),
+        (b".git/sequencer/opts", b"[include]\n\tpath = x\n"),
+        (b".git/rebase-merge/strategy", b"a/../scripts/run.sh\n"),
+    ],
+)
+def test_a_merge_strategy_that_is_a_program_of_the_session_is_never_applied(path: bytes, content: bytes) -> None:
+    assert gate(file(path, content)).refused is not None
+
+
 def test_a_file_that_leads_to_a_repository_is_flagged_unless_git_keeps_that_one() -> None:
     assert gate(file(b"lib/.git", b"gitdir: ../.git/modules/lib\n")).flags == ()
     assert gate(file(b"lib/.git", b"gitdir: ../evil\n")).flags == (Flag.CONTROL_FILE,)

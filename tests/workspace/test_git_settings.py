@@ -180,6 +180,24 @@ def test_a_submodule_may_name_its_own_working_tree_and_no_other(tmp_path: Path) 
     assert (passed.content, kept_out.content) == (own, start)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "remote.origin.pushurl https://evil.example/r",
+        "branch.main.pushremote evil",
+        "submodule.lib.url https://evil.example/r",
+        "extensions.worktreeconfig true",
+    ],
+)
+def test_settings_of_one_working_tree_never_stand_over_what_the_repository_says(tmp_path: Path, command: str) -> None:
+    found = merge(b"", session(tmp_path, command, start=b""), b"", branches=BRANCHES, of_worktree=True)
+
+    assert found.passed == ()
+    assert len(found.refused) == 1
+    sparse = session(tmp_path, "core.sparsecheckout true", start=b"")
+    assert merge(b"", sparse, b"", branches=BRANCHES, of_worktree=True).passed == ("core.sparsecheckout",)
+
+
 @pytest.mark.parametrize("content", [b"[core\n", b"\x00\x01", b'[a]\nb = "unclosed\n'])
 def test_settings_that_git_cannot_read_change_nothing(content: bytes) -> None:
     found = merge(START, content, START, branches=BRANCHES)

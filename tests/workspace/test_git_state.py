@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from ringfence.workspace.git_state import Role, below_git, odd_content, role
 
 HASH = b"1" * 40
+
+
+def test_an_unfinished_cherry_pick_runs_what_its_options_name(tmp_path: Path) -> None:
+    """The attack itself, with Git alone: why such options are refused."""
+
+    def git(*words: str, check: bool = True) -> None:
+        identity = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_EDITOR": "true"}
+        identity |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+        environment = {**os.environ, **identity, "HOME": str(tmp_path)}
+        subprocess.run(("git", *words), cwd=tree, env=environment, check=check, capture_output=True)
+
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    git("init", "-q", "-b", "main")
+    for branch, text in (("main", "one"), ("topic", "two"), ("topic", "three")):
+        git("checkout", "-q", "-B", branch) if branch == "topic" else None
+        (tree / "file").write_text(text)
+        git("add", "-A")
+        git("commit", "-qm", text)
+    git("checkout", "-q", "main")
+    (tree / "file").write_text("else")
+    git("commit", "-qam", "else")
+    git("cherry-pick", "topic~1", "topic", check=False)
+    (tree / "git-merge-a").mkdir()
+    (tree / "run.sh").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tree / "run.sh").chmod(0o755)
+    options = tree / ".git" / "sequencer" / "opts"
+    options.write_text("[options]\n\tstrategy = a/../run.sh\n")
+    (tree / "file").write_text("solved")
+    git("add", "file")
+
+    git("cherry-pick", "--continue", check=False)
+
+    assert (tmp_path / "ran").exists()
+    assert odd_content(b"sequencer/opts", b"[options]\n\tstrategy = a/../run.sh\n") is not None
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,11 @@ class _Conductor:
         elif not self._whole_agent:
             for kept in governed.tally.kept:
                 self._say(f"ringfence: a snapshot was taken first; undo with `{kept.next_steps[0]}`")
+            if governed.staged and governed.changes is not None and governed.changes.files:
+                many = "1 file waits" if governed.changes.files == 1 else f"{governed.changes.files} files wait"
+                self._say(
+                    f"ringfence: {many} to be applied: `ringfence workspace diff {governed.session}`, then `apply`"
+                )
         if self._result is not None:
             line = json.dumps(_result(governed, decision, code), ensure_ascii=False) + "\n"
             os.write(self._result, line.encode())

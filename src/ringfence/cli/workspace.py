@@ -19,7 +19,7 @@ from ringfence.model.ids import new_id
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.control_files import rows_with
 from ringfence.session.policy_files import load_policy
-from ringfence.session.snapshots import Snapshots, Undone, trees_of
+from ringfence.session.snapshots import Snapshots, Undone, is_named, trees_of
 from ringfence.session.sources import places, situation, working_folder
 from ringfence.session.staging import Staging, find
 from ringfence.session.workspaces import find_workspace
@@ -148,8 +148,22 @@ def _undo(trees: tuple[Snapshots, ...], parsed: argparse.Namespace, settle: Sett
     way_back, failures, parts = f"undo-{new_id()}", list[UsageInvalid](), list[Undone]()
     known = [trees[0], *(each for each in trees[1:] if each.knows(parsed.session))]
     session = trees[0].full_name(parsed.session)
-    settle.record("undo", session, paths=paths, forced=parsed.force, way_back=way_back)
+    meant, able = list[bytes](), list[Snapshots]()
     for each in known:
+        try:
+            meant += [
+                one.path
+                for one in each.changes(parsed.session, parsed.turn, parsed.action)[1]
+                if is_named(one.path, paths)
+            ]
+            able.append(each)
+        except UsageInvalid as failure:
+            # Of a workspace and the repository that it shares, one may have nothing to be undone.
+            failures.append(failure)
+    if not able:
+        raise failures[0]
+    settle.record("undo", session, paths=meant, forced=parsed.force, way_back=way_back)
+    for each in able:
         try:
             parts.append(
                 each.undo(
@@ -164,7 +178,6 @@ def _undo(trees: tuple[Snapshots, ...], parsed: argparse.Namespace, settle: Sett
                 )
             )
         except UsageInvalid as failure:
-            # Of a workspace and the repository that it shares, one may have nothing to be undone.
             failures.append(failure)
     if not parts:
         raise failures[0]

@@ -20,15 +20,16 @@ from ringfence.egress.core import Core
 from ringfence.egress.ends import ClientEnd, ServerEnd, ServerFailed
 from ringfence.egress.engine import READABLE
 from ringfence.egress.exchange import Exchange, Side
-from ringfence.egress.facts import MOST_BODY, facts
+from ringfence.egress.facts import facts
 from ringfence.egress.http1_ends import Http1Server
-from ringfence.egress.http_forward import NOTHING
+from ringfence.egress.http_forward import NOTHING, for_server
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
 from ringfence.egress.judging import Asking, Judging
 from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.request_body import MOST_BODY, ONCE
 from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
 from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Decision, Verdict
@@ -183,7 +184,10 @@ class Course:
 
     def start(self, head: RequestHead) -> None:
         """The head is read; does anybody want to see its body before it is judged?"""
-        head = self._head = self._routed(head)
+        head = self._head = self._routed(for_server(head))
+        twice = _said_twice(head)
+        if twice:
+            return self.refuse(refusal.malformed(f"its header says `{twice}` more than once"))
         posing = _other_method(head)
         if posing:
             text = f"the request is a {head.method}, and asks its server to take it for {posing}"
@@ -367,8 +371,19 @@ class Course:
             return self.refuse(refusal.worded(self._core.refuse(held.decision), held.answer))
         return self._asking.decision(
             lambda done: confirm(held.decision, done),
-            lambda decision: go_on(held) if decision.verdict is Verdict.ALLOW else self._denied(decision, True),
+            lambda decision: self._answered(decision, held, go_on),
         )
+
+    def _answered(self, decision: Decision, held: Held, go_on: Callable[[Held], None]) -> None:
+        if decision.verdict is not Verdict.ALLOW:
+            return self._denied(decision, True)
+        try:
+            if held.by is not None:
+                held.by.confirmed(held)
+        except Exception:
+            logger.exception("a step failed")
+            return self._denied(self.fault(), False)
+        return go_on(held)
 
     # the server
 
@@ -556,6 +571,12 @@ def _other_method(head: RequestHead) -> str:
         if name in _METHOD_OVERRIDES and word != head.method and word not in SAFE:
             return shown(word)
     return ""
+
+
+def _said_twice(head: RequestHead) -> str:
+    """What a request says more than once about its body, so that its server may read another one than was judged."""
+    names = [name for name, _ in head.fields]
+    return next((name.decode("ascii") for name in sorted(ONCE) if names.count(name) > 1), "")
 
 
 def upgrades(head: RequestHead) -> frozenset[bytes]:

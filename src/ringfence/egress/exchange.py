@@ -202,7 +202,8 @@ class Exchange:
 
     def _move_down(self) -> None:
         for _ in range(_ROUNDS):
-            if self.over or (self._held and Side.DOWN in self._held) or self._client.waiting > ENOUGH:
+            # SECURITY: a server that answers early says nothing to what somebody else is asked about the request.
+            if self.over or self._held or self._client.waiting > ENOUGH:
                 return
             came = self._server.receive()
             if came is None:
@@ -301,7 +302,7 @@ class Exchange:
     def _complete(self) -> None:
         """End it, unless the answer came early and the server still reads what the client has to say."""
         server, done = self._server, self.request_done
-        if self.over or not (done or server.broken or not server.stays):
+        if self.over or self._held or not (done or server.broken or not server.stays):
             return
         self.over = True
         self._client.flush()

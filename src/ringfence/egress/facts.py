@@ -6,14 +6,10 @@ import re
 from urllib.parse import unquote_plus
 
 from ringfence.egress.http_head import RequestHead
+from ringfence.egress.request_body import BodyUnread, plain
 from ringfence.model.action import RequestFacts
 from ringfence.policy.judges.connect import FactsWanted
 from ringfence.policy.operations import Body, operations
-
-MOST_BODY = 1 << 20
-"""How much of a body is read to know what a request does; of a longer one it is not known."""
-
-_PLAIN = (b"", b"identity")
 
 
 def facts(
@@ -23,9 +19,7 @@ def facts(
     query = _query(head.query)
     body = None
     if content is not None:
-        coding = _field(head, b"content-encoding").lower()
-        media = _field(head, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
-        body = Body(content=content, complete=complete and coding in _PLAIN, media=media)
+        body = _body(head, content, complete=complete)
     listed = {key: tuple(value for name, value in query if name == key) for key, _ in query}
     headers = tuple(
         (name.decode("ascii"), value.decode("latin-1"))
@@ -38,6 +32,16 @@ def facts(
         query=tuple((key, value) for key, value in query if key in wanted.query),
         headers=headers,
     )
+
+
+def _body(head: RequestHead, content: bytes, *, complete: bool) -> Body:
+    kind = _field(head, b"content-type")
+    media = kind.partition(b";")[0].strip().lower().decode("latin-1")
+    try:
+        content, complete = plain(content, _field(head, b"content-encoding"), kind, complete=complete)
+    except BodyUnread:
+        return Body(content=b"", complete=False, media=media)
+    return Body(content=content, complete=complete, media=media)
 
 
 def _query(text: str) -> list[tuple[str, str]]:

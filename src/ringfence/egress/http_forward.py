@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import msgspec
+
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.host import Destination
@@ -70,6 +72,15 @@ def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: boo
     if not keep and not switching and not head.interim:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def for_server(head: RequestHead) -> RequestHead:
+    """The head without the fields that its Connection header takes off: a server never gets them.
+
+    SECURITY: what satisfies a rule has to be sent too, so this comes before whoever judges the head."""
+    named = connection_tokens(head.fields) - _HOP_BY_HOP - _NOT_FOR_CLIENTS
+    kept = tuple(field for field in head.fields if field[0] not in named)
+    return head if len(kept) == len(head.fields) else msgspec.structs.replace(head, fields=kept)
 
 
 def request_fields(head: RequestHead) -> list[tuple[bytes, bytes]]:

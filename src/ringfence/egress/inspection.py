@@ -72,6 +72,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """What the client hears of a denial; the usual text where it is missing."""
     fields: Fields = ()
     """Where trailers were held: what goes on after a yes."""
+    by: Steps | None = None
+    """Who holds it, and hears of a yes; see `Chain`."""
 
 
 class Steps:
@@ -127,6 +129,10 @@ class Steps:
     def message_received(self, data: bytes, *, text: bool) -> bytes | Held:
         """A whole WebSocket message of the server, after an upgrade."""
         return data
+
+    def confirmed(self, held: Held) -> None:
+        """Somebody who was asked said yes to what this step held. Called before it goes on, and only then: nothing else
+        that happens to a request means that."""
 
     def ended(self, error: str) -> None:
         """The exchange is over; `error` is empty where it went well. Always called, once, and last."""
@@ -261,7 +267,8 @@ class Chain:
     def _apply(self, apply: Apply[Value], step: Steps, value: Value) -> Value | Held:
         # Whatever goes wrong where somebody looks into a request: what was not looked into does not go on.
         try:
-            return apply(step, value)
+            result = apply(step, value)
         except Exception:
             logger.exception("a step failed")
             return Held(decision=self._fault())
+        return msgspec.structs.replace(result, by=step) if isinstance(result, Held) else result

@@ -14,7 +14,8 @@ from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.core import Core
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Judge
-from ringfence.egress.tool_calls import CallsUnread, tool_calls
+from ringfence.egress.request_body import BodyUnread
+from ringfence.egress.tool_calls import tool_calls
 from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Verdict
 
@@ -120,7 +121,7 @@ class Judging:
             calls = tool_calls(
                 self._action.host, content, complete=complete, coding=coding, media=media, address=self._address
             )
-        except CallsUnread as unread:
+        except BodyUnread as unread:
             return self._denied(refusal.built_in(self._action, "mcp.unread", str(unread)), False)
         return self._judge_calls(authorization, calls)
 

@@ -1,14 +1,14 @@
 """Lists of tools that MCP servers give over HTTP: each is judged before it goes on to the agent.
 
 An answer comes as JSON or as an event in a stream, to the request that asked for it or on another stream that is open.
-What else comes passes as it is: JSON when it is complete, a stream event by event.
+What else comes passes as it is: JSON when it is complete, a stream event by event. While a list is awaited, an answer
+that cannot be read is not shown, whatever it calls itself.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from ringfence.egress import refusal
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Request, Steps
-from ringfence.egress.tool_calls import CallsUnread, unpacked
+from ringfence.egress.request_body import BodyUnread, unpacked
 from ringfence.model.decision import Decision, Verdict
 from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import read_json
@@ -27,7 +27,9 @@ MOST_ANSWER = 1 << 23
 """How long a list, or an event of a stream, may be."""
 _MOST_ASKED = 1024
 
-_JSON, _EVENTS = b"application/json", b"text/event-stream"
+_JSON, _EVENTS, _UNNAMED = b"application/json", b"text/event-stream", b"*/*"
+_BOM = b"\xef\xbb\xbf"
+_EVENT_LINE = re.compile(rb"(?:^|[\r\n])(?:\xef\xbb\xbf)?data:")
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -39,8 +41,8 @@ class ListJudge(Protocol):
         """Whether the list may be shown, of which more is to come without `whole`."""
         ...
 
-    def take(self, server: str, identity: str) -> None:
-        """Somebody who was asked said yes to the last list of this server."""
+    def take(self, decision: Decision) -> None:
+        """Somebody who was asked said yes to the list that this decision is about."""
         ...
 
 
@@ -49,7 +51,7 @@ class ToolLists:
 
     def __init__(self, judge: ListJudge) -> None:
         self._judge = judge
-        self._asked: OrderedDict[tuple[str, int, str], tuple[str, bool]] = OrderedDict()
+        self._asked: dict[tuple[str, int, str], tuple[str, bool]] = {}
         """Requests for a list that have no answer yet: where they went, and whether they ask for a further page."""
         self._pages: dict[str, list[object]] = {}
 
@@ -63,23 +65,26 @@ class ToolLists:
         posts = request.head.method == "POST" and _JSON in fields.get(b"content-type", b"")
         return _Looking(self, request, asks=True) if posts and (named or {*_parts(takes)} >= {_JSON, _EVENTS}) else None
 
-    def note(self, request: Request, message: object) -> None:
-        """A message of a client: does it ask for a list?"""
+    def note(self, request: Request, message: object) -> bool:
+        """A message of a client: does it ask for a list? False where there is no room to remember that."""
         for one in message if isinstance(message, list) else [message]:
             if isinstance(one, dict) and one.get("method") == "tools/list":
                 parameters = one.get("params")
                 further = isinstance(parameters, dict) and parameters.get("cursor") is not None
-                self._asked[_key(request, one.get("id"))] = (_address(request), further)
-                if len(self._asked) > _MOST_ASKED:
-                    self._asked.popitem(last=False)
+                key = _key(request, one.get("id"))
+                # SECURITY: none is forgotten for another one, or whoever is inside decides which answers are judged.
+                if key not in self._asked and len(self._asked) >= _MOST_ASKED:
+                    return False
+                self._asked[key] = (_address(request), further)
+        return True
 
     def awaits(self, request: Request) -> bool:
         """Whether a list is to come from where this request goes."""
         where = _key(request, None)[:2]
         return any(key[:2] == where for key in self._asked)
 
-    def heard(self, request: Request, message: object) -> Iterator[tuple[str, str, Decision]]:
-        """The servers and decisions about the lists in a message of a server."""
+    def heard(self, request: Request, message: object) -> Iterator[Decision]:
+        """The decisions about the lists in a message of a server."""
         for one in message if isinstance(message, list) else [message]:
             result = one.get("result") if isinstance(one, dict) else None
             if not isinstance(one, dict) or not isinstance(result, dict):
@@ -94,11 +99,11 @@ class ToolLists:
             if not whole:
                 self._pages[identity] = so_far
             server = request.destination.host.name
-            yield server, identity, self._judge.listed(server, identity, so_far, whole=whole)
+            yield self._judge.listed(server, identity, so_far, whole=whole)
 
-    def take(self, server: str, identity: str) -> None:
+    def take(self, decision: Decision) -> None:
         """A yes to a list."""
-        self._judge.take(server, identity)
+        self._judge.take(decision)
 
 
 class _Looking(Steps):
@@ -108,17 +113,25 @@ class _Looking(Steps):
         self._lists = lists
         self._request = request
         self.whole = MOST_QUESTION if asks else 0
+        self._has_room = True
         self._media = b""
+        """How the answer is read; `_UNNAMED`: as what it turns out to be, for a list is awaited. Empty: not at all."""
         self._coding = b""
+        self._harmless = False
+        """Whether the answer is one that only says that something was accepted, or failed."""
         self._held = bytearray()
-        self._confirmed: list[tuple[str, str]] = []
-        """What somebody is asked about. That anything comes after it means that they said yes."""
+        self._scanned = 0
+        """How much of that holds no end of an event."""
+        self._begun = False
+        """Whether the first event of a stream was seen."""
 
     def body(self, data: bytes, *, complete: bool) -> None:
         if b"tools" in data or b"\\u" in data:
-            self._lists.note(self._request, read_json(data))
+            self._has_room = self._lists.note(self._request, read_json(data))
 
     def request(self, head: RequestHead) -> RequestHead | Held:
+        if not self._has_room:
+            return self._unread(f"{_MOST_ASKED} lists of tools were asked for and not answered, and no more can be")
         return RequestHead(
             method=head.method,
             target=head.target,
@@ -132,15 +145,19 @@ class _Looking(Steps):
         )
 
     def response(self, head: ResponseHead) -> ResponseHead | Held:
-        media = (head.field(b"content-type") or b"").partition(b";")[0].strip()
-        self._media = media if media in (_JSON, _EVENTS) else b""
-        self._coding = head.field(b"content-encoding") or b""
+        types = [value for name, value in head.fields if name == b"content-type"]
+        if len(types) > 1 or any(b"," in one.partition(b";")[0] for one in types):
+            return self._unread("an answer says more than once of which type it is")
+        media = b"".join(types).partition(b";")[0].strip().lower()
+        awaited = self._lists.awaits(self._request)
+        self._media = media if media in (_JSON, _EVENTS) else _UNNAMED if awaited else b""
+        self._harmless = self._media == _UNNAMED and (head.status == 202 or head.status >= 400)
+        self._coding = (head.field(b"content-encoding") or b"").strip().lower()
         if media == _EVENTS and self._coding not in (b"", b"identity"):
             return self._unread("a stream of events is compressed although nobody asked for that")
         return head
 
     def received(self, data: bytes) -> bytes | Held:
-        self._take()
         if not self._media:
             return data
         self._held += data
@@ -154,61 +171,81 @@ class _Looking(Steps):
         return b""
 
     def all_received(self) -> bytes | Held:
-        self._take()
-        if self._media != _JSON:
-            # What is left of a stream is no whole event, and nobody reads it as one.
+        if self._media == _EVENTS:
+            # What is left of a stream is no whole event, but there are readers that take it for one.
+            rest = bytes(self._held)
+            return self._judged(self._all(), *self._messages(rest))
+        if not self._media:
             return self._all()
         content, whole = bytes(self._held), True
         try:
             if self._coding not in (b"", b"identity"):
-                content, whole = unpacked(content, self._coding, self._media, complete=True)
+                content, whole = unpacked(content, self._coding, complete=True)
             if not whole:
-                raise CallsUnread("an answer is longer than what is read of it")
-        except CallsUnread as unread:
-            return self._unread(str(unread))
-        return self._judged(self._all(), content)
+                raise BodyUnread("an answer is longer than what is read of it")
+        except BodyUnread as unread:
+            return self._all() if self._harmless else self._unread(str(unread))
+        return self._judged(self._all(), *self._texts(content))
 
-    def ended(self, error: str) -> None:
-        if not error:
-            self._take()
+    def confirmed(self, held: Held) -> None:
+        """The list that was asked about is taken."""
+        self._lists.take(held.decision)
+
+    def _texts(self, content: bytes) -> Iterator[bytes]:
+        """The messages of an answer that is complete."""
+        if self._media == _JSON or not _EVENT_LINE.search(content) or _is_json(content):
+            yield content
+        else:
+            cut = 0
+            for end in _EVENT_END.finditer(content):
+                yield from self._messages(content[cut : end.end()])
+                cut = end.end()
+            yield from self._messages(content[cut:])
+
+    def _messages(self, event: bytes) -> Iterator[bytes]:
+        """What an event says, in all the ways in which it is read, unless that is nothing or only for somebody else."""
+        first, self._begun = not self._begun, True
+        readings = {event, event.removeprefix(_BOM)} if first else {event}
+        for reading in readings:
+            kind, text = _said(reading)
+            if text.strip() and (kind in (b"", b"message") or _is_json(text)):
+                yield text
 
     def _events(self) -> bytes | Held:
         """The events that are complete, each looked at."""
-        cut, found = 0, []
-        for end in _EVENT_END.finditer(self._held):
-            found.append(_data(bytes(self._held[cut : end.end()])))
+        cut, found = 0, list[bytes]()
+        # The end of an event is up to four bytes, of which all but one may have come already.
+        for end in _EVENT_END.finditer(self._held, max(self._scanned - 3, 0)):
+            found += self._messages(bytes(self._held[cut : end.end()]))
             cut = end.end()
         if len(self._held) - cut > MOST_ANSWER:
             return self._unread(f"an event of a stream is longer than {MOST_ANSWER >> 20} MiB")
         passed = bytes(self._held[:cut])
         del self._held[:cut]
+        self._scanned = len(self._held)
         return self._judged(passed, *found)
 
     def _judged(self, data: bytes, *messages: bytes) -> bytes | Held:
         """What may go on, or the strictest decision about the lists in it."""
         decisions: list[Decision] = []
+        awaited = self._lists.awaits(self._request)
         for text in messages:
-            if b"tools" not in text and b"\\u" not in text:
+            if not awaited and b"tools" not in text and b"\\u" not in text:
                 continue
             try:
                 message = read_json(text)
             except ValueError as error:
-                if b"tools" in text and self._lists.awaits(self._request):
-                    return self._unread(f"a list of tools cannot be read: {error}")
+                if awaited and text.strip() and not self._harmless:
+                    return self._unread(f"an answer in place of a list of tools cannot be read: {error}")
                 continue
-            for server, identity, decision in self._lists.heard(self._request, message):
-                decisions.append(decision)
-                if decision.verdict is Verdict.ASK:
-                    self._confirmed.append((server, identity))
+            decisions += self._lists.heard(self._request, message)
         strictest = max(decisions, key=lambda one: one.verdict.strictness, default=None)
         if strictest is None or strictest.verdict is Verdict.ALLOW:
             return data
+        # SECURITY: a yes is one to the list that was shown to whoever said it, and lets nothing else pass with it.
+        if any(one.verdict is Verdict.ASK and one.action != strictest.action for one in decisions):
+            return self._unread("more than one list of tools that somebody has to be asked about comes at once")
         return Held(decision=strictest, data=data)
-
-    def _take(self) -> None:
-        confirmed, self._confirmed = self._confirmed, []
-        for server, identity in confirmed:
-            self._lists.take(server, identity)
 
     def _all(self) -> bytes:
         whole = bytes(self._held)
@@ -219,10 +256,24 @@ class _Looking(Steps):
         return Held(decision=refusal.built_in(self._request.action, "mcp.unread", text))
 
 
-def _data(event: bytes) -> bytes:
-    """What an event of a stream says."""
-    lines = [line for line in _LINE_END.split(event) if line.startswith(b"data:")]
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
+def _said(event: bytes) -> tuple[bytes, bytes]:
+    """Of which kind an event of a stream is, and what it says."""
+    kind, lines = b"", []
+    for line in _LINE_END.split(event):
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            lines.append(value.removeprefix(b" "))
+        elif name == b"event":
+            kind = value.removeprefix(b" ")
+    return kind, b"\n".join(lines)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parts(accept: bytes) -> Iterator[bytes]:

@@ -406,7 +406,7 @@ class ChangesSettled(msgspec.Struct, frozen=True, kw_only=True, tag_field="event
     actor: str
     workspace: str
     files: int
-    """How many paths it is about; for all that a session wrote, 0."""
+    """How many paths it is about; 0 where all that a session wrote is discarded."""
     paths: tuple[str, ...] = ()
     """The first of them, relative to the workspace."""
     flags: tuple[str, ...] = ()

@@ -65,6 +65,7 @@ _EDITOR = "tasks and settings that an editor runs when the folder is opened"
 _INSTRUCTIONS = "instructions that the next agent follows"
 _CI = "runs on the build server, with its secrets"
 _ENTER = "runs when a shell enters the folder"
+_UNFINISHED = "an operation of Git's that stopped half-way: its steps can run commands when it goes on"
 _INSTALL = "names commands or sources that run on install or build"
 
 CONTROL_FILES: tuple[ControlFile, ...] = (
@@ -78,7 +79,10 @@ CONTROL_FILES: tuple[ControlFile, ...] = (
     _row(".git/config.worktree", "names programs that Git runs", Direct.PROTECT, Staged.PARTS, stub=""),
     _row(".git/info/attributes", "sends files through filters", Direct.REPORT),
     _row(".git/objects/info/alternates", "leads Git to other objects", Direct.REPORT),
-    _row(".git/rebase-merge/git-rebase-todo", "`exec` lines run when the rebase goes on", Direct.REPORT),
+    _row(".git/rebase-merge/**", _UNFINISHED, Direct.REPORT),
+    _row(".git/rebase-apply/**", _UNFINISHED, Direct.REPORT),
+    _row(".git/sequencer/**", _UNFINISHED, Direct.REPORT),
+    _row(".git/refs/replace/**", "makes other content stand for a commit, in every working tree", Direct.REPORT),
     _row(".claude/", _SETTINGS, Direct.PROTECT),
     _row(".codex/", _SETTINGS, Direct.PROTECT),
     _row(".gemini/", _SETTINGS, Direct.PROTECT),

@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 from ringfence.model.canonical import digest, text_from_os
 from ringfence.model.host import parse_host
 
+STARTED = "command:"
+"""How the identity of a server that is started begins."""
 _PORTS = {"http": 80, "https": 443}
 
 
 def command_identity(argv: Sequence[str]) -> str:
     """The identity of a server that is started."""
-    return f"command:{digest([text_from_os(word) for word in argv])}"
+    return f"{STARTED}{digest([text_from_os(word) for word in argv])}"
 
 
 def address(url: str) -> str | None:

@@ -79,7 +79,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
     content: bytes
     complete: bool
-    """Whether that is all of it, and not compressed."""
+    """Whether that is all of it. Of what cannot be unpacked there is no content, and it is not complete."""
     media: str
     """The type without parameters, in lower case."""
 
@@ -117,7 +117,10 @@ def operations(method: str, path: str, query: Query, body: Body | None, *, webso
     if any(_is_graphql(reading, body) for reading in readings(path)):
         named += _graphql(method, query, body)
     elif method not in SAFE:
-        named += [one for reading in readings(path) for one in _in_body(reading, body)]
+        found = [one for reading in readings(path) for one in _in_body(reading, body)]
+        # MCP and GraphQL are asked with POST: a long package that is uploaded with PUT is none of both.
+        uploads = method != "POST" and "package-publish" in named
+        named += [one for one in found if one != UNKNOWN or not uploads]
     return tuple(dict.fromkeys(named)) or ("read" if method in SAFE else "write",)
 
 
@@ -170,10 +173,20 @@ def _in_body(path: str, body: Body | None) -> list[str]:
     if path.endswith("/info/lfs/objects/batch"):
         named = [one.get("operation") for one in _objects(body)]
         return [f"git-lfs-{one}" if one in ("download", "upload") else UNKNOWN for one in named] or [UNKNOWN]
-    if body is None or not body.complete:
+    if body is None:
         return []
+    # SECURITY: a call that is padded, packed or written so that it cannot be read is still one to its server.
+    likely = may_be_json(body.content, body.media, complete=body.complete)
+    if not body.complete:
+        return [UNKNOWN] if likely else []
+    try:
+        value = read_json(body.content)
+    except ValueError:
+        return [UNKNOWN] if likely else []
     found: list[str] = []
-    for one in _objects(body):
+    for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, dict):
+            continue
         method, query = one.get("method"), one.get("query")
         if one.get("jsonrpc") == "2.0" and isinstance(method, str):
             found.append("mcp-call" if method == "tools/call" else "mcp-other")
@@ -192,6 +205,18 @@ def _objects(body: Body | None) -> list[dict[str, object]]:
         return []
     listed = value if isinstance(value, list) else [value]
     return [one for one in listed if isinstance(one, dict)] if all(isinstance(one, dict) for one in listed) else []
+
+
+_BEFORE_JSON = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xfe\xff"
+"""White space and the marks of a byte order, in whatever UTF it is."""
+
+
+def may_be_json(content: bytes, media: str, *, complete: bool) -> bool:
+    """Whether a server may read this as a JSON object or list, whatever it is said to be. `media` is in lower case."""
+    if not content and complete:
+        return False
+    start = content.lstrip(_BEFORE_JSON)[:1]
+    return "json" in media or start in (b"{", b"[") or (not start and not complete)
 
 
 def read_json(content: bytes) -> object:

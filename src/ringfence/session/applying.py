@@ -22,7 +22,7 @@ from ringfence.workspace.difference import Difference
 from ringfence.workspace.entries import PIECE, Entry, Kind, Stamp, open_below, open_folder
 from ringfence.workspace.gate import Judged, judged
 from ringfence.workspace.git_objects import add_objects
-from ringfence.workspace.git_settings import Merged, merge, read_settings, replace_settings
+from ringfence.workspace.git_settings import Merged, is_of_worktree, merge, read_settings, replace_settings
 from ringfence.workspace.git_state import Role, below_git, role
 from ringfence.workspace.restoring import Now, restore
 from ringfence.workspace.store import Snapshot, Store, pack
@@ -164,6 +164,7 @@ class Applying:
                 real,
                 branches=branches(base, store, above),
                 of_module=b"modules/" in above,
+                of_worktree=is_of_worktree(one.path),
             )
             if found.content != real:
                 replace_settings(folder, name, found.content)

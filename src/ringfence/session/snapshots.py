@@ -159,7 +159,7 @@ class Snapshots:
         """Put what a session changed back to how it was before it, or before a turn or an action, after keeping how it
         is now under the name `way_back`, or a new one."""
         before, found, ended = self.changes(session, turn, action)
-        wanted = tuple(one for one in found if _named(one.path, paths))
+        wanted = tuple(one for one in found if is_named(one.path, paths))
         if paths and not wanted:
             raise UsageInvalid(
                 "the session changed none of these paths", remedy=f"see `ringfence workspace diff {before.session}`"
@@ -344,7 +344,8 @@ def _new_repositories(chosen: tuple[Difference, ...], left: tuple[Difference, ..
     return [path for path in gone if not any(one.path.startswith(path + b"/") for one in left)]
 
 
-def _named(path: bytes, paths: tuple[str, ...]) -> bool:
+def is_named(path: bytes, paths: tuple[str, ...]) -> bool:
+    """Whether a path is among those that were chosen, or below one; where none were, all are."""
     if not paths:
         return True
     wanted = [os.fsencode(name).strip(b"/") for name in paths]
@@ -355,4 +356,4 @@ def _shown(path: bytes) -> str:
     return shortened(visible(os.fsdecode(path)), 80)
 
 
-__all__ = ["Snapshots", "SnapshotsBroken", "Undone", "trees", "trees_of", "workspace_of"]
+__all__ = ["Snapshots", "SnapshotsBroken", "Undone", "is_named", "trees", "trees_of", "workspace_of"]

@@ -153,7 +153,14 @@ def unreported_text(tools: tuple[str, ...]) -> str:
 
 
 def _same(one: Decision, other: Decision) -> bool:
-    """Whether a person would call it the same denial: the same action, or another request to the same destination."""
+    """Whether a person would call it the same denial: the same action, or another request to the same destination, for
+    the same reason."""
+    if _rule(one) != _rule(other):
+        return False
     if isinstance(one.action, ConnectAction) and isinstance(other.action, ConnectAction):
         return (one.action.host, one.action.port) == (other.action.host, other.action.port)
     return one.action == other.action
+
+
+def _rule(decision: Decision) -> str:
+    return "" if decision.because is None else decision.because.rule

@@ -119,7 +119,7 @@ def _row(body: events.Body) -> Row:
 
 
 def _settled(body: events.ChangesSettled) -> Row:
-    number = _count(body.files, "path") if body.files else "all that was pending"
+    number = "all that was pending" if body.action == "discard" else _count(body.files, "path")
     flags = f" ({_text(', '.join(body.flags))})" if body.flags else ""
     forced = ", also over what was changed since" if body.forced else ""
     names = ", ".join(map(visible, body.paths))

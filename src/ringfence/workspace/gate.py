@@ -15,7 +15,7 @@ import msgspec
 from ringfence.policy.control_files import CONTROL_FILES, ControlFile, Staged, row_for
 from ringfence.workspace.difference import Difference
 from ringfence.workspace.entries import Entry, Kind
-from ringfence.workspace.git_state import Role, below_git, odd_content, role
+from ringfence.workspace.git_state import Role, below_git, is_unfinished, odd_content, replaces_objects, role
 
 LOCK_FILES = frozenset(
     b"package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml bun.lock bun.lockb deno.lock poetry.lock uv.lock"
@@ -51,7 +51,7 @@ class Flag(StrEnum):
     SECRET = "secret"  # noqa: S105 - a word for a flag
     ODD_NAME = "odd-name"
     GIT_STATE = "git-state"
-    """An unfinished operation whose steps run when it goes on."""
+    """An unfinished operation, whose steps can run commands when it goes on; or other content for stored objects."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +136,7 @@ def _git(one: Difference, rest: bytes, content: Content) -> Judged:
         why = odd_content(rest, body) if body is not None else None
         if why is not None or (body is None and not rest.endswith(b"index")):
             return Judged(change=one, refused=why or "it is larger than such a file is")
-        if rest.endswith(b"git-rebase-todo"):
+        if is_unfinished(rest) or replaces_objects(rest, body):
             return Judged(change=one, flags=(Flag.GIT_STATE,))
     return Judged(change=one)
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 import msgspec
 
 from ringfence.workspace.entries import Found, Kind, open_below, open_file, open_folder, walk
-from ringfence.workspace.git_settings import merge, read_settings, replace_settings
-from ringfence.workspace.git_state import Role, in_object_folder, odd_content, role
+from ringfence.workspace.git_settings import is_of_worktree, merge, read_settings, replace_settings
+from ringfence.workspace.git_state import Role, in_object_folder, is_unfinished, odd_content, role
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
@@ -44,7 +44,14 @@ def bring_settings(
         folder = _open(top, above)
         try:
             real = read_settings(folder, name)
-            found = merge(start, session, real, branches=branches, of_module=b"modules/" in path)
+            found = merge(
+                start,
+                session,
+                real,
+                branches=branches,
+                of_module=b"modules/" in path,
+                of_worktree=is_of_worktree(path),
+            )
             if found.content != real:
                 replace_settings(folder, name, found.content)
         finally:
@@ -92,7 +99,9 @@ class _Bringing:
         rest = b"%b/%b" % (self._kind, found.path)
         what = role(rest)
         try:
-            if found.kind is Kind.FOLDER:
+            if is_unfinished(rest):
+                self.refuse(found.path, "it is an operation that is not finished, whose steps can run commands")
+            elif found.kind is Kind.FOLDER:
                 if what in (Role.PLACE, Role.STATE) or in_object_folder(rest):
                     os.close(open_below(real, found.path, make=True))
                 elif what is not Role.DERIVED:
@@ -107,7 +116,14 @@ class _Bringing:
     def _file(self, found: Found, what: Role, rest: bytes, real: int) -> None:
         with open(open_file(found.name, found.folder), "rb", buffering=0) as stream:
             if what is Role.SETTINGS:
-                merged = merge(b"", stream.read(_SMALL), b"", branches=frozenset(), of_module=self._kind == b"modules")
+                merged = merge(
+                    b"",
+                    stream.read(_SMALL),
+                    b"",
+                    branches=frozenset(),
+                    of_module=self._kind == b"modules",
+                    of_worktree=is_of_worktree(rest),
+                )
                 for key, why in merged.refused:
                     self.kept_out.append(KeptOut(what=key, where=os.fsdecode(rest), why=why))
                 _put(real, found.path, merged.content, 0o644)

@@ -71,6 +71,7 @@ _KEYS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _ADDRESS = re.compile(r"(?P<kind>remote|submodule)\.(?P<name>.+)\.(?:url|pushurl)", re.DOTALL)
 _FOLLOWS = re.compile(r"branch\.(?P<name>.+)\.(?:remote|pushremote)", re.DOTALL)
+_SHARED = ("remote.", "branch.", "submodule.", "extensions.", "push.")
 _OWN_TREE = re.compile(r"(?:\.\./)+[A-Za-z0-9][^\0\n]*")
 
 
@@ -82,11 +83,16 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """The names of its branches; None where they are not known, and any could be one."""
     of_module: bool = False
     """Of a submodule, which names its own working tree."""
+    of_worktree: bool = False
+    """Of one working tree: it stands over the repository's settings, which are not in it."""
 
 
 def refused(key: str, after: tuple[str, ...], start: Start) -> str | None:
     """Why a change of one setting does not pass; None where it does."""
     before = start.settings.get(key, ())
+    # SECURITY: here an address that the repository has had all along looks new, and takes its place.
+    if start.of_worktree and key.startswith(_SHARED):
+        return "it belongs into the repository's settings, and would stand over them"
     value = _OWN_TREE if start.of_module and key == "core.worktree" else _known(key)
     if value is None:
         return "it is not among the settings that a session may change"

@@ -44,8 +44,19 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     """Keys that were not, and why."""
 
 
+def is_of_worktree(path: bytes) -> bool:
+    """Whether settings are those of one working tree, which stand over the repository's."""
+    return path.rpartition(b"/")[2] == b"config.worktree"
+
+
 def merge(
-    start: bytes, session: bytes, real: bytes, *, branches: frozenset[str] | None, of_module: bool = False
+    start: bytes,
+    session: bytes,
+    real: bytes,
+    *,
+    branches: frozenset[str] | None,
+    of_module: bool = False,
+    of_worktree: bool = False,
 ) -> Merged:
     """`real`, with those changes between `start` and `session` that may pass."""
     if start == session:
@@ -56,7 +67,7 @@ def merge(
         except SettingsUnreadable as failure:
             return Merged(content=real, refused=(("the whole file", str(failure)),))
         changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-        known = Start(settings=before, branches=branches, of_module=of_module)
+        known = Start(settings=before, branches=branches, of_module=of_module, of_worktree=of_worktree)
         passed, kept_out = list[str](), list[tuple[str, str]]()
         for key in changed:
             why = refused(key, after.get(key, ()), known)

@@ -48,6 +48,13 @@ _PLACE = re.compile(
     rb"objects(?:/(?:info|pack|[0-9a-f]{2}))?|refs|logs|info|rr-cache(?:/[0-9a-f]+)?|rebase-merge|rebase-apply"
     rb"|sequencer|modules|worktrees|worktrees/[^/]+|branches"
 )
+_UNFINISHED = re.compile(rb"(?:worktrees/[^/]+/|modules/.*/)?(?:sequencer|rebase-merge|rebase-apply)/.+", re.DOTALL)
+_REPLACED = re.compile(rb"(?:modules/.*/)?refs/replace/.+", re.DOTALL)
+_STRATEGY = rb"(?:ort|recursive|resolve|ours|octopus|subtree)"
+_OPTIONS = re.compile(
+    rb"\[options\]\n(?:\t(?:strategy = " + _STRATEGY + rb"|(?!strategy =)[a-z-]+ = [A-Za-z0-9._-]*)\n)*"
+)
+"""As Git itself writes it."""
 _POINTERS = re.compile(rb"worktrees/[^/]+/(?:gitdir|commondir)")
 _OF_A_WORKTREE = re.compile(rb"worktrees/[^/]+/(.+)", re.DOTALL)
 
@@ -81,6 +88,18 @@ def in_object_folder(rest: bytes) -> bool:
     return re.fullmatch(rb"(?:modules/.*/)?objects(?:/(?:info|pack|[0-9a-f]{2}))?", rest, re.DOTALL) is not None
 
 
+def is_unfinished(rest: bytes) -> bool:
+    """Whether a path below `.git` belongs to an operation that stopped half-way: its steps can run commands when
+    somebody lets it go on."""
+    return _UNFINISHED.fullmatch(rest) is not None
+
+
+def replaces_objects(rest: bytes, content: bytes | None) -> bool:
+    """Whether a file of a repository's state makes other content stand for an object, in every working tree."""
+    listed = rest.rpartition(b"/")[2] == b"packed-refs" and (content is None or b" refs/replace/" in content)
+    return listed or _REPLACED.fullmatch(rest) is not None
+
+
 def odd_content(rest: bytes, content: bytes) -> str | None:
     """Why a file of a repository's state is not what its name says; None where it is. Settings could hide in it."""
     if _POINTERS.fullmatch(rest):
@@ -88,6 +107,12 @@ def odd_content(rest: bytes, content: bytes) -> str | None:
         fine = text == b"../.." if rest.endswith(b"/commondir") else text.startswith(b"/") and b"\n" not in text
         return None if fine else "it leads Git elsewhere"
     name = rest.rpartition(b"/")[2]
+    if is_unfinished(rest):
+        # SECURITY: a strategy is a program, `git-merge-NAME`, and a name with slashes leads to one in the workspace.
+        if name == b"opts" and _OPTIONS.fullmatch(content) is None:
+            return "its options are not such as Git writes, or name a merge strategy that is none of Git's"
+        if name == b"strategy" and re.fullmatch(_STRATEGY + rb"\n?", content) is None:
+            return "it names a merge strategy that is none of Git's"
     kind = next((part for part in rest.split(b"/")[:-1] if part in (b"refs", b"logs")), None)
     if kind == b"refs":
         return None if re.fullmatch(rb"(?:" + _HASH + rb"|ref: [^\n]+)\n?", content) else "it is no reference of Git's"

@@ -175,3 +175,86 @@ async def test_a_request_beyond_the_budget_waits_for_the_answer(says: Verdict) -
     else:
         assert len(heard) <= MEGABYTE
         assert not answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("says", [Verdict.ALLOW, Verdict.DENY])
+async def test_an_early_answer_of_the_server_is_no_yes_to_what_somebody_is_asked(says: Verdict) -> None:
+    heard, questions = bytearray(), asyncio.Queue[Callable[[], None]]()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                heard.extend(data)
+
+    def confirm(decision: Decision, done: Callable[[Decision], None]) -> Callable[[], None]:
+        questions.put_nowait(lambda: done(msgspec.structs.replace(decision, verdict=says)))
+        return lambda: None
+
+    budgets = Budgets((budget("*", over=Verdict.ASK),))
+    async with (
+        server(serve) as port,
+        inspecting(Asked(), amendments=(budgets,), confirm=confirm) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        size = 1_500_000
+        head = f"POST /x HTTP/1.1\r\nHost: a.test:{port}\r\nContent-Length: {size}\r\n\r\n".encode()
+        writer.write(head + b"x" * 900_000)
+        early = await reader.readexactly(len(OK))
+        writer.write(b"x" * (size - 900_000))
+        answer = await questions.get()
+        before = budgets.spend(to("a.test", port), MEGABYTE // 2)
+        answer()
+        with contextlib.suppress(ConnectionError):
+            while says is Verdict.DENY and await reader.read(1 << 16):
+                pass
+        while says is Verdict.ALLOW and len(heard) < size:
+            await asyncio.sleep(0.01)
+        await leave(writer)
+
+    assert early == OK
+    assert before is not None and before.verdict is Verdict.ASK
+    assert len(heard) == size if says is Verdict.ALLOW else len(heard) <= MEGABYTE
+
+
+async def test_an_answer_that_comes_while_somebody_is_asked_waits_for_what_they_say() -> None:
+    answered, asked, questions = asyncio.Event(), asyncio.Event(), list[Callable[[], None]]()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asked.wait()
+        writer.write(OK)
+        await writer.drain()
+        answered.set()
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 16):
+                pass
+
+    def confirm(decision: Decision, done: Callable[[Decision], None]) -> Callable[[], None]:
+        questions.append(lambda: done(msgspec.structs.replace(decision, verdict=Verdict.DENY)))
+        asked.set()
+        return lambda: None
+
+    budgets = Budgets((budget("*", over=Verdict.ASK),))
+    async with (
+        server(serve) as port,
+        inspecting(Asked(), amendments=(budgets,), confirm=confirm) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        head = f"POST /x HTTP/1.1\r\nHost: a.test:{port}\r\nContent-Length: 1500000\r\n\r\n".encode()
+        writer.write(head + b"x" * 1_500_000)
+        await answered.wait()
+        said = b""
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.2)
+        more = budgets.spend(to("a.test", port), MEGABYTE)
+        questions[0]()
+        with contextlib.suppress(ConnectionError):
+            said = await reader.read(len(OK))
+        await leave(writer)
+
+    assert not said.startswith(b"HTTP/1.1 200")
+    assert more is not None and more.verdict is Verdict.ASK

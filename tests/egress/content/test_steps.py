@@ -20,9 +20,14 @@ from tests.egress.test_inspected import ASKS, OK, Reader, Writer, websocket
 
 from ringfence.egress.content.patterns import patterns
 from ringfence.egress.content.steps import Screening
+from ringfence.egress.http_head import RequestHead, Target
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.inspection import Held, Request
 from ringfence.egress.websocket_frames import Opcode, frame
+from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ContentFound, ContentUnread
+from ringfence.model.host import Destination, parse_host
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.effective import OnSecret, Origin
 
@@ -257,6 +262,24 @@ async def test_a_question_is_put_with_what_was_found_and_its_answer_holds_for_th
         assert len({one.reasons[0].rule for one in asked}) == len(asked) == 2
     else:
         assert heard == b""
+
+
+def test_only_a_yes_makes_what_was_asked_about_allowed() -> None:
+    session = Session(on_secret=OnSecret.ASK)
+    to = Destination(host=parse_host("a.test"), port=443)
+    head = RequestHead(method="POST", target=Target.ORIGIN, destination=to, path="/", query=TOKEN, fields=())
+    action = ConnectAction(host="a.test", port=443, method="POST", path="/")
+    allowed = Decision(verdict=Verdict.ALLOW, action=action, reasons=(), policy="")
+    request = Request(destination=to, secure=True, head=head, action=action, decision=allowed)
+
+    step = session.screening(request)
+    held = step.request(head)
+    step.response(ResponseHead(status=200, phrase=b"OK", fields=()))
+    assert isinstance(held, Held) and held.decision.verdict is Verdict.ASK
+    assert isinstance(session.screening(request).request(head), Held)
+    step.confirmed(held)
+
+    assert session.screening(request).request(head) == head
 
 
 WAYS = {

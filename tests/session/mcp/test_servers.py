@@ -45,7 +45,7 @@ def facts(tools: ToolList, changed: str = "", *, listing: bool = False) -> Serve
 def test_a_list_that_was_taken_is_known_in_the_next_session_and_another_one_is_a_change(user: Session) -> None:
     first = user.servers()
     assert first.listed("notes", "command:1", ONE).facts == facts(ONE, listing=True)
-    first.take("notes", "command:1")
+    first.take("notes", "command:1", ONE.digest)
 
     assert user.servers().listed("notes", "command:1", ONE).facts == facts(ONE, listing=True)
     changed = user.servers().listed("notes", "command:1", OTHER)
@@ -62,12 +62,12 @@ def test_a_list_that_was_taken_is_known_in_the_next_session_and_another_one_is_a
 def test_a_change_that_was_not_taken_is_one_for_the_calls_too_until_it_is(user: Session) -> None:
     servers = user.servers()
     servers.listed("notes", "command:1", ONE)
-    servers.take("notes", "command:1")
+    servers.take("notes", "command:1", ONE.digest)
     call = McpAction(server="notes", tool="say.it")
 
     servers.listed("notes", "command:1", OTHER)
     assert servers.called(call, "command:1").facts == facts(OTHER, "described otherwise: `say.it`")
-    servers.take("notes", "command:1")
+    servers.take("notes", "command:1", OTHER.digest)
 
     assert servers.called(call, "command:1").facts == facts(OTHER)
     assert user.servers().listed("notes", "command:1", ONE).facts == facts(ONE, listing=True)
@@ -76,7 +76,7 @@ def test_a_change_that_was_not_taken_is_one_for_the_calls_too_until_it_is(user: 
 def test_a_server_that_is_started_otherwise_is_another_one(user: Session) -> None:
     servers = user.servers()
     servers.listed("notes", "command:1", ONE)
-    servers.take("notes", "command:1")
+    servers.take("notes", "command:1", ONE.digest)
 
     found = servers.listed("notes", "command:2", OTHER)
 
@@ -121,7 +121,7 @@ def test_what_a_hook_was_told_does_not_hold_for_ever(user: Session) -> None:
 def test_a_changed_list_ends_what_a_hook_was_told(user: Session) -> None:
     servers = user.servers()
     servers.listed("notes", "command:1", ONE)
-    servers.take("notes", "command:1")
+    servers.take("notes", "command:1", ONE.digest)
     servers.told(servers.called(McpAction(server="notes", tool="say.it"), "command:1"))
 
     servers.listed("notes", "command:1", OTHER)
@@ -132,7 +132,7 @@ def test_a_changed_list_ends_what_a_hook_was_told(user: Session) -> None:
 def test_a_list_that_cannot_be_read_is_no_new_server(user: Session) -> None:
     servers = user.servers()
     servers.listed("notes", "command:1", ONE)
-    servers.take("notes", "command:1")
+    servers.take("notes", "command:1", ONE.digest)
     [file] = user.folder.iterdir()
     file.write_bytes(b"{}")
 
@@ -158,3 +158,59 @@ def test_lists_are_remembered_up_to_a_limit_over_all_sessions(tmp_path: Path) ->
         lists.take("b", "command:1", ONE)
     lists.take("a", "command:1", OTHER)
     assert lists.get("a", "command:1", OTHER) == dict(OTHER.tools)
+
+
+def test_a_yes_to_one_list_does_not_take_another_one_that_the_server_said_since(user: Session) -> None:
+    servers = user.servers()
+    servers.listed("notes", "command:1", ONE)
+    servers.take("notes", "command:1", ONE.digest)
+    asked = read_tools([{"name": "say.it", "description": "Says it."}, {"name": "more"}])
+    servers.listed("notes", "command:1", asked)
+    servers.listed("notes", "command:1", OTHER)
+
+    servers.take("notes", "command:1", asked.digest)
+
+    assert servers.listed("notes", "command:1", OTHER).facts == facts(
+        OTHER, "described otherwise: `say.it`", listing=True
+    )
+
+
+def test_a_call_to_another_spelling_of_an_address_is_one_to_a_host_whose_list_changed(user: Session) -> None:
+    servers = user.servers()
+    servers.listed("a.test", "https://a.test/mcp", ONE)
+    servers.take("a.test", "https://a.test/mcp", ONE.digest)
+    call = McpAction(server="a.test", tool="say.it", facts=ServerFacts(identity="https://a.test/mcp/"))
+    elsewhere = msgspec.structs.replace(call, server="b.test", facts=ServerFacts(identity="https://b.test/mcp"))
+
+    before = servers.reached(call)
+    servers.listed("a.test", "https://a.test/mcp", OTHER)
+
+    assert before == call
+    changed = ServerFacts(identity="https://a.test/mcp/", changed="described otherwise: `say.it`")
+    assert servers.reached(call) == msgspec.structs.replace(call, facts=changed)
+    assert servers.reached(elsewhere) == elsewhere
+
+
+def test_what_is_claimed_from_inside_evicts_no_server_that_the_gateway_saw(user: Session) -> None:
+    servers = user.servers()
+    servers.listed("a.test", "https://a.test/mcp", ONE)
+    for number in range(MOST_SERVERS):
+        servers.called(McpAction(server=f"s{number}", tool="x"), f"command:{number}")
+
+    with pytest.raises(RingfenceError, match="that were started, and takes no more"):
+        servers.called(McpAction(server="one more", tool="x"), "command:1")
+
+    assert servers.is_known("a.test")
+    assert servers.listed("b.test", "https://b.test/mcp", ONE).server == "b.test"
+
+
+def test_what_is_claimed_from_inside_is_no_host_and_changes_nothing_about_one(user: Session) -> None:
+    servers = user.servers()
+    servers.listed("a.test", "https://a.test/mcp", ONE)
+    servers.called(McpAction(server="a.test", tool="x"), "command:1")
+    servers.called(McpAction(server="b.test", tool="x"), "command:1")
+
+    reported = servers.reported(McpAction(server="a_test", tool="x"))
+
+    assert reported.facts == ServerFacts(identity="https://a.test/mcp", tools=ONE.digest)
+    assert not servers.is_known("b.test")

@@ -8,10 +8,9 @@ import msgspec
 
 from ringfence.egress import refusal
 from ringfence.egress.http_head import RequestHead
-from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Request, Steps
 from ringfence.model.action import ConnectAction
-from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.decision import Decision, Reason
 from ringfence.model.host import HOST_LOOPBACK, Destination
 from ringfence.model.host_pattern import HostPattern
 from ringfence.policy.effective import ContentBudget
@@ -59,13 +58,17 @@ class Budgets:
 
     def spend(self, to: Destination, size: int) -> Decision | None:
         """Count what is about to be sent; why it may not be, where that is too much. Then it is not counted."""
-        meant = [one for one in self._counted if one.means(to)]
-        over = [one for one in meant if one.left(to) < size]
+        over = [one for one in self._counted if one.means(to) and one.left(to) < size]
         if over:
             return _decision(to, over)
-        for one in meant:
-            one.sent[one.key(to)] += size
+        self.count(to, size)
         return None
+
+    def count(self, to: Destination, size: int) -> None:
+        """Count what is sent whatever the budgets say."""
+        for one in self._counted:
+            if one.means(to):
+                one.sent[one.key(to)] += size
 
     def spent(self, to: Destination) -> Decision | None:
         """Why nothing more may be sent to a destination; None where something may."""
@@ -89,7 +92,8 @@ class _Counting(Steps):
     def __init__(self, budgets: Budgets, request: Request) -> None:
         self._budgets = budgets
         self._request = request
-        self._asked: tuple[tuple[str, ...], int] = ((), 0)
+        self._asked_for = 0
+        """How many bytes somebody is asked about."""
 
     def request(self, head: RequestHead) -> RequestHead | Held:
         """The head, if there is room for it."""
@@ -103,36 +107,23 @@ class _Counting(Steps):
         decision = self._spend(len(data))
         return data if decision is None else Held(decision=decision, data=data)
 
-    def all_sent(self) -> bytes | Held:
-        """Nothing was kept back."""
-        self._settle()
-        return b""
-
-    def response(self, head: ResponseHead) -> ResponseHead | Held:
-        """The answer as it is."""
-        self._settle()
-        return head
-
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A WebSocket message, if there is room for it."""
         return self.sent(data)
 
+    def confirmed(self, held: Held) -> None:
+        """Somebody said yes: as much again may be sent, and what was held is the first of it."""
+        to = self._request.destination
+        self._budgets.allow(to, tuple(one.rule for one in held.decision.reasons))
+        self._budgets.count(to, self._asked_for)
+
     def _spend(self, size: int) -> Decision | None:
-        self._settle()
         found = self._budgets.spend(self._request.destination, size)
         if found is None:
             return None
-        if found.verdict is Verdict.ASK:
-            self._asked = tuple(one.rule for one in found.reasons), size
+        self._asked_for = size
         action, policy = self._request.action, self._request.decision.policy
         return msgspec.structs.replace(found, action=action, policy=policy)
-
-    def _settle(self) -> None:
-        """What was asked about went on: somebody said yes."""
-        (ids, size), self._asked = self._asked, ((), 0)
-        if ids:
-            self._budgets.allow(self._request.destination, ids)
-            self._budgets.spend(self._request.destination, size)
 
 
 def _decision(to: Destination, over: list[_Counted]) -> Decision:

@@ -15,7 +15,6 @@ from ringfence.egress.content.findings import Finding
 from ringfence.egress.content.matching import Kind, Match
 from ringfence.egress.content.scanning import BodyScan, Scan, Scanner, codings
 from ringfence.egress.http_head import RequestHead
-from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields, Held, Request, Steps
 from ringfence.model.decision import Decision, Reason, Risk, Verdict
 from ringfence.model.event import ContentFound, ContentUnread
@@ -145,7 +144,6 @@ class Screened(Steps):
         self._complete = False
         self._looked_at = 0
         self._kept = b""
-        self._asked: list[str] = []
         self._tail = b""
         self._action = request.action
         self._missed: set[str] = set()
@@ -168,7 +166,6 @@ class Screened(Steps):
 
     def sent(self, data: bytes) -> bytes | Held:
         """A piece of the body, without its last bytes."""
-        self._go_on()
         if self._complete:
             return data
         fresh = data[self._looked_at :]
@@ -182,7 +179,6 @@ class Screened(Steps):
 
     def all_sent(self) -> bytes | Held:
         """The last bytes, once everything was looked at."""
-        self._go_on()
         if self._complete:
             return b""
         found = self._body.feed(b"", last=True)
@@ -190,19 +186,18 @@ class Screened(Steps):
         decision = self._judged(found)
         return kept if decision is None else Held(decision=decision, data=kept)
 
-    def response(self, head: ResponseHead) -> ResponseHead | Held:
-        """The answer as it is: what was asked about is allowed now."""
-        self._go_on()
-        return head
-
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A WebSocket message, once it was looked at."""
-        self._go_on()
         self._scan = Scan(self._screening.scanner, harmless=self._screening.harmless())
         # A secret may come in two messages; what came of it before is gone, and not the whole of it.
         seen, self._tail = self._tail + data, (self._tail + data)[-_KEPT:]
         decision = self._judged(self._scan.text("a WebSocket message", seen))
         return data if decision is None else Held(decision=decision, data=data)
+
+    def confirmed(self, held: Held) -> None:
+        """What was asked about is allowed for the rest of the session."""
+        to = self._request.destination
+        self._screening.answered.update((to.host.name, to.port, one.rule) for one in held.decision.reasons)
 
     def _in_head(self, head: RequestHead) -> list[Finding]:
         found = self._scan.text("the path", head.path.encode())
@@ -260,8 +255,6 @@ class Screened(Steps):
     def _decision(self, reasons: list[Reason]) -> Decision:
         reasons.sort(key=lambda one: -one.verdict.strictness)
         verdict = reasons[0].verdict
-        if verdict is Verdict.ASK:
-            self._asked = [one.rule for one in reasons]
         to = self._request.destination
         return Decision(
             verdict=verdict,
@@ -275,13 +268,6 @@ class Screened(Steps):
             ),
             resolved_by="gateway",
         )
-
-    def _go_on(self) -> None:
-        """Called where the request went on: what was asked about was allowed."""
-        if self._asked:
-            to = self._request.destination
-            self._screening.answered.update((to.host.name, to.port, rule) for rule in self._asked)
-            self._asked = []
 
 
 def _reason(rule: str, origin: Origin, verdict: Verdict, text: str) -> Reason:

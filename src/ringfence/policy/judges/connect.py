@@ -358,6 +358,7 @@ class ConnectJudge:
 
 def operates(rule: HostRule, action: ConnectAction) -> bool | None:
     """Whether a request does what a rule names: for an allowance nothing else, for any other rule any of it."""
+    seen = isinstance(action.facts, RequestFacts)
     if isinstance(action.facts, RequestFacts):
         done = action.facts.operations
     elif action.method is None or action.path is None:
@@ -369,7 +370,8 @@ def operates(rule: HostRule, action: ConnectAction) -> bool | None:
         return bool(done) and all(one in meant for one in done)
     if any(one in meant for one in done):
         return True
-    return None if UNKNOWN in done and needs_body(rule.operations) else False
+    hidden = UNKNOWN in done or not (seen or (action.method or "").upper() in SAFE)
+    return None if hidden and needs_body(rule.operations) else False
 
 
 def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:

@@ -25,18 +25,21 @@ class Reached:
     def listed(self, server: str, identity: str, tools: list[object], *, whole: bool) -> Decision:
         """What the policy says about a list."""
         try:
-            decision = self._evaluator.evaluate(self._servers.listed(server, identity, read_tools(tools), whole=whole))
+            found = read_tools(tools)
+            decision = self._evaluator.evaluate(self._servers.listed(server, identity, found, whole=whole))
             if whole and decision.verdict is Verdict.ALLOW:
-                self._servers.take(server, identity)
+                self._servers.take(server, identity, found.digest)
         except ListUnread as unread:
             return _unread(server, identity, str(unread))
         except RingfenceError as situation:
             return _unread(server, identity, situation.message)
         return decision
 
-    def take(self, server: str, identity: str) -> None:
-        """Somebody said yes to a list."""
-        self._servers.take(server, identity)
+    def take(self, decision: Decision) -> None:
+        """Somebody said yes to the list that this decision is about."""
+        action = decision.action
+        if isinstance(action, McpAction) and action.facts is not msgspec.UNSET:
+            self._servers.take(action.server, action.facts.identity, action.facts.tools)
 
 
 def _unread(server: str, identity: str, text: str) -> Decision:

@@ -54,7 +54,7 @@ class StandIn:
             raise HookUnreadable(str(unread)) from None
         decision = await self._gate.decide(self._servers.listed(server, identity, tools), asked_by=ASKED_BY)
         if decision.verdict is Verdict.ALLOW:
-            self._servers.take(server, identity)
+            self._servers.take(server, identity, tools.digest)
         return decision
 
     async def _call(self, server: str, identity: str, question: _Question) -> Decision | None:
