@@ -11,7 +11,6 @@ from tests.egress.inspecting import inspecting, leave, server, tunnel
 from tests.egress.test_inspected import ASKS, OK, Reader, Writer, answer
 from tests.egress.test_inspected_steps import Served
 
-from ringfence.egress.facts import MOST_BODY
 from ringfence.egress.held import Room
 from ringfence.egress.inspection import Steps
 from ringfence.egress.limits import Limits
@@ -52,7 +51,6 @@ class Whole(Steps):
 
 @pytest.mark.parametrize("wanted", ["by a step", "by a rule"])
 async def test_bodies_that_find_no_room_are_refused_and_the_others_go_on(wanted: str) -> None:
-    assert MOST_BODY > 80_000
     limits: list[LimitReached] = []
     facts = FactsWanted(operations=True, body=True)
     options = {"amendments": (lambda _: Whole(),)} if wanted == "by a step" else {"wants": lambda *_: facts}
