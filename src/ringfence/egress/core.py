@@ -10,10 +10,11 @@ from typing import Protocol
 from ringfence.egress.authorization import Authorize
 from ringfence.egress.engine import Engine
 from ringfence.egress.front import Wanted
+from ringfence.egress.held import Room
 from ringfence.egress.inspection import Inspection
 from ringfence.egress.limits import Limits
 from ringfence.egress.name_budget import NameBudget
-from ringfence.egress.overload import Overload
+from ringfence.egress.overload import HELD_BYTES, Overload
 from ringfence.egress.refusal import Refusal, denied, unasked
 from ringfence.egress.resolver import Resolver
 from ringfence.model.action import ConnectAction
@@ -77,6 +78,7 @@ class Core:
         self.clock = clock
         self.limits = limits
         self.overload = Overload(clock, on_limit)
+        self.held = Room(limits.held_bytes, lambda: self.overload.refused(HELD_BYTES, limits.held_bytes))
         self.looked_up = NameBudget(limits.looked_up)
         self.inspector: Inspects | None = None
         self.inspection: Inspection | None = None

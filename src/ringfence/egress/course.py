@@ -143,6 +143,7 @@ class Course:
         self._head: RequestHead | None = None
         self._first = bytearray()
         """What was read of the body before the request goes out."""
+        self._share = core.held.share()
         self._collecting: tuple[int, Callable[[], None]] | None = None
         self._wanted = FactsWanted()
         self._calls_wanted = False
@@ -220,6 +221,7 @@ class Course:
             return
         self.state = State.OVER
         self._core.relax(self)
+        self._share.hold(0)
         self._asking.stop()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
@@ -318,8 +320,17 @@ class Course:
             payload = self._client.take()
             if payload is None:
                 return None
+            if not self.hold_bytes(len(self._first) + len(payload)):
+                return None
             self._first += payload
         return then()
+
+    def hold_bytes(self, size: int) -> bool:
+        """Hold so many bytes of what the client says; where there is no room for them, the request is refused."""
+        may = self.state is not State.OVER and self._share.hold(size)
+        if not may and self.state is not State.OVER:
+            self.refuse(refusal.no_room(self._core.held.most))
+        return may
 
     def _prepare(self) -> None:
         assert self._head is not None

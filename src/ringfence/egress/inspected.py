@@ -298,6 +298,11 @@ class Inspected:
                 upstream.leg.flush()
             self._websocket.move()
 
+    def hold_bytes(self, size: int) -> bool:
+        """Hold so many bytes of messages that are not complete."""
+        assert self._course is not None
+        return self._course.hold_bytes(size)
+
     def held(self, side: Side, held: Held) -> None:
         """A step holds a message."""
         course, websocket = self._course, self._websocket

@@ -18,7 +18,7 @@ from ringfence.model.ports import Clock
 logger = logging.getLogger(__name__)
 
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-CONNECTIONS, DESCRIPTORS = "connections", "descriptors"
+CONNECTIONS, DESCRIPTORS, HELD_BYTES = "connections", "descriptors", "held_bytes"
 _TOLD_EVERY_SECONDS = 60.0
 _PATIENCE_SECONDS = 1.0
 _AT_ONCE = 256

@@ -175,6 +175,12 @@ def overloaded(limit: int) -> Refusal:
     return Refusal(status=503, text=text)
 
 
+def no_room(limit: int) -> Refusal:
+    """Too much is held already to read a request before it goes."""
+    text = f"ringfence: the session holds {limit} bytes of requests, which is the limit; send fewer at once or wait\n"
+    return Refusal(status=503, text=text)
+
+
 def unreachable(destination: Destination, reason: str, *, status: int = 502, code: int = socks.UNREACHABLE) -> Refusal:
     """The connection was allowed, and the other side is not there."""
     text = f"ringfence: `{destination}` is allowed, but cannot be reached: {reason}\n"

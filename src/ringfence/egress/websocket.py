@@ -28,6 +28,10 @@ class Owner(Protocol):
         """A step holds a message. `WebSocket.resume` goes on, or the owner ends it."""
         ...
 
+    def hold_bytes(self, size: int) -> bool:
+        """Hold so many bytes of messages that are not complete. False: there is no room, and it is over."""
+        ...
+
     def again(self) -> None:
         """Call `WebSocket.move` after the others had their turn."""
         ...
@@ -94,10 +98,15 @@ class WebSocket:
             else:
                 return None
             data = source.read() if source.ready else None
+            held = sum(one.held for one in self._readers.values())
             if data is None:
+                self._owner.hold_bytes(held)  # less than before, where messages went on
                 return None
             if not data:
                 return self._end("" if self._closed else "one side went away without a goodbye")
+            if not self._owner.hold_bytes(held + len(data)):
+                self._over = True
+                return None
             self._readers[side].feed(data)
         self._owner.again()
         return None

@@ -62,6 +62,11 @@ class FrameReader:
         """What arrived."""
         self._buffer += data
 
+    @property
+    def held(self) -> int:
+        """How many bytes wait for the rest of a message."""
+        return len(self._buffer) + len(self._message)
+
     def next(self) -> Item | None:
         """The next message or control frame; None where it is not complete."""
         while (frame := self._frame()) is not None:
