@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -95,12 +96,15 @@ class Place:
     ) -> Outcome:
         """Run an agent with a script for its model. `policy` is that of the user, for this run;
         `settings`: more lines for Codex's configuration."""
-        written = self.home / ".config" / "ringfence" / "policy.toml"
-        if policy:
-            written.parent.mkdir(parents=True, exist_ok=True)
-            written.write_text(policy)
-        else:
-            written.unlink(missing_ok=True)
+        with contextlib.ExitStack() as after:
+            if policy:
+                written = self.home / ".config" / "ringfence" / "policy.toml"
+                written.parent.mkdir(parents=True, exist_ok=True)
+                written.write_text(policy)
+                after.callback(written.unlink)
+            return await self._run(agent, turns, governed=governed, model=model, settings=settings)
+
+    async def _run(self, agent: str, turns: Sequence[Turn], *, governed: bool, model: str, settings: str) -> Outcome:
         async with ScriptedModel(turns) as scripted:
             self._configure(scripted.port, model, settings)
             process = await asyncio.create_subprocess_exec(
