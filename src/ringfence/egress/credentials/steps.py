@@ -124,6 +124,11 @@ class Pinned(Steps):
         if self.whole:
             self._body = None if _has_body(request.head) else b""
 
+    @property
+    def kept(self) -> int:
+        """An answer in which there may be a token."""
+        return len(self._whole_answer or b"")
+
     def body(self, data: bytes, *, complete: bool) -> None:
         """The beginning of the body."""
         self._body = data if complete else None
@@ -178,7 +183,7 @@ class Pinned(Steps):
             self._packed = Packed(self._coding, self._wallet.echo)
         kind = _kind(head.fields)
         if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
-            self._whole_answer = b""
+            self._whole_answer, self.gathers = b"", True
         fields = []
         for name, value in head.fields:
             if name in _COOKIES:
