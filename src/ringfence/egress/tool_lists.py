@@ -18,8 +18,8 @@ from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Request, Steps
 from ringfence.egress.request_body import BodyUnread, unpacked
 from ringfence.model.decision import Decision, Verdict
+from ringfence.policy.graphql import read_json
 from ringfence.policy.mcp_identity import address_of
-from ringfence.policy.operations import read_json
 
 MOST_QUESTION = 1 << 16
 """How much of a request is read to see whether it asks for a list."""

@@ -26,7 +26,8 @@ from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import CredentialUsed
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import BUILT_IN, CredentialForm, CredentialRule, Origin
-from ringfence.policy.operations import may_be_json, read_json
+from ringfence.policy.graphql import read_json
+from ringfence.policy.operations import may_be_json
 
 MOST_SIGNED = 16 * 1024 * 1024
 """The longest body that is held until its hash is known."""
