@@ -332,6 +332,10 @@ class Course:
             self.refuse(refusal.no_room(self._core.held.most))
         return may
 
+    def keep(self, size: int) -> bool:
+        """Hold so many bytes of the answer, beside what is held of the request."""
+        return self.hold_bytes(len(self._first) + size)
+
     def _prepare(self) -> None:
         assert self._head is not None
         whole = bytes(self._first) if self._client.finished else None

@@ -18,13 +18,14 @@ from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import HostRule, Inspect, OnSecret, Origin, Policy
 from ringfence.policy.globs import Glob, components
+from ringfence.policy.graphql import UNKNOWN
 from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.judges.model import ModelTable, Spent
 from ringfence.policy.layers import Layer
 from ringfence.policy.mcp_identity import address
-from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
+from ringfence.policy.operations import SAFE, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
 from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
