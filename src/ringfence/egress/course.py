@@ -18,7 +18,6 @@ from ringfence.egress import refusal
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core
 from ringfence.egress.ends import ClientEnd, ServerEnd, ServerFailed
-from ringfence.egress.engine import READABLE
 from ringfence.egress.exchange import Exchange, Side
 from ringfence.egress.facts import facts
 from ringfence.egress.http1_ends import Http1Server
@@ -468,8 +467,7 @@ class Course:
 
     def _server_ready(self, events: int) -> None:
         if self._upstream is not None:
-            if events & READABLE:
-                self._upstream.leg.ready = True
+            self._upstream.leg.stirred(events)
             self._owner.guarded(self._server_event)
 
     def _server_event(self) -> None:
