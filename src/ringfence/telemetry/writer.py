@@ -29,7 +29,8 @@ SEAL_SECONDS = 60.0
 SOCKET = 3
 """The descriptor of the link."""
 
-_READ = 1 << 20
+_READ = 64 * 1024
+"""Bytes that are read at once; beyond this the memory for each read would be mapped and given back."""
 
 
 class Writer:
