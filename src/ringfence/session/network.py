@@ -82,9 +82,7 @@ class GatewayJudge:
         if action.method is None and place.sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
-            done(
-                Authorization(decision=decision, declared=place.declared, refused=place.refused, needs_request=True)
-            )
+            done(Authorization(decision=decision, declared=place.declared, refused=place.refused, needs_request=True))
             return _nothing
 
         def answer(decision: Decision) -> None:
