@@ -259,6 +259,8 @@ def _ranges(rules: Iterable[HostRule], port: int) -> tuple[Network, ...]:
 def strictest_first(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Every reason once, deny before ask before allow; among equals by rule, so that the order of rules never shows."""
     unique = dict.fromkeys(reasons)
+    if len(unique) == 1:
+        return tuple(unique)
     return tuple(
         sorted(unique, key=lambda reason: (-reason.verdict.strictness, reason.rule, reason.source, reason.text))
     )

@@ -270,14 +270,13 @@ class ConnectJudge:
     def _resolver(self, host: Host, port: int) -> tuple[Reason, ...]:
         """A denial of DNS that passes our own answers by, unless a rule that opens it means just that."""
         # SECURITY: a question to a resolver that anybody can use is a message to whoever owns the name in it (T14).
-        opening = self._opening(host, port)
         if port == DNS_OVER_TLS:
             meant, what = self._table.with_port(host, port), "is for DNS over TLS"
         elif is_public_resolver(host):
             meant, what = self._table.spelled(host, port), "is a public DNS resolver"
         else:
             return ()
-        if any(rule in meant for rule in opening):
+        if any(rule in meant for rule in self._opening(host, port)):
             return ()
         text = f"`{host.authority}:{port}` {what}, and only a rule that names it opens it"
         return (built_in("dns.resolver", Verdict.DENY, text),)
