@@ -331,3 +331,27 @@ def test_the_last_bytes_wait_for_a_sink_that_is_full_and_the_end_waits_with_them
     last.pump.run()
 
     assert (ends, last.ends, (first + last.received())[filled:]) == (0, 1, b"answer")
+
+
+def test_what_comes_behind_the_last_bytes_after_all_is_counted_too() -> None:
+    sender, source = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sink, receiver = socket.socketpair()
+    counted: list[int] = []
+    with sender, source, sink, receiver:
+        source.setblocking(False)
+        pump = Pump(
+            source.fileno(),
+            sink.fileno(),
+            pipes=PipePool(),
+            ended=lambda: None,
+            again=lambda: None,
+            meter=counted.append,
+            last=sink,
+        )
+        sender.send(b"one")
+        sender.send(b"more")
+
+        pump.run(HANGUP)
+
+        assert (receiver.recv(100), sum(counted), pump.moved) == (b"onemore", 7, 7)
+        pump.stop()

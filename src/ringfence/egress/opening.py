@@ -176,7 +176,7 @@ class Opening:
             )
             return None
 
-        if not authorization.host_keys or not _may_be_ssh(authorization) or self._wanted.head is not None:
+        if not _may_be_ssh(authorization) or self._wanted.head is not None:
             carried = Carried(wanted=self._wanted, client_events=self._edges, server_events=events)
             return self._carry(server, authorization, carried)
         Handshake(

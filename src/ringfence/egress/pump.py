@@ -156,6 +156,8 @@ class Pump:
         try:
             rest = os.read(self.source, CHUNK)
             ended = not rest
+            if self._meter is not None:
+                self._meter(len(rest))
             data += rest
         except BlockingIOError:
             pass
