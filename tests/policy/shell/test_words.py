@@ -99,6 +99,11 @@ def test_words_are_what_bash_makes_of_them(words: list[str], empty: Path) -> Non
         ("~/x", [HOME + "/x"]),
         ("a=~/x", ["a=" + HOME + "/x"]),
         ("--a=~/x", ["--a=~/x"]),
+        ("a=~/x{1,2}", ["a=~/x1", "a=~/x2"]),
+        ("a=~/{1..1}", ["a=~/1"]),
+        ("a=~/{1}", ["a=" + HOME + "/{1}"]),
+        ("~/x{1,2}", [HOME + "/x1", HOME + "/x2"]),
+        ("{~,a}/x", [HOME + "/x", "a/x"]),
     ],
 )
 def test_these_words_are_known_exactly(written: str, expected: list[str], empty: Path) -> None:
@@ -110,10 +115,16 @@ def test_these_words_are_known_exactly(written: str, expected: list[str], empty:
 
 
 @pytest.mark.parametrize(
-    "written", ["a{},b}", "~root", "~+", "~-", "{1..9999999}", "{A..z}", "$(x)", "$1", "${X:-d}", "$'\\u00e9'"]
-)
+    "written", ["a{},b}", "~root", "~+", "~-", "{1..9999999}", "{A..z}", "$(x)", "$1", "${X:-d}", "$'\\u00e9'",
+     "~:x", "~:$X", "~a:/x"],
+)  # fmt: skip
 def test_these_words_are_known_only_when_the_script_runs(written: str) -> None:
     assert parse(f"a {written}", home=HOME).commands[-1].words[1].text is None
+
+
+@pytest.mark.parametrize("written", ["cat a{$Y~ a{$\\{", 'cat $\\ "q"'])
+def test_a_word_that_the_parser_takes_apart_in_another_way_than_bash_is_unclear(written: str) -> None:
+    assert parse(written, home=HOME).issues
 
 
 def test_a_posix_shell_expands_no_tilde_inside_an_argument() -> None:

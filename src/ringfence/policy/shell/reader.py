@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 from tree_sitter import Node
 
@@ -38,6 +38,7 @@ MAX_DEPTH = 100
 
 _SPELLED_DESCRIPTOR = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|[0-9]+")
 _NOT_IN_A_WORD = re.compile(r"(?<!\\)(?:\\\\)*[`'\"&;<>|() \t]|(?<!\\)(?:\\\\)*\$[A-Za-z0-9_{(@*#?!'\"-]")
+_CUT_OFF = re.compile(r"(?<!\\)(?:\\\\)*\$[A-Za-z0-9_{(@*#?!-]\Z")
 _PLAIN_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _SUBSTITUTIONS = kinds("command_substitution process_substitution")
 _HOLES = kinds(
@@ -448,6 +449,9 @@ class Reader(Audit):
         return Text(self._in_row(group), raw)
 
     def _in_row(self, nodes: list[Node]) -> tuple[Piece, ...]:
+        # SECURITY: what stands between two parts of a word and is no part of it to the parser, is one to Bash.
+        if any(self.source[one.end_byte : two.start_byte].replace(b"\\\n", b"") for one, two in pairwise(nodes)):
+            self.problem()
         pairs = zip_longest(nodes, nodes[1:])
         return tuple(piece for node, following in pairs if node for piece in self._pieces(node, following))
 
@@ -473,8 +477,10 @@ class Reader(Audit):
         if kind == "extglob_pattern" or any(child.type in _HOLES for child in node.children):
             self._look_into(node)
             return (Piece("", False, hole=True),)
-        if _NOT_IN_A_WORD.search(text):
-            self.problem()  # `a` `b` is one word to the parser
+        # `a` `b` is one word to the parser, and `{$x~` may be two, of which the first ends with the dollar.
+        cut_off = text.endswith("$") and _CUT_OFF.search(self._slice(node.start_byte, node.end_byte + 1))
+        if cut_off or _NOT_IN_A_WORD.search(text):
+            self.problem()
             return (Piece("", False, hole=True),)
         return unquoted(text)
 

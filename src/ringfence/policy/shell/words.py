@@ -107,9 +107,11 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
     expanded = _braces(cells) if ("{", _LITERAL) in cells else [cells]
     if expanded is None:
         return (Word(text=None, raw=text.raw, splits=True, process=process),)
+    # What braces were expanded in looks like an assignment to Bash no more.
+    arguments = known.assignments and expanded == [cells] and bool(_NAME_EQUALS.match(text.raw))
     found: list[Word] = []
     for one in expanded:
-        tilde = _tilde(one, known, assignment=False, arguments=known.assignments and bool(_NAME_EQUALS.match(text.raw)))
+        tilde = _tilde(one, known, assignment=False, arguments=arguments)
         if tilde is None:
             found.append(Word(text=None, raw=text.raw))
             continue
@@ -208,6 +210,9 @@ def _tilde(
         if start < len(cells) and cells[start] == ("~", _LITERAL):
             end = next((at for at in range(start, len(cells)) if cells[at][0] in ends), len(cells))
             name = cells[start + 1 : end]
+            literal = list(itertools.takewhile(lambda cell: cell[0] and cell[1] == _LITERAL, name))
+            if (":", _LITERAL) in literal:
+                return None  # Bash may end a name there too, and then quotes what follows
             if any(mark != _LITERAL or not character for character, mark in name):
                 continue  # a quoted letter or a variable in it: no tilde expansion
             if name or known.tilde is None:
