@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +128,12 @@ def test_it_ends_when_its_client_has_gone_and_the_open_question_is_withdrawn(per
         "session",
         "nobody waits for the answer any more",
     )
+
+
+def test_inside_a_session_it_starts_from_wherever_the_package_is_imported(person: Person) -> None:
+    program = str(Path(sys.executable).parent / "ringfence")
+    ping = '{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
+
+    done = person.types("exec", "--", program, "mcp", "--name", "notes", "--", "cat", given=ping)
+
+    assert (done.code, done.out) == (0, ping), done.err
