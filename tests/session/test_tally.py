@@ -95,3 +95,20 @@ def test_a_destination_that_was_denied_does_not_stand_among_those_that_were_reac
         "           denied: denied.test:443, unheard.test:443",
         "           not reached: nowhere.test:443",
     ]
+
+
+def test_requests_that_were_led_elsewhere_count_for_where_they_went() -> None:
+    tally = Tally(Kept(), on_denial=lambda _: None)
+    tally.record_soon(
+        ConnectionClosed(
+            host="models.test",
+            port=443,
+            address="192.0.2.1",
+            sent_bytes=1,
+            received_bytes=2,
+            duration_ms=3,
+            reached=("corp.test:443",),
+        )
+    )
+
+    assert host_lines(tally) == ["  hosts    corp.test:443"]

@@ -40,7 +40,7 @@ class Tally:
         self.asked = 0
         self.tool_calls = 0
         self.hosts: dict[str, int] = {}
-        """Bytes sent and received, by destination that was reached."""
+        """Bytes sent and received on connections, by destination that was reached."""
         self._denied_hosts: set[str] = set()
         self._without_server: set[str] = set()
         self.passed_through: set[str] = set()
@@ -140,7 +140,9 @@ class Tally:
                     return
                 if body.inspection == "passed through":
                     self.passed_through.add(name)
-                self.hosts[name] = self.hosts.get(name, 0) + sent + received
+                # What was led elsewhere went there, and not to the host that was asked.
+                for each in body.reached or (name,):
+                    self.hosts[each] = self.hosts.get(each, 0) + sent + received
             case _:
                 pass
 
