@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -232,6 +233,59 @@ def test_it_ends_as_its_server_does(tmp_path: Path) -> None:
         server.process.stdin.close()
         assert server.process.wait(10) == 7
         server.process.stdin = None
+
+
+def test_a_question_is_withdrawn_once_the_agent_has_closed_its_end(tmp_path: Path) -> None:
+    asked, withdrawn = threading.Event(), threading.Event()
+
+    def answer(event: str, question: dict[str, Any]) -> HookAnswer:
+        asked.set()
+        withdrawn.wait(20)
+        return HookAnswer()
+
+    with between(tmp_path, answer) as server:
+        server.send({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "slow"}})
+        assert asked.wait(10)
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        server.process.stdin = None
+
+        answered = server.read()
+
+        assert server.process.wait(10) == 7
+        withdrawn.set()
+    assert (answered["id"], answered["result"]["isError"]) == (5, True)
+    assert "the question was withdrawn" in answered["result"]["content"][0]["text"]
+
+
+STUBBORN = (
+    "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'{}\\n')\n"
+    "if not os.fork(): open('child', 'w').write(str(os.getpid()))\n"
+    "time.sleep(600)"
+)
+
+
+def test_a_server_that_does_not_end_by_itself_is_ended_when_nobody_reads_it(tmp_path: Path) -> None:
+    with between(tmp_path, allow, "--", PYTHON, "-c", f"import os; os.chdir({str(tmp_path)!r}); {STUBBORN}") as server:
+        assert server.read() == {}
+        assert server.process.stdin is not None and server.process.stdout is not None
+        server.process.stdin.close()
+        server.process.stdout.close()
+        server.process.stdin = server.process.stdout = None
+
+        assert server.process.wait(10) is not None
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+def test_a_server_may_finish_its_work_for_an_agent_that_still_reads(tmp_path: Path) -> None:
+    slow = "import sys, time; sys.stdin.read(); time.sleep(2.5); print('{\"late\": true}')"
+    with between(tmp_path, allow, "--", PYTHON, "-c", slow) as server:
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        server.process.stdin = None
+
+        assert server.read() == {"late": True}
+        assert server.process.wait(10) == 0
 
 
 def test_a_server_that_cannot_be_started_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +97,43 @@ def test_a_server_that_is_another_than_the_policy_says_is_not_listed(person: Per
     answers = said(person, LIST, policy=policy)
 
     assert "this one is another" in answers[0]["error"]["message"]
+
+
+def test_it_ends_when_its_client_has_gone_and_the_open_question_is_withdrawn(person: Person) -> None:
+    (person.project / "server.py").write_text(SERVER)
+    (person.project / "rules.toml").write_text(
+        'extends = "workspace"\n[[mcp.rule]]\nservers = ["notes"]\ntools = ["say"]\nverdict = "ask"\n'
+        'reason = "somebody looks at it"\n'
+    )
+    words = ("mcp", "-q", "--policy", "rules.toml", "--name", "notes", "--", "python3", "server.py")
+    with person.start(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as running:
+        assert running.stdin is not None
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "say"}}
+        running.stdin.write(json.dumps(asked) + "\n")
+        running.stdin.flush()
+        waited = time.monotonic() + 30
+        while '"approval.requested"' not in person.types("log", "--json").out:
+            assert time.monotonic() < waited
+
+        running.stdin.close()
+        closed = time.monotonic()
+        running.wait(30)
+        took = time.monotonic() - closed
+
+    assert took < 5
+    [end] = [event["body"] for event in person.log() if event["event"] == "approval.transition"]
+    assert isinstance(end, dict)
+    assert (end["after"], end["actor"], end["reason"]) == (
+        "cancelled",
+        "session",
+        "nobody waits for the answer any more",
+    )
+
+
+def test_inside_a_session_it_starts_from_wherever_the_package_is_imported(person: Person) -> None:
+    program = str(Path(sys.executable).parent / "ringfence")
+    ping = '{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
+
+    done = person.types("exec", "--", program, "mcp", "--name", "notes", "--", "cat", given=ping)
+
+    assert (done.code, done.out) == (0, ping), done.err

@@ -252,3 +252,88 @@ after_seconds = 60
         "`--ask delegated` leaves questions to the agent's own prompt up to low risk",
     ):
         assert line in shown
+
+
+LED = """
+[[mcp.server]]
+name = "files"
+command = ["npx", "-y", "@acme/files@1.2.3"]
+tools = ["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+
+[model]
+models = ["gpt-5*"]
+[[model.route]]
+hosts = ["api.openai.com"]
+url = "https://models.corp.example/openai"
+
+[[network.rule]]
+hosts = ["models.corp.example"]
+methods = ["POST"]
+paths = ["/openai/**"]
+verdict = "allow"
+"""
+
+
+def test_a_server_that_the_policy_describes_is_taken_to_be_that_one(ringfence: Shell) -> None:
+    (ringfence.project / "p.toml").write_text(LED)
+
+    told = ringfence("policy", "explain", "--policy", "p.toml", "--mcp", "Files", "read")
+    asked = b'{"mcp": "files", "tool": "read"}\n{"mcp": "others", "tool": "read"}\n'
+    streamed = ringfence("policy", "explain", "--policy", "p.toml", "--stdin", stdin=asked)
+
+    lines = told.stdout.decode().splitlines()
+    assert lines[0] == "allowed: read of MCP server Files"
+    assert lines[2] == (
+        "  taken   as if `files` were what the policy says: npx -y @acme/files@1.2.3, with a list of tools that it "
+        "names; another one is denied"
+    )
+    assert [json.loads(line)["verdict"] for line in streamed.stdout.splitlines()] == ["allow", "allow"]
+
+
+def test_a_request_to_a_model_is_judged_where_a_route_leads_it(ringfence: Shell) -> None:
+    (ringfence.project / "p.toml").write_text(LED)
+    words = ("policy", "explain", "--policy", "p.toml", "--connect", "api.openai.com", "--method", "POST", "--path")
+
+    led = ringfence(*words, "/v1/responses", "--model", "gpt-5").stdout.decode().splitlines()
+    other = ringfence(*words, "/v1/responses", "--model", "gpt-4").stdout.decode().splitlines()
+
+    assert led[0] == "allowed: POST /openai/responses on models.corp.example:443"
+    assert "  taken   requests to models at `api.openai.com` are led to https://models.corp.example/openai" in led
+    assert other[0] == "denied: POST /openai/responses on models.corp.example:443"
+    assert "model.models" in other[1]
+
+
+def test_tests_see_described_servers_and_routes_as_a_session_does(ringfence: Shell) -> None:
+    (ringfence.project / "p.toml").write_text(
+        LED + "[[test]]\nmcp = 'files'\ntool = 'read'\nexpect = 'allow'\n"
+        "[[test]]\nconnect = 'api.openai.com'\nmethod = 'POST'\npath = '/v1/responses'\nmodel = 'gpt-5'\n"
+        "expect = 'allow'\n"
+    )
+
+    done = ringfence("policy", "test", "--policy", "p.toml")
+
+    assert done.stdout.decode().startswith("2 of 2 tests passed; "), done.stderr
+
+
+def test_a_budget_of_money_without_any_price_is_told(ringfence: Shell) -> None:
+    (ringfence.home / ".config" / "ringfence").mkdir(parents=True)
+    path = ringfence.home / ".config" / "ringfence" / "policy.toml"
+    path.write_text("[model]\nbudget_cost = 5.0\n")
+
+    named = ringfence("policy", "check", str(path))
+    here = ringfence("policy", "check")
+    path.write_text(path.read_text() + "[[model.price]]\nmodels = ['*']\ninput = 1\noutput = 1\n")
+    priced = ringfence("policy", "check")
+
+    place = f"`model.budget_cost` ({path}:2)".encode()
+    assert (named.returncode, named.stderr) == (
+        0,
+        b"ringfence: note: " + place + b" has no `[[model.price]]` beside it: where no other file that counts has one, "
+        b"every request to a model is denied\n",
+    )
+    assert (here.returncode, here.stderr) == (
+        0,
+        b"ringfence: note: " + place + b" denies every request to a model: no `[[model.price]]` that counts says what "
+        b"one costs\n",
+    )
+    assert (priced.returncode, priced.stderr) == (0, b"")

@@ -48,6 +48,16 @@ def test_the_changes_of_a_session_are_shown_and_undone(person: Person) -> None:
     assert not (person.project / "new.txt").exists()
 
 
+def test_a_second_undo_says_that_nothing_is_left_and_shows_no_way_back_from_it(person: Person) -> None:
+    session = _ran(person)
+    first = person.types("workspace", "undo", session)
+
+    second = person.types("workspace", "undo", session)
+
+    assert "  undo it  `ringfence workspace undo undo-" in first.out
+    assert (second.code, second.out) == (0, f"ringfence: nothing is left to undo in {person.project}\n")
+
+
 def test_each_change_is_a_line_of_json(person: Person) -> None:
     session = _ran(person)
 

@@ -141,6 +141,7 @@ EVENTS: dict[str, events.Body] = {
         received_bytes=2000,
         duration_ms=50,
         inspection="inspected",
+        reached=("models.corp.example:443",),
     ),
     "limit": events.LimitReached(
         limit="memory_mb",

@@ -126,3 +126,15 @@ async def test_a_virtual_environment_works_outside_home_and_through_a_link(place
         await sandbox.close()
 
     assert ran.out.strip() in (str(environment), str(place.root / "env")), ran.err
+
+
+def test_of_a_package_that_lies_elsewhere_only_its_folder_is_shown_and_never_home(place: Place) -> None:
+    package = place.home / "code" / "src" / "tool"
+    program(package / "main.py")
+    (package.parent / "secrets.txt").write_text("token")
+    found = Programs(str(place.home), str(place.workspace), os.path.realpath)
+
+    found.add_package(str(package))
+    found.add_package(str(place.home))
+
+    assert found.found() == (str(package),)

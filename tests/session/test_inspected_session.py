@@ -139,3 +139,19 @@ def test_what_is_passed_through_keeps_its_own_certificate_and_none_of_its_rules_
 
     assert ran.returncode != 0
     assert "which cannot be seen in this connection" in ran.stderr or "no rule opens" in ran.stderr
+
+
+@pytest.mark.slow
+def test_the_denial_that_the_pages_show_is_the_one_that_a_client_reads(world: World) -> None:
+    (world.folder / "policy.toml").write_text('extends = "workspace"\n')
+    (world.workspace / "get.py").write_text(
+        "import urllib.error, urllib.request\n"
+        "try: urllib.request.urlopen('http://10.0.0.1/')\n"
+        "except urllib.error.HTTPError as denied: print(denied.read().decode(), end='')\n"
+    )
+    page = (Path(__file__).parents[2] / "docs" / "network.md").read_text()
+
+    ran = world.run("python3", "get.py")
+
+    assert ran.stdout, ran.stderr
+    assert f"```text\n{ran.stdout}```" in page

@@ -3,7 +3,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ringfence.model.event import Body, ModelAnswered, ModelToolCall, NoticeGiven, Receipt, ToolCallRequested
+from ringfence.cli.summary import host_lines
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.event import (
+    Body,
+    ConnectionClosed,
+    DecisionMade,
+    ModelAnswered,
+    ModelToolCall,
+    NoticeGiven,
+    Receipt,
+    ToolCallRequested,
+)
 from ringfence.model.situations import LedgerBroken
 from ringfence.session.tally import Tally, unreported_text
 from ringfence.telemetry.ledger import Ledger
@@ -63,3 +75,40 @@ def test_tokens_are_added_up_by_the_model_that_answered() -> None:
 
     assert tally.models == {"m-1": [2, 30, 2], "asked": [1, 5, 1]}
     assert (tally.model_cost, tally.model_estimated) == (21, True)
+
+
+def test_a_destination_that_was_denied_does_not_stand_among_those_that_were_reached() -> None:
+    tally = Tally(Kept(), on_denial=lambda _: None)
+    for host in ("denied.test", "partly.test", "unheard.test"):
+        action = ConnectAction(host=host, port=443)
+        decision = Decision(verdict=Verdict.DENY, action=action, reasons=(), policy="p")
+        tally.record_soon(DecisionMade(decision=decision, asked_by="egress"))
+    for host, address in (("denied.test", ""), ("partly.test", "192.0.2.1"), ("nowhere.test", ""), ("a.test", "::1")):
+        tally.record_soon(
+            ConnectionClosed(host=host, port=443, address=address, sent_bytes=1, received_bytes=2, duration_ms=3)
+        )
+
+    lines = host_lines(tally)
+
+    assert lines == [
+        "  hosts    a.test:443, partly.test:443",
+        "           denied: denied.test:443, unheard.test:443",
+        "           not reached: nowhere.test:443",
+    ]
+
+
+def test_requests_that_were_led_elsewhere_count_for_where_they_went() -> None:
+    tally = Tally(Kept(), on_denial=lambda _: None)
+    tally.record_soon(
+        ConnectionClosed(
+            host="models.test",
+            port=443,
+            address="192.0.2.1",
+            sent_bytes=1,
+            received_bytes=2,
+            duration_ms=3,
+            reached=("corp.test:443",),
+        )
+    )
+
+    assert host_lines(tally) == ["  hosts    corp.test:443"]

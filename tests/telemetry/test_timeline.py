@@ -10,7 +10,7 @@ from tests.telemetry.recorded import decided
 from ringfence.model.action import ConnectAction, FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.model.event import Body, ConnectionClosed, NoticeGiven, SessionEnded, event_name
-from ringfence.telemetry.reader import Recorded
+from ringfence.telemetry.reader import Recorded, hosts_of
 from ringfence.telemetry.timeline import Row, Tone, row
 
 
@@ -78,3 +78,11 @@ def test_a_long_text_keeps_its_end() -> None:
 
     assert told.what.endswith(" THE END")
     assert len(told.what) == 160
+
+
+def test_a_connection_whose_requests_were_led_elsewhere_says_where_they_went() -> None:
+    assert row(recorded(EVENTS["connection.closed"])).why == "requests went to models.corp.example:443"
+
+
+def test_a_search_for_a_host_finds_connections_whose_requests_were_led_there() -> None:
+    assert hosts_of(EVENTS["connection.closed"]) == ("api.github.com", "models.corp.example")

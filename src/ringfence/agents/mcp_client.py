@@ -9,11 +9,13 @@ there inside.
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -26,6 +28,10 @@ _MOST_PAGES = 1000
 PATIENCE = 5.0
 """Seconds that an agent waits for a list; when somebody has to be asked longer, it has no tools until then. Agents give
 up a server that takes much longer."""
+GRACE = 1.0
+"""Seconds for what is still open once the agent has closed its end: enough for a rule to answer, not for a person. A
+server whose agent reads no more has as long to end by itself, and again after it was told to."""
+_LOOK = 0.1
 _NO_TOOL = -32602
 _DENIED = -32001
 _OWN = "ringfence-list-"
@@ -50,8 +56,8 @@ class StandIn:
         self._to_server = threading.Lock()
         self._to_agent = threading.Lock()
         self._lock = threading.Lock()
-        self._asking: dict[str, socket.socket] = {}
-        """Open questions, by the id of the call: a cancelled call is asked about no more."""
+        self._asking: dict[str, tuple[socket.socket, float]] = {}
+        """Open questions and since when, by the id of the call: a cancelled call is asked about no more."""
         self._pages: dict[str, tuple[Message, list[object], int]] = {}
         """Lists that are being collected, by our own id: the agent's id and the tools so far."""
         self._count = 0
@@ -60,6 +66,8 @@ class StandIn:
         self._open = 0
         """Messages that are with us, and neither with the server nor answered."""
         self._settled = threading.Condition(self._lock)
+        self._withdrawing = False
+        """Whether the agent has closed its end while somebody was still asked."""
 
     def run(self) -> int:
         """Pass messages on until the server ends; its exit code."""
@@ -73,7 +81,7 @@ class StandIn:
             self._server.terminate()
         code = self._server.wait()
         with self._settled:
-            for connection in self._asking.values():
+            for connection, _ in self._asking.values():
                 _shut(connection)
             self._settled.notify_all()
         return code if code >= 0 else 128 - code
@@ -84,11 +92,38 @@ class StandIn:
                 self._agent_said(line)
         except (OSError, ValueError) as trouble:
             print(f"ringfence: {trouble}", file=sys.stderr, flush=True)
-        with self._settled:
-            self._settled.wait_for(lambda: self._open == 0 or self._server.poll() is not None)
+        self._settle()
         # The end of its input is how a server on standard streams is told to stop.
         with self._to_server, contextlib.suppress(OSError):
             self._input.close()
+        self._see_it_end()
+
+    def _settle(self) -> None:
+        """Wait for what is open. Nobody waits any more for a person's answer: such questions are withdrawn."""
+        closed = time.monotonic()
+        with self._settled:
+            while self._open and self._server.poll() is None:
+                unread = _nobody_reads(sys.stdout.fileno())
+                for connection, since in self._asking.values():
+                    if unread or time.monotonic() - max(closed, since) > GRACE:
+                        self._withdrawing = True
+                        _shut(connection)
+                if unread and time.monotonic() - closed > GRACE:
+                    return
+                self._settled.wait(_LOOK)
+
+    def _see_it_end(self) -> None:
+        """A server may work on as long as somebody reads what it says; after that it is told, and then made to end."""
+        while self._server.poll() is None and not _nobody_reads(sys.stdout.fileno()):
+            time.sleep(_LOOK)
+        for end in (self._server.terminate, self._server.kill):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._server.wait(GRACE)
+                break
+            end()
+        # What it started may still hold its output, and nobody is there for whom that would be read.
+        time.sleep(GRACE)
+        os._exit(1)
 
     def _agent_said(self, line: bytes) -> None:
         try:
@@ -147,9 +182,9 @@ class StandIn:
         parameters = message.get("params")
         number = parameters.get("requestId") if isinstance(parameters, dict) else None
         with self._lock:
-            connection = self._asking.get(json.dumps(number))
-        if connection is not None:
-            _shut(connection)
+            asking = self._asking.get(json.dumps(number))
+        if asking is not None:
+            _shut(asking[0])
 
     def _list(self, message: Message) -> None:
         """Ask the server for the whole list, page by page: it is judged as one, before any of it is shown."""
@@ -289,7 +324,7 @@ class StandIn:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 with self._lock:
-                    self._asking[key] = connection
+                    self._asking[key] = (connection, time.monotonic())
                 try:
                     connection.connect(SOCKET)
                 except FileNotFoundError:
@@ -297,6 +332,8 @@ class StandIn:
                 connection.sendall(b"RFQ1" + len(body).to_bytes(4, "big") + body)
                 code, text = _answer(connection)
         except (OSError, ValueError) as trouble:
+            if self._withdrawing:
+                raise Denied("denied by ringfence: its client closed its end, and the question was withdrawn") from None
             raise Denied(f"denied by ringfence: it could not be asked about this ({trouble}); do not retry") from None
         finally:
             with self._lock:
@@ -367,6 +404,13 @@ def _receive(connection: socket.socket, size: int) -> bytes:
             raise ValueError("the session went away before it answered")
         data += part
     return data
+
+
+def _nobody_reads(stream: int) -> bool:
+    """Whether the other end of a pipe or a socket has been closed."""
+    watch = select.poll()
+    watch.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
 def _shut(connection: socket.socket) -> None:

@@ -182,6 +182,7 @@ def _result(governed: Governed, decision: Decision, code: int) -> dict[str, obje
         "denied": governed.tally.verdicts[Verdict.DENY],
         "asked": governed.tally.asked,
         "hosts": sorted(governed.tally.hosts),
+        "denied_hosts": list(governed.tally.denied_hosts),
         "files_changed": changes.files if changes else 0,
         "control_files": list(changes.control_files) if changes else [],
         "limits": [

@@ -136,6 +136,8 @@ def _check(parsed: argparse.Namespace) -> int:
         print(f"valid: preset `{policy.preset}`")
         for layer in policy.layers:
             print(f"  {visible(layer)}")
+        for notice in policy.notices:
+            print(f"ringfence: note: {visible(notice)}", file=sys.stderr)
         if not os.path.exists(os.path.join(workspace, PROJECT_FILE)):
             print(f"  project: no `{PROJECT_FILE}` in {visible(workspace)}")
         return codes.OK
@@ -149,6 +151,13 @@ def _check(parsed: argparse.Namespace) -> int:
             faults.append(Diagnostic(file=path, line=1, column=1, message="there is no such file"))
         else:
             print(f"valid: {visible(path)} (read as {document.layer.value})")
+            cost = document.model.budget_cost
+            if cost is not None and not document.model.prices:
+                print(
+                    f"ringfence: note: `model.budget_cost` ({visible(cost[1].source)}) has no `[[model.price]]` beside "
+                    "it: where no other file that counts has one, every request to a model is denied",
+                    file=sys.stderr,
+                )
     if faults:
         raise PolicyInvalid(tuple(faults))
     return codes.OK

@@ -16,6 +16,7 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict, to_contract
 from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
+from ringfence.policy.assumed import assumed
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.protocols import NAMES
 from ringfence.policy.questions import action_of
@@ -47,11 +48,12 @@ def explain(parsed: argparse.Namespace) -> int:
             f"no model is asked at `{parsed.connect}`, as far as the policy knows",
             remedy="name the host in `[model] hosts`",
         )
-    decision = plans.explain(action)
+    asked = assumed(action, here.policy)
+    decision = plans.explain(asked.action)
     if parsed.json:
         print(json.dumps({**to_contract(decision), "trace": msgspec.to_builtins(trace(decision, evaluator))}))
     else:
-        _print(decision, here, trace(decision, evaluator), _speaks(decision, evaluator))
+        _print(decision, here, trace(decision, evaluator), _speaks(decision, evaluator), asked.note)
     return codes.OK
 
 
@@ -106,7 +108,8 @@ def _stream(here: Here, plans: Plans) -> int:
 def _answer(line: bytes, here: Here, plans: Plans) -> dict[str, object]:
     try:
         question = msgspec.json.decode(line, type=dict[str, object])
-        decision = plans.explain(action_of(question, cwd=here.cwd, home=here.places.home))
+        action = action_of(question, cwd=here.cwd, home=here.places.home)
+        decision = plans.explain(assumed(action, here.policy).action)
         return to_contract(decision)
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
         return _refused(str(error))
@@ -130,12 +133,14 @@ def _speaks(decision: Decision, evaluator: Evaluator) -> str:
     return f"{what}; an SSH server has to show {' or '.join(keys)}" if ssh else what
 
 
-def _print(decision: Decision, here: Here, steps: tuple[Step, ...], speaks: str) -> None:
+def _print(decision: Decision, here: Here, steps: tuple[Step, ...], speaks: str, note: str) -> None:
     palette = Palette(colour=wants_colour(sys.stdout))
     print(block(msgspec.structs.replace(decision, message=""), palette).removeprefix("ringfence: "))
     effects = ", ".join(f"{effect.kind.value} {visible(effect.object)}" for effect in decision.effects[:12])
     if effects:
         print(f"  effects {effects}")
+    if note:
+        print(f"  taken   {visible(note)}")
     if speaks:
         print(f"  speaks  {speaks}")
     if decision.opaque:

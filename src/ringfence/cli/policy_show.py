@@ -128,6 +128,8 @@ class _Printing:
             self.line(f"at most {said.budget_tokens:,} tokens in a session", origins["budget_tokens"])
         if said.budget_cost is not None:
             self.line(f"at most {amount(said.budget_cost)} in a session", origins["budget_cost"])
+        if said.unpriced:
+            self.line(said.unpriced, origins["budget_cost"])
         for price in said.prices:
             self.line(f"a million tokens of {price_text(price)}", price.origin)
         for route in said.routes:

@@ -20,6 +20,7 @@ from ringfence.cli.screen import Palette, wants_colour
 from ringfence.model.decision import Decision
 from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
+from ringfence.policy.assumed import assumed
 from ringfence.policy.coverage import WRITTEN_HERE, RuleCoverage, coverage, share
 from ringfence.policy.effective import PolicyTest
 from ringfence.policy.evaluate import Evaluator
@@ -87,7 +88,7 @@ def _run(test: PolicyTest, here: Here, evaluator: Evaluator) -> Outcome:
         action = action_of(question, cwd=here.workspace, home=here.places.home)
     except ValueError as error:
         return Outcome(test=test, decision=None, fault=str(error))
-    return Outcome(test=test, decision=evaluator.evaluate(action))
+    return Outcome(test=test, decision=evaluator.evaluate(assumed(action, here.policy).action))
 
 
 def _as_json(outcomes: Sequence[Outcome], rules: Sequence[RuleCoverage], out: TextIO) -> None:

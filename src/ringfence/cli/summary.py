@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ringfence.cli.screen import Palette
 from ringfence.model.decision import Verdict
 from ringfence.model.display import shortened, visible
@@ -25,8 +27,7 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         lines.append(
             _line("observed", f"{tally.observed} of them would be decided otherwise by rules that only observe")
         )
-    if tally.hosts:
-        lines.append(_line("hosts", _some([visible(host) for host in sorted(tally.hosts)])))
+    lines += host_lines(tally)
     if tally.passed_through:
         shown = [visible(host) for host in sorted(tally.passed_through)]
         lines.append(_line("unseen", f"not inspected, by `network.pass_through`: {_some(shown)}"))
@@ -83,6 +84,13 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     return "\n".join(lines)
 
 
+def host_lines(tally: Tally) -> list[str]:
+    """What was reached; then, apart, what was not."""
+    lists = (("", sorted(tally.hosts)), ("denied: ", tally.denied_hosts), ("not reached: ", tally.unreached))
+    texts = [f"{title}{_some([visible(host) for host in hosts])}" for title, hosts in lists if hosts]
+    return [_line("" if index else "hosts", text) for index, text in enumerate(texts)]
+
+
 def _models(tally: Tally) -> str:
     requests, sent, received = (sum(counted[at] for counted in tally.models.values()) for at in range(3))
     many = "1 request" if requests == 1 else f"{requests} requests"
@@ -99,7 +107,7 @@ def _line(name: str, text: str) -> str:
     return f"  {name:<8} {text}"
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 

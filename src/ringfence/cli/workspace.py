@@ -212,6 +212,9 @@ def _take_back(stagings: tuple[Staging, ...], parsed: argparse.Namespace, settle
         _print_json(Undone(restored=tuple(taken), changed_since=(), failed=(), way_back=way_back))
         return codes.OK
     count = len(taken)
+    if not taken:
+        print("ringfence: nothing is left to undo in what is pending")
+        return codes.OK
     print(
         f"ringfence: {count} path{'' if count == 1 else 's'} of what is pending put back to before turn {parsed.turn}"
     )
@@ -234,11 +237,15 @@ def _print_json(done: Undone) -> None:
 
 def _print(done: Undone, workspace: str) -> None:
     count = len(done.restored)
+    if not (done.restored or done.changed_since or done.failed):
+        print(f"ringfence: nothing is left to undo in {visible(workspace)}")
+        return
     print(f"ringfence: {count} path{'' if count == 1 else 's'} put back in {visible(workspace)}")
     _list("changed since, and left as they are (`--force` puts them back too)", done.changed_since)
     for path, why in done.failed[:_LISTED]:
         print(f"  failed   {visible(os.fsdecode(path))}: {why}")
-    print(f"  undo it  `ringfence workspace undo {done.way_back}`")
+    if done.restored or done.failed:
+        print(f"  undo it  `ringfence workspace undo {done.way_back}`")
 
 
 def _list(title: str, paths: Sequence[bytes]) -> None:

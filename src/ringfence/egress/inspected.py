@@ -25,6 +25,7 @@ from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, pa
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
 from ringfence.egress.leg import Leg
+from ringfence.egress.reached import Reached
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.egress.websocket import WebSocket
@@ -84,6 +85,7 @@ class Inspected:
         self._course: Course | None = None
         self._websocket: WebSocket | None = None
         self._address = ""
+        self._reached = Reached()
         self._error = ""
         core.enter(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
@@ -326,6 +328,7 @@ class Inspected:
         """Keep of a request what is needed once it is over."""
         if self._course is not None:
             self._address = self._course.address or self._address
+            self._reached.add(self._course.destination, self._course.address)
 
     def _refuse(self, reason: Refusal, error: str = "", *, sent: bool = False) -> None:
         """Tell the client why it gets no answer, and let it go on where it is clear where its next request begins."""
@@ -379,5 +382,6 @@ class Inspected:
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
                 inspection="inspected",
+                reached=self._reached.beside(self._destination),
             )
         )

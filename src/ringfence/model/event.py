@@ -230,6 +230,9 @@ class ConnectionClosed(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
     error: str = ""
     inspection: str = ""
     """`inspected`, `passed through` (a policy leaves its TLS alone) or `not inspected` (nothing asks for it)."""
+    reached: tuple[str, ...] = ()
+    """Where its requests went, as `host:port`, where that is not just `host`: requests to models are led elsewhere, and
+    a client of the proxy asks several hosts."""
 
 
 class CredentialUsed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="credential.used"):

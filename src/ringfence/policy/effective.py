@@ -632,6 +632,17 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True):
         """Whether requests to models have to be seen."""
         return self.read or self.limits or bool(self.routes) or any(one.named for one in self.hosts)
 
+    @property
+    def unpriced(self) -> str:
+        """What there is to say about a budget of money that nothing can be counted against; empty where there is
+        none."""
+        if self.budget_cost is None or self.prices:
+            return ""
+        return (
+            f"`model.budget_cost` ({dict(self.origins)['budget_cost'].source}) denies every request to a model: no "
+            "`[[model.price]]` that counts says what one costs"
+        )
+
 
 class SshAgentWay(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of the person's ssh-agent that may sign inside, and for which hosts."""
@@ -736,7 +747,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user has to be told."""
-        return tuple(str(one) for one in self.inactive if one.told)
+        unpriced = (self.model.unpriced,) if self.model.unpriced else ()
+        return (*(str(one) for one in self.inactive if one.told), *unpriced)
 
     def origin_of(self, key: str) -> Origin:
         """Who wrote a single value; a value that nobody wrote is ours."""

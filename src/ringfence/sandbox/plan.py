@@ -47,6 +47,9 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Folders of Ringfence's own policy and record, which nothing inside may see."""
     program: tuple[str, ...] = ()
     """Files and folders that Ringfence itself runs from, which nothing inside may change."""
+    package: str | None = None
+    """The folder of this package where it lies outside of its environment, as an editable install's does: `ringfence
+    mcp` inside needs it too."""
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,10 @@ class Programs:
                 self._add_file(candidate)
                 return
 
+    def add_package(self, folder: str) -> None:
+        """A folder that a program is imported from, and nothing beside it."""
+        self._show(self._real(folder))
+
     def _add_folder(self, entry: str) -> None:
         folder = self._real(entry)
         if folder in self._seen or self._is_there(folder) or not os.path.isdir(folder):
@@ -115,7 +119,7 @@ class Programs:
         if not os.path.isfile(target) or not os.access(target, os.X_OK):
             return
         if not self._shown(target):
-            self._add_package(target)
+            self._add_package_of(target)
         interpreter = _interpreter(target)
         if interpreter.startswith("/"):
             self._add_file(interpreter)
@@ -124,7 +128,7 @@ class Programs:
             if os.path.exists(os.path.join(environment, "pyvenv.cfg")) and not self._is_there(environment):
                 self._add_installation(os.path.join(environment, "bin"))
 
-    def _add_package(self, target: str) -> None:
+    def _add_package_of(self, target: str) -> None:
         parts = target.split("/")
         for marker in ("node_modules", "versions"):
             if marker in parts[:-1]:

@@ -209,6 +209,8 @@ def _programs(plan: Plan) -> list[str]:
     """Folders of PATH that the system's do not hold, but for those of which everything private would come along."""
     home = plan.facts.home
     wanted = (*plan.facts.path.split(":"), *(each for each in plan.programs if each.startswith("/")))
+    if plan.facts.package is not None:
+        wanted = (*wanted, plan.facts.package)
     folders = dict.fromkeys(each for each in wanted if each.startswith("/") and not covers(each, home))
     return [each for each in folders if not any(covers(root, each) for root in SYSTEM)]
 

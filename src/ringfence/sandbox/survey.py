@@ -374,6 +374,8 @@ def program_folders(plan: Plan, workspace: str, home: str, links: Links) -> list
     programs.add_path(plan.facts.path)
     for program in plan.programs:
         programs.add_program(program, plan.facts.path)
+    if plan.facts.package is not None:
+        programs.add_package(plan.facts.package)
     denied = [links.real(path) for path in plan.denied]
     return [
         Bind(source=path, target=path)

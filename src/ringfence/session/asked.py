@@ -25,7 +25,7 @@ from ringfence.session.outside_environment import outside_environment
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.runtimes import runtime
 from ringfence.session.snapshots import trees
-from ringfence.session.sources import Places, User, git_settings, own_program, places, situation, user
+from ringfence.session.sources import Places, User, git_settings, own_package, own_program, places, situation, user
 from ringfence.session.staging import Staging
 from ringfence.session.trusting import Trusting
 from ringfence.session.ways.opened import way_files
@@ -223,6 +223,7 @@ class Asked:
             git_settings=git_settings(self.environ, self.places.home),
             own=(self.places.state, os.path.dirname(self.places.user_policy)),
             program=own_program(),
+            package=own_package(),
         )
 
 

@@ -223,3 +223,9 @@ def own_program() -> tuple[str, ...]:
     # protect.
     whole = (*environment, *script, library, sys.executable, *found)
     return tuple(dict.fromkeys(path for path in whole if path and os.path.exists(path)))
+
+
+def own_package() -> str | None:
+    """The folder that this package is imported from, where that is not its environment: it was installed editable."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return None if os.path.realpath(folder).startswith(os.path.realpath(sys.prefix) + "/") else folder

@@ -40,7 +40,9 @@ class Tally:
         self.asked = 0
         self.tool_calls = 0
         self.hosts: dict[str, int] = {}
-        """Bytes sent and received, by destination that was reached."""
+        """Bytes sent and received on connections, by destination that was reached."""
+        self._denied_hosts: set[str] = set()
+        self._without_server: set[str] = set()
         self.passed_through: set[str] = set()
         """Those of them that a policy leaves uninspected."""
         self.observed = 0
@@ -71,6 +73,16 @@ class Tally:
     def unreported(self) -> tuple[str, ...]:
         """The tools of calls that a model asked for and no hook reported."""
         return tuple(tool for call, tool in self.wire_calls.items() if call not in self.hook_calls)
+
+    @property
+    def denied_hosts(self) -> tuple[str, ...]:
+        """Destinations that were denied and never reached."""
+        return tuple(sorted(self._denied_hosts - self.hosts.keys()))
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """Destinations that were not denied, and that nothing was sent to: no server was there."""
+        return tuple(sorted(self._without_server - self.hosts.keys() - self._denied_hosts))
 
     async def record(self, body: Body) -> Receipt:
         """Record, then count."""
@@ -123,9 +135,14 @@ class Tally:
                 self.found[name, f"{host}:{port}"] += 1
             case ConnectionClosed(host=host, port=port, sent_bytes=sent, received_bytes=received):
                 name = f"{host}:{port}"
+                if not body.address:
+                    self._without_server.add(name)
+                    return
                 if body.inspection == "passed through":
                     self.passed_through.add(name)
-                self.hosts[name] = self.hosts.get(name, 0) + sent + received
+                # What was led elsewhere went there, and not to the host that was asked.
+                for each in body.reached or (name,):
+                    self.hosts[each] = self.hosts.get(each, 0) + sent + received
             case _:
                 pass
 
@@ -138,6 +155,9 @@ class Tally:
         self.model_estimated |= body.estimated
 
     def _deny(self, made: DecisionMade) -> None:
+        action = made.decision.action
+        if isinstance(action, ConnectAction) and len(self._denied_hosts) < _MAX_CALLS:
+            self._denied_hosts.add(f"{action.host}:{action.port}")
         known = any(_same(made.decision, earlier) for earlier in self.denials)
         if not known and len(self.denials) < _MAX_DENIALS:
             self.denials.append(made.decision)

@@ -292,7 +292,7 @@ def line(found: Recorded) -> bytes:
 def _fits(found: Recorded, wanted: Wanted) -> bool:
     if wanted.verdict is not None and verdict_of(found.body) is not wanted.verdict:
         return False
-    return wanted.host is None or host_of(found.body) == wanted.host
+    return wanted.host is None or wanted.host in hosts_of(found.body)
 
 
 def verdict_of(body: Body | None) -> Verdict | None:
@@ -313,6 +313,13 @@ def host_of(body: Body | None) -> str | None:
     if isinstance(body, DecisionMade) and isinstance(body.decision.action, ConnectAction):
         return body.decision.action.host
     return None
+
+
+def hosts_of(body: Body | None) -> tuple[str, ...]:
+    """Every host that an event is about."""
+    host = host_of(body)
+    led = body.reached if isinstance(body, ConnectionClosed) else ()
+    return (*((host,) if host is not None else ()), *(each.rpartition(":")[0] for each in led))
 
 
 def _quoted(path: str) -> str:

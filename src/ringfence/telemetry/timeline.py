@@ -245,6 +245,8 @@ def _connection(body: events.ConnectionClosed) -> Row:
     why = _text(body.error) if body.error else ""
     if body.inspection == "passed through":
         why = "; ".join(filter(None, (why, "not inspected: `network.pass_through`")))
+    if body.reached:
+        why = "; ".join(filter(None, (why, f"requests went to {', '.join(map(visible, body.reached))}")))
     return Row(symbol="↔", label="closed", what=f"{visible(body.host)}:{body.port} {size}", why=why, tone=Tone.QUIET)
 
 

@@ -12,6 +12,7 @@ from tests.egress.model_wire.test_routing import hearing, to
 from tests.egress.model_wire.test_steps import HOSTS, ONLY, Session
 
 from ringfence.egress.model_wire.routing import Router
+from ringfence.model.event import ConnectionClosed
 from ringfence.policy.effective import ModelPolicy
 from ringfence.policy.judges.model import ModelTable
 from ringfence.policy.model_endpoints import Interface
@@ -53,6 +54,7 @@ async def test_requests_are_on_record_and_limited_over_http2() -> None:
 
 async def test_a_client_of_http2_is_led_elsewhere_too() -> None:
     heard: list[bytes] = []
+    closed: list[ConnectionClosed] = []
     async with (
         http2_server(model) as (port, peers),
         server(hearing(heard), name="b.test") as elsewhere,
@@ -61,12 +63,13 @@ async def test_a_client_of_http2_is_led_elsewhere_too() -> None:
         policy = ModelPolicy(hosts=HOSTS, routes=(to("a.test", port=elsewhere),))
         session, route = Session(policy), Router(ModelTable(policy), lambda _: False)
         async with (
-            inspecting(amendments=(session.watch,), route=route, http2=True) as gateway,
+            inspecting(amendments=(session.watch,), route=route, http2=True, on_closed=closed.append) as gateway,
             http2_client(gateway.port, port) as client,
         ):
             answers = [await client.whole(await posted(client, port, "m-1")) for _ in range(2)]
 
     assert [one.status for one in answers] == [b"200"] * 2
+    assert [(one.host, one.port, one.reached) for one in closed] == [("a.test", port, (f"b.test:{elsewhere}",))]
     assert [one.partition(b"\r\n")[0] for one in heard] == [b"POST /corp/v1/messages HTTP/1.1"] * 2
     assert not any(b"sk-own" in one for one in heard)
     assert [peer.messages for peer in peers] in ([], [{}])

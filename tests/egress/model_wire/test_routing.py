@@ -15,6 +15,7 @@ from ringfence.egress.http_head import parse_head
 from ringfence.egress.model_wire.routing import Router
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
+from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination, Host
 from ringfence.policy.effective import ModelHost, ModelList, ModelPolicy, ModelRoute
 from ringfence.policy.judges.model import ModelTable
@@ -98,6 +99,7 @@ async def test_a_request_is_judged_and_answered_where_it_goes_and_the_next_one_g
     at_a: list[bytes] = []
     at_b: list[bytes] = []
     asked = Asked()
+    closed: list[ConnectionClosed] = []
     async with (
         server(hearing(at_a)) as first,
         server(hearing(at_b), name="b.test") as second,
@@ -111,7 +113,8 @@ async def test_a_request_is_judged_and_answered_where_it_goes_and_the_next_one_g
         session = Session(policy)
         wallet = carrying(CREDENTIAL.format(port=second))
         route = Router(ModelTable(policy), lambda value: SHOWN in value)
-        async with inspecting(asked, amendments=(session.watch, wallet.wallet), route=route) as gateway:
+        watched = (session.watch, wallet.wallet)
+        async with inspecting(asked, amendments=watched, route=route, on_closed=closed.append) as gateway:
             reader, writer = await tunnel(gateway.port, first)
             writer.write(posted("/v1/messages", {"model": "m-1"}, first, {"x-api-key": "sk-own"}))
             await answer(reader)
@@ -127,6 +130,7 @@ async def test_a_request_is_judged_and_answered_where_it_goes_and_the_next_one_g
     assert not any(b"sk-own" in one for one in at_b)
     assert b"model.models" in denied
     assert [(one.host, one.path) for one in asked.actions] == [("b.test", "/corp/v1/messages")] * 3
+    assert [(one.host, one.reached) for one in closed] == [("a.test", (f"b.test:{second}",))]
     assert [(one.host, one.port, one.model) for one in session.answered] == [
         ("b.test", second, "m-1"),
         ("b.test", second, "m-2"),

@@ -27,6 +27,7 @@ from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Inspection, Steps
 from ringfence.egress.leg import Leg
+from ringfence.egress.reached import Reached
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.model.action import ConnectAction
@@ -63,6 +64,7 @@ class InspectedHttp2:
         self.link = Http2Link(core, upstreams, destination)
         self.calls: dict[int, Call] = {}
         self.address = ""
+        self.reached = Reached()
         self._leg = client
         self._started = started
         self._over = over
@@ -223,6 +225,7 @@ class InspectedHttp2:
                 duration_ms=int((self.core.clock.monotonic() - self._started) * 1000),
                 error=error,
                 inspection="inspected",
+                reached=self.reached.beside(self.where),
             )
         )
 
@@ -284,6 +287,7 @@ class Call:
         """The connection ends."""
         if self._course is not None:
             self._course.end(error)
+            self._connection.reached.add(self._course.destination, self._course.address)
 
     # what becomes of it
 
@@ -337,5 +341,6 @@ class Call:
         if self._course is not None:
             self._course.end(error)
             self._connection.address = self._course.address or self._connection.address
+            self._connection.reached.add(self._course.destination, self._course.address)
         self._connection.over(self._stream.id)
         self._wire.flush_soon()

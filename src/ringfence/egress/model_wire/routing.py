@@ -7,7 +7,6 @@ only placeholders do, in whose place the gateway puts what is bound there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -15,7 +14,6 @@ from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Routed
 from ringfence.model.host import Destination, Host
 from ringfence.policy.judges.model import ModelTable
-from ringfence.policy.model_endpoints import Provider
 
 _SHOWING = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"))
 """Where clients of models show their credentials."""
@@ -34,12 +32,12 @@ class Router:
 
     def __call__(self, head: RequestHead, destination: Destination) -> Routed | None:
         """Where a request goes instead; see `Route`."""
-        provider = self._table.provider(destination.host, destination.port)
-        route = self._table.route(destination.host, destination.port)
-        if provider is None or route is None or not _is_of_interface(provider, head.path):
+        found = self._table.led(destination.host, destination.port, head.path)
+        if found is None:
             return None
+        route, path = found
+        assert path is not None
         to = Destination(host=Host(name=route.host), port=route.port)
-        path = route.base + head.path.removeprefix(provider.base)
         led = msgspec.structs.replace(
             head, destination=to, path=path, query=self._query(head.query), fields=self._fields(head)
         )
@@ -57,10 +55,3 @@ class Router:
         parts = [part for part in query.removeprefix("?").split("&") if part]
         kept = [part for part in parts if not part.startswith("key=") or self._shows_placeholder(part)]
         return "?" + "&".join(kept) if kept else ""
-
-
-def _is_of_interface(provider: Provider, path: str) -> bool:
-    """Whether a path is below the provider's base address, and no other business of its host."""
-    if any(fnmatchcase(path, glob) for glob in provider.beside):
-        return False
-    return not provider.base or path.startswith(f"{provider.base}/")

@@ -92,6 +92,18 @@ class ModelTable:
                 return one
         return None
 
+    def led(self, host: Host, port: int, path: str | None) -> tuple[ModelRoute, str | None] | None:
+        """Where a request goes instead, and for which path; nothing where it stays, as other business of its host
+        does. A path that is not known is taken to be the interface's."""
+        provider, route = self.provider(host, port), self.route(host, port)
+        if provider is None or route is None:
+            return None
+        if path is None:
+            return route, None
+        if not _is_of_interface(provider, path):
+            return None
+        return route, route.base + path.removeprefix(provider.base)
+
     def price(self, model: str) -> ModelPrice | None:
         """What a model costs: by the pattern that says most about it; among equals the dearest."""
         name = model.lower()
@@ -143,6 +155,13 @@ class ModelTable:
         if spent.cost + spent.open_cost >= cost:
             text = f"the session may cost {amount(cost)}, and has cost {amount(spent.cost)}{_open(spent)}"
             yield _denied("model.budget_cost", origin, text)
+
+
+def _is_of_interface(provider: Provider, path: str) -> bool:
+    """Whether a path is below the provider's base address, and no other business of its host."""
+    if any(fnmatchcase(path, glob) for glob in provider.beside):
+        return False
+    return not provider.base or path.startswith(f"{provider.base}/")
 
 
 @cache
