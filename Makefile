@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 
+# The tests start some thousand interpreters, and each would compile the sources that it loads.
+unexport PYTHONDONTWRITEBYTECODE
+COMPILED = $(BIN)/python -m compileall -q src bench tools
+
 .PHONY: help demo dev check test-fast test bench bench-policy bench-containment docs lock clean
 help:
 	@echo "make demo       a real governed session, told as a story"
@@ -42,9 +46,11 @@ check: $(DEV_STAMP)
 	$(BIN)/python tools/check_docs.py
 
 test-fast: $(DEV_STAMP)
+	@$(COMPILED)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
 
 test: $(DEV_STAMP)
+	@$(COMPILED)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
 	$(BIN)/python -m pytest -n 2 -m "slow and not e2e"
 	$(BIN)/python -m pytest -m e2e

@@ -234,8 +234,8 @@ def test_what_a_change_of_credentials_opens_is_shown_by_a_request(
     project.file("old.toml", BOUND)
     project.file("new.toml", BOUND.replace(written, instead, 1))
 
-    code, _ = project("prove", "old.toml", "new.toml")
-    proofs = {str(row["question"]): row for row in project.rows("prove", "old.toml", "new.toml")}
+    code, lines = project("prove", "old.toml", "new.toml", "--json")
+    proofs = {str(row["question"]): row for row in map(json.loads, lines)}
 
     yes = [name for name, proof in proofs.items() if proof["answer"] == "yes"]
     # What is passed through is not seen, so that any other credential could be in it.

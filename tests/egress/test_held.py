@@ -12,7 +12,8 @@ from tests.egress.test_inspected import ASKS, OK, Reader, Writer, answer
 from tests.egress.test_inspected_steps import Served
 
 from ringfence.egress.held import Room
-from ringfence.egress.inspection import Steps
+from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.inspection import Held, Steps
 from ringfence.egress.limits import Limits
 from ringfence.egress.websocket_frames import FrameReader, Opcode, frame
 from ringfence.model.event import LimitReached
@@ -73,7 +74,7 @@ async def test_bodies_that_find_no_room_are_refused_and_the_others_go_on(wanted:
             await leave(writer)
 
     assert refused.startswith(b"HTTP/1.1 503 ")
-    assert b"ringfence: the session holds 100000 bytes of requests, which is the limit" in refused
+    assert b"ringfence: the session holds 100000 bytes of requests and answers, which is the limit" in refused
     assert (went_on, came_later) == (OK, OK)
     assert limits == [FULL]
 
@@ -103,6 +104,70 @@ async def test_a_message_that_finds_no_room_ends_its_websocket_with_the_reason()
 
     assert heard.startswith(b"\x03\xf0ringfence: the session holds 100000 bytes")
     assert echoed.endswith(b"x" * 79_000)
+    assert limits == [FULL]
+
+
+class Gathered(Steps):
+    """Keeps answers until they are complete."""
+
+    gathers = True
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    @property
+    def kept(self) -> int:
+        return len(self._held)
+
+    def received(self, data: bytes) -> bytes | Held:
+        self._held += data
+        return b""
+
+    def all_received(self) -> bytes | Held:
+        return self._held
+
+
+async def test_answers_that_find_no_room_are_refused_and_the_others_go_on() -> None:
+    limits: list[LimitReached] = []
+    writers: list[Writer] = []
+    seen: list[ResponseHead] = []
+
+    class Noticing(Gathered):
+        def response(self, head: ResponseHead) -> ResponseHead | Held:
+            seen.append(head)
+            return head
+
+    async def answers(reader: Reader, writer: Writer) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writers.append(writer)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 80000\r\n\r\n" + b"y" * 60_000)
+
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(server(answers))
+        options = {"amendments": (lambda _: Noticing(),), "limits": SMALL, "on_limit": limits.append}
+        gateway = await stack.enter_async_context(inspecting(**options))
+        await stack.enter_async_context(asyncio.timeout(10))
+        first, second, third = [await tunnel(gateway.port, port) for _ in range(3)]
+
+        asks = b"GET /p HTTP/1.1\r\nHost: a.test:%d\r\n\r\n" % port
+        first[1].write(asks)
+        await asyncio.sleep(0.2)
+        second[1].write(asks)
+        refused = await second[0].read()
+        writers[0].write(b"y" * 20_000)
+        went_on = await answer(first[0])
+        third[1].write(asks)
+        while len(writers) < 3:
+            await asyncio.sleep(0.01)
+        writers[2].write(b"y" * 20_000)
+        came_later = await answer(third[0])
+        for _, writer in (first, second, third):
+            await leave(writer)
+
+    assert len(seen) == 3
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"ringfence: the session holds 100000 bytes of requests and answers, which is the limit" in refused
+    assert [len(one.partition(b"\r\n\r\n")[2]) for one in (went_on, came_later)] == [80_000, 80_000]
     assert limits == [FULL]
 
 

@@ -22,6 +22,7 @@ from ringfence.policy.judges.connect import FactsWanted
 
 EVERYTHING = FactsWanted(operations=True, body=True, query=("kind",), headers=("x-team",))
 GRAPHQL = json.dumps({"query": "mutation { a }"}).encode()
+PARTS = b'--b\r\nContent-Disposition: form-data; name="query"\r\n\r\nmutation { a }\r\n--b--\r\n'
 
 
 def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
@@ -54,6 +55,19 @@ def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
             EVERYTHING,
             posted(b"/a", b"a", b"Content-Type: text/plain; charset=utf-7"),
             RequestFacts(operations=("unknown",)),
+        ),
+        *(
+            (
+                EVERYTHING,
+                posted(b"/a", PARTS, b"Content-Type: multipart/form-data; " + kind),
+                RequestFacts(operations=done),
+            )
+            for kind, done in (
+                (b"boundary=b", ("graphql-mutation",)),
+                (b'boundary="b"; charset=utf-8', ("graphql-mutation",)),
+                (b"boundary=c; boundary=b", ("unknown",)),
+                (b"boundary*=c; x=b", ("unknown",)),
+            )
         ),
         (FactsWanted(operations=True), posted(b"/r.git/git-receive-pack", b""), RequestFacts(operations=("git-push",))),
     ],

@@ -5,6 +5,7 @@ An edge is reported once: a leg that forgets one, or takes it for followed too e
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -56,9 +57,25 @@ def test_a_leg_whose_other_side_ended_behind_its_bytes_goes_on(pair: Pair, end: 
     server, client = pair
     client.write(b"last words")
     end(client)
+    server.stirred(select.EPOLLIN | select.EPOLLRDHUP)
 
     assert (server.read(), server.ready) == (b"last words", True)
     assert (server.read(), server.ended) == (b"", True)
+
+
+def test_an_end_that_comes_behind_the_last_read_makes_an_edge(pair: Pair) -> None:
+    server, client = pair
+    with select.epoll() as poll:
+        poll.register(server.sock, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+        client.write(b"last words")
+        for _, events in poll.poll(1):
+            server.stirred(events)
+        assert (server.read(), server.ready) == (b"last words", False)
+
+        client.sock.close()
+        for _, events in poll.poll(1):
+            server.stirred(events)
+        assert server.ready
 
 
 def test_a_leg_is_idle_until_its_other_side_speaks_or_goes(pair: Pair) -> None:

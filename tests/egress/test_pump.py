@@ -5,9 +5,11 @@ The two ends are pipes, whose capacity is exact, so that "full" and "empty" happ
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -244,3 +246,88 @@ def test_the_body_of_a_request_waits_for_a_slow_server() -> None:
 
     assert received == b"HEAD " + body
     bench.close()
+
+
+class Last:
+    """Two pairs of sockets with a pump between them, which is told that its sink is a socket."""
+
+    def __init__(self) -> None:
+        self.sender, self.source = socket.socketpair()
+        self.sink, self.receiver = socket.socketpair()
+        for sock in (self.source, self.sink, self.receiver):
+            sock.setblocking(False)
+        self.ends = self.turns = 0
+        self.pump = Pump(
+            self.source.fileno(),
+            self.sink.fileno(),
+            pipes=NoPipes(),
+            ended=self._end,
+            again=self._turn,
+            last=self.sink,
+        )
+
+    def _end(self) -> None:
+        self.ends += 1
+        self.sink.shutdown(socket.SHUT_WR)
+
+    def _turn(self) -> None:
+        self.turns += 1
+
+    def received(self) -> bytes:
+        """Everything that has arrived by now."""
+        data = b""
+        try:
+            while part := self.receiver.recv(1 << 20):
+                data += part
+        except BlockingIOError:
+            pass
+        return data
+
+    def close(self) -> None:
+        """Close everything."""
+        for sock in (self.sender, self.source, self.sink, self.receiver):
+            sock.close()
+
+
+@pytest.fixture
+def last() -> Iterator[Last]:
+    made = Last()
+    yield made
+    made.close()
+
+
+def test_the_last_bytes_and_the_end_behind_them_arrive_in_one_turn(last: Last) -> None:
+    last.sender.send(b"answer")
+    last.sender.shutdown(socket.SHUT_WR)
+
+    last.pump.run(HANGUP)
+
+    assert (last.received(), last.ends, last.pump.moved, last.pump.finished) == (b"answer", 1, 6, True)
+
+
+def test_bytes_behind_which_the_end_is_not_to_be_seen_yet_do_not_wait_for_it(last: Last) -> None:
+    last.sender.send(b"answer")
+
+    last.pump.run(HANGUP)
+    before = last.received()
+    last.sender.close()
+    while not last.pump.finished:
+        last.pump.run(HANGUP)
+
+    assert (before, last.received(), last.ends) == (b"answer", b"", 1)
+
+
+def test_the_last_bytes_wait_for_a_sink_that_is_full_and_the_end_waits_with_them(last: Last) -> None:
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += last.sink.send(bytes(4096))
+    last.sender.send(b"answer")
+    last.sender.shutdown(socket.SHUT_WR)
+
+    last.pump.run(HANGUP)
+    ends = last.ends
+    first = last.received()
+    last.pump.run()
+
+    assert (ends, last.ends, (first + last.received())[filled:]) == (0, 1, b"answer")

@@ -16,7 +16,7 @@ from tests.egress.test_inspected_rules import posted
 
 from ringfence.egress.http_head import RequestHead, Target
 from ringfence.egress.http_response import ResponseHead
-from ringfence.egress.inspection import Request
+from ringfence.egress.inspection import Held, Request
 from ringfence.egress.tool_lists import ToolLists
 from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Reason, Verdict
@@ -213,6 +213,28 @@ async def test_pages_are_judged_with_those_before_them() -> None:
     assert lists.seen == [("https/mcp", ["a"], False), ("https/mcp", ["a", "b"], True), ("https/mcp", ["c"], True)]
 
 
+def test_a_list_without_end_is_not_shown_any_more_before_it_fills_the_memory() -> None:
+    lists, verdicts = ToolLists(Lists()), []
+    for number in range(20):
+        step = lists(listing())
+        assert step is not None
+        question = {**LIST, "id": number, **({"params": {"cursor": "more"}} if number else {})}
+        step.body(json.dumps(question).encode(), complete=True)
+        step.response(ResponseHead(status=200, fields=((b"content-type", b"application/json"),)))
+        step.received(result("x" * (1 << 20), number=number, more="more"))
+        shown = step.all_received()
+        verdicts.append(shown.decision.because.rule if isinstance(shown, Held) and shown.decision.because else "shown")
+
+    assert verdicts == ["shown"] * 15 + ["mcp.unread"] * 5
+
+
+async def test_a_client_is_told_why_it_gets_no_list() -> None:
+    [shown] = await heard(Lists(), reply(result("evil")))
+
+    assert shown.startswith(b"HTTP/1.1 403 ")
+    assert b"rule: mcp.changed: other tools" in shown
+
+
 async def test_what_is_no_list_passes_untouched() -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "t"}}
     content = json.dumps(
@@ -286,6 +308,6 @@ def test_no_list_that_is_awaited_is_forgotten_for_others_that_are_asked_for() ->
         passed.append(isinstance(step.request(listing().head), RequestHead))
 
     assert passed == [True] * 1024 + [False]
-    [first] = lists.heard(listing(), json.loads(result("evil", number=0)))
+    [first] = lists.heard(listing(), json.loads(result("evil", number=0)), 100)
     assert first.verdict is Verdict.DENY
     assert lists.awaits(listing())

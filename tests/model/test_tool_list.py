@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence.model.tool_list import ListChange, ListUnread, change, read_tools
+from ringfence.model.tool_list import (
+    BEYOND,
+    LONGEST_TEXT,
+    MOST_COMPARED,
+    ListChange,
+    ListUnread,
+    change,
+    compared,
+    read_tools,
+)
 
 
 def tool(name: str, description: str = "Says it.", **more: object) -> dict[str, object]:
@@ -64,3 +73,37 @@ def test_what_hides_in_an_argument_is_found_too() -> None:
 def test_what_is_no_list_of_tools_is_not_read(found: list[object]) -> None:
     with pytest.raises(ListUnread):
         read_tools(found)
+
+
+def test_of_two_long_texts_what_differs_is_shown_with_a_little_around_it() -> None:
+    before, after = f"{'a' * 900}, harmless, {'z' * 900}", f"{'a' * 900}, read ~/.ssh, {'z' * 900}"
+
+    said = compared(ListChange(altered=("t",)), {"t": before}, {"t": after})
+
+    assert said == {
+        "t": {"was": f"…{'a' * 58}, harmless, {'z' * 58}…", "now": f"…{'a' * 58}, read ~/.ssh, {'z' * 58}…"}
+    }
+
+
+def test_padding_of_a_description_is_counted_and_its_end_is_shown() -> None:
+    said = compared(ListChange(altered=("t",)), {"t": "Reads."}, {"t": f"Reads. {'x' * 3000} Send it."})
+
+    assert said["t"]["now"].endswith(" Send it.")
+    assert "CHARACTERS ARE NOT SHOWN HERE" in said["t"]["now"]
+
+
+def test_a_change_behind_what_is_kept_of_a_text_is_said_to_be_there() -> None:
+    one, other = (read_tools([tool("t", description="x" * LONGEST_TEXT + end)]) for end in "ab")
+
+    found = change(dict(one.tools), dict(other.tools))
+
+    assert compared(found, dict(one.texts), dict(other.texts)) == {"t": {"was": BEYOND, "now": BEYOND}}
+
+
+def test_arguments_that_change_are_shown_too_and_no_more_tools_than_can_be_read() -> None:
+    one = read_tools([tool("t", inputSchema={"type": "object"})])
+    other = read_tools([tool("t", inputSchema={"type": "array"}), *(tool(f"n{at:02}") for at in range(20))])
+
+    said = compared(change(dict(one.tools), dict(other.tools)), dict(one.texts), dict(other.texts))
+
+    assert (len(said), "object" in said["t"]["was"], "array" in said["t"]["now"]) == (MOST_COMPARED, True, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,9 @@ from tests.policy.making import EMPTY, document, judge, policy
 from ringfence.model.action import ConnectAction, RequestFacts
 from ringfence.model.decision import Verdict
 from ringfence.policy.evaluate import Sight
+from ringfence.policy.graphql import UNKNOWN, Body, Query, graphql_kinds
 from ringfence.policy.layers import Layer
-from ringfence.policy.operations import KINDS, UNKNOWN, Body, Query, covered, graphql_kinds, operations
+from ringfence.policy.operations import KINDS, covered, operations
 
 BOTH = ("graphql-query", "graphql-mutation")
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {}}
@@ -102,7 +104,7 @@ def test_what_a_request_does_by_its_body(path: str, body: Body, done: tuple[str,
         (' {"jsonrpc":"2.0","method":"tools/call"}'.encode("utf-16-le"), True, "text/plain", (UNKNOWN,)),
         ('{"jsonrpc":"2.0","method":"tools/call"}'.encode("utf-32-be"), True, "", (UNKNOWN,)),
         (b"\x7fELF\0", False, "application/octet-stream", ("write",)),
-        (b"--b\r\n{", False, "multipart/form-data", ("write",)),
+        (b"--b\r\n{", False, "multipart/form-data", (UNKNOWN,)),
         (b"0032want", True, "application/x-git-upload-pack-request", ("write",)),
         (b"", True, "application/json", ("write",)),
         (b"[1,2]", True, "application/json", ("write",)),
@@ -118,6 +120,94 @@ def test_a_long_package_is_published_and_nothing_else() -> None:
     body = Body(content=b'{"_id":"p","_attachments":{', complete=False, media="application/json")
 
     assert operations("PUT", "/p", {}, body) == ("package-publish",)
+
+
+MUTATION = 'mutation M($a: In = {b: 1}) { drop(id: "x") }'
+
+
+def form(text: str, *, media: str = "application/x-www-form-urlencoded", complete: bool = True) -> Body:
+    return Body(content=text.encode(), complete=complete, media=media, boundary="b" if "multi" in media else "")
+
+
+def parts(*named: tuple[str, str], between: str = "--b", head: str = "") -> Body:
+    said = "".join(
+        f'{between}\r\nContent-Disposition: form-data; name="{name}"\r\n{head}\r\n{text}\r\n' for name, text in named
+    )
+    return form(f"{said}{between}--\r\n", media="multipart/form-data")
+
+
+JSON_OF_IT = json.dumps({"query": MUTATION})
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", "/graphql"])
+@pytest.mark.parametrize(
+    ("body", "done"),
+    [
+        (form(f"query={quote_plus(MUTATION)}"), "graphql-mutation"),
+        (form(f"a=1;query={quote_plus(MUTATION)}"), "graphql-mutation"),
+        (form(f"operations={quote_plus(JSON_OF_IT)}&map=%7B%7D"), "graphql-mutation"),
+        (form(f"batch[0][query]={quote_plus(MUTATION)}"), "graphql-mutation"),
+        (form("query=%7Ba%7D", complete=False), UNKNOWN),
+        (form("operationName=Drop&variables=%7B%7D"), UNKNOWN),
+        (parts(("operations", JSON_OF_IT), ("map", "{}"), ("0", "file")), "graphql-mutation"),
+        (parts(("operations", f"[{JSON_OF_IT}]")), "graphql-mutation"),
+        (parts(("operations", JSON_OF_IT.replace("mut", "\\u006dut"))), "graphql-mutation"),
+        (parts(("operations", '{"query":"{a}",' + JSON_OF_IT[1:])), UNKNOWN),
+        (parts(("query", MUTATION)), "graphql-mutation"),
+        (parts(("query", "=6dutation{a}"), head="Content-Transfer-Encoding: quoted-printable\r\n"), UNKNOWN),
+        (parts(("query", MUTATION), between="--c"), UNKNOWN),
+        (parts(("query", f"{{a}} # --b\n{MUTATION}")), UNKNOWN),
+        (parts(("query", "type X { a: Int } mutation { a }")), UNKNOWN),
+    ],
+)
+def test_a_mutation_in_a_form_is_one_on_any_path(path: str, body: Body, done: str) -> None:
+    assert operations("POST", path, {}, body) == (done,)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "done"),
+    [
+        ("GET", "/elsewhere", {"query": (MUTATION,)}, None, ("graphql-mutation",)),
+        ("GET", "/elsewhere", {"q": (JSON_OF_IT,)}, None, ("graphql-mutation",)),
+        ("POST", "/elsewhere", {"query": (MUTATION,)}, sent({}), ("graphql-mutation",)),
+        ("GET", "/elsewhere", {"extensions": ('{"persistedQuery":{"sha256Hash":"0"}}',)}, None, (UNKNOWN,)),
+        ("GET", "/elsewhere", {"queryId": ("7",), "variables": ("{}",)}, None, (UNKNOWN,)),
+        ("GET", "/elsewhere", {}, sent({"query": MUTATION}), ("graphql-mutation",)),
+        ("GET", "/graphql", {}, sent({"query": MUTATION}), ("graphql-mutation",)),
+        ("PATCH", "/graphql", {"query": ("{a}",)}, sent({"query": MUTATION}), BOTH),
+        ("POST", "/elsewhere", {}, sent([{"query": "{a}"}, {"query": MUTATION}]), BOTH),
+        ("POST", "/elsewhere", {}, sent({"requests": [{"q": MUTATION}]}), ("graphql-mutation",)),
+        ("POST", "/elsewhere", {}, sent({"extensions": {}, "operationName": "Drop"}), (UNKNOWN,)),
+        ("POST", "/elsewhere", {}, sent({"doc_id": "1", "variables": {}}), (UNKNOWN,)),
+    ],
+)
+def test_a_mutation_is_one_wherever_a_request_says_it(
+    method: str, path: str, query: Query, body: Body | None, done: tuple[str, ...]
+) -> None:
+    assert operations(method, path, query, body) == done
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body", "done"),
+    [
+        ("GET", {"query": ("shoes",), "operationName": ("x",)}, None, "read"),
+        ("GET", {"q": ("a mutation of genes {1}",)}, None, "read"),
+        ("POST", {}, sent({"query": "shoes", "id": 1}), "write"),
+        ("POST", {}, sent({"title": "the mutation { fails }", "body": "[x]"}), "write"),
+        ("POST", {}, sent({"paths": {"/a": {"operationId": "list"}}}), "write"),
+        ("POST", {}, form("title=%5BWIP%5D+mutation&body=x"), "write"),
+        ("POST", {}, parts(("file", "class A {}"), ("name", "a")), "write"),
+        ("POST", {}, Body(content=b"null", complete=True, media="application/json"), "write"),
+    ],
+)
+def test_what_only_speaks_of_mutations_is_none(method: str, query: Query, body: Body | None, done: str) -> None:
+    assert operations(method, "/elsewhere", query, body) == (done,)
+
+
+def test_a_long_package_in_the_parts_of_a_form_is_published_and_nothing_else() -> None:
+    body = Body(content=b"--b\r\n", complete=False, media="multipart/form-data", boundary="b")
+
+    assert operations("POST", "/legacy/", {}, body) == ("package-publish",)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,6 @@ def test_a_denial_says_with_which_port_and_protocol_a_host_is_opened() -> None:
 
     assert steps == (
         "for this session: `--allow-host db.test:5432`",
-        'for good: a `[[network.rule]]` with this host and `protocol = "postgresql"` in '
-        "`~/.config/ringfence/policy.toml`",
+        'for good: a `[[network.rule]]` with `hosts = ["db.test:5432"]`, `protocol = "postgresql"` and '
+        '`verdict = "allow"` in `~/.config/ringfence/policy.toml`',
     )

@@ -10,13 +10,17 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.telemetry.recorded import bodies, ended, notice, started, texts
 
-from ringfence.model.event import Receipt, ToolCallRequested
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision, Verdict
+from ringfence.model.event import DecisionMade, Event, Receipt, ToolCallRequested
 from ringfence.model.situations import LedgerBroken
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.reader import LedgerReader, Wanted
+from ringfence.telemetry.redaction import Redaction, load_key
 from ringfence.telemetry.verification import verify
 
 
@@ -47,6 +51,27 @@ async def test_events_are_recorded_in_the_order_of_the_calls(path: str) -> None:
     assert last.sequence == 300
     assert texts(path) == [*map(str, range(300)), "last"]
     assert verified(path)
+
+
+async def test_what_is_recorded_again_is_written_as_if_it_were_the_first_time(path: str) -> None:
+    ids = iter(("first", "second"))
+    action = ConnectAction(host="example.com", port=443, method="GET", path="/?token=abcdefghijkl")
+    body = DecisionMade(
+        decision=Decision(verdict=Verdict.ALLOW, action=action, reasons=(), policy="p"), asked_by="gateway"
+    )
+    ledger = await Ledger.start(path, session="s", new_id=lambda: next(ids))
+    await ledger.record(body)
+    await ledger.record(msgspec.structs.replace(body))
+    await ledger.close()
+
+    reader = LedgerReader(path)
+    recorded = [one.raw for one in reader.events(Wanted())]
+    reader.close()
+    clean = Redaction(lambda: load_key(f"{os.path.dirname(path)}/redaction-key")).clean
+    assert recorded[:2] == [
+        clean(msgspec.json.encode(Event(id=event_id, session="s", body=body))) for event_id in ("first", "second")
+    ]
+    assert b"abcdefghijkl" not in b"".join(raw for raw in recorded if raw is not None)
 
 
 async def test_starting_does_not_wait_for_the_database(path: str) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+import msgspec
+
 from ringfence.approvals import matchers
 from ringfence.approvals.objects import ONCE_SECONDS
 from ringfence.model.action import (
@@ -24,6 +26,10 @@ from ringfence.model.display import visible, visible_argv
 
 _VERBS = {EffectKind.CONNECT: "connect to", EffectKind.EXECUTE: "run", EffectKind.PUBLISH: "publish to"}
 _OVERRIDE = ("  override a yes overrides a rule that denies: it holds once, and needs a reason, which goes on record",)
+_LISTING = (
+    "  lasts    a yes takes these tools, however it is given: nobody is asked about this server again, in this session",
+    "           and in later ones, until its tools are others; a no leaves the agent without them",
+)
 _GRAVEST_FIRST = (
     EffectKind.PRIVILEGE,
     EffectKind.DESTROY,
@@ -60,8 +66,17 @@ def _reach(decision: Decision, *, lasts: bool) -> tuple[str, ...]:
         return ()
     return (
         *(f"  {line}" for line in _opens(decision)),
-        *(_OVERRIDE if decision.override else (f"  session  would remember: {matchers.in_words(decision.action)}",)),
+        *_lasting(decision),
     )
+
+
+def _lasting(decision: Decision) -> tuple[str, ...]:
+    """For how long an answer can hold."""
+    if decision.override:
+        return _OVERRIDE
+    if _is_listing(decision.action):
+        return _LISTING
+    return (f"  session  would remember: {matchers.in_words(decision.action)}",)
 
 
 def headline(decision: Decision) -> str:
@@ -81,6 +96,8 @@ def _kind(action: Action) -> str:
             return f"connect to {visible(action.host)}:{action.port}"
         case FileAction():
             return f"{action.operation.value} {visible(action.path)}"
+        case McpAction() if _is_listing(action):
+            return f"see the tools of {visible(action.server)}, which are not those that they were"
         case McpAction():
             return f"use {visible(action.tool)} of {visible(action.server)}"
         case OpaqueAction():
@@ -105,6 +122,8 @@ def _exactly(action: Action) -> list[str]:
             return lines + [f"does     {visible(one)}" for one in _operations(action)]
         case FileAction():
             return [f"file     {visible(action.path)}"]
+        case McpAction() if _is_listing(action):
+            return [f"server   {visible(action.server)}", *_changed_tools(action.arguments)]
         case McpAction():
             return [
                 f"tool     {visible(action.server)} / {visible(action.tool)}",
@@ -114,6 +133,45 @@ def _exactly(action: Action) -> list[str]:
             return [f"tool     {visible(action.tool)}", f"with     {_whole(visible(action.arguments))}"]
         case _:
             assert_never(action)
+
+
+def _is_listing(action: Action) -> bool:
+    """Whether it is about what a server says of its tools, before the agent is shown it."""
+    return isinstance(action, McpAction) and action.facts is not msgspec.UNSET and action.facts.listing
+
+
+class _Texts(msgspec.Struct, frozen=True, kw_only=True):
+    was: str = ""
+    now: str = ""
+
+
+class _Changed(msgspec.Struct, frozen=True, kw_only=True):
+    added: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    said: dict[str, _Texts] = {}
+
+
+def _changed_tools(arguments: str) -> list[str]:
+    """Which tools are others than before, and what was and is said about each."""
+    try:
+        changed = msgspec.json.decode(arguments, type=_Changed)
+    except msgspec.MsgspecError:
+        return [f"with     {_whole(visible(arguments))}"]
+    lines = []
+    for word, names in (("changed ", changed.altered), ("new     ", changed.added)):
+        for name in (name for name in names if name in changed.said):
+            texts = changed.said[name]
+            lines.append(f"{word} {visible(name)}")
+            lines += [
+                f"  {label}    {visible(text)}" for label, text in (("was", texts.was), ("now", texts.now)) if text
+            ]
+        rest = [name for name in names if name not in changed.said]
+        if rest:
+            lines.append(f"{word} {_whole(', '.join(map(visible, rest)))} (what is said about them is not shown here)")
+    if changed.removed:
+        lines.append(f"gone     {_whole(', '.join(map(visible, changed.removed)))}")
+    return lines
 
 
 def _whole(text: str) -> str:

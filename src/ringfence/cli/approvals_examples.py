@@ -19,7 +19,7 @@ from ringfence.model.decision import Verdict
 from ringfence.model.display import shortened, visible
 from ringfence.model.event import DecisionMade
 from ringfence.model.wording import action_text
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.session.policy_files import load_policy
 from ringfence.session.sources import Places, situation
 from ringfence.telemetry.reader import LedgerReader, Wanted
@@ -41,7 +41,7 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True):
 def examples(request: Request, words: int, where: Places) -> Examples:
     """Try an answer for so many words."""
     policy = load_policy(where, request.workspace, situation=situation(request.workspace))
-    evaluator = Evaluator(policy, Context(home=where.home, workspace=request.workspace))
+    evaluator = Evaluator(policy, where.context(request.workspace))
     answered: dict[str, None] = {}
     asked: dict[str, None] = {}
     for action in (*_recorded(where.ledger), *_varied(request, words)):

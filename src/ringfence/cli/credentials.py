@@ -22,7 +22,7 @@ from ringfence.model.display import visible
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.compare.values import bound_text
 from ringfence.policy.effective import CredentialRule
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.session.credentials.governing import outside_of
 from ringfence.session.credentials.loading import load_one
 from ringfence.session.credentials.sources import Outside, Unavailable
@@ -161,7 +161,7 @@ def _policy(parsed: argparse.Namespace) -> tuple[tuple[CredentialRule, ...], Out
     where = places(os.environ)
     workspace = find_workspace(parsed.workspace, working_folder(), where.home)
     policy = load_policy(where, workspace, choice=parsed.policy, situation=situation(workspace))
-    evaluator = Evaluator(policy, Context(home=where.home, workspace=workspace))
+    evaluator = Evaluator(policy, where.context(workspace))
 
     return policy.credentials.rules, outside_of(where, os.environ, workspace, evaluator)
 

@@ -88,10 +88,11 @@ class Core:
         self._deadlines: dict[Stage, tuple[float, Callable[[], None]]] = {}
         self._sweeping = False
         self._closed = False
+        self._now = clock.monotonic
 
     def expect(self, stage: Stage, seconds: float, otherwise: Callable[[], None]) -> None:
         """Call `otherwise` when that time has passed, unless another deadline or `relax` comes first."""
-        self._deadlines[stage] = (self.clock.monotonic() + seconds, otherwise)
+        self._deadlines[stage] = (self._now() + seconds, otherwise)
         if not self._sweeping and not self._closed:
             self._sweeping = True
             self.engine.loop.call_later(_SWEEP_SECONDS, self._sweep)
@@ -128,9 +129,13 @@ class Core:
         """Do one step of a connection; a fault of ours closes that connection and nothing else."""
         try:
             step()
-        except Exception:
-            logger.exception("a connection is closed because of an error in the gateway")
-            stage.close("an error in the gateway")
+        except Exception:  # noqa: BLE001  whatever it is, it is logged there
+            self.broke(stage)
+
+    def broke(self, stage: Stage) -> None:
+        """A fault of ours, which is being handled: that connection is closed, and nothing else."""
+        logger.exception("a connection is closed because of an error in the gateway")
+        stage.close("an error in the gateway")
 
     @property
     def is_closed(self) -> bool:

@@ -18,7 +18,6 @@ from ringfence.egress import refusal
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core
 from ringfence.egress.ends import ClientEnd, ServerEnd, ServerFailed
-from ringfence.egress.engine import READABLE
 from ringfence.egress.exchange import Exchange, Side
 from ringfence.egress.facts import facts
 from ringfence.egress.http1_ends import Http1Server
@@ -332,6 +331,10 @@ class Course:
             self.refuse(refusal.no_room(self._core.held.most))
         return may
 
+    def keep(self, size: int) -> bool:
+        """Hold so many bytes of the answer, beside what is held of the request."""
+        return self.hold_bytes(len(self._first) + size)
+
     def _prepare(self) -> None:
         assert self._head is not None
         whole = bytes(self._first) if self._client.finished else None
@@ -464,8 +467,7 @@ class Course:
 
     def _server_ready(self, events: int) -> None:
         if self._upstream is not None:
-            if events & READABLE:
-                self._upstream.leg.ready = True
+            self._upstream.leg.stirred(events)
             self._owner.guarded(self._server_event)
 
     def _server_event(self) -> None:

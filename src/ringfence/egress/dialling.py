@@ -94,14 +94,17 @@ class Dialling:
         if problem:
             self._over = True
             return self._dialler.forbidden(refusal.unasked(self._action, problem))
-        late = Resolution(error="its name takes too long")
-        self._core.expect(self._stage, _RESOLVE_SECONDS, lambda: self._resolved(late))
-        return self._core.resolver(host.name, self._resolved)
+        self._core.resolver(host.name, self._resolved)
+        # Most names are known, and the answer was there at once.
+        if not self._resolution_used and not self._over:
+            self._core.expect(self._stage, _RESOLVE_SECONDS, self._unresolved)
+        return None
 
     def stop(self) -> None:
         """Nobody wants it any more."""
         self._over = True
-        self._drop()
+        if self._server is not None:
+            self._drop()
 
     def close(self, error: str) -> None:
         """A fault of ours: the stage that wanted the connection ends."""
@@ -111,7 +114,13 @@ class Dialling:
         if not self._resolution_used and not self._over:
             self._resolution_used = True
             self._core.relax(self._stage)
-            self._core.guarded(self._stage, lambda: self._check(resolution))
+            try:
+                self._check(resolution)
+            except Exception:  # noqa: BLE001  as `guarded` does, and without a function for each connection
+                self._core.broke(self._stage)
+
+    def _unresolved(self) -> None:
+        self._resolved(Resolution(error="its name takes too long"))
 
     def _check(self, resolution: Resolution) -> None:
         """Look at every address, and dial those that may be dialled."""
@@ -150,7 +159,8 @@ class Dialling:
         self._dial_next()
 
     def _dial_next(self) -> None:
-        self._drop()
+        if self._server is not None:
+            self._drop()
         while self._addresses:
             address = self.address = self._addresses.pop(0)
             family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -43,6 +43,10 @@ class Owner(Protocol):
         """Call `Exchange.move` after the others had their turn."""
         ...
 
+    def keep(self, size: int) -> bool:
+        """Whether so many bytes of the answer may be kept in all. Where not, the exchange is over."""
+        ...
+
     def answered_all(self, *, reusable: bool, keep: bool) -> None:
         """The answer is complete, and written as far as possible. `reusable`: so is the request, and the server takes
         another one. `keep`: the client may send another one."""
@@ -68,12 +72,14 @@ class Exchange:
         "_head",
         "_held",
         "_interims",
+        "_kept",
         "_last_down",
         "_last_up",
         "_owner",
         "_server",
         "_up",
         "_upgrade",
+        "_waiting_head",
         "begun",
         "over",
     )
@@ -104,6 +110,10 @@ class Exchange:
         """What is held in each direction: `piece`, `end`, `head` or `trailers`."""
         self._last_up = self._last_down = b""
         self._interims = 0
+        self._kept = 0
+        """How much of the answer the steps keep."""
+        self._waiting_head: tuple[ResponseHead, int | None, bool] | None = None
+        """What the answer begins with, once there is something of it."""
 
     @property
     def replayable(self) -> bool:
@@ -251,23 +261,42 @@ class Exchange:
         bodyless = self._head.method == "HEAD" or came.status in (204, 304)
         steps = self._down.steps
         known = None if steps and any(step.resizes_answer for step in steps) else came.length
-        self.begun = True
-        self._client.begin(passed, length=known, bodyless=bodyless)
+        self._waiting_head = (passed, known, bodyless)
+        if bodyless or not any(step.gathers for step in steps):
+            self._begin()
         if self._server.finished:
             last = self._down.finish(_received, _all_received)
             self._receive_last(b"" if bodyless and isinstance(last, bytes) else last)
         return None
 
+    def _begin(self) -> None:
+        if self._waiting_head is not None:
+            (head, known, bodyless), self._waiting_head = self._waiting_head, None
+            self.begun = True
+            self._client.begin(head, length=known, bodyless=bodyless)
+
     def _receive_more(self, payload: bytes) -> None:
         if not self._down.steps:
             return self._pass_on(payload)
         passed = self._down.run(payload, _received) if payload else b""
+        if not self._has_room():
+            return None
         if not self._server.finished or isinstance(passed, Held):
             self._receive(passed)
         else:
             self._last_down = passed
             self._receive_last(self._down.finish(_received, _all_received))
         return None
+
+    def _has_room(self) -> bool:
+        # SECURITY: each answer is bounded by its step; a thousand of them at once are bounded here.
+        kept = 0
+        for step in self._down.steps:
+            kept += step.kept
+        if kept == self._kept:
+            return True
+        self._kept = kept
+        return self._owner.keep(kept)
 
     def _pass_on(self, payload: bytes) -> None:
         """A piece of the answer where nobody looks into it."""
@@ -281,7 +310,8 @@ class Exchange:
     def _receive(self, passed: bytes | Held) -> None:
         if isinstance(passed, Held):
             self._hold(Side.DOWN, "piece", passed)
-        else:
+        elif passed:
+            self._begin()
             self._client.piece(passed)
 
     def _receive_last(self, passed: bytes | Held) -> None:
@@ -295,6 +325,7 @@ class Exchange:
         if isinstance(trailers, Held):
             return self._hold(Side.DOWN, "trailers", trailers)
         last, self._last_down = self._last_down, b""
+        self._begin()
         self._client.last(last, trailers)
         self._answer_done = True
         return self._complete()

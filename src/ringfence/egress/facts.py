@@ -8,8 +8,11 @@ from urllib.parse import unquote_plus
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.request_body import BodyUnread, plain
 from ringfence.model.action import RequestFacts
+from ringfence.policy.graphql import Body
 from ringfence.policy.judges.connect import FactsWanted
-from ringfence.policy.operations import Body, operations
+from ringfence.policy.operations import operations
+
+_BOUNDARY = re.compile(rb'(?i);[ \t]*boundary=("[^"\\]{1,70}"|[A-Za-z0-9\'()+_,./:=?-]{1,70})[ \t]*(?=;|$)')
 
 
 def facts(
@@ -41,7 +44,13 @@ def _body(head: RequestHead, content: bytes, *, complete: bool) -> Body:
         content, complete = plain(content, _field(head, b"content-encoding"), kind, complete=complete)
     except BodyUnread:
         return Body(content=b"", complete=False, media=media)
-    return Body(content=content, complete=complete, media=media)
+    return Body(content=content, complete=complete, media=media, boundary=_boundary(kind))
+
+
+def _boundary(kind: bytes) -> str:
+    """What stands between the parts of a form; empty where servers could take it for different things."""
+    said = _BOUNDARY.findall(kind)
+    return said[0].strip(b'"').decode("latin-1") if len(said) == 1 == kind.lower().count(b"boundary") else ""
 
 
 def _query(text: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How much of requests and messages is held in memory at once, all connections together.
+"""How much of requests, answers and messages is held in memory at once, all connections together.
 
 What one request may hold is bounded by whoever wants to see it; a client can have thousands of them. Whoever would hold
 more than there is room for is refused, and what is held already goes on.

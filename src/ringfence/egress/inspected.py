@@ -16,7 +16,7 @@ from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.course import Course, Told, upgrades
 from ringfence.egress.course import State as Progress
-from ringfence.egress.engine import BROKEN, HANGUP, READABLE
+from ringfence.egress.engine import BROKEN, HANGUP
 from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
@@ -102,8 +102,7 @@ class Inspected:
     # events
 
     def _client_ready(self, events: int) -> None:
-        if events & READABLE:
-            self._leg.ready = True
+        self._leg.stirred(events)
         if events & HANGUP:
             self._hangup = True
         self.guarded(lambda: self._client_event(events))
@@ -288,8 +287,7 @@ class Inspected:
         self._websocket.move()
 
     def _server_ready(self, upstream: Upstream, events: int) -> None:
-        if events & READABLE:
-            upstream.leg.ready = True
+        upstream.leg.stirred(events)
         self.guarded(lambda: self._server_event(upstream))
 
     def _server_event(self, upstream: Upstream) -> None:

@@ -90,6 +90,14 @@ class Steps:
     """Whether `sent` gives other bytes than it gets: then the body goes out in chunks, or whole with its own length."""
     resizes_answer: bool = False
     """The same for `received`."""
+    gathers: bool = False
+    """From `response` on: whether the answer is kept back until it is complete. Then its head waits as well, so that
+    the client can still be told why it gets none."""
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of the answer it keeps at present. They count for the whole session; see `held.Room`."""
+        return 0
 
     def body(self, data: bytes, *, complete: bool) -> None:
         """The beginning of the body, before `request`; called only where `whole` asks for it."""

@@ -10,7 +10,7 @@ from ringfence.egress.core import Core
 from ringfence.egress.front import Wanted
 from ringfence.egress.inspected import Inspected
 from ringfence.egress.inspection import HTTP1, HTTP2, Inspection
-from ringfence.egress.leg import EarlyTlsLeg, Leg, TlsLeg
+from ringfence.egress.leg import Leg, TlsLeg
 from ringfence.egress.upstreams import Upstreams
 from ringfence.model.host import Destination
 
@@ -34,11 +34,7 @@ class Inspector:
         room = self._speaking < self._core.limits.http2_connections
         http2 = room and self._inspection.http2(to.host.name, to.port)
         context = authority.context(to.host, HTTP2 if http2 else HTTP1)
-        leg: Leg
-        if first:
-            leg = EarlyTlsLeg(client, context, first)
-        else:
-            leg = TlsLeg(client, context, server_name=None)
+        leg = TlsLeg(client, context, server_name=None, first=first)
         Inspected(
             self._core,
             self._inspection,

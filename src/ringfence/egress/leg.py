@@ -1,27 +1,27 @@
 """One side of an inspected connection: bytes in and out of a non-blocking socket, with TLS around them or without.
 
-OpenSSL works on the descriptor itself; no bytes pass through a second buffer of ours, except where a client began to
-speak TLS before it was told to.
+Sockets are watched by edges: each is reported once, so a leg has to know when it has followed one to its end. It knows
+it without asking: a read that gets less than it asked for has taken all there was, and the end of a connection that
+comes later is told by the edge that it makes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 from collections import deque
 
+from ringfence.egress.engine import HANGUP, READABLE
+
 MOST_READ = 65_536
-_RECORD = 16_384
-"""The most that one record of TLS holds: behind a full one there is probably more."""
-_recv = socket.socket.recv
-_NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
 class Leg:
     """A socket of the engine's. What cannot be written at once waits here, and is written first."""
 
-    __slots__ = ("_out", "ended", "moved_in", "moved_out", "ready", "sock", "waiting")
+    __slots__ = ("_drained", "_ending", "_out", "_quiet", "ended", "moved_in", "moved_out", "ready", "sock", "waiting")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -33,7 +33,20 @@ class Leg:
         """How many bytes wait to be written."""
         self.moved_in = 0
         self.moved_out = 0
+        self._ending = True
+        """Whether the end of the connection may have come already; otherwise an edge will tell it."""
+        self._drained = False
+        """Whether nothing is left in the kernel before the next edge."""
         self._out: deque[bytes | memoryview] = deque()
+        self._quiet: select.poll | None = None
+        """Asks whether there is something to read, without an error where there is nothing: that takes long."""
+
+    def stirred(self, events: int) -> None:
+        """An edge was reported."""
+        if events & READABLE:
+            self._drained, self.ready = False, True
+            if events & HANGUP:
+                self._ending = True
 
     def handshake(self) -> bool:
         """Whether the connection is ready for bytes; `OSError` where it will never be."""
@@ -45,31 +58,18 @@ class Leg:
 
     def read(self) -> bytes | None:
         """What has arrived; nothing more where the other side has finished; None where there is nothing now."""
-        try:
-            data = self._read(MOST_READ)
-        except _NOT_NOW:
-            self.ready = False
+        data = self._receive()
+        if data is None:
             return None
         self.moved_in += len(data)
         if not data:
             self.ended = True
-            self.ready = False
         return data
 
     def write(self, data: bytes) -> None:
         """Write, now or as soon as there is room."""
-        if not data:
-            return
-        written = 0
-        if not self._out:
-            try:
-                written = self._write(data)
-            except _NOT_NOW:
-                written = 0
-            self.moved_out += written
-        if written != len(data):
-            self._out.append(memoryview(data)[written:] if written else data)
-            self.waiting += len(data) - written
+        self.moved_out += len(data)
+        self._put(data)
 
     def flush(self) -> bool:
         """Whether nothing waits any more."""
@@ -77,10 +77,9 @@ class Leg:
         while out:
             data = out[0]
             try:
-                written = self._write(data)
-            except _NOT_NOW:
+                written = self.sock.send(data)
+            except BlockingIOError:
                 return False
-            self.moved_out += written
             self.waiting -= written
             if written == len(data):
                 out.popleft()
@@ -90,141 +89,136 @@ class Leg:
 
     def idle(self) -> bool:
         """Whether the other side has said nothing that was not read, and is still there."""
+        if self._quiet is None:
+            self._quiet = select.poll()
+            self._quiet.register(self.sock, select.POLLIN)
+        if not self._quiet.poll(0):
+            self.ready = self._ending = False
+            return True
         try:
             return self.read() is None
         except (OSError, ValueError):
             return False
 
     def finish(self) -> socket.socket:
-        """Say that nothing more will come; the plain socket, for somebody else to wait on."""
+        """Say that nothing more will come; the socket, for somebody else to wait on."""
         return self.sock
 
-    def _read(self, most: int) -> bytes:
-        return self.sock.recv(most)
-
-    def _write(self, data: bytes | memoryview) -> int:
-        return self.sock.send(data)
-
-
-class TlsLeg(Leg):
-    """TLS on the descriptor."""
-
-    __slots__ = ("tls",)
-
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_name: str | None) -> None:
-        """The server's side of a handshake where `server_name` is None, else the client's."""
-        self.tls = context.wrap_socket(
-            sock,
-            server_side=server_name is None,
-            server_hostname=server_name,
-            do_handshake_on_connect=False,
-            # SECURITY: a body that ends with its connection must not be cut short by whoever can break connections.
-            suppress_ragged_eofs=server_name is None,
-        )
-        super().__init__(self.tls)
-
-    def handshake(self) -> bool:
-        try:
-            self.tls.do_handshake()
-        except _NOT_NOW:
-            return False
-        return True
-
-    def read(self) -> bytes | None:
-        try:
-            data = self.tls.read(MOST_READ)
-        except _NOT_NOW:
-            self.ready = False
-            return None
-        size = len(data)
-        self.moved_in += size
-        if not size:
-            self.ended = True
-            self.ready = False
-        elif size < _RECORD and self._empty():
-            # What comes later makes a new edge: it need not be looked for.
-            self.ready = False
-        return data
-
-    def idle(self) -> bool:
-        return self._empty() or super().idle()
-
-    def protocol(self) -> str:
-        return self.tls.selected_alpn_protocol() or ""
-
-    def finish(self) -> socket.socket:
-        with contextlib.suppress(OSError, ValueError):
-            self.tls.unwrap()  # sends our half of the goodbye; the other half is not waited for
-        family, kind, proto = self.tls.family, self.tls.type, self.tls.proto
-        self.sock = socket.socket(family, kind, proto, fileno=self.tls.detach())
-        return self.sock
-
-    def _empty(self) -> bool:
-        """Whether nothing waits to be read, the end of the connection included. Asks the kernel, and not OpenSSL, for
-        which that is an error that takes long to tell."""
-        if self.tls.pending():
-            return False
-        try:
-            _recv(self.tls, 1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except (OSError, ValueError):
-            return False  # whoever reads will be told
-        return False
-
-    # `read` and `write` are what `recv` and `send` come to, without their checks of arguments that are not given.
-
-    def _read(self, most: int) -> bytes:
-        return self.tls.read(most)
-
-    def _write(self, data: bytes | memoryview) -> int:
-        return self.tls.write(data)
-
-
-class EarlyTlsLeg(Leg):
-    """TLS of a client whose first bytes were read before the handshake could begin, through buffers in memory."""
-
-    __slots__ = ("_incoming", "_outgoing", "tls")
-
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, first: bytes) -> None:
-        super().__init__(sock)
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._incoming.write(first)
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-
-    def handshake(self) -> bool:
-        done = False
-        while not done:
-            try:
-                self.tls.do_handshake()
-                done = True
-            except ssl.SSLWantReadError:
-                done = False
-            finally:
-                super().write(self._outgoing.read())
-            if not done and not self._fetch():
-                return False
-        return True
-
-    def write(self, data: bytes) -> None:
-        while data:
-            data = data[self.tls.write(data) :]
-        super().write(self._outgoing.read())
-
-    def protocol(self) -> str:
-        return self.tls.selected_alpn_protocol() or ""
-
-    def finish(self) -> socket.socket:
-        with contextlib.suppress(OSError, ValueError):
-            self.tls.unwrap()
-        with contextlib.suppress(OSError):
-            super().write(self._outgoing.read())
-        return self.sock
-
-    def _fetch(self) -> bool:
+    def _receive(self) -> bytes | None:
+        """Bytes off the socket; none at its end; None where there are none now."""
         try:
             data = self.sock.recv(MOST_READ)
         except BlockingIOError:
+            self._drained, self.ready, self._ending = True, False, False
+            return None
+        # INVARIANT: unless the end may have come, a read that got less than it asked for has followed the edge.
+        self._drained = len(data) < MOST_READ and (not data or not self._ending)
+        self.ready = not self._drained
+        return data
+
+    def _put(self, data: bytes) -> None:
+        written = 0
+        if not self._out:
+            try:
+                written = self.sock.send(data) if data else 0
+            except BlockingIOError:
+                written = 0
+        if written != len(data):
+            self._out.append(memoryview(data)[written:] if written else data)
+            self.waiting += len(data) - written
+
+
+class TlsLeg(Leg):
+    """TLS, between the socket and two buffers in memory: one system call takes or gives all records that there are."""
+
+    __slots__ = ("_client", "_incoming", "_outgoing", "tls")
+
+    def __init__(
+        self, sock: socket.socket, context: ssl.SSLContext, *, server_name: str | None, first: bytes = b""
+    ) -> None:
+        """The server's side of a handshake where `server_name` is None, else the client's. `first` was read before."""
+        super().__init__(sock)
+        self._client = server_name is None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        if first:
+            self._incoming.write(first)
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
+        )
+
+    def handshake(self) -> bool:
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                pass
+            finally:
+                self._give()
+            if not self._fetch():
+                return False
+        # What came right behind the handshake makes no edge of its own.
+        self.ready = self.ready or self._incoming.pending > 0
+        return True
+
+    def read(self) -> bytes | None:
+        incoming = self._incoming
+        while True:
+            if not incoming.pending and not self._fetch():
+                return None
+            try:
+                data = self.tls.read(MOST_READ)
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:
+                    self._give()
+                if self._drained:
+                    self.ready = False
+                    return None
+                continue
+            except ssl.SSLEOFError:
+                # SECURITY: a body that ends with its connection must not be cut short by whoever can break connections.
+                if not self._client:
+                    raise
+                data = b""
+            except ssl.SSLError:
+                self._give()  # what is wrong, in the words of TLS
+                raise
+            break
+        if self._outgoing.pending:
+            self._give()
+        self.moved_in += len(data)
+        if not data:
+            self.ended = True
+            self.ready = False
+        else:
+            self.ready = not self._drained or incoming.pending > 0
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.moved_out += len(data)
+        written = self.tls.write(data) if data else 0
+        while written < len(data):
+            written += self.tls.write(memoryview(data)[written:])
+        self._give()
+
+    def idle(self) -> bool:
+        return not self._incoming.pending and super().idle()
+
+    def protocol(self) -> str:
+        return self.tls.selected_alpn_protocol() or ""
+
+    def finish(self) -> socket.socket:
+        # Sends our half of the goodbye; the other half is not waited for.
+        with contextlib.suppress(OSError, ValueError):
+            self.tls.unwrap()
+        with contextlib.suppress(OSError):
+            self._give()
+        return self.sock
+
+    def _fetch(self) -> bool:
+        """Whether there is more to read, the end of the connection included."""
+        data = self._receive()
+        if data is None:
             return False
         if data:
             self._incoming.write(data)
@@ -232,12 +226,6 @@ class EarlyTlsLeg(Leg):
             self._incoming.write_eof()
         return True
 
-    def _read(self, most: int) -> bytes:
-        while True:
-            try:
-                return self.tls.read(most)
-            except ssl.SSLWantReadError:
-                if not self._fetch():
-                    raise
-            except ssl.SSLEOFError:
-                return b""
+    def _give(self) -> None:
+        if self._outgoing.pending:
+            self._put(self._outgoing.read())

@@ -17,7 +17,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     head: int = 65_536
     """A request's head, a TLS ClientHello, or whatever else a client sends before we know what it is."""
     held_bytes: int = 268_435_456
-    """Of bodies that are read before their request goes, and of messages of WebSockets, all of them together."""
+    """Of bodies that are read before their request goes, of answers that are read before the client gets them, and of
+    messages of WebSockets, all of them together."""
     head_seconds: float = 30.0
     """For the client to say where it wants to go."""
     dial_seconds: float = 10.0

@@ -41,6 +41,7 @@ class Opening:
 
     __slots__ = (
         "_action",
+        "_address",
         "_answered",
         "_authorization",
         "_bound",
@@ -61,6 +62,7 @@ class Opening:
         self._wanted = wanted
         self._edges = edges
         self._action = _action(wanted)
+        self._address = ""
         self._answered = False
         self._cancel: Cancel | None = None
         self._dialling: Dialling | None = None
@@ -73,8 +75,9 @@ class Opening:
 
     def close(self, error: str) -> None:
         """End it: whoever is being asked is told that nobody waits any more."""
+        dialled = self._dialling is not None
         if self._leave():
-            if self._dialling is not None:
+            if dialled:
                 self._report(error)
             self._core.engine.discard(self._client, reset=True)
 
@@ -83,8 +86,11 @@ class Opening:
         if self not in self._core.open:
             return False
         self._core.leave(self)
-        if self._dialling is not None:
-            self._dialling.stop()
+        # Each knows the other: left so, every connection would wait for the garbage collector.
+        dialling, self._dialling = self._dialling, None
+        if dialling is not None:
+            self._address = dialling.address
+            dialling.stop()
         cancel, self._cancel = self._cancel, None
         if cancel is not None and not self._answered:
             cancel()
@@ -105,7 +111,10 @@ class Opening:
         """The answer came, from code that is not ours: nothing that goes wrong here may go back there."""
         if not self._answered and self in self._core.open:
             self._answered = True
-            self._core.guarded(self, lambda: self._go_on(authorization))
+            try:
+                self._go_on(authorization)
+            except Exception:  # noqa: BLE001  as `guarded` does, and without a function for each connection
+                self._core.broke(self)
 
     def _go_on(self, authorization: Authorization) -> None:
         if authorization.needs_request and self._wanted.head is None:
@@ -150,7 +159,6 @@ class Opening:
         """The connection stands."""
         authorization = self._authorization
         assert authorization is not None
-        address = self._address
         self._leave()
         inspection = self._core.inspection
         if self._bound and inspection is not None and inspection.databases is not None:
@@ -162,26 +170,15 @@ class Opening:
                 server,
                 self._wanted,
                 self._bound,
-                address=address,
+                address=self._address,
                 started=self._started,
                 sight=authorization.sight,
             )
             return None
 
-        def go_on(carried: Carried) -> None:
-            Tunnel(
-                self._core,
-                self._client,
-                server,
-                carried,
-                address=address,
-                started=self._started,
-                sight=authorization.sight,
-                protocols=authorization.protocols,
-            )
-
-        if not _may_be_ssh(authorization) or self._wanted.head is not None:
-            return go_on(Carried(wanted=self._wanted, client_events=self._edges, server_events=events))
+        if not authorization.host_keys or not _may_be_ssh(authorization) or self._wanted.head is not None:
+            carried = Carried(wanted=self._wanted, client_events=self._edges, server_events=events)
+            return self._carry(server, authorization, carried)
         Handshake(
             self._core,
             self._client,
@@ -189,27 +186,37 @@ class Opening:
             self._wanted,
             keys=authorization.host_keys,
             only=authorization.protocols == ("ssh",),
-            address=address,
+            address=self._address,
             started=self._started,
-            go_on=go_on,
+            go_on=lambda carried: self._carry(server, authorization, carried),
             client_events=self._edges,
             server_events=events,
         )
         return None
 
+    def _carry(self, server: socket.socket, authorization: Authorization, carried: Carried) -> None:
+        Tunnel(
+            self._core,
+            self._client,
+            server,
+            carried,
+            address=self._address,
+            started=self._started,
+            sight=authorization.sight,
+            protocols=authorization.protocols,
+        )
+
     def unreachable(self, reason: str, status: int) -> None:
         """It is allowed, and not there."""
         code = socks.REFUSED if "refused" in reason else socks.UNREACHABLE
+        if self._dialling is not None:
+            self._address = self._dialling.address
         self._report(reason)
         self._refuse(refusal.unreachable(self._wanted.destination, reason, status=status, code=code))
 
     def forbidden(self, decision: Decision) -> None:
         """None of its addresses may be dialled."""
         self._refuse(self._core.refuse(decision))
-
-    @property
-    def _address(self) -> str:
-        return "" if self._dialling is None else self._dialling.address
 
     def _client_ready(self, events: int) -> None:
         """The client does something while it waits: what it sends stays in its socket; when it goes, so do we."""

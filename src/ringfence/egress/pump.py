@@ -8,6 +8,8 @@ its turn is over.
 from __future__ import annotations
 
 import os
+import select
+import socket
 from collections.abc import Callable
 
 from ringfence.egress.http_body import Body
@@ -16,6 +18,8 @@ from ringfence.egress.requests import Requests
 
 CHUNK = 16_384
 _ROUNDS = 16
+_FINISHED = select.EPOLLRDHUP
+"""The source has ended in order, and is not broken."""
 _SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
 
@@ -26,6 +30,8 @@ Meter = Callable[[int], None]
 class Pump:
     """Bytes from `source` to `sink`, both non-blocking descriptors that somebody else owns and closes.
 
+    `last` is the socket of the sink, where `ended` shuts it down: the last bytes then wait for that, so that both go in
+    one segment, which costs half as much.
     `ended` is called once, when the source has ended and everything is written. `again` asks for another call of `run`
     after others had their turn.
     `OSError` comes from `run` when either side is broken.
@@ -37,6 +43,7 @@ class Pump:
         "_again",
         "_ended",
         "_hangup",
+        "_last",
         "_meter",
         "_pending",
         "_pipe",
@@ -58,10 +65,12 @@ class Pump:
         again: Callable[[], None],
         first: bytes = b"",
         meter: Meter | None = None,
+        last: socket.socket | None = None,
     ) -> None:
         if meter is not None:
             meter(len(first))
         self._meter = meter
+        self._last = last
         self.source = source
         self.sink = sink
         self.moved = 0
@@ -104,6 +113,7 @@ class Pump:
         self.finished = True
         # Without this every connection would be a cycle that waits for the garbage collector.
         self._ended = self._again = _nothing
+        self._last = None
         if self._pipe is not None:
             self._release(empty=self._piped == 0)
 
@@ -118,12 +128,14 @@ class Pump:
                 return self._end()
             if self._meter is not None:
                 self._meter(len(data))
+            size = len(data)
+            if self._hangup == _FINISHED and self._last is not None and size < CHUNK:
+                return self._copy_last(data, self._last)
             try:
                 written = os.write(sink, data)
             except BlockingIOError:
                 written = 0
             self.moved += written
-            size = len(data)
             if written != size:
                 self._pending = memoryview(data)[written:]
                 return None
@@ -137,6 +149,31 @@ class Pump:
                 return None
         self._again()
         return None
+
+    def _copy_last(self, data: bytes, sink: socket.socket) -> None:
+        """Write what is the last of the source, most likely."""
+        ended, broken = False, None
+        try:
+            rest = os.read(self.source, CHUNK)
+            ended = not rest
+            data += rest
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            broken = error
+        try:
+            written = sink.send(data, socket.MSG_MORE if ended else 0)
+        except BlockingIOError:
+            written = 0
+        self.moved += written
+        if broken is not None:
+            raise broken
+        if written != len(data):
+            self._pending = memoryview(data)[written:]
+        elif ended:
+            self._end()
+        else:
+            self._again()
 
     def _splice(self, pipe: Pipe) -> None:
         reading, writing = pipe

@@ -176,8 +176,11 @@ def overloaded(limit: int) -> Refusal:
 
 
 def no_room(limit: int) -> Refusal:
-    """Too much is held already to read a request before it goes."""
-    text = f"ringfence: the session holds {limit} bytes of requests, which is the limit; send fewer at once or wait\n"
+    """Too much is held already to read a request or an answer before it goes on."""
+    text = (
+        f"ringfence: the session holds {limit} bytes of requests and answers, which is the limit; "
+        "send fewer at once or wait\n"
+    )
     return Refusal(status=503, text=text)
 
 

@@ -10,7 +10,8 @@ import msgspec
 from ringfence.egress.request_body import BodyUnread, plain
 from ringfence.model.action import McpAction, ServerFacts
 from ringfence.model.canonical import json_text, text_from_os
-from ringfence.policy.operations import may_be_json, read_json
+from ringfence.policy.graphql import read_json
+from ringfence.policy.operations import may_be_json
 
 _MENTION = b'"jsonrpc"'
 

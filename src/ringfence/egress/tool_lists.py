@@ -18,14 +18,16 @@ from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Request, Steps
 from ringfence.egress.request_body import BodyUnread, unpacked
 from ringfence.model.decision import Decision, Verdict
+from ringfence.policy.graphql import read_json
 from ringfence.policy.mcp_identity import address_of
-from ringfence.policy.operations import read_json
 
 MOST_QUESTION = 1 << 16
 """How much of a request is read to see whether it asks for a list."""
 MOST_ANSWER = 1 << 23
 """How long a list, or an event of a stream, may be."""
 _MOST_ASKED = 1024
+_MOST_PAGED = 1 << 24
+"""Bytes of lists, all together, of which further pages are to come."""
 
 _JSON, _EVENTS, _UNNAMED = b"application/json", b"text/event-stream", b"*/*"
 _BOM = b"\xef\xbb\xbf"
@@ -54,6 +56,8 @@ class ToolLists:
         self._asked: dict[tuple[str, int, str], tuple[str, bool]] = {}
         """Requests for a list that have no answer yet: where they went, and whether they ask for a further page."""
         self._pages: dict[str, list[object]] = {}
+        self._paged: dict[str, int] = {}
+        """How many bytes those are."""
 
     def __call__(self, request: Request) -> Steps | None:
         """The steps for what may be MCP: its requests take both kinds of answers, and its streams are asked for."""
@@ -83,8 +87,8 @@ class ToolLists:
         where = _key(request, None)[:2]
         return any(key[:2] == where for key in self._asked)
 
-    def heard(self, request: Request, message: object) -> Iterator[Decision]:
-        """The decisions about the lists in a message of a server."""
+    def heard(self, request: Request, message: object, size: int) -> Iterator[Decision]:
+        """The decisions about the lists in a message of a server that is so many bytes long."""
         for one in message if isinstance(message, list) else [message]:
             result = one.get("result") if isinstance(one, dict) else None
             if not isinstance(one, dict) or not isinstance(result, dict):
@@ -94,12 +98,25 @@ class ToolLists:
             identity, further = self._asked.pop(number, (_address(request), False))
             if not isinstance(tools, list):
                 continue
-            so_far = [*(self._pages.pop(identity, ()) if further else ()), *tools]
+            so_far = [*(self._pages.get(identity, ()) if further else ()), *tools]
             whole = not isinstance(result.get("nextCursor"), str)
-            if not whole:
-                self._pages[identity] = so_far
+            if not whole and not self._remember(identity, so_far, size, further=further):
+                yield _unread(request, f"lists that are not complete are longer than {_MOST_PAGED >> 20} MiB")
+                continue
+            if whole and further:
+                self._pages.pop(identity, None)
+                self._paged.pop(identity, None)
             server = request.destination.host.name
             yield self._judge.listed(server, identity, so_far, whole=whole)
+
+    def _remember(self, identity: str, tools: list[object], size: int, *, further: bool) -> bool:
+        known = self._paged.get(identity, 0)
+        # SECURITY: a list without end would fill the memory of the gateway. What is known of it stays: its next page is
+        # not judged alone.
+        if sum(self._paged.values()) - (0 if further else known) + size > _MOST_PAGED:
+            return False
+        self._pages[identity], self._paged[identity] = tools, size + (known if further else 0)
+        return True
 
     def take(self, decision: Decision) -> None:
         """A yes to a list."""
@@ -124,6 +141,10 @@ class _Looking(Steps):
         """How much of that holds no end of an event."""
         self._begun = False
         """Whether the first event of a stream was seen."""
+
+    @property
+    def kept(self) -> int:
+        return len(self._held)
 
     def body(self, data: bytes, *, complete: bool) -> None:
         if b"tools" in data or b"\\u" in data:
@@ -155,6 +176,7 @@ class _Looking(Steps):
         self._coding = (head.field(b"content-encoding") or b"").strip().lower()
         if media == _EVENTS and self._coding not in (b"", b"identity"):
             return self._unread("a stream of events is compressed although nobody asked for that")
+        self.gathers = self._media in (_JSON, _UNNAMED)
         return head
 
     def received(self, data: bytes) -> bytes | Held:
@@ -238,7 +260,7 @@ class _Looking(Steps):
                 if awaited and text.strip() and not self._harmless:
                     return self._unread(f"an answer in place of a list of tools cannot be read: {error}")
                 continue
-            decisions += self._lists.heard(self._request, message)
+            decisions += self._lists.heard(self._request, message, len(text))
         strictest = max(decisions, key=lambda one: one.verdict.strictness, default=None)
         if strictest is None or strictest.verdict is Verdict.ALLOW:
             return data
@@ -253,7 +275,11 @@ class _Looking(Steps):
         return whole
 
     def _unread(self, text: str) -> Held:
-        return Held(decision=refusal.built_in(self._request.action, "mcp.unread", text))
+        return Held(decision=_unread(self._request, text))
+
+
+def _unread(request: Request, text: str) -> Decision:
+    return refusal.built_in(request.action, "mcp.unread", text)
 
 
 def _said(event: bytes) -> tuple[bytes, bytes]:

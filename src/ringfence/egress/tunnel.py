@@ -3,7 +3,6 @@ then leaves the bytes to two pumps and counts them."""
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -82,28 +81,27 @@ class Tunnel:
         self._first = wanted.rest
         self._moved = -1
         self._up: Pump | None = None
-        self._down = self._pump(server, client, self._down_ended, self._down_again, wanted.opened)
+        engine = core.engine
+        self._down = Pump(
+            server.fileno(),
+            client.fileno(),
+            pipes=engine.pipes,
+            ended=self._down_ended,
+            again=self._down_again,
+            first=wanted.opened,
+            last=client,
+        )
         core.enter(self)
-        core.engine.handle(client, self._client_ready)
-        core.engine.handle(server, self._server_ready)
-        self._guarded(lambda: self._begin(carried.client_events, carried.server_events))
+        engine.handle(client, self._client_ready)
+        engine.handle(server, self._server_ready)
+        try:
+            self._begin(carried.client_events, carried.server_events)
+        except (OSError, HeadInvalid) as error:
+            self._fail(error)
 
     def close(self, error: str) -> None:
         """End it; both sides see that it did not end by itself."""
         self._finish(error, reset=True)
-
-    def _pump(
-        self,
-        source: socket.socket,
-        sink: socket.socket,
-        ended: Callable[[], None],
-        again: Callable[[], None],
-        first: bytes,
-        *,
-        meter: Meter | None = None,
-    ) -> Pump:
-        pipes = self._core.engine.pipes
-        return Pump(source.fileno(), sink.fileno(), pipes=pipes, ended=ended, again=again, first=first, meter=meter)
 
     def _meter(self) -> Meter | None:
         """What counts the bytes that go up; None where nobody counts them."""
@@ -153,8 +151,14 @@ class Tunnel:
         if checked:
             self._up = self._requests_pump(first)
         else:
-            self._up = self._pump(
-                self._client, self._server, self._up_ended, self._up_again, first, meter=self._meter()
+            self._up = Pump(
+                self._client.fileno(),
+                self._server.fileno(),
+                pipes=self._core.engine.pipes,
+                ended=self._up_ended,
+                again=self._up_again,
+                first=first,
+                meter=self._meter(),
             )
         self._first = b""
         if events & READABLE:
@@ -286,8 +290,10 @@ class Tunnel:
     def _half_closed(self, sink: socket.socket, *, other: bool) -> None:
         if other:
             return self._finish("", reset=False)
-        with contextlib.suppress(OSError):  # where it is closed already, its own event says so
+        try:  # noqa: SIM105  a context manager costs more than all else here
             sink.shutdown(socket.SHUT_WR)
+        except OSError:  # where it is closed already, its own event says so
+            pass
         self._core.expect(self, self._core.limits.half_closed_seconds, self._stale)
         return None
 

@@ -78,7 +78,6 @@ class Upstreams:
             _, upstream = waiting.pop()
             self._count -= 1
             if upstream.leg.idle():
-                upstream.leg.ready = False
                 return upstream
             self._core.engine.discard(upstream.leg.sock)
         return None

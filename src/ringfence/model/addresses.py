@@ -135,7 +135,21 @@ def canonical(address: str) -> str | None:
     return str(parsed)
 
 
-@lru_cache(maxsize=4096)
 def within(address: str, networks: tuple[Network, ...]) -> bool:
     """Whether any of the networks holds the address."""
-    return bool(networks) and any(ip_address(address) in network for network in networks)
+    if not networks:
+        return False
+    # A cache by value would hash every network for each question, which costs more than the answer: the ranges of a
+    # policy are one tuple for the whole session, and it is kept here, so that no other one can have its place.
+    known = _ANSWERED.get(address)
+    if known is None or known[0] is not networks:
+        if len(_ANSWERED) >= _MOST_ANSWERED:
+            _ANSWERED.clear()
+        parsed = ip_address(address)
+        known = _ANSWERED[address] = (networks, any(parsed in network for network in networks))
+    return known[1]
+
+
+_ANSWERED: dict[str, tuple[tuple[Network, ...], bool]] = {}
+"""What `within` said last about an address."""
+_MOST_ANSWERED = 4096

@@ -422,7 +422,8 @@ class LimitReached(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
 
     limit: str
     """The key under `[limits]`: `memory_mb`, `processes`, `open_files`, `file_mb`, `disk_mb`, `wall_seconds`.
-    Of the gateway: `connections` at once, `descriptors` that the process has for them, and `held_bytes` of requests."""
+    Of the gateway: `connections` at once, `descriptors` that the process has for them, and `held_bytes` of requests
+    and answers."""
     allowed: int
     seen: int
     outcome: str

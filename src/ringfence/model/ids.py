@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
@@ -18,8 +19,20 @@ def ulid(milliseconds: int, randomness: bytes) -> str:
     """The ULID of a moment (milliseconds since the epoch) and 10 random bytes, in lower-case Crockford base 32."""
     if len(randomness) != 10:
         raise ValueError(f"a ULID takes 10 random bytes, not {len(randomness)}")
-    number = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(randomness, "big")
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    high, low = int.from_bytes(randomness[:5], "big"), int.from_bytes(randomness[5:], "big")
+    # Written out: it is a quarter of the time that a loop takes.
+    return (
+        f"{_moment(milliseconds)}{_PAIRS[high >> 30]}{_PAIRS[high >> 20 & 1023]}{_PAIRS[high >> 10 & 1023]}"
+        f"{_PAIRS[high & 1023]}{_PAIRS[low >> 30]}{_PAIRS[low >> 20 & 1023]}{_PAIRS[low >> 10 & 1023]}"
+        f"{_PAIRS[low & 1023]}"
+    )
+
+
+@lru_cache(maxsize=1)
+def _moment(milliseconds: int) -> str:
+    """The ten digits of the time, which are the same for all that is made in a millisecond."""
+    moment = milliseconds & (1 << 48) - 1
+    return "".join([_PAIRS[moment >> at & 1023] for at in range(40, -1, -10)])
 
 
 def new_id() -> str:

@@ -26,6 +26,7 @@ from ringfence.model.decision import Decision, Reason, Risk, Verdict
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import HostPattern, Network
 from ringfence.policy.advice import message, next_steps, subject
+from ringfence.policy.context import Context
 from ringfence.policy.effective import HostRule, Policy
 from ringfence.policy.judges.command import CommandJudge
 from ringfence.policy.judges.connect import ConnectJudge, FactsWanted, Sight
@@ -40,13 +41,6 @@ _CONNECTIONS = 1024
 _SHORT = 512
 
 logger = logging.getLogger(__name__)
-
-
-class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a policy is applied: what `~` and `:workspace` mean."""
-
-    home: str
-    workspace: str
 
 
 class Evaluator:
@@ -170,7 +164,9 @@ class Evaluator:
             override=override,
             undoable=finding.undoable and verdict is Verdict.ASK and not override,
             message=message(action, verdict, reasons),
-            next_steps=_OVERRIDE if override else next_steps(action, verdict, reasons),
+            next_steps=_OVERRIDE
+            if override
+            else next_steps(action, verdict, reasons, finding.concerning, self.context),
         )
 
     def _is_soft(self, action: Action, reasons: tuple[Reason, ...]) -> bool:
@@ -259,6 +255,8 @@ def _ranges(rules: Iterable[HostRule], port: int) -> tuple[Network, ...]:
 def strictest_first(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Every reason once, deny before ask before allow; among equals by rule, so that the order of rules never shows."""
     unique = dict.fromkeys(reasons)
+    if len(unique) == 1:
+        return tuple(unique)
     return tuple(
         sorted(unique, key=lambda reason: (-reason.verdict.strictness, reason.rule, reason.source, reason.text))
     )

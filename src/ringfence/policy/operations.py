@@ -6,20 +6,25 @@ so that no rule about what is harmless ever covers it.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from typing import TypeAlias
 from urllib.parse import unquote
 
-import msgspec
-
 from ringfence.policy.globs import Glob, components
+from ringfence.policy.graphql import (
+    UNKNOWN,
+    Body,
+    Query,
+    anywhere,
+    graphql_kinds,
+    objects,
+    of_server,
+    persists,
+    read_json,
+)
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 """The methods that change nothing, where a server keeps to the standard."""
 
-UNKNOWN = "unknown"
 _READS = ("git-fetch", "git-lfs-download", "graphql-query", "package-audit")
 _WRITES = (
     "git-push", "git-lfs-upload", "graphql-mutation", "graphql-subscription", "package-publish", "mcp-call",
@@ -43,9 +48,6 @@ def needs_body(named: tuple[str, ...]) -> bool:
     """Whether a rule that names these can only be judged with the body of a request."""
     return any(one.startswith(("graphql-", "mcp-", "git-lfs-")) for one in covered(named))
 
-
-Query: TypeAlias = Mapping[str, tuple[str, ...]]
-"""Every value of each key, decoded."""
 
 _PUBLISHES = (
     # npm, and registries like it
@@ -72,16 +74,6 @@ _DETOUR = re.compile(r"[%;\\]|//|/\.|/$")
 _SLASH = re.compile(r"[/\\]")
 _MOST_DECODED = 4
 _PUBLISHING = tuple((method, Glob(path)) for method, path in _PUBLISHES)
-
-
-class Body(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request, as far as it was read."""
-
-    content: bytes
-    complete: bool
-    """Whether that is all of it. Of what cannot be unpacked there is no content, and it is not complete."""
-    media: str
-    """The type without parameters, in lower case."""
 
 
 def of_head(method: str, path: str, query: Query) -> tuple[str, ...]:
@@ -114,12 +106,16 @@ def operations(method: str, path: str, query: Query, body: Body | None, *, webso
     if websocket:
         return ("websocket",)
     named = [one for one in of_head(method, path, query) if one != "read"]
+    # SECURITY: what reads the body of a POST may read that of any request.
+    says = method not in SAFE or bool(body and body.content)
     if any(_is_graphql(reading, body) for reading in readings(path)):
-        named += _graphql(method, query, body)
-    elif method not in SAFE:
-        found = [one for reading in readings(path) for one in _in_body(reading, body)]
-        # MCP and GraphQL are asked with POST: a long package that is uploaded with PUT is none of both.
-        uploads = method != "POST" and "package-publish" in named
+        named += of_server(query, body) if says else _asked_in_query(query)
+    else:
+        found = [one for reading in readings(path) for one in _in_body(reading, query, body if says else None)]
+        # MCP and GraphQL are asked with POST: a long package that is uploaded with PUT is none of both, nor is one in
+        # the parts of a form.
+        form = body is not None and body.media.startswith("multipart/")
+        uploads = (method != "POST" or form) and "package-publish" in named
         named += [one for one in found if one != UNKNOWN or not uploads]
     return tuple(dict.fromkeys(named)) or ("read" if method in SAFE else "write",)
 
@@ -154,57 +150,32 @@ def _is_graphql(path: str, body: Body | None) -> bool:
     return bool(names and names[-1] in ("graphql", "gql")) or (body is not None and body.media == "application/graphql")
 
 
-def _graphql(method: str, query: Query, body: Body | None) -> list[str]:
+def _asked_in_query(query: Query) -> list[str]:
     found = [kind for text in query.get("query", ()) for kind in graphql_kinds(text)]
-    if method != "POST":
-        return found or (["read"] if method in SAFE and not query else [UNKNOWN])
-    if body is None or not body.complete:
-        return [UNKNOWN]
-    if body.media == "application/graphql":
-        return [*found, *graphql_kinds(body.content.decode("utf-8", "replace"))]
-    for one in _objects(body):
-        text = one.get("query")
-        # A persisted query is a hash: what it does is known to the server alone.
-        found += graphql_kinds(text) if isinstance(text, str) else [UNKNOWN]
-    return found or [UNKNOWN]
+    return found or (["read"] if not query else [UNKNOWN])
 
 
-def _in_body(path: str, body: Body | None) -> list[str]:
+def _in_body(path: str, query: Query, body: Body | None) -> list[str]:
+    found = [UNKNOWN] if persists(query) else []
     if path.endswith("/info/lfs/objects/batch"):
-        named = [one.get("operation") for one in _objects(body)]
-        return [f"git-lfs-{one}" if one in ("download", "upload") else UNKNOWN for one in named] or [UNKNOWN]
-    if body is None:
-        return []
+        named = [one.get("operation") for one in objects(body)]
+        return found + [f"git-lfs-{one}" if one in ("download", "upload") else UNKNOWN for one in named] or [UNKNOWN]
+    value: object = None
     # SECURITY: a call that is padded, packed or written so that it cannot be read is still one to its server.
-    likely = may_be_json(body.content, body.media, complete=body.complete)
-    if not body.complete:
-        return [UNKNOWN] if likely else []
-    try:
-        value = read_json(body.content)
-    except ValueError:
-        return [UNKNOWN] if likely else []
-    found: list[str] = []
-    for one in value if isinstance(value, list) else [value]:
-        if not isinstance(one, dict):
-            continue
-        method, query = one.get("method"), one.get("query")
-        if one.get("jsonrpc") == "2.0" and isinstance(method, str):
-            found.append("mcp-call" if method == "tools/call" else "mcp-other")
-        elif isinstance(query, str):
-            found += [kind for kind in graphql_kinds(query) if kind != UNKNOWN]
-    return found
+    if body is not None and may_be_json(body.content, body.media, complete=body.complete):
+        try:
+            value = read_json(body.content) if body.complete else UNKNOWN
+        except ValueError:
+            value = UNKNOWN
+        found += [UNKNOWN] if value == UNKNOWN else _calls(value)
+    return found + anywhere(query, body, value)
 
 
-def _objects(body: Body | None) -> list[dict[str, object]]:
-    """The JSON objects of a body: itself, or those in its list."""
-    if body is None or not body.complete:
-        return []
-    try:
-        value = read_json(body.content)
-    except ValueError:
-        return []
+def _calls(value: object) -> list[str]:
+    """The calls of MCP in a JSON text."""
     listed = value if isinstance(value, list) else [value]
-    return [one for one in listed if isinstance(one, dict)] if all(isinstance(one, dict) for one in listed) else []
+    methods = [one.get("method") for one in listed if isinstance(one, dict) and one.get("jsonrpc") == "2.0"]
+    return ["mcp-call" if one == "tools/call" else "mcp-other" for one in methods if isinstance(one, str)]
 
 
 _BEFORE_JSON = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xfe\xff"
@@ -217,52 +188,3 @@ def may_be_json(content: bytes, media: str, *, complete: bool) -> bool:
         return False
     start = content.lstrip(_BEFORE_JSON)[:1]
     return "json" in media or start in (b"{", b"[") or (not start and not complete)
-
-
-def read_json(content: bytes) -> object:
-    """The value of a JSON text; `ValueError` where it is none, or means different things to different readers."""
-    try:
-        # SECURITY: of a key that stands twice, one reader takes the first value and another the last.
-        value: object = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    return value
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in it")
-    return found
-
-
-_IGNORED = re.compile(r'"""(?:\\"""|(?!""").)*"""|"(?:\\.|[^"\\\n])*"|#[^\n\r]*', re.DOTALL)
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[{}]|[^\s,\ufeff]")
-
-
-def graphql_kinds(document: str) -> list[str]:
-    """The kinds of all operations in a GraphQL document, whichever of them is meant; `unknown` where it is none."""
-    found: list[str] = []
-    depth, arguments, at_start = 0, 0, True
-    for match in _WORD.finditer(_IGNORED.sub(" ", document)):
-        word = match[0]
-        if word in "()":
-            arguments += 1 if word == "(" else -1
-        elif arguments > 0:
-            continue  # braces in arguments are values
-        elif word == "{":
-            if depth == 0 and at_start:
-                found.append("graphql-query")
-            depth, at_start = depth + 1, False
-        elif word == "}":
-            depth -= 1
-            at_start = depth == 0
-        elif depth == 0 and at_start:
-            if word in ("query", "mutation", "subscription"):
-                found.append(f"graphql-{word}")
-            elif word != "fragment":
-                return [UNKNOWN]
-            at_start = False
-        if depth < 0 or arguments < 0 or (at_start and arguments):
-            return [UNKNOWN]
-    return found if found and depth == 0 == arguments else [UNKNOWN]

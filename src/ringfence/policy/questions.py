@@ -18,8 +18,8 @@ from ringfence.model.action import (
 )
 from ringfence.model.canonical import canonical_json, text_from_os
 from ringfence.model.host import parse_destination
+from ringfence.policy.graphql import UNKNOWN
 from ringfence.policy.operations import KINDS as KINDS_OF_REQUESTS
-from ringfence.policy.operations import UNKNOWN
 from ringfence.policy.schema import escaped
 
 KINDS = ("shell", "argv", "connect", "read", "write", "mcp")

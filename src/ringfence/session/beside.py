@@ -13,7 +13,7 @@ import msgspec
 from ringfence.agents.agent import AgentSetup
 from ringfence.model.situations import SandboxLost, SandboxUnavailable
 from ringfence.policy.effective import Policy
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.profiles import Chosen
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Plan
@@ -68,7 +68,7 @@ class Places:
     async def _sandbox(
         self, stack: AsyncExitStack, policy: Policy, chosen: Chosen, ready: Callable[[Beside], None]
     ) -> None:
-        evaluator = Evaluator(policy, Context(home=self._asked.places.home, workspace=self._asked.workspace))
+        evaluator = Evaluator(policy, self._asked.places.context(self._asked.workspace))
         lost = asyncio.Event()
         plan = self._plan(policy, chosen)
         if plan.staging is not None:

@@ -16,7 +16,7 @@ from ringfence.model.action import Action
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.situations import LedgerBroken, PolicyInvalid, UsageInvalid
 from ringfence.policy.amendment import NotAmendable, amended, decided, unified
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.layers import Layer
 from ringfence.policy.learn import Evidence, Lesson, Proposal, Uncovered, learn
 from ringfence.policy.widening import also_allowed
@@ -138,7 +138,7 @@ class _Learning:
     def loaded(self, choice: str | None) -> Evaluator:
         """What judges under a policy file, or without one."""
         policy = load_policy(self.places, self.workspace, choice=choice, grants=self.grants)
-        return Evaluator(policy, Context(home=self.places.home, workspace=self.workspace))
+        return Evaluator(policy, self.places.context(self.workspace))
 
 
 def _always(proposal: Proposal) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ringfence.policy.effective import Policy
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.session.policy_files import SessionGrants, load_policy
 from ringfence.session.sources import Places, places, situation
 from ringfence.session.workspaces import find_workspace
@@ -24,7 +24,7 @@ class Here(msgspec.Struct, frozen=True, kw_only=True):
 
     def evaluator(self) -> Evaluator:
         """What judges actions here."""
-        return Evaluator(self.policy, Context(home=self.places.home, workspace=self.workspace))
+        return Evaluator(self.policy, self.places.context(self.workspace))
 
 
 def load_here(

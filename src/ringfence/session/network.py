@@ -20,7 +20,7 @@ from ringfence.model.event import DecisionMade
 from ringfence.model.host import parse_host
 from ringfence.model.host_pattern import Network
 from ringfence.model.situations import SandboxUnavailable
-from ringfence.policy.evaluate import Evaluator, Sight, address_rules, comes_again, declared_networks, denied_networks
+from ringfence.policy.evaluate import Evaluator, Sight, address_rules, declared_networks, denied_networks
 from ringfence.session.credentials.holding import Holding
 from ringfence.session.mcp.reached import Reached, wanting
 from ringfence.session.mcp.servers import Servers
@@ -52,7 +52,6 @@ class GatewayJudge:
         self._denied = lru_cache(maxsize=256)(partial(denied_networks, addressed))
         # It meets few hosts as well; a policy does not change.
         self._place = lru_cache(maxsize=1024)(self._look_up)
-        self._terms = lru_cache(maxsize=1024)(self._look_at)
 
     def __call__(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         """Decide, record, answer."""
@@ -79,48 +78,51 @@ class GatewayJudge:
         return cancel
 
     def _judge(self, action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
-        sight, declared, refused = self._place(action.host, action.port)
-        if action.method is None and sight is Sight.INSPECTED:
+        place = self._place(action.host, action.port)
+        if action.method is None and place.sight is Sight.INSPECTED:
             # Nothing is opened by this answer: the gateway reads the request and asks again, with method and path.
             decision = self._evaluator.evaluate(action)
-            done(Authorization(decision=decision, declared=declared, refused=refused, needs_request=True))
+            done(Authorization(decision=decision, declared=place.declared, refused=place.refused, needs_request=True))
             return _nothing
 
         def answer(decision: Decision) -> None:
-            terms = self._terms(action) if comes_again(action) else self._look_at(action)
             done(
                 Authorization(
                     decision=decision,
-                    declared=declared,
-                    private=terms.private,
-                    chosen=terms.chosen,
-                    refused=refused,
-                    sight=sight.value,
-                    protocols=terms.protocols,
-                    host_keys=terms.host_keys,
+                    declared=place.declared,
+                    private=self._evaluator.may_be_private(action),
+                    chosen=place.chosen,
+                    refused=place.refused,
+                    sight=place.sight.value,
+                    protocols=None if action.method is not None else place.protocols,
+                    host_keys=place.host_keys,
                 )
             )
 
         return self._gate.decide_soon(action, answer, asked_by=f"gateway:{origin}")
 
-    def _look_up(self, host: str, port: int) -> tuple[Sight, tuple[Network, ...], tuple[Network, ...]]:
-        """How much of a destination is seen, and the ranges that rules open and deny on its port."""
+    def _look_up(self, host: str, port: int) -> _Place:
         named = parse_host(host).address is None
-        return self._evaluator.sight(host, port), self._declared(port=port, named=named), self._denied(port=port)
-
-    def _look_at(self, action: ConnectAction) -> _Terms:
-        return _Terms(
-            private=self._evaluator.may_be_private(action),
-            chosen=self._evaluator.is_chosen(action),
-            protocols=None if action.method is not None else self._evaluator.spoken(action),
-            host_keys=self._evaluator.host_keys(action),
+        anything = ConnectAction(host=host, port=port)
+        return _Place(
+            sight=self._evaluator.sight(host, port),
+            declared=self._declared(port=port, named=named),
+            refused=self._denied(port=port),
+            chosen=self._evaluator.is_chosen(anything),
+            protocols=self._evaluator.spoken(anything),
+            host_keys=self._evaluator.host_keys(anything),
         )
 
 
-class _Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """On what terms a connection is carried out, should it be allowed."""
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy says about a destination, whatever is asked of it."""
 
-    private: bool
+    sight: Sight
+    """How much of it is seen."""
+    declared: tuple[Network, ...]
+    """The ranges that rules open on its port."""
+    refused: tuple[Network, ...]
+    """The ranges that rules deny there."""
     chosen: bool
     protocols: tuple[str, ...] | None
     host_keys: tuple[str, ...]

@@ -34,7 +34,7 @@ from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken, RingfenceError, SandboxLost, SandboxUnavailable
 from ringfence.policy.control_files import ControlFile, is_reported, rows_with
 from ringfence.policy.effective import Policy, TelemetryPolicy, WorkspaceMode
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.launch import Sandbox
@@ -162,7 +162,7 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     asked.check_agent(policy, setup)
-    evaluator = Evaluator(policy, Context(home=asked.places.home, workspace=asked.workspace))
+    evaluator = Evaluator(policy, asked.places.context(asked.workspace))
     credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
     tiers = require(asked.options.min_tier or policy.min_tier, policy.boundary)

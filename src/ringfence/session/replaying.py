@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ringfence.model.situations import PolicyInvalid, UsageInvalid
-from ringfence.policy.evaluate import Context, Evaluator
+from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.replay import Change, Replay
 from ringfence.session.policy_files import load_policy
 from ringfence.session.recorded import Fidelity, Opened, RecordedAction, Skipped, opened_by_session
@@ -82,4 +82,4 @@ class _Evaluators:
             return f"the policy of their workspace is invalid: {invalid.diagnostics[0]}"
         except UsageInvalid as wrong:
             return f"what their session opened cannot be read: {wrong.message}"
-        return Evaluator(policy, Context(home=self._places.home, workspace=workspace))
+        return Evaluator(policy, self._places.context(workspace))

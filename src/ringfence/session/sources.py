@@ -13,6 +13,7 @@ import msgspec
 
 from ringfence.model.situations import RingfenceError, UsageInvalid
 from ringfence.policy.conditions import Situation
+from ringfence.policy.context import Context
 from ringfence.session.remotes import remotes
 
 _PARTS = ("ringfence", "msgspec", "cryptography", "tomlkit", "tree_sitter", "tree_sitter_bash")
@@ -93,6 +94,16 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     def profile_folders(self) -> tuple[str, ...]:
         """Where a name in `extends` of the user's is looked up, first of all in their own folder."""
         return os.path.join(os.path.dirname(self.user_policy), "profiles"), self.managed_profiles
+
+    @property
+    def user_policy_shown(self) -> str:
+        """The person's own policy as people read it, with `~` for their home."""
+        inside = self.user_policy.startswith(f"{self.home}/")
+        return f"~{self.user_policy.removeprefix(self.home)}" if inside else self.user_policy
+
+    def context(self, workspace: str) -> Context:
+        """What a policy means for this user, in one workspace."""
+        return Context(home=self.home, workspace=workspace, user_policy=self.user_policy_shown)
 
     @property
     def requirements(self) -> str:

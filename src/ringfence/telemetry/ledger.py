@@ -13,13 +13,15 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import TypeAlias
 
 import msgspec
 
 from ringfence.model import ids
-from ringfence.model.event import Body, Event, Receipt, event_name
+from ringfence.model.action import ConnectAction
+from ringfence.model.event import SCHEMA, Body, DecisionMade, Receipt, event_name
 from ringfence.model.situations import LedgerBroken
 from ringfence.telemetry import frames
 from ringfence.telemetry.database import LOCK_SECONDS
@@ -31,6 +33,11 @@ Done: TypeAlias = Callable[[Receipt | LedgerBroken], None]
 PENDING_EVENTS = 8192
 """Events that may wait for the disk; beyond, the ledger cannot keep up and says so."""
 PENDING_BYTES = 64 * 1024 * 1024
+
+_RECEIVED = 16 * 1024
+"""Bytes of receipts that are read at once."""
+_REMEMBERED = 256
+"""Decisions whose text is kept: programs ask for the same again and again, and it is written down the same way."""
 
 SEAL_SECONDS = 15.0
 """How long the end of a session waits for the seal."""
@@ -59,7 +66,7 @@ class Cleanup(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.module}:{self.function}:{self.argument}"
 
 
-class Ledger(asyncio.Protocol):
+class Ledger(asyncio.BufferedProtocol):
     """Puts the events of one session on record (`ringfence.model.ports.Recorder`)."""
 
     def __init__(self, path: str, session: str, new_id: ids.NewId) -> None:
@@ -68,6 +75,8 @@ class Ledger(asyncio.Protocol):
         self._new_id = new_id
         self._redaction = Redaction(lambda: load_key(os.path.join(self._folder, "redaction-key")))
         self._frames = frames.Frames()
+        self._buffer = bytearray(_RECEIVED)
+        self._again = lru_cache(maxsize=_REMEMBERED)(self._written)
         self._pending: deque[tuple[Done | None, int]] = deque()
         self._pending_bytes = 0
         self._unsent: list[bytes] = []
@@ -194,10 +203,16 @@ class Ledger(asyncio.Protocol):
             return LedgerBroken("the session is over: its record is closed")
         event_id = self._new_id()
         try:
-            event = Event(id=event_id, session=self.session, body=body)
-            content = self._redaction.clean(msgspec.json.encode(event))
+            written = self._again(body) if _comes_again(body) else self._written(body)
         except (UnicodeEncodeError, msgspec.MsgspecError, OSError) as failure:
             return LedgerBroken(f"an event could not be written down: {failure}")
+        # As an `Event` is encoded. INVARIANT: the writer refuses ids and names that would need escaping.
+        content = b'{"id":"%b","session":"%b","body":%b,"schema":%d}' % (
+            event_id.encode(),
+            self.session.encode(),
+            written,
+            SCHEMA,
+        )
         if len(content) > MAX_CONTENT:
             return LedgerBroken(f"an event of {len(content)} bytes is over the ledger's limit of {MAX_CONTENT}")
         if len(self._pending) >= PENDING_EVENTS or self._pending_bytes + len(content) > PENDING_BYTES:
@@ -208,8 +223,13 @@ class Ledger(asyncio.Protocol):
         self._pending_bytes += len(content)
         if not self._unsent:
             self._loop.call_soon(self._hand_over)
-        self._unsent.append(frames.event_frame(event_id, event_name(body), content))
+        kind = frames.NOTE if done is None else frames.EVENT
+        self._unsent.append(frames.event_frame(kind, event_id, event_name(body), content))
         return None
+
+    def _written(self, body: Body) -> bytes:
+        """What happened as text, without secrets."""
+        return self._redaction.clean(msgspec.json.encode(body))
 
     def _hand_over(self) -> None:
         """Events of one turn reach the writer together, and wait for one write to the disk together."""
@@ -222,11 +242,13 @@ class Ledger(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where to put what comes from the writer."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Receipts, or the word that it is over."""
-        self._frames.feed(data)
-        while (found := self._frames.next()) is not None:
-            kind, payload = found
+        for kind, payload in self._frames.feed(bytes(memoryview(self._buffer)[:nbytes])):
             if kind == frames.RECEIPTS:
                 self._acknowledge(payload)
             else:
@@ -269,6 +291,10 @@ class Ledger(asyncio.Protocol):
         kind, _, text = payload.decode("utf-8", "replace").partition("\0")
         remedy = _REMEDIES.get(kind, "look at `{folder}`, then start a new session").format(folder=self._folder)
         return LedgerBroken(f"the ledger `{self.path}` cannot record: {text}", remedy=remedy)
+
+
+def _comes_again(body: Body) -> bool:
+    return isinstance(body, DecisionMade) and isinstance(body.decision.action, ConnectAction)
 
 
 def _spawn(link: socket.socket, *words: str) -> int:

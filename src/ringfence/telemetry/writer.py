@@ -22,23 +22,35 @@ from ringfence.telemetry.entries import MAX_CONTENT, is_name
 from ringfence.telemetry.presence import Presence, folder_beside, lost
 
 BATCH = 256
+LINGER_SECONDS = 0.02
+"""How long events that nobody waits for may wait for others, so that one write to the disk serves them all."""
 SEAL_EVENTS = 1000
 SEAL_SECONDS = 60.0
 SOCKET = 3
 """The descriptor of the link."""
 
-_READ = 1 << 20
+_READ = 64 * 1024
+"""Bytes that are read at once; beyond this the memory for each read would be mapped and given back."""
 
 
 class Writer:
     """Records what comes over a socket until it ends."""
 
-    def __init__(self, link: int, path: str, session: str, lock_seconds: float) -> None:
+    def __init__(
+        self, link: int, path: str, session: str, lock_seconds: float, *, linger_seconds: float = LINGER_SECONDS
+    ) -> None:
         self._link = link
         self._lock_seconds = lock_seconds
+        self._linger_seconds = linger_seconds
         self._path = path
         self._session = session
         self._frames = frames.Frames()
+        self._poll = select.poll()
+        self._poll.register(link, select.POLLIN)
+        self._waiting: list[Draft] = []
+        """What came and is not recorded yet."""
+        self._write_at = 0.0
+        """When it is recorded, even if nobody waits for it."""
         self._ended = False
         """The stream of the session has ended."""
         self._started = self._over = False
@@ -53,8 +65,8 @@ class Writer:
         connection = open_for_writing(self._path, self._lock_seconds)
         self._presence = Presence(self._folder, self._session)
         settled = False
-        while not self._ended:
-            drafts = self._take()
+        while self._waiting or not self._ended:
+            drafts = self.take()
             if drafts:
                 receipts = append(connection, drafts, time.time_ns())
                 self._note(drafts)
@@ -94,34 +106,33 @@ class Writer:
         append(connection, [(session, str(body["event"]), str(event["id"]), content)], time.time_ns())
         self._unsealed += 1
 
-    def _take(self) -> list[Draft]:
-        """Everything that waits, up to a batch; waits itself where there is nothing."""
-        drafts: list[Draft] = []
-        while len(drafts) < BATCH:
-            found = self._frames.next()
-            if found is None:
-                if self._ended or not self._read(wait=not drafts):
-                    break
-                continue
-            kind, payload = found
-            if kind == frames.EVENT:
-                drafts.append(self._draft(payload))
-            else:
-                raise ValueError(f"a frame of kind {kind} has no place here")
+    def take(self) -> list[Draft]:
+        """A batch of what waits; nothing where it is time for a seal instead."""
+        while not self._ended and not (self._waiting and time.monotonic() >= self._write_at):
+            if not self._read(self._write_at if self._waiting else self._seal_at if self._unsealed else None):
+                break
+        drafts, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
         return drafts
 
-    def _read(self, *, wait: bool) -> bool:
-        """Read once; false where nothing came."""
-        patience = max(0.0, self._seal_at - time.monotonic()) if self._unsealed else None
-        if not select.select([self._link], [], [], patience if wait else 0)[0]:
+    def _read(self, until: float | None) -> bool:
+        """Read once; false where nothing came in time."""
+        patience = None if until is None else max(0.0, until - time.monotonic()) * 1000
+        if not self._poll.poll(patience):
             return False
         try:
             data = os.read(self._link, _READ)
         except ConnectionResetError:
             data = b""
         self._ended = not data
-        self._frames.feed(data)
-        return bool(data)
+        for kind, payload in self._frames.feed(data):
+            if kind not in (frames.EVENT, frames.NOTE):
+                raise ValueError(f"a frame of kind {kind} has no place here")
+            if kind == frames.EVENT:
+                self._write_at = 0.0
+            elif not self._waiting:
+                self._write_at = time.monotonic() + self._linger_seconds
+            self._waiting.append(self._draft(payload))
+        return True
 
     def _draft(self, payload: bytes) -> Draft:
         event_id, event, content = payload.split(b"\0", 2)

@@ -64,6 +64,38 @@ def read(
     return answered, tuple(one for one in calls if isinstance(one, ModelToolCall)), spending
 
 
+@pytest.mark.parametrize("media", [b"application/json", b"text/event-stream"])
+def test_answers_that_find_no_room_are_counted_by_their_length_and_the_others_are_read(media: bytes) -> None:
+    recorded: list[ModelAnswered | ModelToolCall] = []
+    place = Place(Spending(ModelTable(ModelPolicy())), recorded.append, content=False, most=100_000)
+
+    def exchange() -> Exchange:
+        asked = Asked(interface=Interface.CHAT, models=("asked",), prompt="do it", streams=True, size=300)
+        one = Exchange(place, asked, provider="p", host="m.test", port=443, now=lambda: 0.0)
+        one.responded(ResponseHead(status=200, fields=((b"content-type", media),)))
+        return one
+
+    used = {"prompt_tokens": 7, "completion_tokens": 9}
+    said = json.dumps({"object": "chat.completion", "usage": used, "x": "y" * 60_000}).encode()
+    body = said if media == b"application/json" else b"data: " + said + b"\n\ndata: [DONE]\n\n"
+    first, second = exchange(), exchange()
+    first.received(body[:60_000])
+    second.received(body[:60_000])
+    second.received(body[60_000:])
+    first.received(body[60_000:])
+    second.over("")
+    first.over("")
+    third = exchange()
+    third.received(body)
+    third.over("")
+
+    full, *whole = [one for one in recorded if isinstance(one, ModelAnswered)]
+    assert (full.unread, full.estimated) == ("too much is on its way at once to read it; its length was counted", True)
+    assert full.output_tokens > 10_000
+    assert [one.unread for one in whole] == ["", ""]
+    assert place.keep(100_000)
+
+
 def usage(answered: ModelAnswered) -> Usage:
     """The tokens of an event."""
     return Usage(

@@ -412,10 +412,10 @@ def test_other_messages_over_a_websocket_go_only_where_they_ask_nothing(message:
 
 
 async def test_no_more_is_kept_at_once_than_there_is_room_for() -> None:
-    body = {"model": "m-1", "input": "x" * 200}
+    body = {"model": "m-1", "input": "x" * 20_000}
 
-    _, limited = await denied(ONLY, "/v1/responses", body, most=100)
-    session, model = Session(ModelPolicy(hosts=HOSTS), most=100), Model(STREAMS[Interface.RESPONSES])
+    _, limited = await denied(ONLY, "/v1/responses", body, most=10_000)
+    session, model = Session(ModelPolicy(hosts=HOSTS), most=10_000), Model(STREAMS[Interface.RESPONSES])
     async with server(model) as port, inspecting(amendments=(session.watch,)) as gateway, asyncio.timeout(5):
         reader, writer = await tunnel(gateway.port, port)
         for one in (body, {"model": "m-1"}):

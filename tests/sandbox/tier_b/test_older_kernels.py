@@ -73,8 +73,12 @@ async def test_programs_inside_signal_themselves_and_each_other(box: Box) -> Non
         "signal.pidfd_send_signal(os.pidfd_open(os.getpid()), signal.SIGUSR1)\n"
         "print(got)\n"
         "child = subprocess.Popen(['sleep', '60']); child.terminate(); print(child.wait())\n"
-        "group = subprocess.Popen(['sh', '-c', 'sleep 60 & sleep 60'], start_new_session=True)\n"
+        "group = subprocess.Popen(['sh', '-c', 'sleep 600 & sleep 600'], start_new_session=True)\n"
         "os.killpg(group.pid, 9); print(group.wait())\n"
+        "for _ in range(2000):\n"
+        "    try: os.killpg(group.pid, 0)\n"
+        "    except OSError: print('nobody left'); break\n"
+        "    time.sleep(0.01)\n"
         "child = os.fork()\n"
         "if not child: os.abort()\n"
         "print(os.waitpid(child, 0)[1] & 127)\n"
@@ -83,7 +87,7 @@ async def test_programs_inside_signal_themselves_and_each_other(box: Box) -> Non
     )
     shell = await box.shell("sleep 60 & kill %1; wait %1; echo $?; timeout 0.1 sleep 60; echo $?; kill -l TERM")
 
-    assert (done.code, done.out, done.err) == (0, f"{['usr1'] * 5}\n-15\n-9\n6\ngone\n", "")
+    assert (done.code, done.out, done.err) == (0, f"{['usr1'] * 5}\n-15\n-9\nnobody left\n6\ngone\n", "")
     assert shell.out == "143\n124\n15\n", shell.err
 
 

@@ -26,7 +26,8 @@ from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import CredentialUsed
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import BUILT_IN, CredentialForm, CredentialRule, Origin
-from ringfence.policy.operations import may_be_json, read_json
+from ringfence.policy.graphql import read_json
+from ringfence.policy.operations import may_be_json
 
 MOST_SIGNED = 16 * 1024 * 1024
 """The longest body that is held until its hash is known."""
@@ -124,6 +125,11 @@ class Pinned(Steps):
         if self.whole:
             self._body = None if _has_body(request.head) else b""
 
+    @property
+    def kept(self) -> int:
+        """An answer in which there may be a token."""
+        return len(self._whole_answer or b"")
+
     def body(self, data: bytes, *, complete: bool) -> None:
         """The beginning of the body."""
         self._body = data if complete else None
@@ -178,7 +184,7 @@ class Pinned(Steps):
             self._packed = Packed(self._coding, self._wallet.echo)
         kind = _kind(head.fields)
         if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
-            self._whole_answer = b""
+            self._whole_answer, self.gathers = b"", True
         fields = []
         for name, value in head.fields:
             if name in _COOKIES:

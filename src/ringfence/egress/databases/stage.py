@@ -11,7 +11,7 @@ from ringfence.egress.core import Core
 from ringfence.egress.credentials.secret import Credential
 from ringfence.egress.databases.bound import Databases
 from ringfence.egress.databases.postgres import Login, State
-from ringfence.egress.engine import BROKEN, READABLE
+from ringfence.egress.engine import BROKEN
 from ringfence.egress.front import Wanted
 from ringfence.egress.inspection import Certifies
 from ringfence.egress.leg import Leg, TlsLeg
@@ -76,8 +76,7 @@ class DatabaseSession:
         self._ready(self._server, events)
 
     def _ready(self, leg: Leg, events: int) -> None:
-        if events & READABLE:
-            leg.ready = True
+        leg.stirred(events)
         if events & BROKEN and not leg.ready:
             return self.close("one side went away")
         self._core.guarded(self, self._move)

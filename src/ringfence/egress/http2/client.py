@@ -17,7 +17,7 @@ from h2.events import Event, RequestReceived, StreamReset
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.course import Course, State, Told
-from ringfence.egress.engine import BROKEN, READABLE
+from ringfence.egress.engine import BROKEN
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.http2.ends import GONE, Http2Client
 from ringfence.egress.http2.heads import read_request, refused
@@ -84,8 +84,7 @@ class InspectedHttp2:
     # events
 
     def _ready(self, events: int) -> None:
-        if events & READABLE:
-            self._leg.ready = True
+        self._leg.stirred(events)
         if events & BROKEN:
             return self.close("the client went away")
         return self.guarded(self._turn)

@@ -18,7 +18,6 @@ from h2.events import Event, InformationalResponseReceived, ResponseReceived, Tr
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.course import Course
-from ringfence.egress.engine import READABLE
 from ringfence.egress.http2.ends import Http2Server
 from ringfence.egress.http2.frames import GoAway
 from ringfence.egress.http2.wire import OF_SERVERS, Wire, WireBroken
@@ -87,8 +86,7 @@ class Carrier:
         return self._closed
 
     def _ready(self, events: int) -> None:
-        if events & READABLE:
-            self._leg.ready = True
+        self._leg.stirred(events)
         self._guarded(self._turn)
 
     def _guarded(self, step: Callable[[], object]) -> None:

@@ -43,6 +43,8 @@ class Answer:
         """Whether the stream has said that it is complete."""
         self.output_bytes = 0
         """Of texts and arguments."""
+        self.kept = 0
+        """Characters of arguments and refusals that are kept."""
         self._calls: dict[str, ToolCall] = {}
         self._open: dict[int, ToolCall] = {}
 
@@ -55,7 +57,9 @@ class Answer:
         """A whole call; said twice, it is one."""
         key = one.call or f"{len(self._calls)}"
         if len(self._calls) < MOST_CALLS or key in self._calls:
+            said = self._calls.get(key)
             self._calls[key] = msgspec.structs.replace(one, arguments=one.arguments[:MOST_ARGUMENTS])
+            self.kept += len(self._calls[key].arguments) - (0 if said is None else len(said.arguments))
 
     def open_call(self, index: int, one: ToolCall) -> None:
         """The beginning of a call, or more of it."""
@@ -63,8 +67,10 @@ class Answer:
         if known is None:
             if len(self._open) < MOST_CALLS:
                 self._open[index] = one
+                self.kept += len(one.arguments)
             return
         if len(known.arguments) < MOST_ARGUMENTS:
+            self.kept += len(one.arguments)
             self._open[index] = ToolCall(
                 tool=known.tool or one.tool,
                 call=known.call or one.call,
@@ -75,6 +81,7 @@ class Answer:
     def close_calls(self) -> None:
         """What was begun is complete."""
         for one in self._open.values():
+            self.kept -= len(one.arguments)
             self.call(one)
         self._open.clear()
 
@@ -89,7 +96,9 @@ class Answer:
 
     def refuse(self, said: object) -> None:
         """It refuses."""
+        before = len(self.refusal or "")
         self.refusal = ((self.refusal or "") + text(said))[:MOST_ARGUMENTS]
+        self.kept += len(self.refusal) - before
 
     def fail(self, error: object) -> None:
         """It says what went wrong."""

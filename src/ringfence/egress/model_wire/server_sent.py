@@ -21,6 +21,11 @@ class ServerSent:
         self.left_out = 0
         """Events that were too long."""
 
+    @property
+    def kept(self) -> int:
+        """How many bytes it keeps of an event that is not complete."""
+        return len(self._line) + min(self._size, MOST)
+
     def take(self, data: bytes) -> Iterator[bytes]:
         """The data of the events that are complete with these bytes."""
         if self._after_return and data:

@@ -134,6 +134,8 @@ class Asking(Steps):
             if held is not None:
                 return held
             self._body = bytearray()
+            self._watch.place.let_go(self._kept)
+            self._kept = 0
             self._exchange = self._watch.begin(self._request, self._provider, said, self._began)
         return _readable(head)
 

@@ -22,8 +22,9 @@ from ringfence.policy.judges.model import Usage
 MOST_ANSWER = 64 * 1024 * 1024
 """Bytes of one answer that are read."""
 MOST_TOGETHER = 256 * 1024 * 1024
-"""SECURITY: bytes of requests that are kept at once. They are kept outside, where no limit of the session's holds."""
+"""SECURITY: bytes of requests and answers that are kept at once, outside, where no limit of the session's holds."""
 _DONE = b"[DONE]"
+_NO_ROOM = "too much is on its way at once to read it; its length was counted"
 
 
 class Place:
@@ -86,6 +87,10 @@ class Exchange:
         self._whole = bytearray()
         self._read = 0
         self._unread = ""
+        self._kept = 0
+        """Bytes of it that are kept."""
+        self._full = False
+        """Whether there was no room for it: from then on it is only counted."""
         self._over = False
 
     def responded(self, head: ResponseHead) -> None:
@@ -102,21 +107,26 @@ class Exchange:
         """A piece of the answer's body."""
         if self._first is None and data:
             self._first = self._now()
-        if self._unread or self._unpack is None:
+        if self._unpack is None or (self._unread and not self._full):
             self._read += len(data)
             return
         try:
             plain = self._unpack(data, MOST_ANSWER - self._read)
             self._read += len(plain)
-            self._gather(plain)
+            if not self._full:
+                self._gather(plain)
+                self._keep()
         except Unreadable as error:
-            self._unread = str(error)
+            self._unread, self._full = str(error), False
             self._whole.clear()
 
     def event(self, data: bytes) -> None:
         """One event of the answer, whole."""
         if self._first is None:
             self._first = self._now()
+        if self._full:
+            self._read += len(data)
+            return
         if data.strip() == _DONE:
             self.answer.final = True
             return
@@ -127,6 +137,7 @@ class Exchange:
                 take(self._request.interface, self.answer, one)
         except DEEPEST_ERRORS:
             self._unread = self._unread or "a part of the answer is not JSON"
+        self._keep()
 
     def over(self, error: str) -> None:
         """Nothing more comes: count it, and put it on record. Only the first time counts."""
@@ -138,6 +149,18 @@ class Exchange:
             self.event(last)
         self.answer.close_calls()
         self._settle(error)
+        self._place.let_go(self._kept)
+
+    def _keep(self) -> None:
+        kept = len(self._whole) + self.answer.kept + (0 if self._stream is None else self._stream.kept)
+        if kept <= self._kept:
+            return
+        if self._place.keep(kept - self._kept):
+            self._kept = kept
+        else:
+            self._unread, self._full = _NO_ROOM, True
+            self._whole.clear()
+            self._stream = None if self._stream is None else ServerSent()
 
     def _gather(self, plain: bytes) -> None:
         if self._stream is None:
@@ -155,7 +178,7 @@ class Exchange:
         usage = known or Usage()
         if estimated:
             size = answer.output_bytes if self._stream is not None and not self._unread else self._read
-            usage = guessed(request, known, size)
+            usage = guessed(request, known, max(size, answer.output_bytes))
         models = tuple(dict.fromkeys((*request.models, *([answer.model] if answer.model else []))))
         cost = place.spending.settle(self._number, models, usage, estimated=estimated)
         provider, host, port = self._about

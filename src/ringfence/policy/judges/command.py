@@ -11,14 +11,14 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind
+from ringfence.model.action import CommandAction, ConnectAction, Effect, EffectKind, FileAction, FileOperation
 from ringfence.model.decision import Reason, Verdict
 from ringfence.policy.commands import CommandTable, Hit, is_undoable
 from ringfence.policy.effective import Policy
 from ringfence.policy.globs import is_glob
 from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.judges.file import FileJudge
-from ringfence.policy.judges.finding import Finding, built_in, reason
+from ringfence.policy.judges.finding import UNCERTAIN, Concerning, Finding, built_in, reason
 from ringfence.policy.judges.undoing import loses_kept_only
 from ringfence.policy.schema import escaped
 from ringfence.policy.shell.analysis import (
@@ -133,6 +133,7 @@ _BEFORE_PATH = frozenset(" \t\n\"'=:(<>;|&")
 _LONGEST_PATH = 4096
 _MOST_WRITTEN = 256
 _CHECKED_WHEN_CONNECTING = (Verdict.ASK, Verdict.ALLOW)
+_Said = Reason | Concerning
 
 
 class CommandJudge:
@@ -153,7 +154,9 @@ class CommandJudge:
             if action.shell is None
             else analyse_shell(action.shell, home=self._home, cwd=action.cwd)
         )
-        reasons = tuple(self._reasons(analysis, action))
+        said = tuple(self._reasons(analysis, action))
+        concerning = tuple(one for one in said if isinstance(one, Concerning))
+        reasons = tuple(one.reason if isinstance(one, Concerning) else one for one in said)
         if not reasons:
             text = "no rule stops it; it runs inside the sandbox, which holds it"
             reasons = (built_in("commands.default", Verdict.ALLOW, text),)
@@ -161,7 +164,13 @@ class CommandJudge:
         names = (*(name for name, _ in action.environment), *(name for name, _ in analysis.assignments))
         # A variable can lead Git to another repository.
         undoable = not opaque and not any(map(_leads, names)) and self._undoable(analysis, reasons)
-        return Finding(reasons=reasons, effects=tuple(_effects(analysis)), opaque=opaque, undoable=undoable)
+        return Finding(
+            reasons=reasons,
+            effects=tuple(_effects(analysis)),
+            opaque=opaque,
+            undoable=undoable,
+            concerning=concerning,
+        )
 
     def _undoable(self, analysis: Analysis, reasons: tuple[Reason, ...]) -> bool:
         """Whether everything that is asked about is lost in the workspace only, and of a kind that a snapshot keeps."""
@@ -177,7 +186,7 @@ class CommandJudge:
                 losing.add(number)
         return bool(asked) and asked <= explained and loses_kept_only(analysis, losing, self._files.in_workspace)
 
-    def _reasons(self, analysis: Analysis, action: CommandAction) -> Iterator[Reason]:
+    def _reasons(self, analysis: Analysis, action: CommandAction) -> Iterator[_Said]:
         for issue in analysis.issues:
             yield _unclear(issue)
         for text in analysis.fetched:
@@ -218,7 +227,7 @@ class CommandJudge:
                 yield built_in("filesystem.indirect", Verdict.ASK, why)
                 return
 
-    def _invocation(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
+    def _invocation(self, invocation: Invocation, analysis: Analysis) -> Iterator[_Said]:
         for hit in self._table.hits(invocation):
             yield _hit(hit)
         if invocation.name in _SEARCHES:
@@ -242,13 +251,13 @@ class CommandJudge:
             for path in reading.mentions:
                 found = self._files.denied_by_rule(path)
                 if found is not None:
-                    yield found
+                    yield _about_file(found, path, change=False)
             if invocation.side_door and invocation.program and invocation.name not in _HARMLESS_BESIDE:
                 yield _side_door(invocation)
         elif not invocation.function and invocation.program:
             yield from _unknown(invocation)
 
-    def _opaque(self, invocation: Invocation, analysis: Analysis) -> Iterator[Reason]:
+    def _opaque(self, invocation: Invocation, analysis: Analysis) -> Iterator[_Said]:
         """The arguments of what no table explains, or of code that is not seen, as far as they name what is denied."""
         for text in {text for word in invocation.words[1:] for text in _named(word.text)}:
             if len(text) > 4096 or text.startswith("-") or _SENTENCE & set(text):
@@ -256,7 +265,7 @@ class CommandJudge:
             for path in _paths(text, invocation, analysis):
                 found = self._files.denied_by_rule(path)
                 if found is not None:
-                    yield found
+                    yield _about_file(found, path, change=False)
 
     def _search(self, invocation: Invocation) -> Iterator[Reason]:
         """A search for secrets beyond the workspace: nobody looks for `id_rsa` in `/` by accident."""
@@ -272,7 +281,7 @@ class CommandJudge:
             text = f"it searches `{escaped(wide)}` for secrets: `{escaped(sought)}`"
             yield built_in("commands.secret-search", Verdict.ASK, text)
 
-    def _path(self, fact: Fact, place: Place, analysis: Analysis, number: int) -> Iterator[Reason]:
+    def _path(self, fact: Fact, place: Place, analysis: Analysis, number: int) -> Iterator[_Said]:
         word = fact.word
         if word is None or word.text is None:
             if word is not None and (found := self._files.process(word.raw)) is not None:
@@ -288,7 +297,7 @@ class CommandJudge:
         for path in otherwise:
             found = self._files.denied_by_rule(path)
             if found is not None:
-                yield found
+                yield _about_file(found, path, change=False)
 
     def _everything(self, fact: Fact, place: Place) -> Iterator[Reason]:
         """The whole workspace deleted: itself, `*` in it, or what holds the history in `.git`."""
@@ -304,18 +313,18 @@ class CommandJudge:
             text = f"deleting `{escaped(word.text)}` loses the history that is only there"
             yield built_in("commands.destroy-repository", Verdict.ASK, text)
 
-    def _file(self, kind: EffectKind, path: str, followed: str | None, *, glob: bool) -> Iterator[Reason]:
+    def _file(self, kind: EffectKind, path: str, followed: str | None, *, glob: bool) -> Iterator[_Said]:
         for one in (path, followed):
             if one is None:
                 continue
             found = self._files.in_command(one, change=kind in _CHANGES, glob=glob)
             if found is not None:
-                yield found
+                yield found if glob else _about_file(found, one, change=kind in _CHANGES)
             elif kind is EffectKind.DELETE and posixpath.basename(one.rstrip("/")) == ".git":
                 text = f"deleting `{escaped(one)}` loses the history that is only there"
                 yield built_in("commands.destroy-repository", Verdict.ASK, text)
 
-    def _connection(self, fact: Fact) -> Iterator[Reason]:
+    def _connection(self, fact: Fact) -> Iterator[_Said]:
         word = fact.word
         if word is None or word.text is None:
             if fact.role is Role.HOST:
@@ -328,7 +337,8 @@ class CommandJudge:
         if host in _METADATA:
             text = f"`{escaped(host)}` is where a cloud hands out credentials"
             yield built_in("address.metadata", Verdict.DENY, text)
-        finding = self._connections.judge(ConnectAction(host=host, port=fact.port or 443))
+        action = ConnectAction(host=host, port=fact.port or 443)
+        finding = self._connections.judge(action)
         for found in finding.reasons:
             if found.verdict is Verdict.ALLOW:
                 continue
@@ -337,9 +347,9 @@ class CommandJudge:
             elif found.verdict is Verdict.DENY or (
                 fact.role is Role.HOST and not self._connections.needs_request(host, fact.port or 443)
             ):
-                yield found
+                yield Concerning(reason=found, action=action)
 
-    def _opened(self, opened: Opened, analysis: Analysis) -> Iterator[Reason]:
+    def _opened(self, opened: Opened, analysis: Analysis) -> Iterator[_Said]:
         redirect = opened.redirect
         if redirect.network:
             yield from self._bash_connection(redirect.target)
@@ -351,7 +361,7 @@ class CommandJudge:
         target = placed(redirect.target)
         yield from self._path(Fact(kind, "", Role.PATH, target), opened.place, analysis, opened.number)
 
-    def _bash_connection(self, target: Word) -> Iterator[Reason]:
+    def _bash_connection(self, target: Word) -> Iterator[_Said]:
         parts = (target.text or "").split("/")
         host = parts[3] if len(parts) > 4 else None
         port = int(parts[4]) if len(parts) > 4 and parts[4].isdecimal() and len(parts[4]) < 6 else 0
@@ -404,6 +414,11 @@ def _side_door(invocation: Invocation) -> Reason:
     return built_in("commands.side-door", Verdict.ASK, text)
 
 
+def _about_file(found: Reason, path: str, *, change: bool) -> Concerning:
+    operation = FileOperation.WRITE if change else FileOperation.READ
+    return Concerning(reason=found, action=FileAction(operation=operation, path=path))
+
+
 def _paths(text: str, invocation: Invocation, analysis: Analysis) -> Iterator[str]:
     likely, otherwise = invocation.place.resolve(text)
     for path in (*likely, *otherwise):
@@ -451,7 +466,7 @@ def _hit(hit: Hit) -> Reason:
         text = f"{text} (`{escaped(hit.object)}`)"
     if hit.certain:
         return reason(rule.id, rule.origin, rule.verdict, text)
-    return reason(rule.id, rule.origin, Verdict.ASK, f"it may be this, which shows only when it runs: {text}")
+    return reason(rule.id, rule.origin, Verdict.ASK, f"{UNCERTAIN}{text}")
 
 
 def effects_of(invocation: Invocation) -> Iterator[Effect]:

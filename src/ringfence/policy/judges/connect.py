@@ -18,13 +18,14 @@ from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import HostRule, Inspect, OnSecret, Origin, Policy
 from ringfence.policy.globs import Glob, components
+from ringfence.policy.graphql import UNKNOWN
 from ringfence.policy.host_keys import ANY_KEY, fingerprints, published
 from ringfence.policy.hosts import HostTable
 from ringfence.policy.judges.finding import Finding, built_in, reason
 from ringfence.policy.judges.model import ModelTable, Spent
 from ringfence.policy.layers import Layer
 from ringfence.policy.mcp_identity import address
-from ringfence.policy.operations import SAFE, UNKNOWN, covered, needs_body, operations
+from ringfence.policy.operations import SAFE, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
 from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
@@ -269,14 +270,13 @@ class ConnectJudge:
     def _resolver(self, host: Host, port: int) -> tuple[Reason, ...]:
         """A denial of DNS that passes our own answers by, unless a rule that opens it means just that."""
         # SECURITY: a question to a resolver that anybody can use is a message to whoever owns the name in it (T14).
-        opening = self._opening(host, port)
         if port == DNS_OVER_TLS:
             meant, what = self._table.with_port(host, port), "is for DNS over TLS"
         elif is_public_resolver(host):
             meant, what = self._table.spelled(host, port), "is a public DNS resolver"
         else:
             return ()
-        if any(rule in meant for rule in opening):
+        if any(rule in meant for rule in self._opening(host, port)):
             return ()
         text = f"`{host.authority}:{port}` {what}, and only a rule that names it opens it"
         return (built_in("dns.resolver", Verdict.DENY, text),)

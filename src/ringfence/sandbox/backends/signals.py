@@ -23,6 +23,8 @@ _EPERM, _ESRCH, _EINVAL = 1, 3, 22
 _PIDFD_SEND_SIGNAL = 424
 _TGKILL = {"x86_64": 234, "aarch64": 131}
 _INFORMATION = 128
+_UNHANDLED = (9, 19)
+_ROUNDS = 100
 
 
 class Signals:
@@ -48,12 +50,20 @@ class Signals:
         if target > 0:
             return self._send(target, signal)
         group = None if target == -1 else -target
-        found = [pid for pid in descendants() if group is None or _group(pid) == group]
-        if group is None:
-            # As with the kernel, everybody but whoever asks.
-            found = [pid for pid in found if pid != _process(call.thread)]
-        answers = [self._send(pid, signal) for pid in found]
-        return 0 if 0 in answers else -_EPERM if group is not None and _is_a_group(group) and not found else -_ESRCH
+        sent: dict[int, int] = {}
+        # The kernel signals a whole group at once. One by one, a member may start another before its own end comes:
+        # so it is looked again. What can be handled is sent once, as whoever handles it may start processes on purpose.
+        for _ in range(_ROUNDS if signal in _UNHANDLED else 1):
+            found = [pid for pid in descendants() if pid not in sent and (group is None or _group(pid) == group)]
+            if group is None:
+                # As with the kernel, everybody but whoever asks.
+                found = [pid for pid in found if pid != _process(call.thread)]
+            if not found:
+                break
+            sent |= {pid: self._send(pid, signal) for pid in found}
+        if 0 in sent.values():
+            return 0
+        return -_EPERM if group is not None and _is_a_group(group) and not sent else -_ESRCH
 
     def _tkill(self, call: Call) -> Answer:
         process = _process(call.thread)

@@ -15,7 +15,7 @@ from ringfence.model.action import McpAction, ServerFacts, action_digest
 from ringfence.model.canonical import json_text
 from ringfence.model.event import Body, McpListed
 from ringfence.model.situations import RingfenceError
-from ringfence.model.tool_list import ListChange, ToolList, change
+from ringfence.model.tool_list import ListChange, ToolList, change, compared
 from ringfence.policy.mcp_identity import STARTED
 from ringfence.session.mcp.taken import TakenLists
 
@@ -81,7 +81,9 @@ class Servers:
         if whole and (last is None or not last.whole or last.tools != tools or last.change != found):
             self._record(_event(server, identity, tools, found, is_new=before is None))
         facts = ServerFacts(identity=identity, tools=tools.digest, changed=found.in_words(), listing=True)
-        parts = {"added": found.added, "altered": found.altered, "removed": found.removed}
+        parts: dict[str, object] = {"added": found.added, "altered": found.altered, "removed": found.removed}
+        if found:
+            parts["said"] = compared(found, self._taken.texts(server, identity), dict(tools.texts))
         return McpAction(server=server, tool=LISTING, arguments=json_text(parts), facts=facts)
 
     def take(self, server: str, identity: str, digest: str) -> None:
