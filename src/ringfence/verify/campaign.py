@@ -25,7 +25,7 @@ from ringfence.verify.sandboxes import TIERS, plainly
 from ringfence.verify.stage import Person
 from ringfence.verify.warm import Warm
 
-_WORKERS_PER_PROCESSOR, _MOST_WORKERS = 8, 24
+_WORKERS_PER_PROCESSOR, _MOST_WORKERS = 3, 12
 """An attempt waits for two thirds of its time: for the disk, and for what is to be refused to run out of time."""
 _OUT_OF_TIME = ("timeout", "error TimeoutError")
 _ALONE = threading.Lock()

@@ -29,7 +29,7 @@ COLD = (sys.executable, "-c", MAIN)
 WITHOUT_NAMESPACES = (sys.executable, str(no_namespaces.__file__))
 """What forbids namespaces to the command line behind it."""
 
-_LOADED = ("cli.exec", "cli.conduct", "cli.failure", "session.opening", "session.governed", "session.asking")
+_LOADED = ("cli.exec", "cli.conduct", "cli.failure", "session.opening", "session.governed", "session.asking", "policy.tools.code")
 _MOST = 1 << 20
 _STATUS = struct.Struct("=i")
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
