@@ -1,4 +1,4 @@
-"""Runs the whole battery, many attacks at a time, and hands out a line for each attack and tier.
+"""Runs the whole battery, several attacks at a time, and hands out a line for each attack and tier.
 
 Attacks share nothing: each has its own stage, and whoever needs an internet has it for himself, so that what one attack
 sends is never heard as another's. Where a busy machine may have had a hand in the outcome, the attack is tried once
@@ -26,7 +26,7 @@ from ringfence.verify.stage import Person
 from ringfence.verify.warm import Warm
 
 _WORKERS_PER_PROCESSOR, _MOST_WORKERS = 3, 12
-"""An attempt waits for two thirds of its time: for the disk, and for what is to be refused to run out of time."""
+"""An attempt is mostly computation: more at once take longer altogether, and run out of time for no fault of theirs."""
 _OUT_OF_TIME = ("timeout", "error TimeoutError")
 _ALONE = threading.Lock()
 """Held by whoever listens on the machine's own loopback."""
@@ -81,7 +81,8 @@ def whoever() -> Person:
 class Arenas:
     """Internets to run an attack in, one for each that runs at the same time, made when there is none free."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], Arena] = Arena) -> None:
+        self._make = make
         self._held = ExitStack()
         self._lock = threading.Lock()
         self._free: list[Arena] = []
@@ -96,10 +97,12 @@ class Arenas:
     def take(self) -> Arena | None:
         """One that nobody else has; None where none can be made."""
         with self._lock:
-            if self._free or self._refused:
-                return self._free.pop() if self._free else None
+            if self._free:
+                return self._free.pop()
+            if self._refused:
+                return None
         try:
-            arena = Arena()
+            arena = self._make()
         except OSError:
             self._refused = True
             return None
