@@ -26,7 +26,7 @@ from ringfence.verify.stage import Person
 from ringfence.verify.warm import Warm
 
 _WORKERS_PER_PROCESSOR, _MOST_WORKERS = 3, 12
-"""An attempt is mostly computation: more at once take longer altogether, and run out of time for no fault of theirs."""
+"""An attempt is mostly computation: more at once end no sooner, and may run out of time for no fault of theirs."""
 _OUT_OF_TIME = ("timeout", "error TimeoutError")
 _ALONE = threading.Lock()
 """Held by whoever listens on the machine's own loopback."""
