@@ -23,7 +23,7 @@ import msgspec
 from bench import peers
 from ringfence.verify import battery
 from ringfence.verify.attack import Attack, Kind
-from ringfence.verify.campaign import arenas, whoever
+from ringfence.verify.campaign import Arenas, whoever
 from ringfence.verify.prove import Result, carry_out
 from ringfence.verify.run import Wrap
 from ringfence.verify.sandboxes import TIERS, from_a_file, plainly, possible_tiers
@@ -174,10 +174,10 @@ def main() -> int:
 def _all(chosen: list[Attack], every: list[Contender]) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     person = whoever()
-    with Warm() as warm, arenas(_WORKERS) as free, ThreadPoolExecutor(_WORKERS) as pool:
+    with Warm() as warm, Arenas() as places, ThreadPoolExecutor(_WORKERS) as pool:
 
         def one(attack: Attack) -> None:
-            arena = free.get()
+            arena = places.take() if attack.arena else None
 
             def tried(wrap: Wrap, timeout: float) -> Result:
                 return carry_out(attack, wrap, person=person, arena=arena, timeout=timeout, warm=warm)
@@ -192,7 +192,8 @@ def _all(chosen: list[Attack], every: list[Contender]) -> dict[tuple[str, str], 
                     else:
                         found[attack.id, each.name] = _outcome(attack, each, tried)
             finally:
-                free.put(arena)
+                if arena:
+                    places.give(arena)
 
         list(pool.map(one, chosen))
     return found

@@ -40,6 +40,10 @@ class Programs:
         self._found: set[str] = set()
         self._seen: set[str] = set()
         self._entries = 0
+        self._managers = tuple(os.path.join(home, name) for name in MANAGERS)
+        self._keys = tuple(os.path.join(home, name) for name in _NEVER)
+        self._installations: dict[str, bool] = {}
+        """By folder: whether it belongs to one. A folder of a hundred programs is looked at once."""
 
     def found(self) -> tuple[str, ...]:
         """What has to be visible, without what another one covers."""
@@ -81,6 +85,12 @@ class Programs:
             self._add_file(os.path.join(folder, name))
 
     def _add_installation(self, folder: str) -> bool:
+        known = self._installations.get(folder)
+        if known is None:
+            known = self._installations[folder] = self._add_new_installation(folder)
+        return known
+
+    def _add_new_installation(self, folder: str) -> bool:
         manager = self._manager(folder)
         if manager is not None:
             self._show(manager)
@@ -141,11 +151,7 @@ class Programs:
             self._show(target if self._is_shared(folder) else folder)
 
     def _manager(self, folder: str) -> str | None:
-        for name in MANAGERS:
-            root = os.path.join(self._home, name)
-            if covers(root, folder) and folder != root:
-                return root
-        return None
+        return next((root for root in self._managers if folder != root and covers(root, folder)), None)
 
     def _show(self, path: str) -> None:
         if self._allowed(path) and not self._is_there(path):
@@ -159,10 +165,7 @@ class Programs:
         # leads.
         if covers(path, self._home) or covers(path, self._workspace):
             return False
-        return not any(covers(each, path) or covers(path, each) for each in self._keys())
-
-    def _keys(self) -> list[str]:
-        return [os.path.join(self._home, name) for name in _NEVER]
+        return not any(covers(each, path) or covers(path, each) for each in self._keys)
 
     def _is_shared(self, prefix: str) -> bool:
         inside_home = covers(self._home, prefix)

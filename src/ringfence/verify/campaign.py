@@ -1,19 +1,20 @@
 """Runs the whole battery, several attacks at a time, and hands out a line for each attack and tier.
 
-Each worker has an internet of its own, so that what one attack sends is never heard as another's. An attack that ends
-unclearly is tried once more when nothing else runs: a busy machine is no finding.
+Attacks share nothing: each has its own stage, and whoever needs an internet has it for himself, so that what one attack
+sends is never heard as another's. Where a busy machine may have had a hand in the outcome, the attack is tried once
+more when nothing else runs; what got out is never tried again.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import queue
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from typing import Self
 
 from ringfence.verify.arena import Arena, Loopback
 from ringfence.verify.attack import Attack
@@ -24,7 +25,9 @@ from ringfence.verify.sandboxes import TIERS, plainly
 from ringfence.verify.stage import Person
 from ringfence.verify.warm import Warm
 
-_MOST_WORKERS = 6
+_WORKERS_PER_PROCESSOR, _MOST_WORKERS = 3, 12
+"""An attempt is mostly computation: more at once end no sooner, and may run out of time for no fault of theirs."""
+_OUT_OF_TIME = ("timeout", "error TimeoutError")
 _ALONE = threading.Lock()
 """Held by whoever listens on the machine's own loopback."""
 _TROUBLE = (OSError, subprocess.SubprocessError)
@@ -39,27 +42,35 @@ def campaign(
 ) -> list[Row]:
     """Try every attack in every tier; `told` hears the lines of each attack as soon as they are there."""
     person = whoever()
-    workers = min(_MOST_WORKERS, 2 * (os.cpu_count() or 1), len(attacks))
+    workers = min(_MOST_WORKERS, _WORKERS_PER_PROCESSOR * (os.cpu_count() or 1), len(attacks))
     rows: dict[str, tuple[Row, ...]] = {}
-    with Warm() as warm, arenas(workers) as free:
+    with Warm() as warm, Arenas() as places:
 
         def one(attack: Attack) -> tuple[Row, ...]:
             if unwanted and unwanted.is_set():
                 return ()
-            arena = free.get()
+            arena = places.take() if attack.arena else None
             try:
                 return _tried(attack, tiers, person, arena, warm)
             finally:
-                free.put(arena)
+                if arena:
+                    places.give(arena)
 
         with ThreadPoolExecutor(workers) as pool:
             for attack, found in zip(attacks, pool.map(one, attacks), strict=True):
                 rows[attack.id] = found
                 told(found)
         for attack in attacks:
-            if any(row.outcome is Outcome.UNCLEAR for row in rows[attack.id]):
+            if any(_is_doubtful(attack, row) for row in rows[attack.id]):
                 rows[attack.id] = one(attack)
     return [row for attack in attacks for row in rows[attack.id]]
+
+
+def _is_doubtful(attack: Attack, row: Row) -> bool:
+    """Whether a busy machine may be why the attack came out like this."""
+    if row.outcome is Outcome.IMPOSSIBLE:
+        return not attack.may_lack or row.ended in _OUT_OF_TIME
+    return row.outcome is Outcome.UNCLEAR
 
 
 def whoever() -> Person:
@@ -67,17 +78,42 @@ def whoever() -> Person:
     return Person(name=pwd.getpwuid(os.getuid()).pw_name, uid=os.getuid(), gid=os.getgid())
 
 
-@contextmanager
-def arenas(number: int) -> Iterator[queue.SimpleQueue[Arena | None]]:
-    """Places to run an attack in, to be taken and given back; without an internet where none can be made."""
-    free: queue.SimpleQueue[Arena | None] = queue.SimpleQueue()
-    with ExitStack() as held:
-        for _ in range(number):
-            try:
-                free.put(held.enter_context(Arena()))
-            except OSError:
-                free.put(None)
-        yield free
+class Arenas:
+    """Internets to run an attack in, one for each that runs at the same time, made when there is none free."""
+
+    def __init__(self, make: Callable[[], Arena] = Arena) -> None:
+        self._make = make
+        self._held = ExitStack()
+        self._lock = threading.Lock()
+        self._free: list[Arena] = []
+        self._refused = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._held.close()
+
+    def take(self) -> Arena | None:
+        """One that nobody else has; None where none can be made."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            if self._refused:
+                return None
+        try:
+            arena = self._make()
+        except OSError:
+            self._refused = True
+            return None
+        with self._lock:
+            self._held.enter_context(arena)
+        return arena
+
+    def give(self, arena: Arena) -> None:
+        """Back, for the next one."""
+        with self._lock:
+            self._free.append(arena)
 
 
 def _tried(attack: Attack, tiers: Sequence[str], person: Person, arena: Arena | None, warm: Warm) -> tuple[Row, ...]:

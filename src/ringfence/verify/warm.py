@@ -21,6 +21,10 @@ from typing import Self
 
 import msgspec
 
+from ringfence.policy.context import Context
+from ringfence.policy.evaluate import Evaluator
+from ringfence.policy.merge import Facts, merge
+from ringfence.policy.presets import preset
 from ringfence.verify import no_namespaces
 
 MAIN = "import sys; from ringfence.cli.entry import main; sys.exit(main())"
@@ -29,7 +33,15 @@ COLD = (sys.executable, "-c", MAIN)
 WITHOUT_NAMESPACES = (sys.executable, str(no_namespaces.__file__))
 """What forbids namespaces to the command line behind it."""
 
-_LOADED = ("cli.exec", "cli.conduct", "cli.failure", "session.opening", "session.governed", "session.asking")
+_LOADED = (
+    "cli.exec",
+    "cli.conduct",
+    "cli.failure",
+    "session.opening",
+    "session.governed",
+    "session.asking",
+    "policy.tools.code",
+)
 _MOST = 1 << 20
 _STATUS = struct.Struct("=i")
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
@@ -109,6 +121,7 @@ def serve(descriptor: int) -> None:
     """Load everything, then run what is asked for until nobody asks any more."""
     for name in _LOADED:
         __import__(f"ringfence.{name}")
+    _compile_a_policy()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     link = socket.socket(fileno=descriptor)
@@ -121,6 +134,12 @@ def serve(descriptor: int) -> None:
             _keep(msgspec.json.decode(data, type=Start), descriptors)
         for each in descriptors:
             os.close(each)
+
+
+def _compile_a_policy() -> None:
+    """For what stays behind: the shipped documents and their patterns. It knows no person, no machine and no file."""
+    policy = merge((preset("workspace"),), facts=Facts(home="/home", workspace="/home/project"))
+    Evaluator(policy, Context(home="/home", workspace="/home/project"))
 
 
 def _keep(start: Start, descriptors: list[int]) -> None:
