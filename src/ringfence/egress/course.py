@@ -15,22 +15,24 @@ from typing import Protocol
 import msgspec
 
 from ringfence.egress import refusal
-from ringfence.egress.authorization import Authorization
+from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.core import Core
 from ringfence.egress.ends import ClientEnd, ServerEnd, ServerFailed
 from ringfence.egress.exchange import Exchange, Side
 from ringfence.egress.facts import facts
+from ringfence.egress.held import Share
 from ringfence.egress.http1_ends import Http1Server
-from ringfence.egress.http_forward import NOTHING, for_server
+from ringfence.egress.http_fields import Said, said
+from ringfence.egress.http_forward import for_server
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
-from ringfence.egress.judging import Asking, Judging
+from ringfence.egress.judging import Answer, calls_in
 from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
-from ringfence.egress.request_body import MOST_BODY, ONCE
+from ringfence.egress.request_body import MOST_BODY
 from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
-from ringfence.model.action import ConnectAction, RequestFacts
+from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import Destination, shown
 from ringfence.policy.judges.connect import FactsWanted
@@ -39,7 +41,6 @@ from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
 
-_METHOD_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 _CONTINUE = ResponseHead(status=100, phrase=b"Continue", fields=())
 
 
@@ -113,6 +114,31 @@ class Link(Protocol):
 class Course:
     """One request. It is a stage of its own only for the time that its server's connection takes."""
 
+    # Most requests need little of this, and there are many.
+    state = State.WHOLE
+    address = ""
+    """The address that was dialled for it."""
+    _head: RequestHead | None = None
+    _said: Said | None = None
+    """What its header says."""
+    _first: bytes | bytearray = b""
+    """What was read of the body before the request goes out."""
+    _share: Share | None = None
+    _collecting: tuple[int, Callable[[], None]] | None = None
+    _wanted = FactsWanted()
+    _calls_wanted = False
+    _error = ""
+    _steps: tuple[Steps, ...] = ()
+    _action: ConnectAction | None = None
+    _authorization: Authorization | None = None
+    _prepared: Prepared | None = None
+    _asking: Answer[Authorization] | Answer[Decision] | None = None
+    _connecting: Connecting | None = None
+    _upstream: Upstream | None = None
+    _exchange: Exchange | None = None
+    _server: ServerEnd | None = None
+    _alone: Http1Server | None = None
+
     def __init__(
         self,
         core: Core,
@@ -127,9 +153,6 @@ class Course:
         link: Link | None = None,
     ) -> None:
         self.destination: Destination | None = destination
-        self.state = State.WHOLE
-        self.address = ""
-        """The address that was dialled for it."""
         self._destination = destination
         self._core = core
         self._inspection = inspection
@@ -139,30 +162,12 @@ class Course:
         self._origin = origin
         self._secure = secure
         self._link = link
-        self._head: RequestHead | None = None
-        self._first = bytearray()
-        """What was read of the body before the request goes out."""
-        self._share = core.held.share()
-        self._collecting: tuple[int, Callable[[], None]] | None = None
-        self._wanted = FactsWanted()
-        self._calls_wanted = False
-        self._error = ""
-        self._steps: tuple[Steps, ...] = ()
-        self._request: Request | None = None
-        self._authorization: Authorization | None = None
-        self._prepared: Prepared | None = None
-        self._asking = Asking(owner.guarded)
-        self._connecting: Connecting | None = None
-        self._upstream: Upstream | None = None
-        self._exchange: Exchange | None = None
-        self._server: ServerEnd | None = None
-        self._alone: Http1Server | None = None
 
     @property
-    def request(self) -> Request:
+    def action(self) -> ConnectAction:
         """What was allowed."""
-        assert self._request is not None
-        return self._request
+        assert self._action is not None
+        return self._action
 
     @property
     def authorization(self) -> Authorization:
@@ -184,13 +189,14 @@ class Course:
     def start(self, head: RequestHead) -> None:
         """The head is read; does anybody want to see its body before it is judged?"""
         head = self._head = self._routed(for_server(head))
-        twice = _said_twice(head)
-        if twice:
-            return self.refuse(refusal.malformed(f"its header says `{twice}` more than once"))
-        posing = _other_method(head)
-        if posing:
-            text = f"the request is a {head.method}, and asks its server to take it for {posing}"
-            return self.refuse(self._core.refuse(refusal.built_in(self._action(), "http.method", text)))
+        header = self._said = said(head.fields)
+        if header.twice:
+            return self.refuse(refusal.malformed(f"its header says `{header.twice}` more than once"))
+        if header.methods:
+            posing = _other_method(head, header.methods)
+            if posing:
+                text = f"the request is a {head.method}, and asks its server to take it for {posing}"
+                return self.refuse(self._core.refuse(refusal.built_in(self._described(), "http.method", text)))
         wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
         self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
         if (wanted.body or self._calls_wanted) and not self._client.finished:
@@ -220,8 +226,10 @@ class Course:
             return
         self.state = State.OVER
         self._core.relax(self)
-        self._share.hold(0)
-        self._asking.stop()
+        if self._share is not None:
+            self._share.hold(0)
+        if self._asking is not None:
+            self._asking.stop()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
             self.address = connecting.address
@@ -248,49 +256,92 @@ class Course:
 
     # may it go?
 
-    def _action(self) -> ConnectAction:
-        head, (host, port) = self._head, (self._destination.host.name, self._destination.port)
-        assert head is not None
-        known: RequestFacts | msgspec.UnsetType = msgspec.UNSET
-        if self._wanted.anything:
-            content = bytes(self._first) if self._wanted.body else None
-            websocket = b"websocket" in upgrades(head)
-            known = facts(self._wanted, head, content, complete=self._client.finished, websocket=websocket)
-        return ConnectAction(host=host, port=port, method=head.method, path=head.path, facts=known)
+    def _described(self) -> ConnectAction:
+        head, host = self._head, self._destination.host.name
+        assert head is not None and self._said is not None
+        if not self._wanted.anything:
+            return ConnectAction(host=host, port=self._destination.port, method=head.method, path=head.path)
+        content = bytes(self._first) if self._wanted.body else None
+        websocket = b"websocket" in self._said.upgrades
+        known = facts(self._wanted, head, content, complete=self._client.finished, websocket=websocket)
+        return ConnectAction(host=host, port=self._destination.port, method=head.method, path=head.path, facts=known)
 
     def _judge(self) -> None:
-        assert self._head is not None
         self.state = State.ANSWER
-        action = self._action()
-        judging = Judging(
-            self._core,
-            self._asking,
-            action,
-            origin=self._origin,
-            address=address_of(action.host, action.port, action.path or "/", secure=self._secure),
-            judge=self._inspection.judge if self._calls_wanted else None,
-            allowed=lambda authorization: self._allowed(authorization, action),
-            denied=self._denied,
-        )
-        judging.start(self._head, bytes(self._first), complete=self._client.finished)
+        action = self._action = self._described()
+        answer = Answer[Authorization]()
+        try:
+            cancel = self._core.authorize(action, self._origin, answer)
+        except Exception:
+            logger.exception("the authorisation of %s failed", action.host)
+            return self._denied(self._unjudged(), False)
+        if answer.given is not None:
+            return self._authorized(answer.given)
+        self._asking = answer
+        return answer.wait(cancel, self._owner.guarded, self._authorized)
 
-    def _allowed(self, authorization: Authorization, action: ConnectAction) -> None:
-        assert self._head is not None
+    def _ask(self, ask: Callable[[Callable[[Decision], None]], Cancel], then: Callable[[Decision], None]) -> None:
+        """Ask somebody, and go on with the answer, which may come now or later."""
+        answer = Answer[Decision]()
+        try:
+            cancel = ask(answer)
+        except Exception:
+            logger.exception("a question could not be put")
+            return self._denied(self._unjudged(), False)
+        if answer.given is not None:
+            return then(answer.given)
+        self._asking = answer
+        return answer.wait(cancel, self._owner.guarded, then)
+
+    def _unjudged(self) -> Decision:
+        text = "the request could not be judged, because of an internal error"
+        return refusal.built_in(self.action, "gateway.error", text)
+
+    def _authorized(self, authorization: Authorization) -> None:
+        if authorization.decision.verdict is not Verdict.ALLOW:
+            return self._denied(authorization.decision, True)
         self._authorization = authorization
-        self._request = Request(
+        if not self._calls_wanted:
+            return self._allowed()
+        assert self._head is not None
+        action = self.action
+        address = address_of(action.host, action.port, action.path or "/", secure=self._secure)
+        calls = calls_in(action, self._head, bytes(self._first), complete=self._client.finished, address=address)
+        if isinstance(calls, Decision):
+            return self._denied(calls, False)
+        return self._judge_calls(calls)
+
+    def _judge_calls(self, calls: tuple[McpAction, ...]) -> None:
+        """The request is allowed; so has to be every call of a tool in it."""
+        judge = self._inspection.judge
+        if not calls or judge is None:
+            return self._allowed()
+
+        def judged(decision: Decision) -> None:
+            if decision.verdict is not Verdict.ALLOW:
+                return self._denied(decision, True)
+            return self._judge_calls(calls[1:])
+
+        return self._ask(lambda done: judge(calls[0], done), judged)
+
+    def _allowed(self) -> None:
+        amendments = self._inspection.amendments
+        if not amendments:
+            return self._prepare()
+        assert self._head is not None
+        request = Request(
             destination=self._destination,
             secure=self._secure,
             head=self._head,
-            action=action,
-            decision=authorization.decision,
+            action=self.action,
+            decision=self.authorization.decision,
         )
         try:
-            steps = tuple(made for one in self._inspection.amendments if (made := one(self._request)) is not None)
+            self._steps = tuple([made for one in amendments if (made := one(request)) is not None])
         except Exception:
             logger.exception("an amendment failed")
             return self._denied(self.fault(), False)
-        self._steps = steps
-        most = max((one.whole for one in steps), default=0)
+        most = max((one.whole for one in self._steps), default=0)
         if most and not self._client.finished:
             return self._collect_first(most, self._prepare)
         return self._prepare()
@@ -303,11 +354,12 @@ class Course:
     def _collect_first(self, most: int, then: Callable[[], None]) -> None:
         """Hold the body until it is complete, or longer than anybody wants it."""
         assert self._head is not None
-        if _expects(self._head):
+        if said(self._head.fields).expects:
             self._client.interim(_CONTINUE)
             self._client.flush()
             fields = tuple(field for field in self._head.fields if field[0] != b"expect")
             self._head = msgspec.structs.replace(self._head, fields=fields)
+        self._first = self._first or bytearray()
         self._collecting = (most, then)
         self.state = State.WHOLE
         return self._collect()
@@ -326,7 +378,8 @@ class Course:
 
     def hold_bytes(self, size: int) -> bool:
         """Hold so many bytes of what the client says; where there is no room for them, the request is refused."""
-        may = self.state is not State.OVER and self._share.hold(size)
+        self._share = share = self._share or self._core.held.share()
+        may = self.state is not State.OVER and share.hold(size)
         if not may and self.state is not State.OVER:
             self.refuse(refusal.no_room(self._core.held.most))
         return may
@@ -339,6 +392,9 @@ class Course:
         assert self._head is not None
         whole = bytes(self._first) if self._client.finished else None
         self.state = State.ANSWER
+        if not self._steps:
+            self._prepared = Prepared(self._head, whole)
+            return self._connect()
         try:
             for step in self._steps:
                 if step.whole:
@@ -346,9 +402,6 @@ class Course:
         except Exception:
             logger.exception("a step failed")
             return self._denied(self.fault(), False)
-        if not self._steps:
-            self._prepared = Prepared(self._head, whole)
-            return self._connect()
         return self._go_through(prepare(self._steps, self._head, whole, self.fault), None)
 
     def _go_through(self, preparation: Preparation, answer: Held | None) -> None:
@@ -372,9 +425,8 @@ class Course:
         confirm = self._inspection.confirm
         if held.decision.verdict is not Verdict.ASK or confirm is None:
             return self.refuse(refusal.worded(self._core.refuse(held.decision), held.answer))
-        return self._asking.decision(
-            lambda done: confirm(held.decision, done),
-            lambda decision: self._answered(decision, held, go_on),
+        return self._ask(
+            lambda done: confirm(held.decision, done), lambda decision: self._answered(decision, held, go_on)
         )
 
     def _answered(self, decision: Decision, held: Held, go_on: Callable[[Held], None]) -> None:
@@ -398,11 +450,11 @@ class Course:
             key = (self._destination.host.name, self._destination.port, self._secure)
             upstream = self._upstreams.take(key)
             if upstream is not None:
-                return self.upstream_ready(upstream)
+                return self._use(upstream)
         self._connecting = self._upstreams.connect(
             self,
             self,
-            action=self.request.action,
+            action=self.action,
             destination=self._destination,
             authorization=self.authorization,
             secure=self._secure,
@@ -411,15 +463,18 @@ class Course:
 
     def upstream_ready(self, upstream: Upstream) -> None:
         """There is a connection for the request alone."""
-        assert self._head is not None
+        # What came of the body already is read at once, and may be malformed.
+        self._owner.guarded(lambda: self._use(upstream))
+
+    def _use(self, upstream: Upstream) -> None:
+        assert self._said is not None
         self._connecting = None
         self._upstream, self.address = upstream, upstream.address
         self._core.engine.handle(upstream.leg.sock, self._server_ready)
         upstream.used += 1
-        upgrade = b"websocket" in upgrades(self._head)
+        upgrade = b"websocket" in self._said.upgrades
         alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
-        # What came of the body already is read at once, and may be malformed.
-        self._owner.guarded(lambda: self._begin(alone, upgrade=upgrade))
+        self._begin(alone, upgrade=upgrade)
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
@@ -459,8 +514,7 @@ class Course:
         if prepared.body:
             return len(prepared.body)
         if prepared.body is not None:
-            named = self._head.chunked or any(name == b"content-length" for name, _ in self._head.fields)
-            return 0 if named else -1
+            return 0 if self._head.chunked or said(self._head.fields).sized else -1
         if self._head.chunked or any(step.resizes for step in self._steps):
             return None
         return self._head.length
@@ -561,34 +615,10 @@ class Course:
     def fault(self) -> Decision:
         """The denial that a fault of ours comes to."""
         text = "the request could not be looked into, because of an internal error"
-        return refusal.built_in(self._action(), "gateway.error", text)
+        return refusal.built_in(self._described(), "gateway.error", text)
 
 
-def _other_method(head: RequestHead) -> str:
-    """The method that a server may take a request for, where that is another one that changes something.
-
-    SECURITY: many frameworks go by such a header; a rule about methods would be judged by a word that means nothing."""
-    for name, value in head.fields:
-        word = value.decode("latin-1").upper()
-        if name in _METHOD_OVERRIDES and word != head.method and word not in SAFE:
-            return shown(word)
-    return ""
-
-
-def _said_twice(head: RequestHead) -> str:
-    """What a request says more than once about its body, so that its server may read another one than was judged."""
-    names = [name for name, _ in head.fields]
-    return next((name.decode("ascii") for name in sorted(ONCE) if names.count(name) > 1), "")
-
-
-def upgrades(head: RequestHead) -> frozenset[bytes]:
-    """The protocols that a request asks to switch to, in lower case."""
-    wanted = NOTHING
-    for name, value in head.fields:
-        if name == b"upgrade":
-            wanted |= {token.strip().lower().partition(b"/")[0] for token in value.split(b",") if token.strip()}
-    return wanted
-
-
-def _expects(head: RequestHead) -> bool:
-    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in head.fields)
+def _other_method(head: RequestHead, methods: tuple[bytes, ...]) -> str:
+    """The method that a server may take a request for, where that is another one that changes something."""
+    words = (method.decode("latin-1") for method in methods)
+    return next((shown(word) for word in words if word != head.method and word not in SAFE), "")

@@ -13,15 +13,16 @@ from typing import Protocol
 import msgspec
 
 from ringfence.egress.ends import ENOUGH, ClientEnd, ServerEnd, ServerFailed
-from ringfence.egress.http_forward import connection_tokens
+from ringfence.egress.http_fields import connection_tokens
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
-from ringfence.egress.inspection import Chain, Fields, Held, Steps
+from ringfence.egress.inspection import NO_STEPS, Chain, Fields, Held, Steps
 from ringfence.model.decision import Decision
 
 _ROUNDS = 16
 _INTERIMS = 16
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))
+_BODYLESS = (204, 304)
 _OF_AN_UPGRADE = frozenset((b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol"))
 
 
@@ -64,25 +65,19 @@ class Owner(Protocol):
 class Exchange:
     """Starts with the request's head written; ends when the answer is complete."""
 
-    __slots__ = (
-        "_answer",
-        "_answer_done",
-        "_client",
-        "_down",
-        "_head",
-        "_held",
-        "_interims",
-        "_kept",
-        "_last_down",
-        "_last_up",
-        "_owner",
-        "_server",
-        "_up",
-        "_upgrade",
-        "_waiting_head",
-        "begun",
-        "over",
-    )
+    # Most requests need little of this, and there are many.
+    over = False
+    begun = False
+    """Whether the client has got something of the answer."""
+    _up = _down = NO_STEPS
+    _answer: ResponseHead | None = None
+    _answer_done = False
+    _last_up = _last_down = b""
+    _interims = 0
+    _kept = 0
+    """How much of the answer the steps keep."""
+    _waiting_head: tuple[ResponseHead, int | None, bool] | None = None
+    """What the answer begins with, once there is something of it."""
 
     def __init__(
         self,
@@ -95,25 +90,15 @@ class Exchange:
         upgrade: bool,
         fault: Callable[[], Decision],
     ) -> None:
-        self.over = False
-        self.begun = False
-        """Whether the client has got something of the answer."""
         self._owner = owner
         self._client = client
         self._server = server
         self._head = head
-        self._up, self._down = Chain(steps, fault), Chain(steps, fault)
         self._upgrade = upgrade
-        self._answer: ResponseHead | None = None
-        self._answer_done = False
         self._held: dict[Side, str] = {}
         """What is held in each direction: `piece`, `end`, `head` or `trailers`."""
-        self._last_up = self._last_down = b""
-        self._interims = 0
-        self._kept = 0
-        """How much of the answer the steps keep."""
-        self._waiting_head: tuple[ResponseHead, int | None, bool] | None = None
-        """What the answer begins with, once there is something of it."""
+        if steps:
+            self._up, self._down = Chain(steps, fault), Chain(steps, fault)
 
     @property
     def replayable(self) -> bool:
@@ -135,10 +120,12 @@ class Exchange:
 
     def move(self) -> None:
         """Move what can be moved, both ways."""
-        if not self.over:
+        if self.over:
+            return
+        if not self._client.finished:
             self._move_up()
-            if self._answer_done:
-                self._complete()
+        if self._answer_done:
+            self._complete()
         if not self.over:
             try:
                 self._move_down()
@@ -232,6 +219,11 @@ class Exchange:
         if head.status == 101:
             return self._switch(head)
         self._answer = head
+        steps = self._down.steps
+        if not steps and not self._server.finished:
+            bodyless = self._head.method == "HEAD" or head.status in _BODYLESS
+            self.begun = True
+            return self._client.begin(head, length=head.length, bodyless=bodyless)
         return self._begin_answer(self._down.run(head, _response))
 
     def _interim(self, head: ResponseHead) -> None:
@@ -258,7 +250,7 @@ class Exchange:
             return self._hold(Side.DOWN, "head", passed)
         came = self._answer
         assert came is not None
-        bodyless = self._head.method == "HEAD" or came.status in (204, 304)
+        bodyless = self._head.method == "HEAD" or came.status in _BODYLESS
         steps = self._down.steps
         known = None if steps and any(step.resizes_answer for step in steps) else came.length
         self._waiting_head = (passed, known, bodyless)

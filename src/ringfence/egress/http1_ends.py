@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ringfence.egress.ends import ServerFailed
-from ringfence.egress.http_forward import answered, connection_tokens, reissued
+from ringfence.egress.http_fields import said
+from ringfence.egress.http_forward import answered, reissued
 from ringfence.egress.http_framing import LAST_CHUNK, FramedBody, as_chunk
 from ringfence.egress.http_head import END, RequestHead
 from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_response
@@ -16,7 +17,6 @@ _TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
 _NONE = FramedBody(0, chunked=False, strict=True)
 """A body that has ended before it began, and never changes."""
-_AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
 
 
 class Http1Client:
@@ -55,7 +55,7 @@ class Http1Client:
         self._minor = head.minor
         bodyless = not head.chunked and not head.length
         self._body = _NONE if bodyless else FramedBody(head.length, chunked=head.chunked, strict=True)
-        self.closing = head.minor == 0 or b"close" in connection_tokens(head.fields)
+        self.closing = head.minor == 0 or said(head.fields).closes
 
     def take(self) -> bytes | None:
         """A piece of the body."""
@@ -109,34 +109,21 @@ class Http1Client:
 class Http1Server:
     """A server's connection, for one request."""
 
-    __slots__ = (
-        "_answer",
-        "_body",
-        "_chunked",
-        "_destination",
-        "_head",
-        "_rest",
-        "_stays",
-        "_upgrade",
-        "_upstream",
-        "broken",
-        "said",
-        "trailers",
-    )
+    # Most requests need little of this, and there are many.
+    said = broken = False
+    trailers: Fields = ()
+    _head: RequestHead | None = None
+    _chunked = False
+    _answer: ResponseHead | None = None
+    _body: FramedBody | None = None
+    _rest = b""
 
     def __init__(self, upstream: Upstream, destination: Destination, *, upgrade: bool) -> None:
-        self.said = self.broken = False
-        self.trailers: Fields = ()
         self._upstream = upstream
         self._destination = destination
         self._upgrade = upgrade
-        self._head: RequestHead | None = None
-        self._chunked = False
-        self._answer: ResponseHead | None = None
-        self._stays = False
-        self._body: FramedBody | None = None
-        self._rest = upstream.rest
-        upstream.rest = b""
+        if upstream.rest:
+            self._rest, upstream.rest = upstream.rest, b""
 
     @property
     def waiting(self) -> int:
@@ -156,7 +143,8 @@ class Http1Server:
     @property
     def stays(self) -> bool:
         """Whether the server keeps its connection open behind this answer."""
-        return self._stays
+        answer = self._answer
+        return answer is not None and answer.minor == 1 and not answer.closes
 
     @property
     def reusable(self) -> bool:
@@ -170,7 +158,8 @@ class Http1Server:
             and not self._rest  # SECURITY: more than one answer to one request would be the answer to the next
             and not body.until_close
             and self.stays
-            and not _bound_to_connection(head, answer)
+            and not answer.binds
+            and not said(head.fields).binds
         )
 
     def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> None:
@@ -214,9 +203,10 @@ class Http1Server:
                 return self._ended()
             self.said = True
             data += read
-        self.said, self._rest = True, b""
+        self.said = True
         if self._body is None:
             return self._parse(data)
+        self._rest = b""
         if self._body.finished:
             self.broken, self._rest = True, data
             return b""
@@ -241,7 +231,6 @@ class Http1Server:
         self._rest = data[end:]
         if not answer.interim:
             self._answer = answer
-            self._stays = answer.minor == 1 and b"close" not in connection_tokens(answer.fields)
             if answer.status != 101:
                 self._body = FramedBody(answer.length, chunked=answer.chunked, strict=False)
         return answer
@@ -269,11 +258,3 @@ class Http1Server:
                 self._upstream.leg.write(data)
             except OSError:
                 self.broken = True
-
-
-def _bound_to_connection(head: RequestHead, answer: ResponseHead) -> bool:
-    """Whether the two agree on who the client is for the whole connection, and not for each request."""
-    for name, value in (*head.fields, *answer.fields):
-        if name in _AGREEMENTS and value.lower().startswith((b"ntlm", b"negotiate")):
-            return True
-    return False

@@ -7,24 +7,19 @@ from functools import lru_cache
 
 import msgspec
 
+from ringfence.egress.http_fields import answer_lines, said
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.host import Destination
 
-_HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"http2-settings", b"host", b"content-length")
-)
-
-_NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
-"""Other ways to the same server go past the gateway, or nowhere."""
-
-NOTHING: frozenset[bytes] = frozenset()
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_CLOSE = b"Connection: close\r\n"
+_UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
 def server_head(head: RequestHead, destination: Destination) -> bytes:
     """The head for the server at `destination`: origin form, one Host, our own framing, without what was for us."""
-    sized = any(name == b"content-length" for name, _ in head.fields)
-    length = None if head.chunked else head.length if sized or head.length else -1
+    length = None if head.chunked else head.length if said(head.fields).sized or head.length else -1
     return reissued(head, destination, length=length, keep=False)
 
 
@@ -41,78 +36,39 @@ def reissued(
 
     `keep`: the connection is kept for the next request. `upgrade`: it becomes a WebSocket.
     """
-    lines = [f"{head.method} {head.path}{head.query} HTTP/1.1".encode(), b"Host: " + host(destination, secure=secure)]
-    for name, value in request_fields(head):
-        if upgrade and name == b"sec-websocket-extensions":
-            continue  # what is compressed by agreement of the two cannot be looked into
-        lines.append(name + b": " + value)
-    if length is None:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif length >= 0:
-        lines.append(b"Content-Length: %d" % length)
+    target = f"{head.method} {head.path}{head.query} HTTP/1.1\r\n".encode()
+    framing = b"" if length == -1 else _CHUNKED if length is None else b"Content-Length: %d\r\n" % length
+    ending = _UPGRADE if upgrade else b"" if keep else _CLOSE
+    named, lines = _host_line(destination, secure=secure), said(head.fields).lines
     if upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
-    elif not keep:
-        lines.append(b"Connection: close")
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+        # What is compressed by agreement of the two cannot be looked into.
+        lines = said(tuple(one for one in head.fields if one[0] != b"sec-websocket-extensions")).lines
+    return b"%b%b%b%b%b\r\n" % (target, named, lines, framing, ending)
 
 
 def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: bool, bodyless: bool) -> bytes:
     """The head for the client: our framing, without what was for us. `bodyless`: the length is not that of what
     follows, but the server's word about the resource."""
-    lines = [b"HTTP/1.1 %d %b" % (head.status, head.phrase)]
-    lines += [name + b": " + value for name, value in answer_fields(head, bodyless=bodyless)]
-    switching = head.status == 101
-    if switching:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket")
-    elif chunked:
-        lines.append(b"Transfer-Encoding: chunked")
-    elif length is not None and not bodyless:
-        lines.append(b"Content-Length: %d" % length)
-    if not keep and not switching and not head.interim:
-        lines.append(b"Connection: close")
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    framing = ending = b""
+    if head.status == 101:
+        ending = _UPGRADE
+    else:
+        if chunked:
+            framing = _CHUNKED
+        elif length is not None and not bodyless:
+            framing = b"Content-Length: %d\r\n" % length
+        if not keep and not head.interim:
+            ending = _CLOSE
+    lines = answer_lines(head.fields, bodyless=bodyless)
+    return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (head.status, head.phrase, lines, framing, ending)
 
 
 def for_server(head: RequestHead) -> RequestHead:
     """The head without the fields that its Connection header takes off: a server never gets them.
 
     SECURITY: what satisfies a rule has to be sent too, so this comes before whoever judges the head."""
-    named = connection_tokens(head.fields) - _HOP_BY_HOP - _NOT_FOR_CLIENTS
-    kept = tuple(field for field in head.fields if field[0] not in named)
-    return head if len(kept) == len(head.fields) else msgspec.structs.replace(head, fields=kept)
-
-
-def request_fields(head: RequestHead) -> list[tuple[bytes, bytes]]:
-    """What goes on of a request's header, whatever protocol carries it: neither framing nor what was for us."""
-    named = connection_tokens(head.fields)
-    return [
-        (name, value)
-        for name, value in head.fields
-        if not (name in _HOP_BY_HOP or name.startswith(b"proxy-") or name == b"transfer-encoding" or name in named)
-    ]
-
-
-def answer_fields(head: ResponseHead, *, bodyless: bool) -> list[tuple[bytes, bytes]]:
-    """What goes on of an answer's header. `bodyless`: its length is the server's word about the resource."""
-    named = connection_tokens(head.fields)
-    return [
-        (name, value)
-        for name, value in head.fields
-        if not (
-            name in _HOP_BY_HOP or name in _NOT_FOR_CLIENTS or name.startswith(b"proxy-connection") or name in named
-        )
-        or (bodyless and name == b"content-length")
-    ]
-
-
-def connection_tokens(fields: tuple[tuple[bytes, bytes], ...]) -> frozenset[bytes]:
-    """What the Connection header names, in lower case."""
-    tokens = NOTHING
-    for name, value in fields:
-        if name == b"connection":
-            tokens |= {token.strip().lower() for token in value.split(b",")}
-    return tokens
+    fields = said(head.fields).for_server
+    return head if fields is head.fields else msgspec.structs.replace(head, fields=fields)
 
 
 @lru_cache(maxsize=256)
@@ -121,3 +77,8 @@ def host(destination: Destination, *, secure: bool) -> bytes:
     usual = 443 if secure else 80
     text = destination.host.authority if destination.port == usual else str(destination)
     return text.encode("ascii")
+
+
+@lru_cache(maxsize=256)
+def _host_line(destination: Destination, *, secure: bool) -> bytes:
+    return b"Host: %b\r\n" % host(destination, secure=secure)

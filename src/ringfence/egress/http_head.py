@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from ringfence.model.host import Destination, parse_destination, shown
 
 END = b"\r\n\r\n"
 _MOST_FIELDS = 128
-_SHORT = 512
+_SHORT, _LONG = 512, 4096
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
 _SHORT_LINE = 128
 # SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
@@ -72,34 +73,54 @@ def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
     """The request whose head, up to and including the empty line, is `head`; `HeadInvalid` where it is not one.
 
     `default_port` is the one that a Host header without a port means."""
-    # A client asks for tunnels to the same host in the same words again and again.
-    return _parse_again(head, default_port) if len(head) < _SHORT else _parse(head, default_port)
+    # A client asks for tunnels to the same host in the same words again and again; for other things in new ones.
+    if head.startswith(b"CONNECT ") and len(head) < _SHORT:
+        return _parse_again(head, default_port)
+    return _parse(head, default_port)
 
 
 def _parse(head: bytes, default_port: int) -> RequestHead:
     # SECURITY: a bare CR or LF ends a line for some parsers and not for others; so does a folded line.
     if not head.endswith(END):
         raise HeadInvalid("the request's head has no end")
-    line, *lines = head[: -len(END)].split(b"\r\n")
+    line, _, rest = head.partition(b"\r\n")
     request = _REQUEST_LINE.fullmatch(line)
     if request is None:
         raise HeadInvalid(f"the request line {_show(line)} is not `METHOD target HTTP/1.1`")
-    fields = _fields(lines)
+    header = _header_again(rest) if len(rest) < _LONG else _header(rest)
     minor = int(request[3])
+    if header.chunked and not minor:
+        raise HeadInvalid("the transfer encoding `chunked` is not accepted in HTTP/1.0")
     method, target = request[1].decode("ascii"), request[2].decode("ascii")
-    length, chunked = _framing(fields, minor)
-    form, destination, path, query = _target(method, target, _host(fields, minor, method), default_port)
+    if header.host is None and minor and method != "CONNECT":
+        raise HeadInvalid("the request has no Host header")
+    form, destination, path, query = _target(method, target, header.host, default_port)
     return RequestHead(
         method=method,
         target=form,
         destination=destination,
         path=path,
         query=query,
-        fields=fields,
-        length=length,
-        chunked=chunked,
+        fields=header.fields,
+        length=header.length,
+        chunked=header.chunked,
         minor=minor,
     )
+
+
+class _Header(NamedTuple):
+    """All lines of a head but the first."""
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    length: int
+    chunked: bool
+    host: bytes | None
+
+
+def _header(rest: bytes) -> _Header:
+    fields = _fields(rest[: -len(END)].split(b"\r\n") if len(rest) > len(END) else [])
+    length, chunked = _framing(fields)
+    return _Header(fields, length, chunked, _host(fields))
 
 
 def assembled(
@@ -127,7 +148,7 @@ def assembled(
     named = [value for name, value in fields if name == b"host"]
     if len(named) > 1 or (named and _destination(named[0], default_port) != _destination(authority, default_port)):
         raise HeadInvalid("the Host header is not the authority of the request")
-    length, _ = _framing(fields, 1)
+    length, _ = _framing(fields)
     if empty and length:
         raise HeadInvalid(f"the request ends with its header, and says that {length} bytes follow")
     unknown = not empty and not any(name == b"content-length" for name, _ in fields)
@@ -147,6 +168,7 @@ def assembled(
 
 
 _parse_again = lru_cache(maxsize=1024)(_parse)
+_header_again = lru_cache(maxsize=256)(_header)
 
 
 def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
@@ -175,7 +197,7 @@ def _field(line: bytes) -> tuple[bytes, bytes] | None:
 _field_again = lru_cache(maxsize=2048)(_field)
 
 
-def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int, bool]:
+def _framing(fields: tuple[tuple[bytes, bytes], ...]) -> tuple[int, bool]:
     """The body's length and whether it is chunked."""
     lengths = [value for name, value in fields if name == b"content-length"]
     codings = [value for name, value in fields if name == b"transfer-encoding"]
@@ -185,7 +207,7 @@ def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int, 
     if len(lengths) > 1 or len(codings) > 1:
         raise HeadInvalid("the request frames its body more than once")
     if codings:
-        if codings[0].lower() != b"chunked" or minor == 0:
+        if codings[0].lower() != b"chunked":
             raise HeadInvalid(f"the transfer encoding {_show(codings[0])} is not accepted; only `chunked` is")
         return 0, True
     if not lengths:
@@ -195,15 +217,11 @@ def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int, 
     return int(lengths[0]), False
 
 
-def _host(fields: tuple[tuple[bytes, bytes], ...], minor: int, method: str) -> bytes | None:
+def _host(fields: tuple[tuple[bytes, bytes], ...]) -> bytes | None:
     hosts = [value for name, value in fields if name == b"host"]
     if len(hosts) > 1:
         raise HeadInvalid("the request has more than one Host header")
-    if hosts:
-        return hosts[0]
-    if minor == 1 and method != "CONNECT":
-        raise HeadInvalid("the request has no Host header")
-    return None
+    return hosts[0] if hosts else None
 
 
 def _target(
@@ -240,6 +258,7 @@ def _agree(named: Destination, host: bytes | None) -> None:
         raise HeadInvalid(f"the Host header {_show(host)} is not the target `{named}`")
 
 
+@lru_cache(maxsize=256)
 def _destination(text: str | bytes, default_port: int | None) -> Destination:
     try:
         return parse_destination(text, default_port=default_port)
@@ -251,9 +270,9 @@ def _path(path: str) -> str:
     """One spelling per path, so that a rule about a path cannot be evaded by another spelling of it."""
     if "#" in path or "\\" in path:
         raise HeadInvalid(f"the path {shown(path)} holds a character that has to be escaped")
-    plain = _ESCAPE.sub(_unescape, path)
+    plain = _ESCAPE.sub(_unescape, path) if "%" in path else path
     # Clients remove dot segments before they send; only somebody who wants to be misread leaves them in.
-    if any(segment in (".", "..") for segment in plain.split("/")):
+    if ("/." in plain or plain[0] == ".") and any(segment in (".", "..") for segment in plain.split("/")):
         raise HeadInvalid(f"the path {shown(path)} holds a `.` or `..` segment")
     return plain
 

@@ -7,14 +7,17 @@ that the client ever sees.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import msgspec
 
+from ringfence.egress.http_fields import AGREEMENTS, Field, binds, connection_tokens
 from ringfence.egress.http_head import END, field_line
 
 _MOST_FIELDS = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_TELLING = AGREEMENTS | {b"content-length", b"transfer-encoding", b"connection"}
 
 
 class ResponseInvalid(ValueError):
@@ -34,6 +37,10 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the body comes in chunks."""
     minor: int = 1
     """The minor version: 0 or 1."""
+    closes: bool = False
+    """Whether the server ends its connection behind it."""
+    binds: bool = False
+    """Whether it is about who the client is for the whole connection, and not for one request."""
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that name, in lower case; None where there is none."""
@@ -55,37 +62,60 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
         raise ResponseInvalid("the response does not begin with an HTTP/1 status line")
     fields = _fields(lines)
     code, minor = int(status[2]), int(status[1])
-    length, chunked = _framing(fields, minor)
+    framing = _framing(fields, minor)
+    length, chunked = framing.length, framing.chunked
     if method == "HEAD" or code in (204, 304) or code < 200:
         length, chunked = 0, False
     return ResponseHead(
-        status=code, phrase=status[3] or b"", fields=fields, length=length, chunked=chunked, minor=minor
+        status=code,
+        phrase=status[3] or b"",
+        fields=fields,
+        length=length,
+        chunked=chunked,
+        minor=minor,
+        closes=framing.closes,
+        binds=framing.binds,
     )
 
 
 def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     if len(lines) > _MOST_FIELDS:
         raise ResponseInvalid(f"the response has more than {_MOST_FIELDS} header fields")
-    fields = []
-    for line in lines:
-        field = field_line(line)
-        if field is None:
-            raise ResponseInvalid("the response has a malformed header line")
-        fields.append(field)
-    return tuple(fields)
+    fields = tuple([field_line(line) for line in lines])
+    if None in fields:
+        raise ResponseInvalid("the response has a malformed header line")
+    return fields  # type: ignore[return-value]  # no None is in it
 
 
-def _framing(fields: tuple[tuple[bytes, bytes], ...], minor: int) -> tuple[int | None, bool]:
-    lengths = {value for name, value in fields if name == b"content-length"}
-    codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+class _Framing(NamedTuple):
+    length: int | None
+    chunked: bool
+    closes: bool
+    binds: bool
+
+
+def _framing(fields: tuple[Field, ...], minor: int) -> _Framing:
+    lengths, codings, closes, bound = set(), [], False, False
+    for field in fields:
+        name, value = field
+        if name not in _TELLING:
+            continue
+        if name == b"content-length":
+            lengths.add(value)
+        elif name == b"transfer-encoding":
+            codings.append(value.lower())
+        elif name == b"connection":
+            closes = closes or b"close" in connection_tokens((field,))
+        else:
+            bound = bound or binds(field)
     # SECURITY: an answer with two ends lets its tail pass for the answer to the next request of the pool.
     if codings:
         if lengths or codings != [b"chunked"] or minor == 0:
             raise ResponseInvalid("the response frames its body in more than one way")
-        return None, True
+        return _Framing(None, True, closes, bound)
     if not lengths:
-        return None, False
+        return _Framing(None, False, closes, bound)
     length = lengths.pop()
     if lengths or not _LENGTH.fullmatch(length):
         raise ResponseInvalid("the response's content length is not one number")
-    return int(length), False
+    return _Framing(int(length), False, closes, bound)

@@ -7,20 +7,20 @@ client. After an upgrade it runs the WebSocket.
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 from enum import Enum
 from typing import TypeAlias
 
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
-from ringfence.egress.course import Course, Told, upgrades
+from ringfence.egress.course import Course, Told
 from ringfence.egress.course import State as Progress
 from ringfence.egress.engine import BROKEN, HANGUP
 from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http1_ends import Http1Client
+from ringfence.egress.http_fields import said
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
@@ -35,6 +35,9 @@ from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import Destination
 
 logger = logging.getLogger(__name__)
+
+_UPGRADES = frozenset((b"websocket", b"h2c"))
+"""The first is looked into; the second is not handed on, and a server that was not asked for it goes on in HTTP/1.1."""
 
 
 TakesHttp2: TypeAlias = Callable[[Leg, Destination, str, float], None]
@@ -104,24 +107,28 @@ class Inspected:
     # events
 
     def _client_ready(self, events: int) -> None:
-        self._leg.stirred(events)
+        leg = self._leg
+        leg.stirred(events)
         if events & HANGUP:
             self._hangup = True
-        self.guarded(lambda: self._client_event(events))
-
-    def _client_event(self, events: int) -> None:
-        if self._leg.waiting:
-            self._leg.flush()
-        if events & BROKEN:
-            return self.close("the client went away")
-        return self._go_on()
+        if self._state is State.OVER:
+            return
+        try:
+            if leg.waiting:
+                leg.flush()
+            if events & BROKEN:
+                self.close("the client went away")
+            else:
+                self._go_on()
+        except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
+            self._failed(fault)
 
     def _go_on(self) -> None:
         match self._state:
-            case State.HANDSHAKE:
-                self._shake()
             case State.REQUEST:
                 self._read_request()
+            case State.HANDSHAKE:
+                self._shake()
             case State.COURSE:
                 assert self._course is not None
                 if self._course.state is Progress.ANSWER:
@@ -150,7 +157,10 @@ class Inspected:
 
     def again(self) -> None:
         """Go on after the others had their turn."""
-        self._core.engine.again(lambda: self.guarded(self._go_on))
+        self._core.engine.again(self._again)
+
+    def _again(self) -> None:
+        self.guarded(self._go_on)
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Do a step; what goes wrong in it ends this connection, and no other."""
@@ -158,15 +168,19 @@ class Inspected:
             return
         try:
             step()
-        except HeadInvalid as invalid:
+        except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
+            self._failed(fault)
+
+    def _failed(self, fault: Exception) -> None:
+        """A step failed, and that is being handled."""
+        if isinstance(fault, HeadInvalid):
             if self._state is State.COURSE and self._course is not None:
-                self._course.malformed(str(invalid))
+                self._course.malformed(str(fault))
             else:
-                self._end(str(invalid), reset=True)
-        except (ssl.SSLError, OSError) as error:
-            words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._end(words.lower(), reset=True)
-        except Exception:
+                self._end(str(fault), reset=True)
+        elif isinstance(fault, OSError):
+            self._end((fault.strerror or str(fault)).lower(), reset=True)
+        else:
             logger.exception("a connection is closed because of an error in the gateway")
             self._end("an error in the gateway", reset=True)
 
@@ -195,7 +209,7 @@ class Inspected:
                 return None
             if not data:
                 return self._end("" if not client.unread else "the client went away within a request", reset=False)
-            if not client.unread:
+            if not client.unread and END not in data:
                 self._core.expect(self, self._core.limits.head_seconds, self._too_late)
             client.unread += data
         if end > most:
@@ -230,14 +244,8 @@ class Inspected:
         return course.start(head)
 
     def _unacceptable(self, head: RequestHead) -> Decision | None:
-        here = self._destination
-
-        def no(rule: str, text: str, *steps: str) -> Decision:
-            action = ConnectAction(host=here.host.name, port=here.port, method=head.method, path=head.path)
-            return refusal.built_in(action, rule, text, *steps)
-
         if head.method == "CONNECT":
-            return no("http.connect", "a tunnel within a connection that is inspected")
+            return self._no(head, "http.connect", "a tunnel within a connection that is inspected")
         if self._origin == "http" and head.target is Target.ABSOLUTE and head.destination is not None:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
@@ -247,13 +255,19 @@ class Inspected:
         ):
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
-            return no("http.host", text)
-        wanted = upgrades(head) - {b"websocket", b"h2c"}
-        if wanted:
+            return self._no(head, "http.host", text)
+        wanted = said(head.fields).upgrades
+        if wanted and not wanted <= _UPGRADES:
+            wanted -= _UPGRADES
             word = min(wanted).decode("latin-1")
             text = f"the request asks to switch to `{word}`, which cannot be inspected"
-            return no("http.upgrade", text, "ask for the host in `network.pass_through`")
+            return self._no(head, "http.upgrade", text, "ask for the host in `network.pass_through`")
         return None
+
+    def _no(self, head: RequestHead, rule: str, text: str, *steps: str) -> Decision:
+        here = self._destination
+        action = ConnectAction(host=here.host.name, port=here.port, method=head.method, path=head.path)
+        return refusal.built_in(action, rule, text, *steps)
 
     # what becomes of them
 

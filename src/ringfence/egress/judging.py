@@ -1,66 +1,53 @@
-"""May this request go? Policy is asked about it, then about each call of a tool in it; whoever has to be asked answers
-later.
+"""May this request go? Whoever is asked answers now or later; then there are the calls of tools in it, each to be asked
+about.
 
-It decides nothing: it asks, once each, and a fault on the way is a denial. When nobody waits any more, it stops asking.
+It decides nothing. When nobody waits any more, nobody is asked any more.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from ringfence.egress import refusal
-from ringfence.egress.authorization import Authorization, Cancel
-from ringfence.egress.core import Core
+from ringfence.egress.authorization import Cancel
 from ringfence.egress.http_head import RequestHead
-from ringfence.egress.inspection import Judge
 from ringfence.egress.request_body import BodyUnread
 from ringfence.egress.tool_calls import tool_calls
 from ringfence.model.action import ConnectAction, McpAction
-from ringfence.model.decision import Decision, Verdict
+from ringfence.model.decision import Decision
 
-logger = logging.getLogger(__name__)
+Given = TypeVar("Given")
 
 
-class Asking:
-    """The question that one request waits for at the moment. Answers that come too late, or twice, reach nobody."""
+class Answer(Generic[Given]):
+    """The answer to a question, for whoever is asked to call. What comes too late, or twice, reaches nobody."""
 
-    __slots__ = ("_cancel", "_guarded", "_over")
+    __slots__ = ("_cancel", "_guarded", "_over", "_then", "given")
 
-    def __init__(self, guarded: Callable[[Callable[[], None]], None]) -> None:
-        self._guarded = guarded
-        self._cancel: Cancel | None = None
+    def __init__(self) -> None:
+        self.given: Given | None = None
+        """What was answered while the question was still being asked."""
         self._over = False
+        self._cancel: Cancel | None = None
+        self._then: Callable[[Given], None] | None = None
+        self._guarded: Callable[[Callable[[], None]], None] | None = None
 
-    def decision(self, ask: Callable[[Callable[[Decision], None]], Cancel], then: Callable[[Decision], None]) -> None:
-        """Ask somebody, and go on with the answer, which may come now or later."""
-        answers: list[Decision] = []
+    def __call__(self, given: Given) -> None:
+        if self._over:
+            return
+        self._over = True
+        then, guarded, self._cancel = self._then, self._guarded, None
+        if then is None or guarded is None:
+            self.given = given
+        else:
+            guarded(lambda: then(given))
 
-        def answered(decision: Decision) -> None:
-            if not answers and not self._over:
-                answers.append(decision)
-                self._cancel = None
-                self._guarded(lambda: then(decision))
-
-        cancel = ask(answered)
-        if not answers:
-            self._cancel = cancel
-
-    def authorization(
-        self, ask: Callable[[Callable[[Authorization], None]], Cancel], then: Callable[[Authorization], None]
+    def wait(
+        self, cancel: Cancel, guarded: Callable[[Callable[[], None]], None], then: Callable[[Given], None]
     ) -> None:
-        """The same, for the question whether a request may be sent."""
-        answers: list[Authorization] = []
-
-        def answered(authorization: Authorization) -> None:
-            if not answers and not self._over:
-                answers.append(authorization)
-                self._cancel = None
-                self._guarded(lambda: then(authorization))
-
-        cancel = ask(answered)
-        if not answers:
-            self._cancel = cancel
+        """Go on with it when it comes."""
+        self._cancel, self._guarded, self._then = cancel, guarded, then
 
     def stop(self) -> None:
         """Nobody waits any more."""
@@ -70,73 +57,14 @@ class Asking:
             cancel()
 
 
-class Judging:
-    """One request before its policy. One of `allowed` and `denied` is called, once."""
-
-    __slots__ = ("_action", "_address", "_allowed", "_asking", "_core", "_denied", "_judge", "_origin")
-
-    def __init__(
-        self,
-        core: Core,
-        asking: Asking,
-        action: ConnectAction,
-        *,
-        origin: str,
-        address: str,
-        judge: Judge | None,
-        allowed: Callable[[Authorization], None],
-        denied: Callable[[Decision, bool], None],
-    ) -> None:
-        """`address` is where the request goes, without query; `denied` is told whether the denial is on record already.
-        `judge` decides about calls of tools; None where there are none to look for."""
-        self._core = core
-        self._asking = asking
-        self._action = action
-        self._origin = origin
-        self._address = address
-        self._judge = judge
-        self._allowed = allowed
-        self._denied = denied
-
-    def start(self, head: RequestHead, content: bytes, *, complete: bool) -> None:
-        """Ask. `content` is the beginning of the body, as far as it was read."""
-        try:
-            self._asking.authorization(
-                lambda done: self._core.authorize(self._action, self._origin, done),
-                lambda authorization: self._judged(authorization, head, content, complete=complete),
-            )
-        except Exception:
-            logger.exception("the authorisation of %s failed", self._action.host)
-            text = "the request could not be judged, because of an internal error"
-            self._denied(refusal.built_in(self._action, "gateway.error", text), False)
-
-    def _judged(self, authorization: Authorization, head: RequestHead, content: bytes, *, complete: bool) -> None:
-        if authorization.decision.verdict is not Verdict.ALLOW:
-            return self._denied(authorization.decision, True)
-        if self._judge is None:
-            return self._allowed(authorization)
-        said = {name: value.lower() for name, value in head.fields}
-        coding, media = said.get(b"content-encoding", b""), said.get(b"content-type", b"")
-        try:
-            calls = tool_calls(
-                self._action.host, content, complete=complete, coding=coding, media=media, address=self._address
-            )
-        except BodyUnread as unread:
-            return self._denied(refusal.built_in(self._action, "mcp.unread", str(unread)), False)
-        return self._judge_calls(authorization, calls)
-
-    def _judge_calls(self, authorization: Authorization, calls: tuple[McpAction, ...]) -> None:
-        """The request is allowed; so has to be every call of a tool in it."""
-        judge = self._judge
-        if not calls or judge is None:
-            return self._allowed(authorization)
-        first, *rest = calls
-        self._asking.decision(
-            lambda done: judge(first, done),
-            lambda decision: (
-                self._judge_calls(authorization, tuple(rest))
-                if decision.verdict is Verdict.ALLOW
-                else self._denied(decision, True)
-            ),
-        )
-        return None
+def calls_in(
+    action: ConnectAction, head: RequestHead, content: bytes, *, complete: bool, address: str
+) -> tuple[McpAction, ...] | Decision:
+    """The calls of tools in a request; the denial of one that cannot be read. `content` is the beginning of its body,
+    `address` is where it goes, without query."""
+    fields = {name: value.lower() for name, value in head.fields}
+    coding, media = fields.get(b"content-encoding", b""), fields.get(b"content-type", b"")
+    try:
+        return tool_calls(action.host, content, complete=complete, coding=coding, media=media, address=address)
+    except BodyUnread as unread:
+        return refusal.built_in(action, "mcp.unread", str(unread))

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core, Stage
 from ringfence.egress.dialling import Dialling
+from ringfence.egress.engine import Handler
 from ringfence.egress.leg import Leg, TlsLeg
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -32,7 +33,7 @@ _KEPT_SECONDS = 20.0
 class Upstream:
     """One connection to a server."""
 
-    __slots__ = ("address", "key", "leg", "rest", "used")
+    __slots__ = ("address", "kept", "key", "leg", "rest", "used")
 
     def __init__(self, leg: Leg, key: Key, address: str) -> None:
         self.leg = leg
@@ -42,6 +43,8 @@ class Upstream:
         """How many requests it has carried."""
         self.rest = b""
         """What was read and not yet understood."""
+        self.kept: Handler | None = None
+        """Watches it while it waits for its next request."""
 
 
 class Waiter(Protocol):
@@ -90,7 +93,8 @@ class Upstreams:
             return
         waiting.append((self._core.clock.monotonic() + _KEPT_SECONDS, upstream))
         self._count += 1
-        self._core.engine.handle(upstream.leg.sock, lambda _: self._stirred(upstream))
+        upstream.kept = upstream.kept or (lambda _: self._stirred(upstream))
+        self._core.engine.handle(upstream.leg.sock, upstream.kept)
         if not self._sweeping:
             self._sweeping = True
             self._core.engine.loop.call_later(_KEPT_SECONDS / 4, self._sweep)

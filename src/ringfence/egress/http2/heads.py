@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from ringfence.egress.ends import ServerFailed
-from ringfence.egress.http_forward import answer_fields, host, request_fields
+from ringfence.egress.http_fields import answer_fields, said
+from ringfence.egress.http_forward import host
 from ringfence.egress.http_head import HeadInvalid, RequestHead, assembled
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields
@@ -47,7 +48,7 @@ def write_request(head: RequestHead, destination: Destination, *, length: int | 
         (b":scheme", b"https"),
         (b":authority", host(destination, secure=True)),
         (b":path", (head.path + head.query).encode("ascii")),
-        *request_fields(head),
+        *said(head.fields).passed,
     ]
     if any(name == b"te" and b"trailers" in value.lower() for name, value in head.fields):
         written.append((b"te", b"trailers"))
@@ -74,7 +75,7 @@ def read_answer(headers: Iterable[tuple[bytes, bytes]], method: str) -> Response
 
 def write_answer(head: ResponseHead, *, length: int | None, bodyless: bool) -> list[tuple[bytes, bytes]]:
     """The same for a client."""
-    written = [(b":status", b"%d" % head.status), *answer_fields(head, bodyless=bodyless)]
+    written = [(b":status", b"%d" % head.status), *answer_fields(head.fields, bodyless=bodyless)]
     if length is not None and not bodyless and not head.interim:
         written.append((b"content-length", b"%d" % length))
     return written

@@ -285,7 +285,7 @@ class Http2Link:
         self._connecting = self._upstreams.connect(
             self,
             self,
-            action=course.request.action,
+            action=course.action,
             destination=self._where,
             authorization=course.authorization,
             secure=True,

@@ -1,0 +1,145 @@
+"""What the header fields of a message say: to us, to its server or client, and to nobody behind us.
+
+Read off the fields once, for clients say the same again and again. Nothing here is kept beside a head, so that whoever
+changes its fields cannot leave something behind that was true of the old ones.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeAlias
+
+import msgspec
+
+from ringfence.egress.request_body import ONCE
+
+Field: TypeAlias = tuple[bytes, bytes]
+"""A name in lower case, and its value."""
+
+NOTHING: frozenset[bytes] = frozenset()
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"http2-settings", b"host", b"content-length")
+)
+_NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
+"""Other ways to the same server go past the gateway, or nowhere."""
+_METHOD_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
+AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
+_USUAL = frozenset((b"close", b"keep-alive"))
+_FEW, _SHORT = 48, 128
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What the header of a request says."""
+
+    closes: bool
+    """Whether the connection is to end behind the answer."""
+    upgrades: frozenset[bytes]
+    """The protocols that it asks to switch to, in lower case."""
+    methods: tuple[bytes, ...]
+    """The methods that its server may take it for instead of its own, in upper case.
+
+    SECURITY: many frameworks go by such a field; a rule about methods would be judged by a word that means nothing."""
+    twice: str
+    """What it says more than once about its body, so that its server may read another one than was judged."""
+    expects: bool
+    """Whether the client waits for `100 Continue` before it sends the body."""
+    sized: bool
+    """Whether it says a length."""
+    binds: bool
+    """Whether it is about who the client is for the whole connection, and not for this request."""
+    for_server: tuple[Field, ...]
+    """The fields without those that its Connection header takes off: a server never gets them."""
+    passed: tuple[Field, ...]
+    """What goes on, whatever protocol carries it: neither framing nor what was for us."""
+    lines: bytes
+    """The same as HTTP/1 writes it, each line with its end."""
+
+
+def said(fields: tuple[Field, ...]) -> Said:
+    """What the header of a request says."""
+    return _said_again(fields) if len(fields) < _FEW else _said(fields)
+
+
+def _said(fields: tuple[Field, ...]) -> Said:
+    tokens = connection_tokens(fields)
+    taken_off = tokens - _HOP_BY_HOP - _NOT_FOR_CLIENTS
+    for_server = tuple(field for field in fields if field[0] not in taken_off) if taken_off else fields
+    passed = tuple(field for field in for_server if _goes_on(field[0], tokens))
+    names = [name for name, _ in fields]
+    return Said(
+        closes=b"close" in tokens,
+        upgrades=frozenset(
+            token.strip().lower().partition(b"/")[0]
+            for name, value in fields
+            if name == b"upgrade"
+            for token in value.split(b",")
+            if token.strip()
+        ),
+        methods=tuple(value.upper() for name, value in fields if name in _METHOD_OVERRIDES),
+        twice=next((name.decode("ascii") for name in sorted(ONCE) if names.count(name) > 1), ""),
+        expects=any(name == b"expect" and value.lower() == b"100-continue" for name, value in fields),
+        sized=b"content-length" in names,
+        binds=any(binds(field) for field in fields),
+        for_server=for_server,
+        passed=passed,
+        lines=b"".join(map(_line, passed)),
+    )
+
+
+_said_again = lru_cache(maxsize=128)(_said)
+
+
+def _goes_on(name: bytes, tokens: frozenset[bytes]) -> bool:
+    return not (name in _HOP_BY_HOP or name.startswith(b"proxy-") or name == b"transfer-encoding" or name in tokens)
+
+
+def answer_fields(fields: tuple[Field, ...], *, bodyless: bool) -> list[Field]:
+    """What goes on of an answer's header. `bodyless`: its length is the server's word about the resource."""
+    tokens = connection_tokens(fields)
+    return [
+        (name, value)
+        for name, value in fields
+        if not (_ends_here(name) or name in tokens) or (bodyless and name == b"content-length")
+    ]
+
+
+def answer_lines(fields: tuple[Field, ...], *, bodyless: bool) -> bytes:
+    """The same as HTTP/1 writes it, each line with its end."""
+    if not bodyless:
+        lines = [_line_again(field) if len(field[1]) < _SHORT else _answer_line(field) for field in fields]
+        if None not in lines:
+            return b"".join(lines)  # type: ignore[arg-type]
+    return b"".join(map(_line, answer_fields(fields, bodyless=bodyless)))
+
+
+def _answer_line(field: Field) -> bytes | None:
+    """A line of an answer, or none; None where other lines go by what this one says."""
+    name = field[0]
+    if name == b"connection":
+        return None if connection_tokens((field,)) - _USUAL else b""
+    return b"" if _ends_here(name) else _line(field)
+
+
+_line_again = lru_cache(maxsize=2048)(_answer_line)
+
+
+def _ends_here(name: bytes) -> bool:
+    return name in _HOP_BY_HOP or name in _NOT_FOR_CLIENTS or name.startswith(b"proxy-connection")
+
+
+def connection_tokens(fields: tuple[Field, ...]) -> frozenset[bytes]:
+    """What the Connection header names, in lower case."""
+    tokens = NOTHING
+    for name, value in fields:
+        if name == b"connection":
+            tokens |= {token.strip().lower() for token in value.split(b",")}
+    return tokens
+
+
+def binds(field: Field) -> bool:
+    """Whether a field is about who the client is for the whole connection, and not for each request."""
+    return field[0] in AGREEMENTS and field[1].lower().startswith((b"ntlm", b"negotiate"))
+
+
+def _line(field: Field) -> bytes:
+    return b"%b: %b\r\n" % field
