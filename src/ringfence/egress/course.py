@@ -23,7 +23,6 @@ from ringfence.egress.facts import facts
 from ringfence.egress.held import Share
 from ringfence.egress.http1_ends import Http1Server
 from ringfence.egress.http_fields import Said, said
-from ringfence.egress.http_forward import for_server
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
@@ -74,6 +73,10 @@ class Owner(Protocol):
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Do a step; what goes wrong in it ends the request."""
+        ...
+
+    def broke(self, fault: Exception) -> None:
+        """A step went wrong, and that is being handled: it ends the request."""
         ...
 
     def again(self) -> None:
@@ -186,10 +189,17 @@ class Course:
         """Whether it goes over TLS."""
         return self._secure
 
-    def start(self, head: RequestHead) -> None:
-        """The head is read; does anybody want to see its body before it is judged?"""
-        head = self._head = self._routed(for_server(head))
-        header = self._said = said(head.fields)
+    def start(self, head: RequestHead, header: Said) -> None:
+        """The head is read, and says `header`; does anybody want to see its body before it is judged?"""
+        fields = head.fields
+        # SECURITY: what satisfies a rule has to be sent too, so what is taken off goes before anybody judges the head.
+        if header.for_server is not fields:
+            head = msgspec.structs.replace(head, fields=header.for_server)
+        if self._inspection.route is not None:
+            head = self._routed(head)
+        if head.fields is not fields:
+            header = said(head.fields)
+        self._head, self._said = head, header
         if header.twice:
             return self.refuse(refusal.malformed(f"its header says `{header.twice}` more than once"))
         if header.methods:
@@ -257,19 +267,19 @@ class Course:
     # may it go?
 
     def _described(self) -> ConnectAction:
-        head, host = self._head, self._destination.host.name
+        head, to = self._head, self._destination
         assert head is not None and self._said is not None
         if not self._wanted.anything:
-            return ConnectAction(host=host, port=self._destination.port, method=head.method, path=head.path)
+            return ConnectAction(host=to.host.name, port=to.port, method=head.method, path=head.path)
         content = bytes(self._first) if self._wanted.body else None
         websocket = b"websocket" in self._said.upgrades
         known = facts(self._wanted, head, content, complete=self._client.finished, websocket=websocket)
-        return ConnectAction(host=host, port=self._destination.port, method=head.method, path=head.path, facts=known)
+        return ConnectAction(host=to.host.name, port=to.port, method=head.method, path=head.path, facts=known)
 
     def _judge(self) -> None:
         self.state = State.ANSWER
         action = self._action = self._described()
-        answer = Answer[Authorization]()
+        answer: Answer[Authorization] = Answer()
         try:
             cancel = self._core.authorize(action, self._origin, answer)
         except Exception:
@@ -282,7 +292,7 @@ class Course:
 
     def _ask(self, ask: Callable[[Callable[[Decision], None]], Cancel], then: Callable[[Decision], None]) -> None:
         """Ask somebody, and go on with the answer, which may come now or later."""
-        answer = Answer[Decision]()
+        answer: Answer[Decision] = Answer()
         try:
             cancel = ask(answer)
         except Exception:
@@ -354,7 +364,7 @@ class Course:
     def _collect_first(self, most: int, then: Callable[[], None]) -> None:
         """Hold the body until it is complete, or longer than anybody wants it."""
         assert self._head is not None
-        if said(self._head.fields).expects:
+        if self._said is not None and self._said.expects:
             self._client.interim(_CONTINUE)
             self._client.flush()
             fields = tuple(field for field in self._head.fields if field[0] != b"expect")
@@ -510,28 +520,29 @@ class Course:
 
     def _length(self, prepared: Prepared) -> int | None:
         """The length of the body as it goes out: None where that is not known, -1 where there is none."""
-        assert self._head is not None
+        assert self._head is not None and self._said is not None
         if prepared.body:
             return len(prepared.body)
         if prepared.body is not None:
-            return 0 if self._head.chunked or said(self._head.fields).sized else -1
+            return 0 if self._head.chunked or self._said.sized else -1
         if self._head.chunked or any(step.resizes for step in self._steps):
             return None
         return self._head.length
 
     def _server_ready(self, events: int) -> None:
-        if self._upstream is not None:
-            self._upstream.leg.stirred(events)
-            self._owner.guarded(self._server_event)
-
-    def _server_event(self) -> None:
-        exchange = self._exchange
+        upstream, exchange = self._upstream, self._exchange
+        if upstream is None:
+            return
+        leg = upstream.leg
+        leg.stirred(events)
         if exchange is None:
             return
-        if self._alone is not None:
-            self._alone.resume()
-        if not exchange.over:
+        try:
+            if leg.waiting and self._alone is not None:
+                self._alone.resume()
             exchange.move()
+        except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
+            self._owner.broke(fault)
 
     def upstream_unreachable(self, reason: str, status: int) -> None:
         """The request is allowed, and its server is not there."""

@@ -56,6 +56,10 @@ class ClientEnd(Protocol):
         there is none, whatever the head says."""
         ...
 
+    def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
+        """The whole answer, which is as long as its head says."""
+        ...
+
     def piece(self, data: bytes) -> None:
         """A piece of the answer."""
         ...
@@ -125,6 +129,11 @@ class ServerEnd(Protocol):
     def receive(self) -> ResponseHead | bytes | None:
         """The head of an answer, then pieces of its body; None where there is nothing now. `ServerFailed` where the
         answer is broken."""
+        ...
+
+    def whole(self) -> bytes | None:
+        """The body behind a head that was just received, where all of it and nothing else came together with that; it
+        counts as received then. Else None, and it comes in pieces."""
         ...
 
     def rest(self) -> bytes:

@@ -214,16 +214,19 @@ class Exchange:
         self._owner.again()
 
     def _look_at(self, head: ResponseHead) -> None:
-        if head.interim:
-            return self._interim(head)
-        if head.status == 101:
-            return self._switch(head)
+        if head.status < 200:
+            return self._switch(head) if head.status == 101 else self._interim(head)
         self._answer = head
-        steps = self._down.steps
-        if not steps and not self._server.finished:
+        if not self._down.steps:
+            whole = self._server.whole()
             bodyless = self._head.method == "HEAD" or head.status in _BODYLESS
-            self.begun = True
-            return self._client.begin(head, length=head.length, bodyless=bodyless)
+            if whole is not None:
+                self.begun = self._answer_done = True
+                self._client.answer(head, whole, bodyless=bodyless)
+                return self._complete()
+            if not self._server.finished:
+                self.begun = True
+                return self._client.begin(head, length=head.length, bodyless=bodyless)
         return self._begin_answer(self._down.run(head, _response))
 
     def _interim(self, head: ResponseHead) -> None:

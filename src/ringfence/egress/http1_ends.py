@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringfence.egress.ends import ServerFailed
-from ringfence.egress.http_fields import said
+from ringfence.egress.http_fields import Said, said
 from ringfence.egress.http_forward import answered, reissued
 from ringfence.egress.http_framing import LAST_CHUNK, FramedBody, as_chunk
 from ringfence.egress.http_head import END, RequestHead
@@ -15,30 +15,25 @@ from ringfence.model.host import Destination
 
 _TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
-_NONE = FramedBody(0, chunked=False, strict=True)
-"""A body that has ended before it began, and never changes."""
 
 
 class Http1Client:
     """A client's connection, for one request after the other."""
 
-    __slots__ = ("_body", "_chunked", "_gathered", "_minor", "_out", "closing", "leg", "unread")
+    __slots__ = ("_body", "_chunked", "_gathered", "_minor", "_out", "closing", "finished", "leg", "unread")
 
     def __init__(self, leg: Leg, unread: bytes) -> None:
         self.leg = leg
         self.unread = unread
         """What the client sent and nobody has taken yet."""
         self.closing = False
+        self.finished = True
+        """Whether the whole body was taken."""
         self._minor = 1
-        self._body = FramedBody(0, chunked=False, strict=True)
+        self._body: FramedBody | None = None
         self._chunked = False
         self._out: list[bytes] = []
         self._gathered = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the whole body was taken."""
-        return self._body.finished
 
     @property
     def waiting(self) -> int:
@@ -50,12 +45,12 @@ class Http1Client:
         """Whether the client may send another request behind the answer."""
         return not self.closing
 
-    def expect(self, head: RequestHead) -> None:
-        """A request begins; its body comes next."""
+    def expect(self, head: RequestHead, header: Said) -> None:
+        """A request begins, with what its header says; its body comes next."""
         self._minor = head.minor
-        bodyless = not head.chunked and not head.length
-        self._body = _NONE if bodyless else FramedBody(head.length, chunked=head.chunked, strict=True)
-        self.closing = head.minor == 0 or said(head.fields).closes
+        self.finished = not (head.length or head.chunked)
+        self._body = None if self.finished else FramedBody(head.length, chunked=head.chunked, strict=True)
+        self.closing = not head.minor or header.closes
 
     def take(self) -> bytes | None:
         """A piece of the body."""
@@ -67,7 +62,12 @@ class Http1Client:
             if not read:
                 raise ConnectionAbortedError("the client went away within its request")
             data = read
-        payload, self.unread = self._body.take(data)
+        body = self._body
+        if body is None:
+            self.unread = data
+            return b""
+        payload, self.unread = body.take(data)
+        self.finished = body.finished
         return payload
 
     def interim(self, head: ResponseHead) -> None:
@@ -81,6 +81,11 @@ class Http1Client:
         self._chunked = unknown and self._minor == 1
         self.closing = self.closing or (unknown and not self._chunked)
         self._put(answered(head, length=length, chunked=self._chunked, keep=not self.closing, bodyless=bodyless))
+
+    def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
+        """The whole answer, which is as long as its head says."""
+        keep = not self.closing
+        self._put(answered(head, length=head.length, chunked=False, keep=keep, bodyless=bodyless) + data)
 
     def piece(self, data: bytes) -> None:
         """A piece of the answer."""
@@ -111,11 +116,17 @@ class Http1Server:
 
     # Most requests need little of this, and there are many.
     said = broken = False
+    finished = False
+    """Whether the whole answer was received."""
     trailers: Fields = ()
-    _head: RequestHead | None = None
+    _method = ""
+    _binds = False
+    """Whether the request is about who the client is for the whole connection."""
     _chunked = False
     _answer: ResponseHead | None = None
+    """The head of the answer that is not followed by another one."""
     _body: FramedBody | None = None
+    """Its body, once a piece of it was asked for."""
     _rest = b""
 
     def __init__(self, upstream: Upstream, destination: Destination, *, upgrade: bool) -> None:
@@ -131,11 +142,6 @@ class Http1Server:
         return self._upstream.leg.waiting
 
     @property
-    def finished(self) -> bool:
-        """Whether the whole answer was received."""
-        return self._body is not None and self._body.finished
-
-    @property
     def quiet(self) -> bool:
         """Whether it can have nothing to say before the next event of its socket."""
         return not (self.broken or self._rest or self._upstream.leg.ready)
@@ -149,25 +155,29 @@ class Http1Server:
     @property
     def reusable(self) -> bool:
         """Whether the connection can carry another request of anybody in this session."""
-        head, answer, body = self._head, self._answer, self._body
+        answer = self._answer
         return (
-            head is not None
-            and answer is not None
-            and body is not None
+            answer is not None
+            and self.finished
             and not self.broken
             and not self._rest  # SECURITY: more than one answer to one request would be the answer to the next
-            and not body.until_close
-            and self.stays
+            and (answer.length is not None or answer.chunked)
+            and answer.minor == 1
+            and not answer.closes
             and not answer.binds
-            and not said(head.fields).binds
+            and not self._binds
         )
 
     def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> None:
         """Send the head, and the body where the whole of it is there."""
-        self._head, self._chunked = head, length is None
+        self._method, self._chunked = head.method, length is None
+        header = said(head.fields)
+        self._binds = header.binds
         secure = self._upstream.key[2]
-        first = reissued(head, self._destination, length=length, keep=True, secure=secure, upgrade=self._upgrade)
-        self._write(first + (body or b""))
+        first = reissued(
+            head, header, self._destination, length=length, keep=True, secure=secure, upgrade=self._upgrade
+        )
+        self._write(first + body if body else first)
 
     def send(self, data: bytes) -> None:
         """A piece of the body."""
@@ -190,28 +200,38 @@ class Http1Server:
 
     def receive(self) -> ResponseHead | bytes | None:
         """The head of an answer, then pieces of its body. Behind the answer, whatever happens breaks the connection."""
-        data = self._rest
-        while not data or (self._body is None and END not in data):
+        data, answer, leg = self._rest, self._answer, self._upstream.leg
+        while not data or (answer is None and END not in data):
             if len(data) > _LONGEST_HEAD:
                 raise ServerFailed("the head of its answer does not end")
-            read = self._read()
-            if read is None:
-                self._rest = data
-                return None
+            try:
+                read = leg.read() if leg.ready else None
+            except OSError as error:
+                raise ServerFailed((error.strerror or str(error)).lower()) from None
             if not read:
                 self._rest = data
-                return self._ended()
+                return None if read is None else self._ended()
             self.said = True
             data += read
         self.said = True
-        if self._body is None:
+        if answer is None:
             return self._parse(data)
         self._rest = b""
-        if self._body.finished:
+        if self.finished:
             self.broken, self._rest = True, data
             return b""
-        payload, self._rest = self._body.take(data)
+        body = self._body = self._body or FramedBody(answer.length, chunked=answer.chunked, strict=False)
+        payload, self._rest = body.take(data)
+        self.finished = body.finished
         return payload
+
+    def whole(self) -> bytes | None:
+        """The body behind a head that was just received, where all of it and nothing else came together with that."""
+        answer, data = self._answer, self._rest
+        if answer is None or answer.length != len(data):
+            return None
+        self._rest, self.finished = b"", True
+        return data
 
     def rest(self) -> bytes:
         """What came behind a head that switched to another protocol."""
@@ -222,35 +242,29 @@ class Http1Server:
         """Nobody waits for the rest of the answer: the connection is of no use any more, and its owner closes it."""
 
     def _parse(self, data: bytes) -> ResponseHead:
-        assert self._head is not None
         end = data.find(END) + len(END)
         try:
-            answer = parse_response(data[:end], self._head.method)
+            answer = parse_response(data[:end], self._method)
         except ResponseInvalid as invalid:
             raise ServerFailed(str(invalid)) from None
         self._rest = data[end:]
-        if not answer.interim:
+        if answer.status >= 200 or answer.status == 101:
             self._answer = answer
-            if answer.status != 101:
-                self._body = FramedBody(answer.length, chunked=answer.chunked, strict=False)
+            self.finished = answer.length == 0 and answer.status != 101
         return answer
 
     def _ended(self) -> bytes:
-        if self._body is None:
+        answer = self._answer
+        if answer is None:
             cut = bool(self._rest)
             raise ServerFailed("its answer is cut short" if cut else "it closed the connection without an answer")
-        if self._body.finished:
+        if self.finished:
             self.broken = True
         else:
-            self._body.end()
+            body = self._body or FramedBody(answer.length, chunked=answer.chunked, strict=False)
+            body.end()
+            self.finished = body.finished
         return b""
-
-    def _read(self) -> bytes | None:
-        leg = self._upstream.leg
-        try:
-            return leg.read() if leg.ready else None
-        except OSError as error:
-            raise ServerFailed((error.strerror or str(error)).lower()) from None
 
     def _write(self, data: bytes) -> None:
         if not self.broken:

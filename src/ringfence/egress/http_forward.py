@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import msgspec
-
-from ringfence.egress.http_fields import answer_lines, said
+from ringfence.egress.http_fields import Said, answer_lines, said
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.host import Destination
@@ -19,12 +17,14 @@ _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 def server_head(head: RequestHead, destination: Destination) -> bytes:
     """The head for the server at `destination`: origin form, one Host, our own framing, without what was for us."""
-    length = None if head.chunked else head.length if said(head.fields).sized or head.length else -1
-    return reissued(head, destination, length=length, keep=False)
+    header = said(head.fields)
+    length = None if head.chunked else head.length if header.sized or head.length else -1
+    return reissued(head, header, destination, length=length, keep=False)
 
 
 def reissued(
     head: RequestHead,
+    header: Said,
     destination: Destination,
     *,
     length: int | None,
@@ -32,14 +32,17 @@ def reissued(
     secure: bool = False,
     upgrade: bool = False,
 ) -> bytes:
-    """The same with the framing of a body that may have been changed: None for chunks, -1 for no body at all.
+    """The same, whose header says `header`, with the framing of a body that may have been changed: None for chunks, -1
+    for no body at all.
 
     `keep`: the connection is kept for the next request. `upgrade`: it becomes a WebSocket.
     """
     target = f"{head.method} {head.path}{head.query} HTTP/1.1\r\n".encode()
+    named, lines = _host_line(destination, secure=secure), header.lines
+    if keep and length == -1 and not upgrade:
+        return target + named + lines + b"\r\n"
     framing = b"" if length == -1 else _CHUNKED if length is None else b"Content-Length: %d\r\n" % length
     ending = _UPGRADE if upgrade else b"" if keep else _CLOSE
-    named, lines = _host_line(destination, secure=secure), said(head.fields).lines
     if upgrade:
         # What is compressed by agreement of the two cannot be looked into.
         lines = said(tuple(one for one in head.fields if one[0] != b"sec-websocket-extensions")).lines
@@ -61,14 +64,6 @@ def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: boo
             ending = _CLOSE
     lines = answer_lines(head.fields, bodyless=bodyless)
     return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (head.status, head.phrase, lines, framing, ending)
-
-
-def for_server(head: RequestHead) -> RequestHead:
-    """The head without the fields that its Connection header takes off: a server never gets them.
-
-    SECURITY: what satisfies a rule has to be sent too, so this comes before whoever judges the head."""
-    fields = said(head.fields).for_server
-    return head if fields is head.fields else msgspec.structs.replace(head, fields=fields)
 
 
 @lru_cache(maxsize=256)

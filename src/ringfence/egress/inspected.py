@@ -20,7 +20,7 @@ from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http1_ends import Http1Client
-from ringfence.egress.http_fields import said
+from ringfence.egress.http_fields import Said, said
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
@@ -121,7 +121,7 @@ class Inspected:
             else:
                 self._go_on()
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
-            self._failed(fault)
+            self.broke(fault)
 
     def _go_on(self) -> None:
         match self._state:
@@ -169,10 +169,10 @@ class Inspected:
         try:
             step()
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
-            self._failed(fault)
+            self.broke(fault)
 
-    def _failed(self, fault: Exception) -> None:
-        """A step failed, and that is being handled."""
+    def broke(self, fault: Exception) -> None:
+        """A step went wrong, and that is being handled: it ends this connection, and no other."""
         if isinstance(fault, HeadInvalid):
             if self._state is State.COURSE and self._course is not None:
                 self._course.malformed(str(fault))
@@ -226,8 +226,9 @@ class Inspected:
         """The head is read; is it one that can be judged?"""
         self._core.relax(self)
         self._head = head
-        self._client.expect(head)
-        problem = self._unacceptable(head)
+        header = said(head.fields)
+        self._client.expect(head, header)
+        problem = self._unacceptable(head, header)
         if problem is not None:
             return self._refuse(self._core.refuse(problem))
         self._state = State.COURSE
@@ -241,9 +242,9 @@ class Inspected:
             origin=self._origin,
             secure=self._secure,
         )
-        return course.start(head)
+        return course.start(head, header)
 
-    def _unacceptable(self, head: RequestHead) -> Decision | None:
+    def _unacceptable(self, head: RequestHead, header: Said) -> Decision | None:
         if head.method == "CONNECT":
             return self._no(head, "http.connect", "a tunnel within a connection that is inspected")
         if self._origin == "http" and head.target is Target.ABSOLUTE and head.destination is not None:
@@ -256,7 +257,7 @@ class Inspected:
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
             return self._no(head, "http.host", text)
-        wanted = said(head.fields).upgrades
+        wanted = header.upgrades
         if wanted and not wanted <= _UPGRADES:
             wanted -= _UPGRADES
             word = min(wanted).decode("latin-1")

@@ -183,8 +183,11 @@ def _nowhere(host: str, port: int) -> bool:
     return False
 
 
+_NOTHING_MORE = FactsWanted()
+
+
 def _nothing_more(host: str, port: int) -> FactsWanted:
-    return FactsWanted()
+    return _NOTHING_MORE
 
 
 class Budget(Protocol):

@@ -155,8 +155,13 @@ class TlsLeg(Leg):
                 pass
             finally:
                 self._give()
-            if not self._fetch():
+            came = self._receive()
+            if came is None:
                 return False
+            if came:
+                self._incoming.write(came)
+            else:
+                self._incoming.write_eof()
         # What came right behind the handshake makes no edge of its own.
         self.ready = self.ready or self._incoming.pending > 0
         return True
@@ -164,8 +169,14 @@ class TlsLeg(Leg):
     def read(self) -> bytes | None:
         incoming = self._incoming
         while True:
-            if not incoming.pending and not self._fetch():
-                return None
+            if not incoming.pending:
+                came = self._receive()
+                if came is None:
+                    return None
+                if came:
+                    incoming.write(came)
+                else:
+                    incoming.write_eof()
             try:
                 data = self.tls.read(MOST_READ)
             except ssl.SSLWantReadError:
@@ -199,7 +210,7 @@ class TlsLeg(Leg):
         written = self.tls.write(data) if data else 0
         while written < len(data):
             written += self.tls.write(memoryview(data)[written:])
-        self._give()
+        self._put(self._outgoing.read())
 
     def idle(self) -> bool:
         return not self._incoming.pending and super().idle()
@@ -214,17 +225,6 @@ class TlsLeg(Leg):
         with contextlib.suppress(OSError):
             self._give()
         return self.sock
-
-    def _fetch(self) -> bool:
-        """Whether there is more to read, the end of the connection included."""
-        data = self._receive()
-        if data is None:
-            return False
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-        return True
 
     def _give(self) -> None:
         if self._outgoing.pending:

@@ -23,6 +23,7 @@ from ringfence.egress.http2.ends import GONE, Http2Client
 from ringfence.egress.http2.heads import read_request, refused
 from ringfence.egress.http2.server import Http2Link
 from ringfence.egress.http2.wire import OF_CLIENTS, Stream, Wire, WireBroken
+from ringfence.egress.http_fields import said
 from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Inspection, Steps
@@ -271,7 +272,7 @@ class Call:
             secure=True,
             link=connection.link,
         )
-        return self.guarded(lambda: course.start(head))
+        return self.guarded(lambda: course.start(head, said(head.fields)))
 
     def move(self) -> None:
         """Something came, or there is room for something."""
@@ -295,12 +296,17 @@ class Call:
         """Do a step; what goes wrong in it ends the request."""
         try:
             step()
-        except HeadInvalid as invalid:
+        except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
+            self.broke(fault)
+
+    def broke(self, fault: Exception) -> None:
+        """A step went wrong, and that is being handled: it ends the request."""
+        if isinstance(fault, HeadInvalid):
             assert self._course is not None
-            self._course.malformed(str(invalid))
-        except OSError as error:
-            self.failed(str(error).lower(), reset=True)
-        except Exception:
+            self._course.malformed(str(fault))
+        elif isinstance(fault, OSError):
+            self.failed(str(fault).lower(), reset=True)
+        else:
             logger.exception("a request is ended because of an error in the gateway")
             self.failed("an error in the gateway", reset=True)
 

@@ -61,6 +61,11 @@ class Http2Client:
         """Begin the answer."""
         self._header = write_answer(head, length=length, bodyless=bodyless)
 
+    def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
+        """The whole answer, which is as long as its head says."""
+        self.begin(head, length=head.length, bodyless=bodyless)
+        self.last(data, ())
+
     def piece(self, data: bytes) -> None:
         """A piece of the answer."""
         if data:
@@ -175,6 +180,9 @@ class Http2Server:
             code = stream.code if stream.code else int(ErrorCodes.INTERNAL_ERROR)
             raise ServerFailed(f"it gave the request up ({_named(code)})", code)
         return None
+
+    def whole(self) -> None:
+        """Nothing: trailers may follow."""
 
     def rest(self) -> bytes:
         """Nothing: no stream switches to another protocol."""
