@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 
+import msgspec
 import pytest
 
+from ringfence.egress.http_forward import answered
 from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_response
 
 
@@ -20,7 +22,17 @@ def test_an_answer_is_read_into_one_value() -> None:
         length=5,
         chunked=False,
         minor=1,
+        written=(head.fields, b"x-a: b\r\n"),
     )
+
+
+def test_a_client_gets_the_fields_that_somebody_changed() -> None:
+    head = parse_response(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\n", "GET")
+    changed = msgspec.structs.replace(head, fields=((b"x-a", b"c"),))
+
+    assert [
+        answered(one, length=5, chunked=False, keep=True, bodyless=False).split(b"\r\n")[1] for one in (head, changed)
+    ] == [b"x-a: b", b"x-a: c"]
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,6 @@ class Course:
         if self.state is State.OVER:
             return
         self.state = State.OVER
-        self._core.relax(self)
         if self._share is not None:
             self._share.hold(0)
         if self._asking is not None:
@@ -244,6 +243,7 @@ class Course:
         if connecting is not None:
             self.address = connecting.address
             connecting.stop()
+            self._core.relax(self)
         self._release(reusable=False)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -335,10 +335,10 @@ class Course:
         return self._ask(lambda done: judge(calls[0], done), judged)
 
     def _allowed(self) -> None:
+        assert self._head is not None
         amendments = self._inspection.amendments
         if not amendments:
-            return self._prepare()
-        assert self._head is not None
+            return self._send_on(self._head)
         request = Request(
             destination=self._destination,
             secure=self._secure,
@@ -351,7 +351,9 @@ class Course:
         except Exception:
             logger.exception("an amendment failed")
             return self._denied(self.fault(), False)
-        most = max((one.whole for one in self._steps), default=0)
+        if not self._steps:
+            return self._send_on(self._head)
+        most = max(one.whole for one in self._steps)
         if most and not self._client.finished:
             return self._collect_first(most, self._prepare)
         return self._prepare()
@@ -398,13 +400,15 @@ class Course:
         """Hold so many bytes of the answer, beside what is held of the request."""
         return self.hold_bytes(len(self._first) + size)
 
+    def _send_on(self, head: RequestHead) -> None:
+        """Nobody looks into it."""
+        self._prepared = Prepared(head, bytes(self._first) if self._client.finished else None)
+        self._connect()
+
     def _prepare(self) -> None:
         assert self._head is not None
         whole = bytes(self._first) if self._client.finished else None
         self.state = State.ANSWER
-        if not self._steps:
-            self._prepared = Prepared(self._head, whole)
-            return self._connect()
         try:
             for step in self._steps:
                 if step.whole:
@@ -480,11 +484,11 @@ class Course:
         assert self._said is not None
         self._connecting = None
         self._upstream, self.address = upstream, upstream.address
-        self._core.engine.handle(upstream.leg.sock, self._server_ready)
+        upstream.then = self._server_ready
         upstream.used += 1
         upgrade = b"websocket" in self._said.upgrades
         alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
-        self._begin(alone, upgrade=upgrade)
+        return self._begin(alone, upgrade=upgrade)
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
@@ -529,16 +533,12 @@ class Course:
             return None
         return self._head.length
 
-    def _server_ready(self, events: int) -> None:
+    def _server_ready(self) -> None:
         upstream, exchange = self._upstream, self._exchange
-        if upstream is None:
-            return
-        leg = upstream.leg
-        leg.stirred(events)
-        if exchange is None:
+        if upstream is None or exchange is None:
             return
         try:
-            if leg.waiting and self._alone is not None:
+            if upstream.leg.waiting and self._alone is not None:
                 self._alone.resume()
             exchange.move()
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
@@ -563,7 +563,10 @@ class Course:
         """The exchange is complete."""
         self._release(reusable=reusable)
         self._exchange = None
-        self.end("")
+        if self._steps or self._link is not None or self._share is not None:
+            self.end("")
+        else:
+            self.state, self._server = State.OVER, None  # nobody has to be told
         self._owner.answered(keep=keep)
 
     def switched(self, rest: bytes) -> None:

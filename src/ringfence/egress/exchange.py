@@ -327,14 +327,14 @@ class Exchange:
 
     def _complete(self) -> None:
         """End it, unless the answer came early and the server still reads what the client has to say."""
-        server, done = self._server, self.request_done
+        client, server, done = self._client, self._server, self.request_done
         if self.over or self._held or not (done or server.broken or not server.stays):
             return
         self.over = True
-        self._client.flush()
+        client.flush()
         server.flush()
         done = done or self.request_done
-        self._owner.answered_all(reusable=done and server.reusable, keep=done and self._client.keeps)
+        self._owner.answered_all(reusable=done and server.reusable, keep=done and client.keeps)
 
     def _hold(self, side: Side, what: str, held: Held) -> None:
         self._held[side] = what

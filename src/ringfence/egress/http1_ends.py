@@ -20,13 +20,14 @@ _LONGEST_HEAD = 262_144
 class Http1Client:
     """A client's connection, for one request after the other."""
 
-    __slots__ = ("_body", "_chunked", "_gathered", "_minor", "_out", "closing", "finished", "leg", "unread")
+    __slots__ = ("_body", "_chunked", "_gathered", "_minor", "_out", "finished", "keeps", "leg", "unread")
 
     def __init__(self, leg: Leg, unread: bytes) -> None:
         self.leg = leg
         self.unread = unread
         """What the client sent and nobody has taken yet."""
-        self.closing = False
+        self.keeps = True
+        """Whether the client may send another request behind the answer."""
         self.finished = True
         """Whether the whole body was taken."""
         self._minor = 1
@@ -40,17 +41,12 @@ class Http1Client:
         """How many bytes wait to be written."""
         return self.leg.waiting
 
-    @property
-    def keeps(self) -> bool:
-        """Whether the client may send another request behind the answer."""
-        return not self.closing
-
     def expect(self, head: RequestHead, header: Said) -> None:
         """A request begins, with what its header says; its body comes next."""
         self._minor = head.minor
         self.finished = not (head.length or head.chunked)
         self._body = None if self.finished else FramedBody(head.length, chunked=head.chunked, strict=True)
-        self.closing = not head.minor or header.closes
+        self.keeps = bool(head.minor) and not header.closes
 
     def take(self) -> bytes | None:
         """A piece of the body."""
@@ -79,13 +75,13 @@ class Http1Client:
         """Begin the answer."""
         unknown = length is None and not bodyless
         self._chunked = unknown and self._minor == 1
-        self.closing = self.closing or (unknown and not self._chunked)
-        self._put(answered(head, length=length, chunked=self._chunked, keep=not self.closing, bodyless=bodyless))
+        self.keeps = self.keeps and (self._chunked or not unknown)
+        self._put(answered(head, length=length, chunked=self._chunked, keep=self.keeps, bodyless=bodyless))
 
     def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
         """The whole answer, which is as long as its head says."""
-        keep = not self.closing
-        self._put(answered(head, length=head.length, chunked=False, keep=keep, bodyless=bodyless) + data)
+        first = answered(head, length=head.length, chunked=False, keep=self.keeps, bodyless=bodyless)
+        self._put(first + data)
 
     def piece(self, data: bytes) -> None:
         """A piece of the answer."""

@@ -24,8 +24,10 @@ _NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
 """Other ways to the same server go past the gateway, or nowhere."""
 _METHOD_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
+SPEAKING = _HOP_BY_HOP | _NOT_FOR_CLIENTS | AGREEMENTS
+"""The names of what is about the message or its connection, beside those that begin with `proxy-`."""
 _USUAL = frozenset((b"close", b"keep-alive"))
-_FEW, _SHORT = 48, 128
+_FEW = 48
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,22 +107,15 @@ def answer_fields(fields: tuple[Field, ...], *, bodyless: bool) -> list[Field]:
 
 def answer_lines(fields: tuple[Field, ...], *, bodyless: bool) -> bytes:
     """The same as HTTP/1 writes it, each line with its end."""
-    if not bodyless:
-        lines = [_line_again(field) if len(field[1]) < _SHORT else _answer_line(field) for field in fields]
-        if None not in lines:
-            return b"".join(lines)  # type: ignore[arg-type]
     return b"".join(map(_line, answer_fields(fields, bodyless=bodyless)))
 
 
-def _answer_line(field: Field) -> bytes | None:
-    """A line of an answer, or none; None where other lines go by what this one says."""
+def answer_line(field: Field) -> bytes | None:
+    """What HTTP/1 writes of one field of an answer that has a body; None where other lines go by what it says."""
     name = field[0]
     if name == b"connection":
         return None if connection_tokens((field,)) - _USUAL else b""
-    return b"" if _ends_here(name) else _line(field)
-
-
-_line_again = lru_cache(maxsize=2048)(_answer_line)
+    return b"" if _ends_here(name) else b"%b: %b\r\n" % field
 
 
 def _ends_here(name: bytes) -> bool:

@@ -62,7 +62,10 @@ def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: boo
             framing = b"Content-Length: %d\r\n" % length
         if not keep and not head.interim:
             ending = _CLOSE
-    lines = answer_lines(head.fields, bodyless=bodyless)
+    if head.written is not None and head.written[0] is head.fields and not bodyless:
+        lines = head.written[1]
+    else:
+        lines = answer_lines(head.fields, bodyless=bodyless)
     return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (head.status, head.phrase, lines, framing, ending)
 
 

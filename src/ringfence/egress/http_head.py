@@ -19,7 +19,6 @@ END = b"\r\n\r\n"
 _MOST_FIELDS = 128
 _SHORT, _LONG = 512, 4096
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
-_SHORT_LINE = 128
 # SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
 # to try every way to share it, and a line of spaces would hold everybody up for minutes.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
@@ -94,7 +93,13 @@ def _parse(head: bytes, default_port: int) -> RequestHead:
     method, target = request[1].decode("ascii"), request[2].decode("ascii")
     if header.host is None and minor and method != "CONNECT":
         raise HeadInvalid("the request has no Host header")
-    form, destination, path, query = _target(method, target, header.host, default_port)
+    if target[0] == "/" and header.host is not None and method != "CONNECT":
+        path, question, query = target.partition("?")
+        form, query = Target.ORIGIN, question + query
+        destination: Destination | None = _destination(header.host, default_port)
+        path = _path(path)
+    else:
+        form, destination, path, query = _target(method, target, header.host, default_port)
     return RequestHead(
         method=method,
         target=form,
@@ -185,16 +190,8 @@ def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
 
 def field_line(line: bytes) -> tuple[bytes, bytes] | None:
     """The name in lower case and the value of a header line; None where it is malformed."""
-    # Most lines come again and again in the same words.
-    return _field_again(line) if len(line) < _SHORT_LINE else _field(line)
-
-
-def _field(line: bytes) -> tuple[bytes, bytes] | None:
     field = _FIELD.fullmatch(line)
     return None if field is None else (field[1].lower(), field[2].strip(b" \t"))
-
-
-_field_again = lru_cache(maxsize=2048)(_field)
 
 
 def _framing(fields: tuple[tuple[bytes, bytes], ...]) -> tuple[int, bool]:

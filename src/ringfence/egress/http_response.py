@@ -7,17 +7,18 @@ that the client ever sees.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from ringfence.egress.http_fields import AGREEMENTS, Field, binds, connection_tokens
+from ringfence.egress.http_fields import SPEAKING, Field, answer_line, binds, connection_tokens
 from ringfence.egress.http_head import END, field_line
 
 _MOST_FIELDS = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_TELLING = AGREEMENTS | {b"content-length", b"transfer-encoding", b"connection"}
+_SHORT = 2048
 
 
 class ResponseInvalid(ValueError):
@@ -29,7 +30,7 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
 
     status: int
     phrase: bytes = b""
-    fields: tuple[tuple[bytes, bytes], ...]
+    fields: tuple[Field, ...]
     """The header fields in order, the names in lower case."""
     length: int | None = None
     """The length of the body; None where it comes in chunks, or ends with the connection."""
@@ -41,6 +42,10 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the server ends its connection behind it."""
     binds: bool = False
     """Whether it is about who the client is for the whole connection, and not for one request."""
+    written: tuple[tuple[Field, ...], bytes] | None = None
+    """Fields, and how HTTP/1 writes what goes on of them.
+
+    SECURITY: whoever changes `fields` leaves this behind, so it holds only where it is about those very `fields`."""
 
     def field(self, name: bytes) -> bytes | None:
         """The value of the first field of that name, in lower case; None where there is none."""
@@ -57,34 +62,63 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     if not head.endswith(END):
         raise ResponseInvalid("the response's head has no end")
     line, *lines = head[: -len(END)].split(b"\r\n")
-    status = _STATUS_LINE.fullmatch(line)
-    if status is None:
-        raise ResponseInvalid("the response does not begin with an HTTP/1 status line")
-    fields = _fields(lines)
-    code, minor = int(status[2]), int(status[1])
-    framing = _framing(fields, minor)
-    length, chunked = framing.length, framing.chunked
-    if method == "HEAD" or code in (204, 304) or code < 200:
+    if len(lines) > _MOST_FIELDS:
+        raise ResponseInvalid(f"the response has more than {_MOST_FIELDS} header fields")
+    # Most lines come again and again in the same words.
+    again = len(head) < _SHORT
+    minor, code, phrase = _status_again(line) if again else _status(line)
+    known = tuple(map(_line_again if again else _line, lines))
+    if None in known:
+        raise ResponseInvalid("the response has a malformed header line")
+    fields, tells, written = zip(*known, strict=True) if known else ((), (), ())
+    length, chunked, closes, bound = _framing(tuple(filter(None, tells)), minor)
+    if method == "HEAD" or code in _BODYLESS or code < 200:
         length, chunked = 0, False
     return ResponseHead(
         status=code,
-        phrase=status[3] or b"",
+        phrase=phrase,
         fields=fields,
         length=length,
         chunked=chunked,
         minor=minor,
-        closes=framing.closes,
-        binds=framing.binds,
+        closes=closes,
+        binds=bound,
+        written=None if None in written else (fields, b"".join(written)),
     )
 
 
-def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
-    if len(lines) > _MOST_FIELDS:
-        raise ResponseInvalid(f"the response has more than {_MOST_FIELDS} header fields")
-    fields = tuple([field_line(line) for line in lines])
-    if None in fields:
-        raise ResponseInvalid("the response has a malformed header line")
-    return fields  # type: ignore[return-value]  # no None is in it
+_BODYLESS = (204, 304)
+
+
+def _status(line: bytes) -> tuple[int, int, bytes]:
+    status = _STATUS_LINE.fullmatch(line)
+    if status is None:
+        raise ResponseInvalid("the response does not begin with an HTTP/1 status line")
+    return int(status[1]), int(status[2]), status[3] or b""
+
+
+_Line: TypeAlias = tuple[Field, "Field | None", "bytes | None"]
+"""A field, the same again where it tells how to go on, and how HTTP/1 writes it to a client; see `answer_line`."""
+
+
+def _line(line: bytes) -> _Line | None:
+    field = field_line(line)
+    if field is None:
+        return None
+    if field[0] in SPEAKING or field[0].startswith(b"proxy-"):
+        return field, field if _tells(field) else None, answer_line(field)
+    return field, None, b"%b: %b\r\n" % field
+
+
+_status_again = lru_cache(maxsize=64)(_status)
+_line_again = lru_cache(maxsize=2048)(_line)
+
+
+def _tells(field: Field) -> bool:
+    name = field[0]
+    if name == b"connection":
+        return b"close" in connection_tokens((field,))
+    return name in (b"content-length", b"transfer-encoding") or binds(field)
 
 
 class _Framing(NamedTuple):
@@ -94,20 +128,17 @@ class _Framing(NamedTuple):
     binds: bool
 
 
-def _framing(fields: tuple[Field, ...], minor: int) -> _Framing:
+def _framing(telling: tuple[Field, ...], minor: int) -> _Framing:
     lengths, codings, closes, bound = set(), [], False, False
-    for field in fields:
-        name, value = field
-        if name not in _TELLING:
-            continue
+    for name, value in telling:
         if name == b"content-length":
             lengths.add(value)
         elif name == b"transfer-encoding":
             codings.append(value.lower())
         elif name == b"connection":
-            closes = closes or b"close" in connection_tokens((field,))
+            closes = True
         else:
-            bound = bound or binds(field)
+            bound = True
     # SECURITY: an answer with two ends lets its tail pass for the answer to the next request of the pool.
     if codings:
         if lengths or codings != [b"chunked"] or minor == 0:

@@ -118,6 +118,8 @@ class Inspected:
                 leg.flush()
             if events & BROKEN:
                 self.close("the client went away")
+            elif self._state is State.REQUEST:
+                self._read_request()
             else:
                 self._go_on()
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
@@ -224,7 +226,6 @@ class Inspected:
 
     def _look_at(self, head: RequestHead) -> None:
         """The head is read; is it one that can be judged?"""
-        self._core.relax(self)
         self._head = head
         header = said(head.fields)
         self._client.expect(head, header)
@@ -275,9 +276,7 @@ class Inspected:
     def answered(self, *, keep: bool) -> None:
         """The request is answered."""
         self._forget()
-        if not keep:
-            return self._leave_orderly("")
-        return self._next()
+        return self._next() if keep else self._leave_orderly("")
 
     def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
         """The request cannot be answered."""
@@ -300,12 +299,8 @@ class Inspected:
         self._state = State.WEBSOCKET
         unread, self._client.unread = self._client.unread, b""
         self._websocket = WebSocket(self, self._leg, upstream.leg, steps, unread=unread, rest=rest, fault=course.fault)
-        self._core.engine.handle(upstream.leg.sock, lambda events: self._server_ready(upstream, events))
+        upstream.then = lambda: self.guarded(lambda: self._server_event(upstream))
         self._websocket.move()
-
-    def _server_ready(self, upstream: Upstream, events: int) -> None:
-        upstream.leg.stirred(events)
-        self.guarded(lambda: self._server_event(upstream))
 
     def _server_event(self, upstream: Upstream) -> None:
         if self._websocket is not None and self._state is State.WEBSOCKET:
@@ -348,19 +343,23 @@ class Inspected:
     def _refuse(self, reason: Refusal, error: str = "", *, sent: bool = False) -> None:
         """Tell the client why it gets no answer, and let it go on where it is clear where its next request begins."""
         head, client = self._head, self._client
-        keep = head is not None and client.finished and head.method != "HEAD" and not sent and not client.closing
+        keep = head is not None and client.finished and head.method != "HEAD" and not sent and client.keeps
         self._leg.write(reason.as_http(keep=keep))
         if keep:
             return self._next()
         return self._leave_orderly(error or (f"denied: {reason.rule}" if reason.rule else "the request is refused"))
 
+    # Both are about the time until a request is there. It is not worth the while to take them back with each.
+
     def _too_late(self) -> None:
         if self._state is State.HANDSHAKE:
-            return self._end("the TLS handshake takes too long", reset=True)
-        return self._refuse(refusal.too_late(self._core.limits.head_seconds))
+            self._end("the TLS handshake takes too long", reset=True)
+        elif self._state is State.REQUEST:
+            self._refuse(refusal.too_late(self._core.limits.head_seconds))
 
     def _idle(self) -> None:
-        self._leave_orderly("")
+        if self._state is State.REQUEST:
+            self._leave_orderly("")
 
     def _leave_orderly(self, error: str) -> None:
         """Let the client read what it was told, then close."""

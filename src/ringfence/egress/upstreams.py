@@ -15,7 +15,6 @@ from typing import Protocol, TypeAlias
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core, Stage
 from ringfence.egress.dialling import Dialling
-from ringfence.egress.engine import Handler
 from ringfence.egress.leg import Leg, TlsLeg
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -33,9 +32,10 @@ _KEPT_SECONDS = 20.0
 class Upstream:
     """One connection to a server."""
 
-    __slots__ = ("address", "kept", "key", "leg", "rest", "used")
+    __slots__ = ("address", "key", "leg", "rest", "then", "used", "waits")
 
-    def __init__(self, leg: Leg, key: Key, address: str) -> None:
+    def __init__(self, leg: Leg, key: Key, address: str, waits: Callable[[Upstream], None]) -> None:
+        """`waits` is called with what happens while it waits for its next request."""
         self.leg = leg
         self.key = key
         self.address = address
@@ -43,8 +43,17 @@ class Upstream:
         """How many requests it has carried."""
         self.rest = b""
         """What was read and not yet understood."""
-        self.kept: Handler | None = None
-        """Watches it while it waits for its next request."""
+        self.waits = waits
+        self.then: Callable[[], None] | None = None
+        """Who uses it, and hears of what happens."""
+
+    def stirred(self, events: int) -> None:
+        """An edge of its socket was reported."""
+        self.leg.stirred(events)
+        if self.then is not None:
+            self.then()
+        else:
+            self.waits(self)
 
 
 class Waiter(Protocol):
@@ -93,8 +102,7 @@ class Upstreams:
             return
         waiting.append((self._core.clock.monotonic() + _KEPT_SECONDS, upstream))
         self._count += 1
-        upstream.kept = upstream.kept or (lambda _: self._stirred(upstream))
-        self._core.engine.handle(upstream.leg.sock, upstream.kept)
+        upstream.then = None
         if not self._sweeping:
             self._sweeping = True
             self._core.engine.loop.call_later(_KEPT_SECONDS / 4, self._sweep)
@@ -120,7 +128,14 @@ class Upstreams:
         """Make a new one. `stage` is the one whose time it takes. `http2`: the server may choose that."""
         context = self._trusting(http2=http2) if secure else None
         return Connecting(
-            self._core, stage, waiter, context, action=action, destination=destination, authorization=authorization
+            self._core,
+            stage,
+            waiter,
+            context,
+            self._stirred,
+            action=action,
+            destination=destination,
+            authorization=authorization,
         )
 
     def close(self) -> None:
@@ -167,7 +182,7 @@ class Upstreams:
 class Connecting:
     """A connection to a server that is being made: dialled, then, where it is secure, verified."""
 
-    __slots__ = ("_context", "_core", "_destination", "_dialling", "_leg", "_over", "_stage", "_waiter")
+    __slots__ = ("_context", "_core", "_destination", "_dialling", "_leg", "_over", "_stage", "_waiter", "_waits")
 
     def __init__(
         self,
@@ -175,6 +190,7 @@ class Connecting:
         stage: Stage,
         waiter: Waiter,
         context: ssl.SSLContext | None,
+        waits: Callable[[Upstream], None],
         *,
         action: ConnectAction,
         destination: Destination,
@@ -184,6 +200,7 @@ class Connecting:
         self._stage = stage
         self._waiter = waiter
         self._context = context
+        self._waits = waits
         self._destination = destination
         self._leg: TlsLeg | None = None
         self._over = False
@@ -252,7 +269,9 @@ class Connecting:
         self._over = True
         destination = self._destination
         key = (destination.host.name, destination.port, self._context is not None)
-        self._waiter.upstream_ready(Upstream(leg, key, self.address))
+        upstream = Upstream(leg, key, self.address, self._waits)
+        self._core.engine.handle(leg.sock, upstream.stirred)
+        self._waiter.upstream_ready(upstream)
 
     def _too_late(self) -> None:
         if self._leg is not None:
