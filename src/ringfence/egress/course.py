@@ -156,7 +156,8 @@ class Course:
         link: Link | None = None,
     ) -> None:
         self.destination: Destination | None = destination
-        self._destination = destination
+        self.named = self._destination = destination
+        """How the server is called. A service at the sandbox's own loopback may answer to that name only."""
         self._core = core
         self._inspection = inspection
         self._upstreams = upstreams
@@ -179,12 +180,6 @@ class Course:
         return self._authorization
 
     @property
-    def named(self) -> Destination:
-        """How the server is called. A service at the sandbox's own loopback may answer to that name only."""
-        named = self._head.destination if self._head is not None and self._origin.startswith("host_port:") else None
-        return named or self._destination
-
-    @property
     def secure(self) -> bool:
         """Whether it goes over TLS."""
         return self._secure
@@ -200,6 +195,8 @@ class Course:
         if head.fields is not fields:
             header = said(head.fields)
         self._head, self._said = head, header
+        own = head.destination if self._origin.startswith("host_port:") else None
+        self.named = own or self._destination
         if header.twice:
             return self.refuse(refusal.malformed(f"its header says `{header.twice}` more than once"))
         if header.methods:
@@ -517,10 +514,13 @@ class Course:
         self._exchange = Exchange(
             self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
         )
-        server.begin(prepared.head, length=self._length(prepared), body=prepared.body)
-        if prepared.body is not None and server is self._alone and self._alone.quiet:
-            return  # all is said, and the answer comes with an event of its own
-        self._exchange.start(b"" if prepared.body is not None else bytes(self._first))
+        body = prepared.body
+        server.begin(prepared.head, length=self._length(prepared), body=body)
+        if body is None:
+            self._exchange.start(bytes(self._first))
+        elif server is not self._alone or not self._alone.quiet:
+            self._exchange.start(b"")
+        # Else all is said, and the answer comes with an event of its own.
 
     def _length(self, prepared: Prepared) -> int | None:
         """The length of the body as it goes out: None where that is not known, -1 where there is none."""

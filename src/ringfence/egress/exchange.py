@@ -121,7 +121,7 @@ class Exchange:
     def move(self) -> None:
         """Move what can be moved, both ways."""
         if self.over:
-            return
+            return None
         if not self._client.finished:
             self._move_up()
         if self._answer_done:
@@ -130,9 +130,12 @@ class Exchange:
             try:
                 self._move_down()
             except ServerFailed as failure:
-                self._fail(failure)
+                self._client.flush()
+                return self._fail(failure)
+        if not self.over:
             self._client.flush()
             self._server.flush()
+        return None
 
     def resume(self, side: Side, held: Held) -> None:
         """What was held may go on."""

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from ringfence.egress import refusal, socks
-from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
+from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_first_head
 from ringfence.egress.limits import Limits
 from ringfence.egress.refusal import Refusal
 from ringfence.model.host import Destination
@@ -101,7 +101,7 @@ class Front:
         if (end < 0 and b"\n\n" not in data) or end > self._limits.head:
             return Reject(refusal.too_large(self._limits.head).as_http())
         try:
-            head = parse_head(data[: end + len(END)] if end >= 0 else data)
+            head = parse_first_head(data[: end + len(END)] if end >= 0 else data)
         except HeadInvalid as invalid:
             return Reject(refusal.malformed(str(invalid)).as_http())
         return self._wanted(head, data[end + len(END) :])

@@ -81,7 +81,10 @@ class Http1Client:
     def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
         """The whole answer, which is as long as its head says."""
         first = answered(head, length=head.length, chunked=False, keep=self.keeps, bodyless=bodyless)
-        self._put(first + data)
+        if self._out:
+            self._put(first + data)
+        else:
+            self.leg.write(first + data)
 
     def piece(self, data: bytes) -> None:
         """A piece of the answer."""
@@ -173,7 +176,10 @@ class Http1Server:
         first = reissued(
             head, header, self._destination, length=length, keep=True, secure=secure, upgrade=self._upgrade
         )
-        self._write(first + body if body else first)
+        try:
+            self._upstream.leg.write(first + body if body else first)
+        except OSError:
+            self.broken = True
 
     def send(self, data: bytes) -> None:
         """A piece of the body."""

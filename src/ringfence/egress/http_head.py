@@ -72,13 +72,6 @@ def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
     """The request whose head, up to and including the empty line, is `head`; `HeadInvalid` where it is not one.
 
     `default_port` is the one that a Host header without a port means."""
-    # A client asks for tunnels to the same host in the same words again and again; for other things in new ones.
-    if head.startswith(b"CONNECT ") and len(head) < _SHORT:
-        return _parse_again(head, default_port)
-    return _parse(head, default_port)
-
-
-def _parse(head: bytes, default_port: int) -> RequestHead:
     # SECURITY: a bare CR or LF ends a line for some parsers and not for others; so does a folded line.
     if not head.endswith(END):
         raise HeadInvalid("the request's head has no end")
@@ -111,6 +104,11 @@ def _parse(head: bytes, default_port: int) -> RequestHead:
         chunked=header.chunked,
         minor=minor,
     )
+
+
+def parse_first_head(head: bytes) -> RequestHead:
+    """The same for what a client says to the proxy: it asks for tunnels to a host in the same words again and again."""
+    return _parse_again(head) if len(head) < _SHORT and head.startswith(b"CONNECT ") else parse_head(head)
 
 
 class _Header(NamedTuple):
@@ -172,7 +170,7 @@ def assembled(
     )
 
 
-_parse_again = lru_cache(maxsize=1024)(_parse)
+_parse_again = lru_cache(maxsize=1024)(parse_head)
 _header_again = lru_cache(maxsize=256)(_header)
 
 

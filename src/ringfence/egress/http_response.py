@@ -71,7 +71,8 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     if None in known:
         raise ResponseInvalid("the response has a malformed header line")
     fields, tells, written = zip(*known, strict=True) if known else ((), (), ())
-    length, chunked, closes, bound = _framing(tuple(filter(None, tells)), minor)
+    telling = tuple(filter(None, tells))
+    length, chunked, closes, bound = _framing_again(telling, minor) if again else _framing(telling, minor)
     if method == "HEAD" or code in _BODYLESS or code < 200:
         length, chunked = 0, False
     return ResponseHead(
@@ -150,3 +151,6 @@ def _framing(telling: tuple[Field, ...], minor: int) -> _Framing:
     if lengths or not _LENGTH.fullmatch(length):
         raise ResponseInvalid("the response's content length is not one number")
     return _Framing(int(length), False, closes, bound)
+
+
+_framing_again = lru_cache(maxsize=256)(_framing)

@@ -252,9 +252,9 @@ class Inspected:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
-        if not same(head.destination, self._destination, self._origin) or (head.target is Target.ABSOLUTE) != (
-            self._origin == "http"
-        ):
+        named, absolute = head.destination, head.target is Target.ABSOLUTE
+        as_authorised = named is self._destination or same(named, self._destination, self._origin)
+        if not as_authorised or absolute != (self._origin == "http"):
             meant = str(head.destination) if head.destination else "none"
             text = f"the request inside names the host `{meant}`, not the one that was authorised"
             return self._no(head, "http.host", text)
@@ -275,7 +275,9 @@ class Inspected:
 
     def answered(self, *, keep: bool) -> None:
         """The request is answered."""
-        self._forget()
+        course = self._course
+        if course is None or course.destination is not self._reached.last or course.address != self._address:
+            self._forget()
         return self._next() if keep else self._leave_orderly("")
 
     def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:

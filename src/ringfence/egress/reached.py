@@ -11,17 +11,18 @@ _MOST = 64
 class Reached:
     """Destinations to which a connection was made for requests, in the order in which they were."""
 
-    __slots__ = ("_found", "_last")
+    __slots__ = ("_found", "last")
 
     def __init__(self) -> None:
         self._found: list[str] = []
-        self._last: Destination | None = None
+        self.last: Destination | None = None
+        """The one that was added last."""
 
     def add(self, destination: Destination | None, address: str) -> None:
         """A request is over; without an address it went nowhere."""
-        if not address or destination is None or destination is self._last:
+        if not address or destination is None or destination is self.last:
             return
-        self._last = destination
+        self.last = destination
         name = f"{destination.host.name}:{destination.port}"
         if name not in self._found and len(self._found) < _MOST:
             self._found.append(name)
