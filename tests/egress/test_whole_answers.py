@@ -1,0 +1,86 @@
+"""An answer that comes whole takes a shorter way to its client than one in pieces, or one that somebody looks into."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.egress.inspecting import inspecting, leave, server, tunnel
+
+from ringfence.egress.inspection import Amendment, Request, Steps
+
+_HEADS = {
+    "a body": (b"200 OK\r\nContent-Length: 4\r\nETag: a\r\n", b"body"),
+    "no body": (b"200 OK\r\nContent-Length: 0\r\n", b""),
+    "a length that is said twice": (b"200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n", b"body"),
+    "no content": (b"204 No Content\r\nX-A: b\r\n", b""),
+    "not modified": (b"304 Not Modified\r\nContent-Length: 9\r\nDate: now\r\n", b""),
+    "a field that Connection takes off": (b"200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 4\r\n", b"body"),
+    "fields for the proxy alone": (
+        b"200 OK\r\nProxy-Connection: close\r\nKeep-Alive: 5\r\nContent-Length: 4\r\n",
+        b"body",
+    ),
+    "another way to the server": (b'200 OK\r\nAlt-Svc: h3=":443"\r\nContent-Length: 4\r\n', b"body"),
+    "the last of its connection": (b"200 OK\r\nConnection: close\r\nContent-Length: 4\r\n", b"body"),
+        b"103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n",
+        b"body",
+    ),
+    "many fields": (b"200 OK\r\n" + b"".join(b"X-%d: %b\r\n" % (at, b"v" * at) for at in range(99)), b""),
+}
+
+
+class Passing(Steps):
+    """Looks into everything, and lets it pass."""
+
+
+def looks(request: Request) -> Steps:
+    return Passing()
+
+
+async def heard(reply: bytes, pieces: int, *amendments: Amendment) -> bytes:
+    """What a client hears of three requests on one connection, whose answers come in pieces of that size."""
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            for at in range(0, len(reply), pieces):
+                writer.write(reply[at : at + pieces])
+                await writer.drain()
+                await asyncio.sleep(0.0005 if pieces < len(reply) else 0)
+            if b"Connection: close" in reply:
+                return
+
+    told = b""
+    async with server(answers) as port, inspecting(amendments=amendments) as gateway, asyncio.timeout(20):
+        reader, writer = await tunnel(gateway.port, port)
+        for _ in range(3):
+            writer.write(b"GET / HTTP/1.1\r\nHost: a.test:%d\r\n\r\n" % port)
+            told += await answer(reader)
+        await leave(writer)
+    return told
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    told = await reader.readuntil(b"\r\n\r\n")
+    length = [line for line in told.lower().split(b"\r\n") if line.startswith(b"content-length: ")]
+    if length and b" 304 " not in told:
+        told += await reader.readexactly(int(length[-1].partition(b": ")[2]))
+    return told
+
+
+@pytest.mark.parametrize("of", _HEADS)
+async def test_a_client_hears_the_same_however_an_answer_comes(of: str) -> None:
+    head, body = _HEADS[of]
+    if of == "many fields":
+        head += b"Content-Length: 0\r\n"
+    reply = b"HTTP/1.1 " + head + b"\r\n" + body
+
+    whole = await heard(reply, len(reply))
+
+    # With a length of its own, for three requests, and with nothing that was for us.
+    assert whole.count(b"HTTP/1.1 ") == 3
+    assert whole.endswith(body) and b"alt-svc" not in whole and b"x-hop" not in whole and b"keep-alive" not in whole
+    piece = max(7, len(reply) // 16)
+    assert await heard(reply, piece) == whole
+    assert await heard(reply, len(reply), looks) == whole
+    assert await heard(reply, piece, looks) == whole
