@@ -22,9 +22,6 @@ _HEADS = {
     ),
     "another way to the server": (b'200 OK\r\nAlt-Svc: h3=":443"\r\nContent-Length: 4\r\n', b"body"),
     "the last of its connection": (b"200 OK\r\nConnection: close\r\nContent-Length: 4\r\n", b"body"),
-        b"103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n",
-        b"body",
-    ),
     "many fields": (b"200 OK\r\n" + b"".join(b"X-%d: %b\r\n" % (at, b"v" * at) for at in range(99)), b""),
 }
 
