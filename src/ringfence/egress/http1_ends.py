@@ -174,7 +174,7 @@ class Http1Server:
         self._binds = header.binds
         secure = self._upstream.key[2]
         first = reissued(
-            head, header, self._destination, length=length, keep=True, secure=secure, upgrade=self._upgrade
+            head, self._destination, header, length=length, keep=True, secure=secure, upgrade=self._upgrade
         )
         try:
             self._upstream.leg.write(first + body if body else first)

@@ -19,24 +19,25 @@ def server_head(head: RequestHead, destination: Destination) -> bytes:
     """The head for the server at `destination`: origin form, one Host, our own framing, without what was for us."""
     header = said(head.fields)
     length = None if head.chunked else head.length if header.sized or head.length else -1
-    return reissued(head, header, destination, length=length, keep=False)
+    return reissued(head, destination, header, length=length, keep=False)
 
 
 def reissued(
     head: RequestHead,
-    header: Said,
     destination: Destination,
+    header: Said | None = None,
     *,
     length: int | None,
     keep: bool,
     secure: bool = False,
     upgrade: bool = False,
 ) -> bytes:
-    """The same, whose header says `header`, with the framing of a body that may have been changed: None for chunks, -1
-    for no body at all.
+    """The same with the framing of a body that may have been changed: None for chunks, -1 for no body at all.
 
-    `keep`: the connection is kept for the next request. `upgrade`: it becomes a WebSocket.
+    `header` is what `said` makes of its fields, where that is known. `keep`: the connection is kept for the next
+    request. `upgrade`: it becomes a WebSocket.
     """
+    header = header or said(head.fields)
     target = f"{head.method} {head.path}{head.query} HTTP/1.1\r\n".encode()
     named, lines = _host_line(destination, secure=secure), header.lines
     if keep and length == -1 and not upgrade:
