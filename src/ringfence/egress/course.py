@@ -40,6 +40,7 @@ from ringfence.policy.operations import SAFE
 
 logger = logging.getLogger(__name__)
 
+_NOTHING = FactsWanted()
 _CONTINUE = ResponseHead(status=100, phrase=b"Continue", fields=())
 
 
@@ -117,30 +118,39 @@ class Link(Protocol):
 class Course:
     """One request. It is a stage of its own only for the time that its server's connection takes."""
 
-    # Most requests need little of this, and there are many.
-    state = State.WHOLE
-    address = ""
-    """The address that was dialled for it."""
-    _head: RequestHead | None = None
-    _said: Said | None = None
-    """What its header says."""
-    _first: bytes | bytearray = b""
-    """What was read of the body before the request goes out."""
-    _share: Share | None = None
-    _collecting: tuple[int, Callable[[], None]] | None = None
-    _wanted = FactsWanted()
-    _calls_wanted = False
-    _error = ""
-    _steps: tuple[Steps, ...] = ()
-    _action: ConnectAction | None = None
-    _authorization: Authorization | None = None
-    _prepared: Prepared | None = None
-    _asking: Answer[Authorization] | Answer[Decision] | None = None
-    _connecting: Connecting | None = None
-    _upstream: Upstream | None = None
-    _exchange: Exchange | None = None
-    _server: ServerEnd | None = None
-    _alone: Http1Server | None = None
+    __slots__ = (
+        "_action",
+        "_alone",
+        "_asking",
+        "_authorization",
+        "_calls_wanted",
+        "_client",
+        "_collecting",
+        "_connecting",
+        "_core",
+        "_destination",
+        "_error",
+        "_exchange",
+        "_first",
+        "_head",
+        "_inspection",
+        "_link",
+        "_origin",
+        "_owner",
+        "_prepared",
+        "_said",
+        "_secure",
+        "_server",
+        "_share",
+        "_steps",
+        "_upstream",
+        "_upstreams",
+        "_wanted",
+        "address",
+        "destination",
+        "named",
+        "state",
+    )
 
     def __init__(
         self,
@@ -166,6 +176,29 @@ class Course:
         self._origin = origin
         self._secure = secure
         self._link = link
+        self.state = State.WHOLE
+        self.address = ""
+        """The address that was dialled for it."""
+        self._head: RequestHead | None = None
+        self._said: Said | None = None
+        """What its header says."""
+        self._first: bytes | bytearray = b""
+        """What was read of the body before the request goes out."""
+        self._share: Share | None = None
+        self._collecting: tuple[int, Callable[[], None]] | None = None
+        self._wanted = _NOTHING
+        self._calls_wanted = False
+        self._error = ""
+        self._steps: tuple[Steps, ...] = ()
+        self._action: ConnectAction | None = None
+        self._authorization: Authorization | None = None
+        self._prepared: Prepared | None = None
+        self._asking: Answer[Authorization] | Answer[Decision] | None = None
+        self._connecting: Connecting | None = None
+        self._upstream: Upstream | None = None
+        self._exchange: Exchange | None = None
+        self._server: ServerEnd | None = None
+        self._alone: Http1Server | None = None
 
     @property
     def action(self) -> ConnectAction:

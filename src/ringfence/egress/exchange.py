@@ -65,19 +65,25 @@ class Owner(Protocol):
 class Exchange:
     """Starts with the request's head written; ends when the answer is complete."""
 
-    # Most requests need little of this, and there are many.
-    over = False
-    begun = False
-    """Whether the client has got something of the answer."""
-    _up = _down = NO_STEPS
-    _answer: ResponseHead | None = None
-    _answer_done = False
-    _last_up = _last_down = b""
-    _interims = 0
-    _kept = 0
-    """How much of the answer the steps keep."""
-    _waiting_head: tuple[ResponseHead, int | None, bool] | None = None
-    """What the answer begins with, once there is something of it."""
+    __slots__ = (
+        "_answer",
+        "_answer_done",
+        "_client",
+        "_down",
+        "_head",
+        "_held",
+        "_interims",
+        "_kept",
+        "_last_down",
+        "_last_up",
+        "_owner",
+        "_server",
+        "_up",
+        "_upgrade",
+        "_waiting_head",
+        "begun",
+        "over",
+    )
 
     def __init__(
         self,
@@ -97,8 +103,19 @@ class Exchange:
         self._upgrade = upgrade
         self._held: dict[Side, str] = {}
         """What is held in each direction: `piece`, `end`, `head` or `trailers`."""
-        if steps:
-            self._up, self._down = Chain(steps, fault), Chain(steps, fault)
+        self.over = False
+        self.begun = False
+        """Whether the client has got something of the answer."""
+        self._up = Chain(steps, fault) if steps else NO_STEPS
+        self._down = Chain(steps, fault) if steps else NO_STEPS
+        self._answer: ResponseHead | None = None
+        self._answer_done = False
+        self._last_up = self._last_down = b""
+        self._interims = 0
+        self._kept = 0
+        """How much of the answer the steps keep."""
+        self._waiting_head: tuple[ResponseHead, int | None, bool] | None = None
+        """What the answer begins with, once there is something of it."""
 
     @property
     def replayable(self) -> bool:

@@ -113,27 +113,39 @@ class Http1Client:
 class Http1Server:
     """A server's connection, for one request."""
 
-    # Most requests need little of this, and there are many.
-    said = broken = False
-    finished = False
-    """Whether the whole answer was received."""
-    trailers: Fields = ()
-    _method = ""
-    _binds = False
-    """Whether the request is about who the client is for the whole connection."""
-    _chunked = False
-    _answer: ResponseHead | None = None
-    """The head of the answer that is not followed by another one."""
-    _body: FramedBody | None = None
-    """Its body, once a piece of it was asked for."""
-    _rest = b""
+    __slots__ = (
+        "_answer",
+        "_binds",
+        "_body",
+        "_chunked",
+        "_destination",
+        "_method",
+        "_rest",
+        "_upgrade",
+        "_upstream",
+        "broken",
+        "finished",
+        "said",
+        "trailers",
+    )
 
     def __init__(self, upstream: Upstream, destination: Destination, *, upgrade: bool) -> None:
+        self.said = self.broken = False
+        self.finished = False
+        """Whether the whole answer was received."""
+        self.trailers: Fields = ()
         self._upstream = upstream
         self._destination = destination
         self._upgrade = upgrade
-        if upstream.rest:
-            self._rest, upstream.rest = upstream.rest, b""
+        self._method = ""
+        self._binds = False
+        """Whether the request is about who the client is for the whole connection."""
+        self._chunked = False
+        self._answer: ResponseHead | None = None
+        """The head of the answer that is not followed by another one."""
+        self._body: FramedBody | None = None
+        """Its body, once a piece of it was asked for."""
+        self._rest, upstream.rest = upstream.rest, b""
 
     @property
     def waiting(self) -> int:

@@ -23,13 +23,15 @@ Given = TypeVar("Given")
 class Answer(Generic[Given]):
     """The answer to a question, for whoever is asked to call. What comes too late, or twice, reaches nobody."""
 
-    # Most answers come at once, and there are many.
-    given: Given | None = None
-    """What was answered while the question was still being asked."""
-    _over = False
-    _cancel: Cancel | None = None
-    _then: Callable[[Given], None] | None = None
-    _guarded: Callable[[Callable[[], None]], None] | None = None
+    __slots__ = ("_cancel", "_guarded", "_over", "_then", "given")
+
+    def __init__(self) -> None:
+        self.given: Given | None = None
+        """What was answered while the question was still being asked."""
+        self._over = False
+        self._cancel: Cancel | None = None
+        self._then: Callable[[Given], None] | None = None
+        self._guarded: Callable[[Callable[[], None]], None] | None = None
 
     def __call__(self, given: Given) -> None:
         if self._over:
