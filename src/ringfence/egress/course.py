@@ -25,7 +25,7 @@ from ringfence.egress.http1_ends import Http1Server
 from ringfence.egress.http_fields import Said, said
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
-from ringfence.egress.inspection import Held, Inspection, Request, Steps
+from ringfence.egress.inspection import Amendment, Held, Inspection, Request, Steps
 from ringfence.egress.judging import Answer, calls_in
 from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
@@ -274,7 +274,7 @@ class Course:
             self.address = connecting.address
             connecting.stop()
             self._core.relax(self)
-        self._release(reusable=False)
+        self._release()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.over = True
@@ -365,14 +365,24 @@ class Course:
         return self._ask(lambda done: judge(calls[0], done), judged)
 
     def _allowed(self) -> None:
-        assert self._head is not None
-        amendments = self._inspection.amendments
-        if not amendments:
-            return self._send_on(self._head)
+        head, amendments = self._head, self._inspection.amendments
+        assert head is not None
+        if amendments and not self._amend(head, amendments):
+            return self._denied(self.fault(), False)
+        if not self._steps:
+            self._prepared = Prepared(head, bytes(self._first) if self._client.finished else None)
+            return self._connect()
+        most = max(one.whole for one in self._steps)
+        if most and not self._client.finished:
+            return self._collect_first(most, self._prepare)
+        return self._prepare()
+
+    def _amend(self, head: RequestHead, amendments: tuple[Amendment, ...]) -> bool:
+        """Whether everybody who may want to look into the request could say so."""
         request = Request(
             destination=self._destination,
             secure=self._secure,
-            head=self._head,
+            head=head,
             action=self.action,
             decision=self.authorization.decision,
         )
@@ -380,13 +390,8 @@ class Course:
             self._steps = tuple([made for one in amendments if (made := one(request)) is not None])
         except Exception:
             logger.exception("an amendment failed")
-            return self._denied(self.fault(), False)
-        if not self._steps:
-            return self._send_on(self._head)
-        most = max(one.whole for one in self._steps)
-        if most and not self._client.finished:
-            return self._collect_first(most, self._prepare)
-        return self._prepare()
+            return False
+        return True
 
     def _denied(self, decision: Decision, recorded: bool) -> None:
         self.refuse(refusal.denied(decision) if recorded else self._core.refuse(decision))
@@ -429,11 +434,6 @@ class Course:
     def keep(self, size: int) -> bool:
         """Hold so many bytes of the answer, beside what is held of the request."""
         return self.hold_bytes(len(self._first) + size)
-
-    def _send_on(self, head: RequestHead) -> None:
-        """Nobody looks into it."""
-        self._prepared = Prepared(head, bytes(self._first) if self._client.finished else None)
-        self._connect()
 
     def _prepare(self) -> None:
         assert self._head is not None
@@ -547,11 +547,13 @@ class Course:
         self._exchange = Exchange(
             self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
         )
-        body = prepared.body
-        server.begin(prepared.head, length=self._length(prepared), body=body)
+        body, header = prepared.body, self._said
+        assert header is not None
+        bare = body == b"" and not header.sized and not prepared.head.chunked
+        quiet = server.begin(prepared.head, length=-1 if bare else self._length(prepared), body=body)
         if body is None:
             self._exchange.start(bytes(self._first))
-        elif server is not self._alone or not self._alone.quiet:
+        elif not quiet:
             self._exchange.start(b"")
         # Else all is said, and the answer comes with an event of its own.
 
@@ -594,7 +596,12 @@ class Course:
 
     def answered_all(self, *, reusable: bool, keep: bool) -> None:
         """The exchange is complete."""
-        self._release(reusable=reusable)
+        upstream = self._upstream
+        if reusable and upstream is not None:
+            self._upstream = None
+            self._upstreams.give(upstream)
+        else:
+            self._release()
         self._exchange = None
         if self._steps or self._link is not None or self._share is not None:
             self.end("")
@@ -614,7 +621,7 @@ class Course:
         upstream, exchange, server = self._upstream, self._exchange, self._server
         assert exchange is not None and server is not None
         again = upstream is not None and upstream.used > 1 and not server.said
-        self._release(reusable=False)
+        self._release()
         if again and exchange.replayable and self._prepared is not None and self._prepared.body is not None:
             # It was closed while it waited for us: nobody has seen the request.
             self._exchange = None
@@ -650,13 +657,10 @@ class Course:
         self.end(error)
         self._owner.failed(error, reset=reset, code=code)
 
-    def _release(self, *, reusable: bool) -> None:
+    def _release(self) -> None:
+        """Close the server's connection."""
         upstream, self._upstream = self._upstream, None
-        if upstream is None:
-            return
-        if reusable:
-            self._upstreams.give(upstream)
-        else:
+        if upstream is not None:
             self._core.engine.discard(upstream.leg.sock)
 
     def fault(self) -> Decision:

@@ -109,9 +109,9 @@ class ServerEnd(Protocol):
         """Whether, behind a complete answer, another request of anybody in this session can follow."""
         ...
 
-    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> None:
-        """Send the head, and the body where the whole of it is there. `length`: None where it is not known, -1 where
-        there is no body."""
+    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> bool:
+        """Send the head, and the body where the whole of it is there; whether there can be no answer before the next
+        event of the server's. `length`: None where it is not known, -1 where there is no body."""
         ...
 
     def send(self, data: bytes) -> None:

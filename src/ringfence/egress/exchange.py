@@ -347,8 +347,11 @@ class Exchange:
 
     def _complete(self) -> None:
         """End it, unless the answer came early and the server still reads what the client has to say."""
-        client, server, done = self._client, self._server, self.request_done
-        if self.over or self._held or not (done or server.broken or not server.stays):
+        client, server = self._client, self._server
+        if self.over or self._held:
+            return
+        done = client.finished and not server.waiting
+        if not (done or server.broken or not server.stays):
             return
         self.over = True
         client.flush()

@@ -153,11 +153,6 @@ class Http1Server:
         return self._upstream.leg.waiting
 
     @property
-    def quiet(self) -> bool:
-        """Whether it can have nothing to say before the next event of its socket."""
-        return not (self.broken or self._rest or self._upstream.leg.ready)
-
-    @property
     def stays(self) -> bool:
         """Whether the server keeps its connection open behind this answer."""
         answer = self._answer
@@ -179,8 +174,9 @@ class Http1Server:
             and not self._binds
         )
 
-    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> None:
+    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> bool:
         """Send the head, and the body where the whole of it is there."""
+        leg = self._upstream.leg
         self._method, self._chunked = head.method, length is None
         header = said(head.fields)
         self._binds = header.binds
@@ -189,9 +185,10 @@ class Http1Server:
             head, self._destination, header, length=length, keep=True, secure=secure, upgrade=self._upgrade
         )
         try:
-            self._upstream.leg.write(first + body if body else first)
+            leg.write(first + body if body else first)
         except OSError:
             self.broken = True
+        return not (self.broken or self._rest or leg.ready)
 
     def send(self, data: bytes) -> None:
         """A piece of the body."""

@@ -21,7 +21,7 @@ _SHORT, _LONG = 512, 4096
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
 # SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
 # to try every way to share it, and a line of spaces would hold everybody up for minutes.
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
+FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
 _METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -188,7 +188,7 @@ def _fields(lines: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
 
 def field_line(line: bytes) -> tuple[bytes, bytes] | None:
     """The name in lower case and the value of a header line; None where it is malformed."""
-    field = _FIELD.fullmatch(line)
+    field = FIELD.fullmatch(line)
     return None if field is None else (field[1].lower(), field[2].strip(b" \t"))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from ringfence.egress.http_fields import SPEAKING, Field, answer_line, binds, connection_tokens
-from ringfence.egress.http_head import END, field_line
+from ringfence.egress.http_head import END, FIELD
 
 _MOST_FIELDS = 256
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -103,9 +103,10 @@ _Line: TypeAlias = tuple[Field, "Field | None", "bytes | None"]
 
 
 def _line(line: bytes) -> _Line | None:
-    field = field_line(line)
-    if field is None:
+    match = FIELD.fullmatch(line)
+    if match is None:
         return None
+    field = (match[1].lower(), match[2].strip(b" \t"))
     if field[0] in SPEAKING or field[0].startswith(b"proxy-"):
         return field, field if _tells(field) else None, answer_line(field)
     return field, None, b"%b: %b\r\n" % field

@@ -133,13 +133,14 @@ class Http2Server:
         """Nothing to reuse: the next request has a stream of its own."""
         return False
 
-    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> None:
+    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> bool:
         """Send the head, and the body where the whole of it is there."""
         self._method = head.method
         header = write_request(head, self._destination, length=length)
         self._wire.headers(self._stream, header, end=body == b"")
         if body:
             self.send_last(body)
+        return False
 
     def send(self, data: bytes) -> None:
         """A piece of the body."""
