@@ -81,3 +81,28 @@ async def test_a_client_hears_the_same_however_an_answer_comes(of: str) -> None:
     assert await heard(reply, piece) == whole
     assert await heard(reply, len(reply), looks) == whole
     assert await heard(reply, piece, looks) == whole
+
+
+async def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them() -> None:
+    asked, body = 0, b"b" * 15_000  # in one record of TLS, so that it comes whole
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            asked += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+
+    async with server(answers) as port, inspecting() as gateway, asyncio.timeout(20):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a.test:%d\r\n\r\n" % port * 4000)
+        before = -1
+        while not asked or before != asked:
+            before = asked
+            await asyncio.sleep(0.5)
+        assert asked < 2000  # what the kernel and one connection hold, and not the 60 MB of all of them
+        for _ in range(4000):
+            assert len(await answer(reader)) > len(body)
+        await leave(writer)
+    assert asked == 4000

@@ -17,8 +17,8 @@ import msgspec
 from ringfence.egress import refusal
 from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.core import Core
-from ringfence.egress.ends import ClientEnd, ServerEnd, ServerFailed
-from ringfence.egress.exchange import Exchange, Side
+from ringfence.egress.ends import ENOUGH, ClientEnd, ServerEnd, ServerFailed
+from ringfence.egress.exchange import Exchange, Side, bodyless
 from ringfence.egress.facts import facts
 from ringfence.egress.held import Share
 from ringfence.egress.http1_ends import Http1Server
@@ -518,12 +518,12 @@ class Course:
         upstream.used += 1
         upgrade = b"websocket" in self._said.upgrades
         alone = self._alone = Http1Server(upstream, self.named, upgrade=upgrade)
-        return self._begin(alone, upgrade=upgrade)
+        return self._begin(alone)
 
     def carried(self, server: ServerEnd, address: str) -> None:
         """There is a place for the request on a connection that carries others as well."""
         self.address = address
-        self._begin(server, upgrade=False)
+        self._begin(server)
 
     def go_on(self) -> None:
         """Find the way to the server again: nothing of the request was sent."""
@@ -539,23 +539,30 @@ class Course:
         if self.state is not State.OVER:
             self._owner.guarded(step)
 
-    def _begin(self, server: ServerEnd, *, upgrade: bool) -> None:
-        prepared = self._prepared
-        assert prepared is not None
+    def _begin(self, server: ServerEnd) -> None:
+        prepared, header = self._prepared, self._said
+        assert prepared is not None and header is not None
         self.state = State.MOVES
         self._server = server
-        self._exchange = Exchange(
-            self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
-        )
-        body, header = prepared.body, self._said
-        assert header is not None
+        body = prepared.body
         bare = body == b"" and not header.sized and not prepared.head.chunked
         quiet = server.begin(prepared.head, length=-1 if bare else self._length(prepared), body=body)
         if body is None:
-            self._exchange.start(bytes(self._first))
-        elif not quiet:
-            self._exchange.start(b"")
-        # Else all is said, and the answer comes with an event of its own.
+            return self._exchanging().start(bytes(self._first))
+        if not quiet or self._steps:
+            return self._exchanging().start(b"")
+        return None  # all is said, and the answer comes with an event of its own
+
+    def _exchanging(self) -> Exchange:
+        """What moves a request and its answer in pieces, both ways, through the steps."""
+        exchange, prepared, server = self._exchange, self._prepared, self._server
+        if exchange is None:
+            assert prepared is not None and server is not None and self._said is not None
+            upgrade = b"websocket" in self._said.upgrades and server is self._alone
+            exchange = self._exchange = Exchange(
+                self, self._client, server, prepared.head, self._steps, upgrade=upgrade, fault=self.fault
+            )
+        return exchange
 
     def _length(self, prepared: Prepared) -> int | None:
         """The length of the body as it goes out: None where that is not known, -1 where there is none."""
@@ -569,15 +576,35 @@ class Course:
         return self._head.length
 
     def _server_ready(self) -> None:
-        upstream, exchange = self._upstream, self._exchange
-        if upstream is None or exchange is None:
+        upstream, server = self._upstream, self._alone
+        if upstream is None or server is None or self._server is None:
             return
         try:
-            if upstream.leg.waiting and self._alone is not None:
-                self._alone.resume()
-            exchange.move()
+            if upstream.leg.waiting:
+                server.resume()
+            if self._exchange is None and self._client.waiting <= ENOUGH:
+                self._receive(server)
+            else:
+                self._exchanging().move()
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
             self._owner.broke(fault)
+
+    def _receive(self, server: Http1Server) -> None:
+        """The most usual answer comes whole, when all of the request is written, and nobody looks into it."""
+        client = self._client
+        try:
+            head = server.receive()
+        except ServerFailed as failure:
+            return self.server_failed(failure)
+        if head is None:
+            return None
+        assert isinstance(head, ResponseHead) and self._prepared is not None
+        body = server.whole() if head.status >= 200 and not server.waiting else None
+        if body is None:
+            return self._exchanging().go_on(head)
+        client.answer(head, body, bodyless=bodyless(head, self._prepared.head))
+        client.flush()
+        return self.answered_all(reusable=server.reusable, keep=client.keeps)
 
     def upstream_unreachable(self, reason: str, status: int) -> None:
         """The request is allowed, and its server is not there."""
@@ -618,13 +645,13 @@ class Course:
 
     def server_failed(self, failure: ServerFailed) -> None:
         """The server does not answer as it should."""
-        upstream, exchange, server = self._upstream, self._exchange, self._server
-        assert exchange is not None and server is not None
+        upstream, server, exchange = self._upstream, self._server, self._exchanging()
+        assert server is not None
         again = upstream is not None and upstream.used > 1 and not server.said
         self._release()
         if again and exchange.replayable and self._prepared is not None and self._prepared.body is not None:
             # It was closed while it waited for us: nobody has seen the request.
-            self._exchange = None
+            self._exchange = self._server = None
             return self._connect(fresh=True)
         if again:
             # Whether the server has acted on it, only the client can find out.
@@ -641,7 +668,7 @@ class Course:
             reason=reason,
             error=f"denied: {reason.rule}" if reason.rule else self._error or "the request is refused",
             begun=exchange is not None and exchange.begun,
-            sent=exchange is not None,
+            sent=self._server is not None,
         )
         if self.state is not State.SWITCHED:
             self.end(told.error if told.begun else reason.text.partition("\n")[0])

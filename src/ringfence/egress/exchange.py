@@ -135,6 +135,14 @@ class Exchange:
             self._send(first, last=False)
         self.move()
 
+    def go_on(self, head: ResponseHead) -> None:
+        """Begin with the head of an answer to a request that was sent whole."""
+        try:
+            self._look_at(head)
+        except ServerFailed as failure:
+            return self._fail(failure)
+        return self.move()
+
     def move(self) -> None:
         """Move what can be moved, both ways."""
         if self.over:
@@ -239,14 +247,13 @@ class Exchange:
         self._answer = head
         if not self._down.steps:
             whole = self._server.whole()
-            bodyless = self._head.method == "HEAD" or head.status in _BODYLESS
             if whole is not None:
                 self.begun = self._answer_done = True
-                self._client.answer(head, whole, bodyless=bodyless)
+                self._client.answer(head, whole, bodyless=bodyless(head, self._head))
                 return self._complete()
             if not self._server.finished:
                 self.begun = True
-                return self._client.begin(head, length=head.length, bodyless=bodyless)
+                return self._client.begin(head, length=head.length, bodyless=bodyless(head, self._head))
         return self._begin_answer(self._down.run(head, _response))
 
     def _interim(self, head: ResponseHead) -> None:
@@ -273,22 +280,22 @@ class Exchange:
             return self._hold(Side.DOWN, "head", passed)
         came = self._answer
         assert came is not None
-        bodyless = self._head.method == "HEAD" or came.status in _BODYLESS
+        empty = bodyless(came, self._head)
         steps = self._down.steps
         known = None if steps and any(step.resizes_answer for step in steps) else came.length
-        self._waiting_head = (passed, known, bodyless)
-        if bodyless or not any(step.gathers for step in steps):
+        self._waiting_head = (passed, known, empty)
+        if empty or not any(step.gathers for step in steps):
             self._begin()
         if self._server.finished:
             last = self._down.finish(_received, _all_received)
-            self._receive_last(b"" if bodyless and isinstance(last, bytes) else last)
+            self._receive_last(b"" if empty and isinstance(last, bytes) else last)
         return None
 
     def _begin(self) -> None:
         if self._waiting_head is not None:
-            (head, known, bodyless), self._waiting_head = self._waiting_head, None
+            (head, known, empty), self._waiting_head = self._waiting_head, None
             self.begun = True
-            self._client.begin(head, length=known, bodyless=bodyless)
+            self._client.begin(head, length=known, bodyless=empty)
 
     def _receive_more(self, payload: bytes) -> None:
         if not self._down.steps:
@@ -367,6 +374,11 @@ class Exchange:
     def _fail(self, failure: ServerFailed) -> None:
         self.over = True
         self._owner.server_failed(failure)
+
+
+def bodyless(answer: ResponseHead, request: RequestHead) -> bool:
+    """Whether an answer has no body, whatever its head says."""
+    return answer.status in _BODYLESS or request.method == "HEAD"
 
 
 def _sent(step: Steps, data: bytes) -> bytes | Held:
