@@ -26,10 +26,13 @@ def same(named: Destination | None, destination: Destination, origin: str) -> bo
 
 def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool, origin: str = "") -> Decision | None:
     """The denial of a client that means another host, or that speaks so that a rule cannot be checked; else None."""
-    action = ConnectAction(host=destination.host.name, port=destination.port)
+    if isinstance(spoken, Tls):  # the usual one, and mostly it is the one that was authorised
+        name = spoken.server_name
+        if name is not None and not needs_request and _is_named(name, destination):
+            return None
+        return _tls(name, destination, _action(destination), needs_request=needs_request)
+    action = _action(destination)
     match spoken:
-        case Tls(server_name=name):
-            return _tls(name, destination, action, needs_request=needs_request)
         case Http(head=head):
             if head.destination is not None and head.destination.host == destination.host:
                 return None
@@ -46,6 +49,17 @@ def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool, or
             return None
 
 
+def _action(destination: Destination) -> ConnectAction:
+    return ConnectAction(host=destination.host.name, port=destination.port)
+
+
+def _is_named(name: bytes, destination: Destination) -> bool:
+    try:
+        return parse_host(name) == destination.host
+    except ValueError:
+        return False
+
+
 def _tls(
     name: bytes | None, destination: Destination, action: ConnectAction, *, needs_request: bool
 ) -> Decision | None:
@@ -58,11 +72,7 @@ def _tls(
         if destination.host.address is not None:
             return None
         return refusal.built_in(action, "tls.name", "the TLS client does not say which host it means")
-    try:
-        is_same = parse_host(name) == destination.host
-    except ValueError:
-        is_same = False
-    if is_same:
+    if _is_named(name, destination):
         return None
     meant = shown(name.decode("latin-1"))
     text = f"the TLS client asks for the host {meant}, not for the one that was authorised"

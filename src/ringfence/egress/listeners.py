@@ -35,6 +35,7 @@ class Listener:
     def __init__(self, core: Core, kind: str, sock: socket.socket, names: SyntheticAddresses) -> None:
         self._core = core
         self._sock = sock
+        self._family, self._type = sock.family, sock.type
         self._entrance = Entrance(core, kind, names)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -44,10 +45,15 @@ class Listener:
         """Take no more connections."""
         self._core.engine.discard(self._sock)
 
+    def _take(self) -> socket.socket:
+        # As `accept`, which finds out the family and the type of each connection anew.
+        descriptor, _ = self._sock._accept()  # type: ignore[attr-defined]
+        return socket.socket(self._family, self._type, 0, fileno=descriptor)
+
     def _ready(self, events: int) -> None:
         for _ in range(_AT_ONCE):
             try:
-                client, _ = self._sock.accept()
+                client = self._take()
             except BlockingIOError:
                 return
             except OSError as error:
