@@ -17,7 +17,7 @@ import pytest
 from tests.agents.exchange import agents_matching
 from tests.agents.exchange.importing import Judge, rules
 from tests.agents.exchange.test_native import POLICY, content, made
-from tests.e2e.installed import Unavailable, installed_agents
+from tests.e2e.installed import SETTINGS_VERSIONS, Unavailable, installed_agents
 from tests.e2e.place import Place, made_place
 from tests.scripted_model import Say, ScriptedModel, Shell
 
@@ -59,7 +59,7 @@ def codex(programs: Path) -> Path:
 def others() -> Path:
     """The folder of packages with Gemini CLI and opencode."""
     try:
-        return installed_agents(HERE / "settings_agents.json").parent
+        return installed_agents(SETTINGS_VERSIONS).parent
     except Unavailable as reason:
         pytest.skip(str(reason))
 
