@@ -60,7 +60,7 @@ test-fast: $(DEV_STAMP)
 test: $(DEV_STAMP)
 	@$(COMPILED)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
-	$(BIN)/python -m pytest -n 2 -m "slow and not e2e"
+	$(BIN)/python -m pytest -n 3 -m "slow and not e2e"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e
 
 bench: $(DEV_STAMP)
