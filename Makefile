@@ -9,7 +9,7 @@ DEV_STAMP := $(VENV)/.dev-stamp
 unexport PYTHONDONTWRITEBYTECODE
 COMPILED = $(BIN)/python -m compileall -q src bench tools
 
-.PHONY: help demo dev check test-fast test bench bench-policy bench-containment docs lock clean
+.PHONY: help demo dev check lint types agents test-fast test bench bench-policy bench-containment docs lock clean
 help:
 	@echo "make demo       a real governed session, told as a story"
 	@echo "make dev        set up .venv with everything for development"
@@ -38,12 +38,20 @@ dev: $(DEV_STAMP)
 demo: $(RUN_STAMP)
 	@$(BIN)/python examples/demo/tell.py
 
-check: $(DEV_STAMP)
+check: lint types
+
+lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/check_docs.py
+
+types: $(DEV_STAMP)
+	$(BIN)/mypy
+
+# What `make test` drives is installed by the first test that needs it; here beforehand, while something else runs.
+agents:
+	@$(or $(PYTHON),python3) -m tests.e2e.installed
 
 test-fast: $(DEV_STAMP)
 	@$(COMPILED)
@@ -52,8 +60,8 @@ test-fast: $(DEV_STAMP)
 test: $(DEV_STAMP)
 	@$(COMPILED)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
-	$(BIN)/python -m pytest -n 2 -m "slow and not e2e"
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -n 3 -m "slow and not e2e"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench

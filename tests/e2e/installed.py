@@ -1,7 +1,7 @@
 """The real agents, installed once from npm in the versions that `agents.json` pins.
 
 They go to `.cache/agents` in the checkout, or to $RINGFENCE_TEST_CACHE, readable for every user, because the tests run
-the agents as another user too.
+the agents as another user too. `python -m tests.e2e.installed` installs all of them beforehand.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 VERSIONS = Path(__file__).parent / "agents.json"
+SETTINGS_VERSIONS = Path(__file__).parent / "settings_agents.json"
+"""The agents of which only the settings are tried."""
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -40,12 +43,11 @@ def installed_agents(versions: Path = VERSIONS) -> Path:
     """The folder with the programs that a file of versions names: `codex` and `claude`, where none is given."""
     cache = cache_folder() / versions.stem
     wanted = json.loads(versions.read_text())
-    programs = cache / "node_modules" / ".bin"
     if not _is_current(cache, wanted):
         _install(cache, wanted)
     if shutil.which("node") is None:
         raise Unavailable("`node` is not on PATH, and Codex starts through it")
-    return programs
+    return cache / "node_modules" / ".bin"
 
 
 def _is_current(cache: Path, wanted: dict[str, str]) -> bool:
@@ -65,18 +67,40 @@ def _install(cache: Path, wanted: dict[str, str]) -> None:
         with open(cache / ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_current(cache, wanted):
-                _run_npm(npm, cache, wanted)
+                _replace(npm, cache, wanted)
     except OSError as error:
         raise Unavailable(f"the agents cannot be installed to `{cache}`: {error}") from error
 
 
-def _run_npm(npm: str, cache: Path, wanted: dict[str, str]) -> None:
+def _replace(npm: str, cache: Path, wanted: dict[str, str]) -> None:
+    # Whole or not at all: another process that looks meanwhile must not take half of them for installed.
+    with tempfile.TemporaryDirectory(prefix="new-", dir=cache) as new:
+        _run_npm(npm, new, wanted)
+        if (cache / "node_modules").exists():
+            os.rename(cache / "node_modules", f"{new}/old")
+        os.rename(f"{new}/node_modules", cache / "node_modules")
+
+
+def _run_npm(npm: str, folder: str, wanted: dict[str, str]) -> None:
     # `--force`: one of the packages asks for a newer Node than its program needs.
     packages = [f"{package}@{version}" for package, version in wanted.items()]
-    argv = [npm, "install", "--prefix", str(cache), "--force", "--no-audit", "--no-fund", "--no-save", *packages]
+    argv = [npm, "install", "--prefix", folder, "--force", "--no-audit", "--no-fund", "--no-save", *packages]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, umask=0o022)
     except subprocess.TimeoutExpired:
         raise Unavailable("npm did not install the agents within five minutes") from None
     if done.returncode:
         raise Unavailable(f"npm could not install the agents: {done.stderr.strip()[-500:]}")
+
+
+def main() -> None:
+    """Install all agents; why one cannot be had is said, as the tests that need it will say it again."""
+    for versions in (VERSIONS, SETTINGS_VERSIONS):
+        try:
+            installed_agents(versions)
+        except Unavailable as reason:
+            print(reason)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ import pytest
 from tests.agents.exchange import agents_matching
 from tests.agents.exchange.importing import Judge, rules
 from tests.agents.exchange.test_native import POLICY, content, made
-from tests.e2e.installed import Unavailable, installed_agents
+from tests.e2e.installed import SETTINGS_VERSIONS, Unavailable, installed_agents
 from tests.e2e.place import Place, made_place
 from tests.scripted_model import Say, ScriptedModel, Shell
 
@@ -59,7 +59,7 @@ def codex(programs: Path) -> Path:
 def others() -> Path:
     """The folder of packages with Gemini CLI and opencode."""
     try:
-        return installed_agents(HERE / "settings_agents.json").parent
+        return installed_agents(SETTINGS_VERSIONS).parent
     except Unavailable as reason:
         pytest.skip(str(reason))
 
@@ -142,42 +142,51 @@ def test_codex_holds_the_paths_of_the_policy(codex: Path, place: Place, tmp_path
     assert not tried("cat ~/own")
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_gemini_takes_every_rule_and_decides_as_said(others: Path, tmp_path: Path, name: str) -> None:
-    policy = content(native_settings(NativeAgent.GEMINI, made(POLICY, name)), "ringfence.toml")
-    (tmp_path / "ringfence.toml").write_text(policy)
-    commands = ["deploy prod", "/x/deploy -v prod", "wipe disk x -xf", "sudo ls", "deploy test"]
-    files = ["a/b.key", ".env", "src/x.py", "private/x"]
-    calls: list[tuple[str, dict[str, Any]]] = [
-        *(("run_shell_command", {"command": command}) for command in commands),
-        *(("read_file", {"file_path": file}) for file in files),
-    ]
-
-    answer = _gemini(others, tmp_path, calls)
-
-    expected = [agents_matching.gemini(policy, tool, arguments) or "ask_user" for tool, arguments in calls]
-    assert answer["errors"] == []
-    assert answer["decisions"] == expected
-    assert expected[:3] == ["deny"] * 3
-    assert _gemini(others, tmp_path, [("run_shell_command", {"command": "true && deploy prod"})])["decisions"] == [
-        "deny"
-    ]
+COMMANDS = ["deploy prod", "/x/deploy -v prod", "wipe disk x -xf", "sudo ls", "deploy test"]
+FILES = ["a/b.key", ".env", "src/x.py", "private/x"]
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    *(("run_shell_command", {"command": command}) for command in COMMANDS),
+    *(("read_file", {"file_path": file}) for file in FILES),
+]
 
 
-def _gemini(others: Path, folder: Path, calls: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def test_gemini_takes_every_rule_and_decides_as_said(others: Path, tmp_path: Path) -> None:
+    policies = {
+        name: content(native_settings(NativeAgent.GEMINI, made(POLICY, name)), "ringfence.toml") for name in PRESETS
+    }
+    hidden = ("run_shell_command", {"command": "true && deploy prod"})
+
+    answers = _gemini(others, tmp_path, policies, [*CALLS, hidden])
+
+    said = {
+        name: [agents_matching.gemini(policy, tool, arguments) or "ask_user" for tool, arguments in CALLS]
+        for name, policy in policies.items()
+    }
+    assert answers == {name: {"errors": [], "decisions": [*decisions, "deny"]} for name, decisions in said.items()}
+    assert [decisions[:3] for decisions in said.values()] == [["deny"] * 3] * len(PRESETS)
+
+
+def _gemini(
+    others: Path, folder: Path, policies: dict[str, str], calls: list[tuple[str, dict[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    """What it decides about some calls by each policy, and what it finds wrong with it."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("`node` is not on PATH")
-    asked = json.dumps([{"name": tool, "args": arguments} for tool, arguments in calls])
+    asked = []
+    for name, policy in policies.items():
+        (folder / name).mkdir()
+        (folder / name / "ringfence.toml").write_text(policy)
+        named = [{"name": tool, "args": arguments} for tool, arguments in calls]
+        asked.append({"folder": str(folder / name), "calls": named})
     done = subprocess.run(
-        [node, str(HERE / "gemini_decides.mjs"), str(others / "@google" / "gemini-cli" / "bundle"), str(folder)],
-        input=asked,
+        [node, str(HERE / "gemini_decides.mjs"), str(others / "@google" / "gemini-cli" / "bundle")],
+        input=json.dumps(asked),
         capture_output=True,
         check=True,
         text=True,
     )
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    return dict(zip(policies, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
 @pytest.mark.parametrize("name", PRESETS)

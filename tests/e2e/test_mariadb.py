@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.cli.conftest import Person, accounts, person
+from tests.cli.conftest import Person, accounts, person, warm
 from tests.e2e.installed import Unavailable
 from tests.e2e.mariadb import PASSWORD, USER, Server, unpacked
 
-__all__ = ["person"]
+__all__ = ["person", "warm"]
 pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("person", accounts()[-1:], indirect=True)]
 
 HOST = "host.ringfence.internal"

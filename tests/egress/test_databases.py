@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.approvals import postgresql
-from tests.debian import program
+from tests.debian import needed, program
 from tests.egress.gatewaying import LOOPBACK, answer, listening
 
 from ringfence.egress import Authorization, Cancel, Gateway
@@ -62,8 +62,7 @@ class Before:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[int]:
-    if postgresql.programs() is None:
-        pytest.skip("PostgreSQL is not installed")
+    needed("postgresql", lambda: postgresql.programs() is not None)
     server = postgresql.Server(listen_addresses=ADDRESS)
     yield PORT
     server.close()
@@ -111,8 +110,7 @@ async def test_another_client_does_not_reach_postgresql(before_postgres: Before)
 
 
 async def test_postgresql_over_tls_is_encrypted_behind_its_question() -> None:
-    if postgresql.programs() is None:
-        pytest.skip("PostgreSQL is not installed")
+    needed("postgresql", lambda: postgresql.programs() is not None)
     # The server's user could not read what lies below pytest's folders.
     with tempfile.TemporaryDirectory(dir=postgresql.MEMORY) as folder:
         server = postgresql.Server(listen_addresses=TLS_ADDRESS, **_certificate(Path(folder)))

@@ -237,8 +237,8 @@ def test_a_hundred_thousand_hosts_load_and_are_found() -> None:
 
 
 @pytest.mark.slow
-def test_ten_megabytes_of_faults_are_located_and_nothing_is_applied() -> None:
-    text = "[[network.rule]]\nhosts = ['a*b']\nverdict = 'perhaps'\n" * 100_000 + "[network]\n"
+def test_a_megabyte_of_faults_is_located_and_nothing_is_applied() -> None:
+    text = "[[network.rule]]\nhosts = ['a*b']\nverdict = 'perhaps'\n" * 20_000 + "[network]\n"
 
     with pytest.raises(PolicyInvalid) as caught:
         read_document(text.encode(), file="p.toml", layer=Layer.USER)
