@@ -34,6 +34,7 @@ PUSH = decision(command("git", "push"))
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Desk:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "ringfence").mkdir()
     recording = Presence(str(tmp_path / "ringfence" / "recording"), "session-1")
     request.addfinalizer(recording.end)
     return Desk(SqliteStore(str(tmp_path / "ringfence" / "approvals.db")), time.time_ns, counting())

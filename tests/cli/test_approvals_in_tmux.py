@@ -30,6 +30,7 @@ def tmux() -> None:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "ringfence").mkdir()
     recording = Presence(str(tmp_path / "ringfence" / "recording"), "session-1")
     yield Desk(SqliteStore(str(tmp_path / "ringfence" / "approvals.db")), time.time_ns, counting())
     recording.end()

@@ -37,6 +37,7 @@ People = Pilot[None]
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "ringfence").mkdir()
     recording = Presence(str(tmp_path / "ringfence" / "recording"), "session-1")
     request.addfinalizer(recording.end)
     return tmp_path / "ringfence"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 _OPENS = """
-import sys
+import os, sys
 from ringfence.telemetry.database import open_for_writing
 print("ready", flush=True)
 sys.stdin.readline()
 for at in range(150):
+    os.makedirs(f"{sys.argv[1]}/{at}", exist_ok=True)
     open_for_writing(f"{sys.argv[1]}/{at}/ledger.db").close()
 """
 

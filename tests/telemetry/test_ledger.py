@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -265,6 +266,19 @@ async def test_a_folder_that_cannot_be_made_is_a_situation_with_a_remedy(tmp_pat
 
     assert "cannot record" in broken.value.message
     assert broken.value.remedy == f"make `{tmp_path / 'state'}` a folder that you own and can write to"
+
+
+async def test_a_writer_never_makes_anew_what_was_removed_behind_its_session(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ledger = await Ledger.start(str(home / "state" / "ledger.db"), session="s")
+    os.kill(ledger.pid, signal.SIGSTOP)
+    await ledger.close(sealed=False)
+    shutil.rmtree(home)
+    os.kill(ledger.pid, signal.SIGCONT)
+
+    os.waitpid(ledger.pid, 0)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_ledger_that_is_no_database_is_never_overwritten(path: str) -> None:

@@ -51,6 +51,7 @@ def claim(
     `look` finds what is missing, given the (workspace, name) of those that are place holders already.
     """
     owner = (os.getpid(), _started(os.getpid()) or 0, user)
+    os.makedirs(state, mode=0o700, exist_ok=True)
     with _manifest(state) as entries:
         # SECURITY: looked for under the lock. A place holder that another session made in between would pass for the
         # user's own folder, and be gone with that session while this one still relies on it.
@@ -135,7 +136,6 @@ def _sweep(entries: list[Entry]) -> None:
 
 @contextlib.contextmanager
 def _manifest(state: str) -> Iterator[list[Entry]]:
-    os.makedirs(state, mode=0o700, exist_ok=True)
     lock = os.open(os.path.join(state, _LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

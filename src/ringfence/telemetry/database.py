@@ -69,8 +69,7 @@ Draft = tuple[str, str, str, bytes]
 
 
 def open_for_writing(path: str, lock_seconds: float = LOCK_SECONDS) -> sqlite3.Connection:
-    """Open the ledger, and make it where there is none: readable for its owner alone, durable at every commit."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    """Open the ledger, and make it where its folder has none: for its owner alone, durable at every commit."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=lock_seconds, isolation_level=None)
     try:

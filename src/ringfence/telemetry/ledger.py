@@ -6,6 +6,7 @@ Fail closed: when the writer is lost or says that it cannot record, every pendin
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -108,6 +109,7 @@ class Ledger(asyncio.BufferedProtocol):
                 f"`{session}` cannot be the id of a session", remedy="use letters, digits, `.`, `_`, `-`"
             )
         ledger = cls(path, session, new_id)
+        ledger._make_folder()
         ours, theirs = socket.socketpair()
         try:
             ledger.pid = _spawn(theirs, ledger.path, session, str(lock_seconds), str(cleanup or ""))
@@ -282,6 +284,15 @@ class Ledger(asyncio.BufferedProtocol):
             self._pending_bytes -= size
             if done is not None:
                 done(self._broken)
+
+    def _make_folder(self) -> None:
+        # INVARIANT: the session makes it and its writer never does. A home that was removed behind a session that has
+        # ended does not come back.
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        except OSError as failure:
+            kind = "full" if failure.errno in {errno.ENOSPC, errno.EDQUOT} else "unopenable"
+            self._break(self._situation(f"{kind}\0{type(failure).__name__}: {failure}".encode(errors="replace")))
 
     @property
     def _folder(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 
 _PREFIX = "session-"
 
@@ -15,7 +16,8 @@ class Presence:
     """The mark of one writer."""
 
     def __init__(self, folder: str, session: str) -> None:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
         self._path = os.path.join(folder, _PREFIX + session)
         # None where another writer of this session is at work: that one's mark counts.
         self._descriptor = _locked(self._path, os.O_CREAT)

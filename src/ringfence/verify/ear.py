@@ -5,7 +5,9 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 
@@ -17,11 +19,23 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+class Origin(Protocol):
+    """A server that understands one connection."""
+
+    def receive(self, data: bytes) -> tuple[bytes, list[bytes]]:
+        """What to answer to what came, and what was heard; OSError where that ends the connection."""
+
+
 class Ear:
     """Accepts, reads and answers on every socket it is given, in one thread."""
 
-    def __init__(self, sockets: dict[str, socket.socket]) -> None:
+    def __init__(
+        self, sockets: dict[str, socket.socket], origins: Mapping[str, Callable[[], Origin]] | None = None
+    ) -> None:
+        """`origins`: what serves the connections of a listener, instead of the plain pages."""
         self.heard: list[Heard] = []
+        self._origins = origins or {}
+        self._served: dict[socket.socket, Origin] = {}
         self._selector = selectors.DefaultSelector()
         self._mine, self._theirs = socket.socketpair()
         self._selector.register(self._theirs, selectors.EVENT_READ, None)
@@ -60,6 +74,8 @@ class Ear:
             connection, _ = ready.accept()
             connection.setblocking(False)
             self._selector.register(connection, selectors.EVENT_READ, name)
+            if name in self._origins:
+                self._served[connection] = self._origins[name]()
             # An opened connection is already a way out: the address itself can carry data.
             self.heard.append(Heard(name=name, data=b""))
             return
@@ -73,14 +89,29 @@ class Ear:
                 ready.sendto(answer(data) if name.startswith("resolver") else b"pong", sender)
             return
         if not data:
-            self._selector.unregister(ready)
-            ready.close()
+            self._end(ready)
+            return
+        if ready in self._served:
+            self._hand_over(ready, name, data)
             return
         self.heard.append(Heard(name=name, data=data))
         with suppress(OSError):
             ready.send(page(data))
             if b"connection: close" in data.lower():
                 ready.shutdown(socket.SHUT_WR)
+
+    def _hand_over(self, ready: socket.socket, name: str, data: bytes) -> None:
+        try:
+            answer, notes = self._served[ready].receive(data)
+            self.heard.extend(Heard(name=name, data=note) for note in notes)
+            ready.send(answer)
+        except OSError:
+            self._end(ready)
+
+    def _end(self, connection: socket.socket) -> None:
+        self._served.pop(connection, None)
+        self._selector.unregister(connection)
+        connection.close()
 
 
 ADDRESSES = {

@@ -49,7 +49,7 @@ def carry_out(
             SETUPS[name](stage, *words)
         if attack.arena and arena:
             stage.arena_prefix, stage.network = arena.prefix(person), arena.pid
-            stage.ear = Ear(arena.listeners())
+            stage.ear = Ear(arena.listeners(), stage.origins)
         if attack.first:
             start(stage, wrap(stage, source.command(*_filled(stage, attack.first))), Streams(timeout=timeout), warm)
         argv = source.command(*_filled(stage, attack.attack))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import datetime
 import fcntl
 import os
 import pwd
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from ringfence.egress.authority import Authority
+from ringfence.model.host import parse_host
 from ringfence.verify import source
 from ringfence.verify.ear import Ear
 from ringfence.verify.oracles import marked
@@ -283,6 +286,26 @@ def allowed(stage: Stage, *hosts: str) -> None:
     stage.file(f"{stage.home}/.config/ringfence/policy.toml", rule)
 
 
+def allowed_inside(stage: Stage, host: str, path: str) -> None:
+    """The person's policy lets one path of a host through, and has HTTP/2 spoken there. The host has a certificate."""
+    try:
+        from ringfence.verify.secure_origin import PROTOCOLS, SecureOrigin
+    except ModuleNotFoundError as missing:
+        raise OSError(
+            f"`{missing.name}` is not installed, which reads HTTP/2: pip install 'ringfence[inspect]'"
+        ) from None
+    authority = Authority("battery", datetime.datetime.now(datetime.UTC))
+    context = authority.context(parse_host(host), PROTOCOLS)
+    stage.origins["web"] = lambda: SecureOrigin(context)
+    stage.environment["SSL_CERT_FILE"] = stage.file(f"{stage.base}/authorities.pem", authority.pem.decode())
+    rule = (
+        f'[network]\nhttp2 = ["{host}"]\n[[network.rule]]\nhosts = ["{host}"]\nmethods = ["GET"]\n'
+        f'paths = ["{path}"]\nverdict = "allow"\nreason = "needed"\n'
+    )
+    stage.allowed = (host,)
+    stage.file(f"{stage.home}/.config/ringfence/policy.toml", rule)
+
+
 def unreadable_name(stage: Stage) -> None:
     """A secrets file in a folder whose name is no text."""
     folder = os.path.join(os.fsencode(stage.workspace), b"\xff")
@@ -426,6 +449,6 @@ _PLAIN = (
     editor,
     accomplice,
 )
-_WITH_WORDS = (file, link, fifo, allowed)
+_WITH_WORDS = (file, link, fifo, allowed, allowed_inside)
 SETUPS: dict[str, Callable[..., None]] = {each.__name__: each for each in (*_PLAIN, *_WITH_WORDS)}
 """What a row can name in `setup`."""

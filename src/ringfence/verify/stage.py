@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-from ringfence.verify.ear import Ear
+from ringfence.verify.ear import Ear, Origin
 
 SECRET_NAME = "DEPLOY_SIGNING_TOKEN"
 """The variable that holds the secret in the environment of whoever starts the sandbox."""
@@ -79,6 +79,8 @@ class Stage:
         self.evidence: list[str] = []
         """What helpers saw."""
         self.ear: Ear | None = None
+        self.origins: dict[str, Callable[[], Origin]] = {}
+        """What serves the connections of a listener, by its name."""
         self.arena_prefix: tuple[str, ...] = ()
         """The argv prefix that starts a command in the arena."""
         self.network = 0

@@ -62,6 +62,7 @@ def running(state: Path, policy: str = "") -> Iterator[Site]:
     config.mkdir(parents=True)
     (config / "policy.toml").write_text(policy or 'extends = ["workspace"]\n')
     folder = state / "ringfence"
+    folder.mkdir(exist_ok=True)
     recording = Presence(str(folder / "recording"), "session-1")
     desk = Desk(SqliteStore(str(folder / "approvals.db")), time.time_ns, new_id)
     process = subprocess.Popen(
