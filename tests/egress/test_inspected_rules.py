@@ -114,6 +114,20 @@ async def test_a_header_that_is_not_sent_satisfies_no_rule(
     assert (b"x-team: red" in bytes(served.heard)) == bool(headers)
 
 
+@pytest.mark.parametrize(("methods", "heard"), [(True, b"HTTP/1.1 403 Forbidden"), (False, b"HTTP/1.1 200 OK")])
+async def test_a_form_names_no_other_method_where_rules_are_about_methods(methods: bool, heard: bytes) -> None:
+    async with (
+        server(answering(OK)) as port,
+        inspecting(wants=lambda *_: FactsWanted(methods=methods)) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        kind = b"Content-Type: application/x-www-form-urlencoded"
+        writer.write(posted(b"/a", b"a=b&_method=delete", kind).replace(b"PORT", b"%d" % port))
+        assert (await reader.readuntil(b"\r\n")).rstrip() == heard
+        await leave(writer)
+
+
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete", "arguments": {"b": 1, "a": 2}}}
 DELETE = McpAction(server="a.test", tool="delete", arguments='{"a":2,"b":1}')
 

@@ -211,6 +211,8 @@ verdict = "deny"
         ("api.forge.test", 443, "GET", "/users", "ask"),
         ("api.forge.test", 443, "GET", "/repos/a/admin/x", "deny"),
         ("api.forge.test", 443, "GET", "/repos/a/%61dmin/x", "deny"),
+        ("api.forge.test", 443, "GET", "/Repos/a/ADMIN/x", "deny"),
+        ("api.forge.test", 443, "GET", "/Repos/a/b", "ask"),
         ("api.forge.test", 443, "GET", "/repos/x/../a/admin", "deny"),
         ("api.forge.test", 443, "GET", "/repos/..%2f..%2fusers", "deny"),
         ("api.forge.test", 443, "GET", "/repos/%252e%252e/users", "deny"),

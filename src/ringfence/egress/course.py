@@ -27,13 +27,14 @@ from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Amendment, Held, Inspection, Request, Steps
 from ringfence.egress.judging import Answer, calls_in
+from ringfence.egress.posing import Posing, may_pose_in_form, posing, posing_in_form
 from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.request_body import MOST_BODY
 from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
 from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Verdict
-from ringfence.model.host import Destination, shown
+from ringfence.model.host import Destination
 from ringfence.policy.judges.connect import FactsWanted
 from ringfence.policy.mcp_identity import address_of
 from ringfence.policy.operations import SAFE
@@ -132,6 +133,7 @@ class Course:
         "_error",
         "_exchange",
         "_first",
+        "_form",
         "_head",
         "_inspection",
         "_link",
@@ -188,6 +190,8 @@ class Course:
         self._collecting: tuple[int, Callable[[], None]] | None = None
         self._wanted = _NOTHING
         self._calls_wanted = False
+        self._form = False
+        """Whether its body may be a form that names another method, and some rule is about methods."""
         self._error = ""
         self._steps: tuple[Steps, ...] = ()
         self._action: ConnectAction | None = None
@@ -232,16 +236,20 @@ class Course:
         self.named = own or self._destination
         if header.twice:
             return self.refuse(refusal.malformed(f"its header says `{header.twice}` more than once"))
-        if header.methods:
-            posing = _other_method(head, header.methods)
-            if posing:
-                text = f"the request is a {head.method}, and asks its server to take it for {posing}"
-                return self.refuse(self._core.refuse(refusal.built_in(self._described(), "http.method", text)))
+        if header.words or head.query:
+            found = posing(head, header.words, self._destination)
+            if found is not None:
+                return self._posing(found)
         wanted = self._wanted = self._inspection.wants(self._destination.host.name, self._destination.port)
         self._calls_wanted = wanted.calls and self._inspection.judge is not None and head.method not in SAFE
-        if (wanted.body or self._calls_wanted) and not self._client.finished:
+        self._form = wanted.methods and may_pose_in_form(head)
+        if (wanted.body or self._calls_wanted or self._form) and not self._client.finished:
             return self._collect_first(MOST_BODY, self._judge)
         return self._judge()
+
+    def _posing(self, found: Posing) -> None:
+        """Its server may take it for another request than the one that is judged."""
+        return self.refuse(self._core.refuse(refusal.built_in(self._described(), found.rule, found.text)))
 
     def _routed(self, head: RequestHead) -> RequestHead:
         """The head for the server that the request is led to; from here on, that is the one it is about."""
@@ -308,6 +316,10 @@ class Course:
 
     def _judge(self) -> None:
         self.state = State.ANSWER
+        if self._form and self._head is not None:
+            found = posing_in_form(self._head, bytes(self._first), complete=self._client.finished)
+            if found is not None:
+                return self._posing(found)
         action = self._action = self._described()
         answer: Answer[Authorization] = Answer()
         try:
@@ -694,9 +706,3 @@ class Course:
         """The denial that a fault of ours comes to."""
         text = "the request could not be looked into, because of an internal error"
         return refusal.built_in(self._described(), "gateway.error", text)
-
-
-def _other_method(head: RequestHead, methods: tuple[bytes, ...]) -> str:
-    """The method that a server may take a request for, where that is another one that changes something."""
-    words = (method.decode("latin-1") for method in methods)
-    return next((shown(word) for word in words if word != head.method and word not in SAFE), "")

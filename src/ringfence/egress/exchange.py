@@ -10,10 +10,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-import msgspec
-
 from ringfence.egress.ends import ENOUGH, ClientEnd, ServerEnd, ServerFailed
 from ringfence.egress.http_fields import connection_tokens
+from ringfence.egress.http_forward import upgraded
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import NO_STEPS, Chain, Fields, Held, Steps
@@ -23,7 +22,6 @@ _ROUNDS = 16
 _INTERIMS = 16
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))
 _BODYLESS = (204, 304)
-_OF_AN_UPGRADE = frozenset((b"connection", b"upgrade", b"sec-websocket-accept", b"sec-websocket-protocol"))
 
 
 class Side(Enum):
@@ -261,7 +259,7 @@ class Exchange:
         if self._interims > _INTERIMS:
             raise ServerFailed("it sends interim answers without end")
         # SECURITY: no step sees these heads, and a server may repeat there what it was sent.
-        self._client.interim(msgspec.structs.replace(head, fields=()) if self._down.steps else head)
+        self._client.interim(ResponseHead(status=head.status, fields=()) if self._down.steps else head)
 
     def _switch(self, head: ResponseHead) -> None:
         tokens = connection_tokens(head.fields)
@@ -269,8 +267,7 @@ class Exchange:
             raise ServerFailed("it switches to another protocol, which nobody asked for")
         if head.field(b"sec-websocket-extensions") is not None:
             raise ServerFailed("it uses a WebSocket extension that was not offered")
-        needed = tuple(field for field in head.fields if field[0] in _OF_AN_UPGRADE)
-        self._client.interim(msgspec.structs.replace(head, fields=needed) if self._down.steps else head)
+        self._client.interim(upgraded(self._head, head) if self._down.steps else head)
         self.over = True
         self._client.flush()
         self._owner.switched(self._server.rest())

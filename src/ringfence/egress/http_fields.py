@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ringfence.egress.posing import other_words
 from ringfence.egress.request_body import ONCE
 
 Field: TypeAlias = tuple[bytes, bytes]
@@ -22,7 +23,6 @@ _HOP_BY_HOP = frozenset(
 )
 _NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
 """Other ways to the same server go past the gateway, or nowhere."""
-_METHOD_OVERRIDES = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
 AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
 SPEAKING = _HOP_BY_HOP | _NOT_FOR_CLIENTS | AGREEMENTS
 """The names of what is about the message or its connection, beside those that begin with `proxy-`."""
@@ -37,10 +37,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the connection is to end behind the answer."""
     upgrades: frozenset[bytes]
     """The protocols that it asks to switch to, in lower case."""
-    methods: tuple[bytes, ...]
-    """The methods that its server may take it for instead of its own, in upper case.
-
-    SECURITY: many frameworks go by such a field; a rule about methods would be judged by a word that means nothing."""
+    words: tuple[Field, ...]
+    """The fields by which a server may take it for another request; see `posing`."""
     twice: str
     """What it says more than once about its body, so that its server may read another one than was judged."""
     expects: bool
@@ -77,7 +75,7 @@ def _said(fields: tuple[Field, ...]) -> Said:
             for token in value.split(b",")
             if token.strip()
         ),
-        methods=tuple(value.upper() for name, value in fields if name in _METHOD_OVERRIDES),
+        words=other_words(fields),
         twice=next((name.decode("ascii") for name in sorted(ONCE) if names.count(name) > 1), ""),
         expects=any(name == b"expect" and value.lower() == b"100-continue" for name, value in fields),
         sized=b"content-length" in names,

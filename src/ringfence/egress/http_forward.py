@@ -3,7 +3,9 @@ passed through. The framing is always ours."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import lru_cache
+from hashlib import sha1
 
 from ringfence.egress.http_fields import Said, answer_lines, said
 from ringfence.egress.http_head import RequestHead
@@ -12,6 +14,8 @@ from ringfence.model.host import Destination
 
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 _CLOSE = b"Connection: close\r\n"
+_ACCEPTS = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What a server proves with that it understood: the key with this behind it, as a digest."""
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 
@@ -68,6 +72,20 @@ def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: boo
     else:
         lines = answer_lines(head.fields, bodyless=bodyless)
     return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (head.status, head.phrase, lines, framing, ending)
+
+
+def upgraded(request: RequestHead, answer: ResponseHead) -> ResponseHead:
+    """What a client hears of a server that took its WebSocket: nothing in it is the server's own words."""
+    key, protocols = b"", set()
+    for name, value in request.fields:
+        if name == b"sec-websocket-key":
+            key = value
+        elif name == b"sec-websocket-protocol":
+            protocols |= {one.strip() for one in value.split(b",")}
+    accept = b64encode(sha1(key + _ACCEPTS, usedforsecurity=False).digest())
+    chosen = answer.field(b"sec-websocket-protocol")
+    more = () if chosen not in protocols or chosen is None else ((b"sec-websocket-protocol", chosen),)
+    return ResponseHead(status=101, phrase=b"Switching Protocols", fields=((b"sec-websocket-accept", accept), *more))
 
 
 @lru_cache(maxsize=256)

@@ -116,13 +116,14 @@ class WebSocket:
             case Message(data=data, text=text):
                 self._deliver(side, self._chains[side].run(data, _step(side, text=text)), text=text)
             case Control(opcode=opcode, data=data):
-                if data and side is Side.UP:
-                    # SECURITY: a ping has room for words too. Nobody is asked about one.
+                if data:
+                    # SECURITY: a ping has room for words too, in both directions. Nobody is asked about one.
                     passed = self._chains[side].run(data, _step(side, text=False))
                     if isinstance(passed, Held):
                         self._held[side] = False
                         denied = msgspec.structs.replace(passed.decision, verdict=Verdict.DENY)
                         return self._owner.held(side, Held(decision=denied))
+                    data = passed if side is Side.DOWN else data
                 self._write(side, opcode, data)
                 if opcode is Opcode.CLOSE:
                     self._closed.add(side)

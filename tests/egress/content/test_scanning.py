@@ -12,6 +12,7 @@ import os
 import quopri
 import random
 import subprocess
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -294,3 +295,79 @@ def test_a_beginning_that_looks_like_an_archive_hides_nothing(beginning: bytes, 
 
     assert "github-token" in {one.name for one in found}
     assert "github-token" in {one.name for one in whole.text("the body", data)}
+
+
+SECRET = b"key " + TOKEN.encode() + b" end"
+
+
+def _skipped(data: bytes) -> bytes:
+    """A frame of Zstandard that readers pass over."""
+    return b"\x50\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data + zstandard.compress(b"a")
+
+
+def _with_name(name: bytes) -> bytes:
+    plain = gzip.compress(b"a", mtime=0)
+    return plain[:3] + b"\x08" + plain[4:10] + name + b"\0" + plain[10:]
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+@pytest.mark.parametrize(
+    ("coding", "data"),
+    [
+        ("", zlib.compress(SECRET)),
+        ("", b"--b\r\n\r\n" + zlib.compress(SECRET) + b"\r\n--b--"),
+        ("", b"%PDF-1.4\nstream\n" + zlib.compress(b"x^2" + b" " * 40) + b"\nstream\n" + zlib.compress(SECRET)),
+        ("", base64.b64encode(zlib.compress(SECRET, 1))),
+        ("", lzma.compress(SECRET, format=lzma.FORMAT_ALONE)),
+        ("gzip", _with_name(SECRET)),
+        ("gzip", gzip.compress(SECRET)[:-8] + b"wrong it"),
+        ("gzip", gzip.compress(SECRET) + b"\x1f\x8b\x08\0no more"),
+        ("deflate", zlib.compress(SECRET)[:-4] + b"\0\0\0\0"),
+        ("deflate", zlib.compress(SECRET) + zlib.compress(b"a")[:3] + b"\xff\xff\xff"),
+        ("zstd", _skipped(SECRET)),
+        ("bzip2", bz2.compress(SECRET) + b"BZh9no more"),
+    ],
+)
+def test_what_is_packed_without_a_word_or_with_a_fault_hides_nothing(coding: str, data: bytes, size: int) -> None:
+    body = BodyScan(Scan(scanner()), codings(coding.encode()))
+
+    found = [one for at in range(0, len(data), size) for one in body.feed(data[at : at + size], last=False)]
+    found += body.feed(b"", last=True)
+
+    assert {one.name for one in found} == {"github-token"}
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"7z\xbc\xaf\x27\x1c\0\4....", "7z"),
+        (b"--b\r\n\r\nRar!\x1a\x07\x01....", "RAR"),
+        (base64.b64encode(b"age-encryption.org/v1\n-> X25519 abcdefghijklmnop"), "age"),
+        (b"-----BEGIN PGP MESSAGE-----\n\nhQEMA\n", "PGP"),
+        (b"Salted__12345678................", "OpenSSL"),
+        (b"\x04\x22\x4d\x18....", "LZ4"),
+    ],
+)
+def test_what_is_sealed_is_said_to_be_unread(data: bytes, name: str) -> None:
+    scan = Scan(scanner())
+
+    scan.text("the body", data)
+
+    assert list(scan.unread) == [f"a part of it is packed or encrypted with {name}, which cannot be looked into"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [gzip.compress(b"", mtime=0), zlib.compress(b"", 1), zstandard.compress(b""), bz2.compress(b"")],
+    ids=["gzip", "zlib", "zstd", "bzip2"],
+)
+@pytest.mark.parametrize("before", [b"", b"x"])
+def test_tens_of_thousands_of_packed_parts_are_each_read_once(part: bytes, before: bytes) -> None:
+    # Read anew from each of them on, a megabyte of such parts held everybody up for minutes.
+    data = before + part * (300_000 // len(part))
+    began = time.process_time()
+
+    Scan(scanner()).text("the body", data)
+    BodyScan(Scan(scanner()), ()).feed(data, last=True)
+
+    assert time.process_time() - began < 6

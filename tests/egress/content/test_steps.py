@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import bz2
 import contextlib
 import gzip
 import json
@@ -280,6 +281,49 @@ def test_only_a_yes_makes_what_was_asked_about_allowed() -> None:
     step.confirmed(held)
 
     assert session.screening(request).request(head) == head
+
+
+def _outgoing(fields: dict[bytes, bytes], pieces: list[bytes]) -> bytes:
+    """What of a body goes on before it is held."""
+    to = Destination(host=parse_host("a.test"), port=443)
+    listed = tuple(fields.items())
+    head = RequestHead(
+        method="POST", target=Target.ORIGIN, destination=to, path="/", query="", fields=listed, chunked=True
+    )
+    action = ConnectAction(host="a.test", port=443, method="POST", path="/")
+    allowed = Decision(verdict=Verdict.ALLOW, action=action, reasons=(), policy="")
+    step = Session(limits={"held": 100}).screening(
+        Request(destination=to, secure=True, head=head, action=action, decision=allowed)
+    )
+    whole, gone = b"".join(pieces), b""
+    if step.whole:
+        step.body(whole[:100], complete=False)
+    assert step.request(head) == head
+    for piece in pieces:
+        passed = step.sent(piece)
+        if isinstance(passed, Held):
+            return gone
+        gone += passed
+    last = step.all_sent()
+    assert isinstance(last, Held)
+    return gone
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+def test_of_a_longer_body_nothing_goes_on_that_was_not_looked_at(pack: Callable[[bytes], bytes]) -> None:
+    body = pack(os.urandom(100_000) + b" " + TOKEN.encode() + b" " + os.urandom(30_000))
+    packing = {bytes: b"identity", gzip.compress: b"gzip", bz2.compress: b"bzip2"}[pack]
+
+    gone = _outgoing({b"content-encoding": packing}, [body[at : at + 1000] for at in range(0, len(body), 1000)])
+
+    assert 20_000 < len(gone) < 100_000
+
+
+@pytest.mark.parametrize("kind", [b"application/grpc", b"Application/GRPC+proto"])
+def test_of_a_stream_of_calls_no_piece_goes_on_that_was_not_looked_at(kind: bytes) -> None:
+    gone = _outgoing({b"content-type": kind}, [b"x" * 50, b" " + TOKEN.encode() + b" ", b"x" * 50])
+
+    assert gone == b"x" * 50
 
 
 WAYS = {

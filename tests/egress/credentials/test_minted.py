@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64encode
 
@@ -38,6 +39,24 @@ def _asked(carried: Carried, written: str, body: bytes, *, host: str = "auth.hub
     if isinstance(passed[-1], Held):
         return passed[-1]
     return b"".join(piece for piece in passed if isinstance(piece, bytes))
+
+
+def test_a_token_does_not_come_inside_in_an_answer_that_is_packed() -> None:
+    def packed(content: bytes) -> list[bytes | Held]:
+        steps = carrying(HUB).wallet(request(LOGIN, host="auth.hub.test"))
+        assert steps is not None
+        kinds = ((b"content-type", b"application/json"), (b"content-encoding", b"gzip"))
+        steps.request(request(LOGIN, host="auth.hub.test").head)
+        steps.response(ResponseHead(status=200, fields=kinds))
+        body = gzip.compress(content, mtime=0)
+        return [steps.received(body[:20]), steps.received(body[20:]), steps.all_received()]
+
+    token = packed(json.dumps({"token": TOKEN}).encode())
+    harmless = packed(b'{"state": "fine"}')
+
+    assert [isinstance(one, Held) for one in token] == [False, False, True]
+    assert token[:2] == [b"", b""]
+    assert harmless == [b"", b"", gzip.compress(b'{"state": "fine"}', mtime=0)]
 
 
 def _token(answer: bytes | Held) -> str:

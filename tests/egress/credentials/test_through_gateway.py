@@ -8,6 +8,8 @@ import asyncio
 from tests.egress.credentials.carrying import SHOWN, VALUE, Carried, carrying
 from tests.egress.inspecting import inspecting, leave, server, tunnel
 
+from ringfence.egress.websocket_frames import Control, FrameReader, Message, Opcode, frame
+
 OTHER = "sk-ant-api03-attackerattackerattackerattackerattacker"
 
 
@@ -102,7 +104,8 @@ async def test_each_request_of_a_connection_is_held_to_its_binding() -> None:
 async def test_an_answer_before_the_answer_repeats_nothing() -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 103 Early Hints\r\nX-Saw: " + _line(head, b"authorization") + b"\r\n\r\n")
+        saw = _line(head, b"authorization")
+        writer.write(b"HTTP/1.1 103 " + saw + b"\r\nX-Saw: " + saw + b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         await writer.drain()
 
@@ -118,14 +121,18 @@ async def test_an_answer_before_the_answer_repeats_nothing() -> None:
     assert VALUE.encode() not in got
 
 
-async def test_the_answer_to_a_websockets_upgrade_repeats_nothing() -> None:
+async def test_neither_a_websockets_upgrade_nor_its_control_frames_repeat_anything() -> None:
     async def upgraded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        saw = _line(head, b"authorization")
+        writer.write(b"HTTP/1.1 101 " + saw + b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
         writer.write(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
-        writer.write(b"X-Saw: " + _line(head, b"authorization") + b"\r\n\r\n")
+        writer.write(b"Sec-WebSocket-Protocol: " + saw + b"\r\nX-Saw: " + saw + b"\r\n\r\n")
+        for opcode in (Opcode.PING, Opcode.PONG, Opcode.TEXT):
+            writer.write(frame(opcode, saw, None))
+        writer.write(frame(Opcode.CLOSE, b"\x03\xe8" + saw, None))
         await writer.drain()
-        await reader.read(1)
+        await reader.read()
 
     upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     async with server(upgraded) as port:
@@ -137,8 +144,17 @@ async def test_the_answer_to_a_websockets_upgrade_repeats_nothing() -> None:
                 asked.replace("\r\n\r\n", f"\r\n{upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
             )
             got = await reader.readuntil(b"\r\n\r\n")
+            frames = FrameReader(masked=False)
+            frames.feed(await reader.readexactly(4 * (2 + len(f"Bearer {VALUE}")) + 2))
             await leave(writer)
 
-    assert got.startswith(b"HTTP/1.1 101 ")
+    shown = f"Bearer {SHOWN}".encode()
+    assert got.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in got
     assert VALUE.encode() not in got
+    assert [frames.next() for _ in range(4)] == [
+        Control(Opcode.PING, shown),
+        Control(Opcode.PONG, shown),
+        Message(shown, text=True),
+        Control(Opcode.CLOSE, b"\x03\xe8" + shown),
+    ]

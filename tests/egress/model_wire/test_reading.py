@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tests.egress.model_wire.streams import MESSAGES, STREAMS, WHOLE, sent
 
 from ringfence.egress.http_response import ResponseHead
+from ringfence.egress.model_wire.answers import Answer, take
 from ringfence.egress.model_wire.asked import Asked, read_request
 from ringfence.egress.model_wire.spending import Spending
 from ringfence.egress.model_wire.unpacking import Unreadable, readable, unpacking
@@ -232,6 +234,24 @@ def test_a_client_that_leaves_after_the_last_word_changes_nothing(interface: Int
     answered, _, _ = read(interface, [STREAMS[interface]], error="the client went away")
 
     assert (answered.estimated, usage(answered)) == (False, EXPECTED[interface][2])
+
+
+@pytest.mark.parametrize("said", ["refusal", "tool_calls"])
+def test_what_comes_in_a_hundred_thousand_pieces_is_put_together_once(said: str) -> None:
+    # Joined anew with every piece, a megabyte of it took a minute, in which nobody else was served.
+    answer = Answer()
+    piece = "0123456789"
+    delta = {"refusal": piece, "tool_calls": [{"index": 0, "id": "1", "function": {"name": "x", "arguments": piece}}]}
+    event = {"choices": [{"delta": {said: delta[said]}}]}
+
+    began = time.process_time()
+    for _ in range(100_000):
+        take(Interface.CHAT, answer, event)
+    answer.close_calls()
+
+    assert time.process_time() - began < 5
+    put_together = answer.refusal if said == "refusal" else answer.calls[0].arguments
+    assert (put_together, answer.kept) == (piece * 100_000, len(piece) * 100_000)
 
 
 def test_half_a_character_does_not_break_the_record() -> None:

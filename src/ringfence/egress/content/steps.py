@@ -170,9 +170,10 @@ class Screened(Steps):
             return data
         fresh = data[self._looked_at :]
         self._looked_at = max(self._looked_at - len(data), 0)
-        found = self._body.feed(fresh, last=False) if fresh else []
+        found = self._body.feed(fresh, last=False, now=self._streams) if fresh else []
         waiting = self._kept + data
-        cut = len(waiting) if self._streams else max(len(waiting) - _KEPT, 0)
+        # SECURITY: what was not looked at does not go on, and neither does what may be the beginning of a secret.
+        cut = len(waiting) if self._streams else max(len(waiting) - self._body.waiting - _KEPT, 0)
         passed, self._kept = waiting[:cut], waiting[cut:]
         decision = self._judged(found)
         return passed if decision is None else Held(decision=decision, data=passed)

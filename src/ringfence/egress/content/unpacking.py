@@ -10,7 +10,8 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from typing import NamedTuple, Protocol, Self
 
 _STEP = 256
 """Bytes that are given to a decompressor at once which does not let itself be limited otherwise."""
@@ -21,8 +22,20 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
+    (b"\x5d\x00\x00", "xz"),
 )
 """How a packed body begins, whatever its head says."""
+ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""How zlib may begin, and much else as well: what comes of it says whether it was that."""
+_SEALED: tuple[tuple[bytes, str], ...] = (
+    *((b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "RAR"), (b"LZIP\x01", "lzip"), (b"\x04\x22\x4d\x18", "LZ4")),
+    *((b"\x1f\x9d", "compress"), (b"MSCF\0\0\0\0", "CAB"), (b"\xff\x06\0\0sNaPpY", "Snappy")),
+    *((b"-----BEGIN PGP MESSAGE-----", "PGP"), (b"age-encryption.org/v1\n", "age"), (b"Salted__", "OpenSSL")),
+    (b"-----BEGIN AGE ENCRYPTED FILE-----", "age"),
+)
+"""What is packed or encrypted in a way that nobody here reads."""
+_SEALED_WITHIN = tuple((magic, name) for magic, name in _SEALED if len(magic) >= 6)
+_REPLAYED = 4096
 
 
 class Unreadable(Exception):
@@ -80,30 +93,40 @@ class _Zlib:
         self._window = window
         self._unpack = zlib.decompressobj(window)
         self._begun = False
+        self._fresh = True
+        """Whether nothing of the present part was read yet."""
         self._whole = True
 
     def at_end(self) -> bool:
         return self._whole
 
     def feed(self, data: bytes) -> bytes:
-        out = []
+        out: list[bytes] = []
         self._room.took(len(data))
         if not self._begun and data and self._window == zlib.MAX_WBITS and not _has_zlib_head(data):
             self._window = -zlib.MAX_WBITS  # what many call deflate has no head
             self._unpack = zlib.decompressobj(self._window)
         self._begun = self._begun or bool(data)
         while data:
+            before = self._unpack.copy()
             try:
                 part = self._unpack.decompress(data, 1 << 18)
             except zlib.error as error:
-                raise Unreadable(f"it cannot be unpacked: {error}") from None
+                follows = self._fresh and bool(out)
+                out.append(_before_fault(before, data))
+                raise Unreadable(
+                    "something else follows what is packed" if follows else f"it cannot be unpacked: {error}",
+                    before=b"".join(out),
+                    follows=follows,
+                ) from None
+            self._fresh = False
             self._room.gave(len(part))
             out.append(part)
             data = self._unpack.unconsumed_tail
             self._whole = self._unpack.eof
             if self._unpack.eof:
                 data = self._unpack.unused_data.lstrip(b"\0")
-                self._unpack = zlib.decompressobj(self._window)
+                self._unpack, self._fresh = zlib.decompressobj(self._window), True
                 if data and self._window == zlib.MAX_WBITS | 16 and not data.startswith(b"\x1f"):
                     raise Unreadable("something else follows what is packed", before=b"".join(out), follows=True)
         return b"".join(out)
@@ -137,6 +160,9 @@ class _Stepwise:
                     part = self._one.feed(piece)
                 except Exception as error:  # noqa: BLE001 - each library has its own, and all mean the same
                     follows = not self._one.given
+                    if follows and not out:
+                        out.append(self._bytewise(piece))
+                        raise Unreadable(f"it cannot be unpacked: {error}", before=b"".join(out)) from None
                     raise Unreadable(
                         "something else follows what is packed"
                         if follows and out
@@ -148,6 +174,14 @@ class _Stepwise:
                 out.append(part)
                 piece = self._one.unused() if self._one.ended() else b""
         return b"".join(out)
+
+    def _bytewise(self, piece: bytes) -> bytes:
+        """What the beginning of something says before the fault in it."""
+        one, said = self._open(), b""
+        with suppress(Exception):  # each library has its own, and all mean the same
+            for at in range(len(piece)):
+                said += one.feed(piece[at : at + 1])
+        return said
 
 
 class _One(Protocol):
@@ -227,6 +261,118 @@ def unpacker(coding: str, room: Room) -> Unpacker:
 def packed_as(data: bytes) -> str:
     """The coding that a body begins with; nothing where it begins with none."""
     return next((coding for magic, coding in MAGIC if data.startswith(magic)), "")
+
+
+def sealed(data: bytes) -> str:
+    """What a text is packed or encrypted with that cannot be looked into; nothing where nothing says so."""
+    first = next((name for magic, name in _SEALED if data.startswith(magic)), "")
+    return first or next((name for magic, name in _SEALED_WITHIN if magic in data), "")
+
+
+class Part(NamedTuple):
+    """One packed part within a text."""
+
+    found: bytes
+    """What was in it, as far as it could be unpacked."""
+    end: int
+    """Where it ends; where it has no end, it is not known."""
+    why: str
+    """What is wrong with it; empty where it is whole."""
+
+
+def part_at(data: bytes, at: int, coding: str, room: Room) -> Part:
+    """The packed part that begins somewhere in a text, and no other one behind it."""
+    out: list[bytes] = []
+    one = _Inflating(coding) if coding in _WINDOWS else _Feeding(coding)
+    try:
+        while at < len(data) and not one.ended():
+            piece = data[at : at + one.step]
+            room.took(len(piece))
+            at += len(piece)
+            one.feed(piece, room, out)
+    except Unreadable as unreadable:
+        return Part(b"".join(out), at, str(unreadable))
+    if not one.ended():
+        return Part(b"".join(out), at, "a part of it is cut short")
+    return Part(b"".join(out), at - len(one.unused()), "")
+
+
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+class _Inflating:
+    """One part of gzip or zlib."""
+
+    step = 4096
+
+    def __init__(self, coding: str) -> None:
+        self._unpack = zlib.decompressobj(_WINDOWS[coding])
+
+    def feed(self, piece: bytes, room: Room, out: list[bytes]) -> None:
+        while piece:
+            before = self._unpack.copy()
+            try:
+                out.append(self._unpack.decompress(piece, 1 << 18))
+            except zlib.error as error:
+                out.append(_before_fault(before, piece))
+                raise Unreadable(f"it cannot be unpacked: {error}") from None
+            room.gave(len(out[-1]))
+            piece = self._unpack.unconsumed_tail
+
+    def ended(self) -> bool:
+        return self._unpack.eof
+
+    def unused(self) -> bytes:
+        return self._unpack.unused_data
+
+
+class _Feeding:
+    """One part of something else."""
+
+    step = _STEP
+
+    def __init__(self, coding: str) -> None:
+        self._one = _OPENED[coding]()
+
+    def feed(self, piece: bytes, room: Room, out: list[bytes]) -> None:
+        try:
+            out.append(self._one.feed(piece))
+        except Exception as error:  # noqa: BLE001 - each library has its own, and all mean the same
+            raise Unreadable(f"it cannot be unpacked: {error}") from None
+        room.gave(len(out[-1]))
+
+    def ended(self) -> bool:
+        return self._one.ended()
+
+    def unused(self) -> bytes:
+        return self._one.unused()
+
+
+def _before_fault(unpack: _Inflates, data: bytes) -> bytes:
+    """What comes out before the fault: a library that meets one says nothing of what it had by then."""
+    said: list[bytes] = []
+    size, at = _REPLAYED, 0
+    while at < len(data):
+        before = unpack.copy()
+        try:
+            said.append(unpack.decompress(data[at : at + size], 1 << 18))
+            at += size - len(unpack.unconsumed_tail)
+        except zlib.error:
+            if size == 1:
+                break
+            unpack, size = before, 1
+    return b"".join(said)
+
+
+class _Inflates(Protocol):
+    """zlib's own, which says no better what it is."""
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes: ...
+
+    def copy(self) -> Self: ...
 
 
 def _has_zlib_head(data: bytes) -> bool:

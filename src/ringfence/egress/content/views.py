@@ -16,7 +16,7 @@ import msgspec
 
 from ringfence.egress.content.archives import PACK, ZIP, GitPack, Zip
 from ringfence.egress.content.expressions import Expression, expression
-from ringfence.egress.content.unpacking import MAGIC, Room, Unreadable, packed_as, unpacker
+from ringfence.egress.content.unpacking import MAGIC, ZLIB, Room, Unreadable, packed_as, part_at, sealed, unpacker
 
 _ESCAPE = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(rb"=(?:[0-9A-F]{2}|\r?\n)")
@@ -31,9 +31,12 @@ _ESCAPES = (
     *((b"\\n", b"\n"), (b"\\r", b""), (b"\\t", b"\t"), (b'\\"', b'"'), (b"\\/", b"/")),
     (b"\\\\", b"\\"),
 )
-_BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), ZIP))
+_BEGINNINGS = frozenset(magic[:2] for magic in (*(magic for magic, _ in MAGIC), ZIP, *ZLIB))
 _LONGEST_BEFORE = 1 << 16
 _MOST_PACKED = 1_000
+_TOO_LATE = "looking into it takes too long"
+_SHORTEST = 8
+"""Nothing shorter is a secret."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +89,7 @@ class Readings:
         if self._left < 0:
             return self._miss("it has more readings than are looked into")
         if self._late():
-            return self._miss("looking into it takes too long")
+            return self._miss(_TOO_LATE)
         yield view
         for how, read, packs in self._next(view.data):
             if depth >= self._limits.depth or packed + packs > self._limits.packed:
@@ -102,6 +105,9 @@ class Readings:
         if coding:
             yield from self._unpacked(coding, data)
             return
+        seal = sealed(data)
+        if seal:
+            self._miss(f"a part of it is packed or encrypted with {seal}, which cannot be looked into")
         if ZIP in data[:_LONGEST_BEFORE]:
             yield from self._archived("zip", Zip(self._room()), data)
         if PACK in data[:_LONGEST_BEFORE]:
@@ -109,25 +115,45 @@ class Readings:
         yield from self._decoded(data)
         for magic, coding in MAGIC[:2]:
             yield from self._within(data, magic, coding)
+        for magic in ZLIB:
+            yield from self._within(data, magic, "deflate", 0)
 
-    def _within(self, data: bytes, magic: bytes, coding: str) -> Iterator[tuple[str, bytes, int]]:
-        """What is packed somewhere in a text, as in a form in parts or in a stream of calls."""
-        at, count = data.find(magic, 1), 0
+    def _within(self, data: bytes, magic: bytes, coding: str, start: int = 1) -> Iterator[tuple[str, bytes, int]]:
+        """What is packed somewhere in a text, as in a form in parts or in a stream of calls. Each part is read once."""
+        at, count = data.find(magic, start), 0
         while at >= 0 and count < _MOST_PACKED:
+            if self._late():
+                return self._miss(_TOO_LATE)
             count += 1
-            one = unpacker(coding, self._room())
-            try:
-                found, why = one.feed(data[at:]), "" if one.at_end() else "a part of it is cut short"
-            except Unreadable as unreadable:
-                found, why = unreadable.before, "" if unreadable.follows else str(unreadable)
-            if found:
+            found, end, why = self._parts(data, at, magic, coding)
+            if coding == "deflate":
+                # Two bytes say little: where it has no end, it may have been none.
+                if len(found) >= _SHORTEST:
+                    yield "zlib", found, int(not why)
+            elif found:
                 # What gives nothing only looks like a beginning.
                 if why:
                     self._miss(why)
                 yield coding, found, 1
-            at = data.find(magic, at + 1)
-        if at >= 0:
+            at = data.find(magic, max(end, at + 1))
+        if at >= 0 and coding != "deflate":
             self._miss("it has more that is packed than is looked into")
+        return None
+
+    def _parts(self, data: bytes, at: int, magic: bytes, coding: str) -> tuple[bytes, int, str]:
+        """The parts that follow one another, where they end, and what is wrong with the last one."""
+        out: list[bytes] = []
+        room = self._room()
+        while data.startswith(magic, at) and not self._late():
+            found, end, why = part_at(data, at, coding, room)
+            out.append(found)
+            if why:
+                # What only looked like a part hides none that begins within.
+                return b"".join(out), at, why
+            at = end
+            while data.startswith(b"\0", at):
+                at += 1
+        return b"".join(out), at, ""
 
     def _decoded(self, data: bytes) -> Iterator[tuple[str, bytes, int]]:
         """What stands in a text in other letters."""
@@ -142,7 +168,7 @@ class Readings:
         runs = [one for run in self._fresh(_BASE64, data) for one in _base64(run)]
         runs += [one for run in self._fresh(_BASE64_LINES, data) for one in _base64(b"".join(run.split()))]
         # What begins as something packed is a reading of its own.
-        alone = [one for one in runs if one[:2] in _BEGINNINGS and (packed_as(one) or one.startswith(ZIP))]
+        alone = [one for one in runs if one[:2] in _BEGINNINGS and (packed_as(one) or one.startswith((ZIP, *ZLIB)))]
         yield from (("base64", one, 0) for one in alone)
         yield "base64", b"\n".join(one for one in runs if not alone or one not in alone), 0
         digits = (run[: len(run) & ~1] for run in self._fresh(_HEX, data))
@@ -161,6 +187,8 @@ class Readings:
         one = unpacker(coding, self._room())
         try:
             for at in range(0, len(data), 1 << 16):
+                if self._late():
+                    raise Unreadable(_TOO_LATE)
                 found.append(one.feed(data[at : at + (1 << 16)]))
             if not one.at_end():
                 self._miss("it is cut short")

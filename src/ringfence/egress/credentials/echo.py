@@ -1,7 +1,8 @@
 """Finds the values of credentials in what comes back, across the borders of its pieces, in the spellings of the wire.
 
 A server that repeats what it was sent would otherwise hand the credential inside. What is found is replaced by text of
-the same length. It finds a value as it is, percent-encoded, in hexadecimal and in base64, and no other disguise.
+the same length. It finds a value as it is, percent-encoded, in hexadecimal, in base64, and with the escapes of JSON and
+HTML, and no other disguise.
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ class EchoStream:
         self._held = b""
         self.found = 0
 
+    @property
+    def keeps(self) -> int:
+        """How many bytes are kept back at present."""
+        return len(self._held)
+
     def take(self, data: bytes) -> bytes:
         """What may go on now."""
         passed, found = self._echo.replaced(self._held + data)
@@ -92,28 +98,115 @@ class Unpacked(Protocol):
         """What was not read yet."""
         ...
 
+    @property
+    def unused_data(self) -> bytes:
+        """What stands behind the end."""
+        ...
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end was read."""
+        ...
+
+
+_GZIP = ("gzip", "x-gzip")
+_MEMBER = b"\x1f\x8b\x08"
+_MOST_WAITING = 1 << 20
+_ROOM = 1 << 20
+_MOST_GROWTH = 200
+"""How many times as long an answer may become that was packed although nobody asked for that; the first `_ROOM` is
+free. While it is looked into, nobody else is served."""
+
 
 class Packed:
-    """A compressed body that goes on as it is while its content is looked at."""
+    """A compressed body that goes on as it is while its content is looked at.
+
+    A piece waits while its content may end with the beginning of a value, so that no part of one gets through.
+    """
 
     def __init__(self, coding: str, echo: Echo) -> None:
         self._stream = EchoStream(echo)
-        self._unpack: Unpacked = zlib.decompressobj(31 if coding in ("gzip", "x-gzip") else 15)
+        # SECURITY: there is room for a text around what is packed, and in parts that are packed without being changed.
+        self._raw = EchoStream(echo)
+        self._gzip = coding in _GZIP
+        self._unpack = self._member()
+        self._begun = False
+        self._left = _ROOM
+        """How much may still come out of it."""
+        self._ahead = b""
+        """The first bytes behind a member, until they say whether another one begins there."""
+        self._waiting = b""
 
     @staticmethod
     def knows(coding: str) -> bool:
         """Whether a coding can be looked into."""
-        return coding in ("gzip", "x-gzip", "deflate")
+        return coding in (*_GZIP, "deflate")
 
-    def has_value(self, data: bytes) -> bool:
-        """Whether a value came with this piece; `ValueError` where it cannot be unpacked."""
+    def take(self, data: bytes) -> bytes | None:
+        """What may go on now; None where a value came. `ValueError` where it cannot be unpacked."""
+        self._raw.take(data)
+        size = self._look_into(data)
+        if self._stream.found or self._raw.found:
+            return None
+        # What is kept back of the content began in this piece, or in one before it.
+        before, self._waiting = self._waiting, data
+        if self._stream.keeps == self._raw.keeps == 0:
+            self._waiting = b""
+            return before + data
+        if self._stream.keeps <= size and self._raw.keeps <= len(data):
+            return before
+        self._waiting = before + data
+        if len(self._waiting) > _MOST_WAITING:
+            raise ValueError("too much of it says nothing")
+        return b""
+
+    def finish(self) -> bytes:
+        """What was kept back; `ValueError` where something else stands behind what is packed."""
+        if self._ahead:
+            raise ValueError("something else follows what is packed")
+        rest, self._waiting = self._waiting, b""
+        return rest
+
+    def _look_into(self, data: bytes) -> int:
+        """Unpacks a piece; how much there was in it."""
+        size = 0
+        self._left += len(data) * _MOST_GROWTH
         try:
-            while data:
-                self._stream.take(self._unpack.decompress(data, 1 << 20))
-                data = self._unpack.unconsumed_tail
+            full = False
+            # Where there was no more room, more may come out of what was taken in already.
+            while (data := self._from_a_beginning(data)) or full:
+                self._begun = True
+                content = self._unpack.decompress(data, _ROOM)
+                size += len(content)
+                full = len(content) == _ROOM
+                self._left -= len(content)
+                if self._left < 0:
+                    raise ValueError("it grows too much")
+                self._stream.take(content)
+                data = self._unpack.unused_data if self._unpack.eof else self._unpack.unconsumed_tail
         except zlib.error as error:
             raise ValueError(str(error)) from None
-        return self._stream.found > 0
+        return size
+
+    def _from_a_beginning(self, data: bytes) -> bytes:
+        """What is to be unpacked, from its first byte on; nothing until that is known."""
+        if not self._begun or not self._unpack.eof:
+            return data
+        # SECURITY: there are clients that read on in the next member, and the content goes on there.
+        data = self._ahead + data if self._ahead else data.lstrip(b"\0")
+        self._ahead = b""
+        if not data:
+            return b""
+        if not self._gzip or not _MEMBER.startswith(data[: len(_MEMBER)]):
+            raise ValueError("something else follows what is packed")
+        if len(data) < len(_MEMBER):
+            self._ahead = data
+            return b""
+        self._unpack = self._member()
+        return data
+
+    def _member(self) -> Unpacked:
+        return zlib.decompressobj(31 if self._gzip else 15)
 
 
 def _values(credential: Credential) -> Iterator[str]:
@@ -125,11 +218,38 @@ def _values(credential: Credential) -> Iterator[str]:
 def _spellings(value: str) -> Iterator[bytes]:
     raw = value.encode()
     yield raw
-    escaped = quote(value, safe="")
-    yield from (escaped.encode(), _ESCAPE.sub(lambda found: found[0].lower(), escaped).encode())
-    yield value.replace("\\", "\\\\").replace('"', '\\"').replace("/", "\\/").encode()
+    for left in _LEFT_IN_ADDRESSES:
+        escaped = quote(value, safe=left)
+        yield from (escaped.encode(), _ESCAPE.sub(lambda found: found[0].lower(), escaped).encode())
+    yield from (written.encode() for written in _escaped(value))
     yield from (raw.hex().encode(), raw.hex().upper().encode())
     yield from _in_base64(raw)
+
+
+_LEFT_IN_ADDRESSES = ("", "/", "~!*'()", "~!*'();,/?:@&=+$#", "*")
+"""What is not percent-encoded: by those who encode all, a path, a component, a whole address, a form."""
+_IN_JSON = ("<>&", "<>&'", "<>&'=", "<>&'+`", "<>&'+`=")
+"""What writers of JSON write as `\\u003c`, beside what they have to."""
+_IN_HTML = ("&<>", '&<>"', "&<>\"'", "&<>\"'+", "&<>\"'+=`/")
+
+
+def _escaped(value: str) -> Iterator[str]:
+    """A value within the quotes of JSON, and within HTML."""
+    slashed = value.replace("\\", "\\\\")
+    for of_quote in ('\\"', "\\u0022"):
+        for of_slash in ("/", "\\/"):
+            for apart in ("", *_IN_JSON):
+                for form in ("\\u{:04x}", "\\u{:04X}"):
+                    swapped = {ord(one): form.format(ord(one)) for one in apart}
+                    yield slashed.translate({ord('"'): of_quote, ord("/"): of_slash} | swapped)
+    for apart in _IN_HTML:
+        for form in ("&#{};", "&#x{:x};", "&#x{:X};", "&#{:03d};"):
+            for named in (4, 3, 0):
+                names = {ord(one): f"&{name};" for one, name in _NAMED[:named] if one in apart}
+                yield value.translate({ord(one): form.format(ord(one)) for one in apart} | names)
+
+
+_NAMED = (("&", "amp"), ("<", "lt"), (">", "gt"), ('"', "quot"))
 
 
 def _in_base64(raw: bytes) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from ringfence.egress.credentials.sigv4 import SignatureInvalid, Signed, needs_b
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields, Held, Request, Steps
-from ringfence.egress.request_body import plain
+from ringfence.egress.request_body import plain, unpacked
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import CredentialUsed
 from ringfence.policy.credentials import CredentialTable
@@ -179,7 +179,9 @@ class Pinned(Steps):
 
     def response(self, head: ResponseHead) -> ResponseHead | Held:
         """The head of the answer without values, and without cookies: a session made with a credential is one too."""
-        self._coding = _value(head.fields, b"content-encoding").decode("latin-1").strip().lower()
+        # SECURITY: said twice, one client goes by the first, another by the last, and the next unpacks twice.
+        codings = [value for name, value in head.fields if name == b"content-encoding"]
+        self._coding = b", ".join(codings).decode("latin-1").strip().lower()
         if self._coding not in ("", "identity") and Packed.knows(self._coding):
             self._packed = Packed(self._coding, self._wallet.echo)
         kind = _kind(head.fields)
@@ -189,7 +191,7 @@ class Pinned(Steps):
         for name, value in head.fields:
             if name in _COOKIES:
                 continue
-            fields.append((name, self._clean(value)))
+            fields.append((self._clean(name), self._clean(value)))
         return msgspec.structs.replace(head, fields=tuple(fields), phrase=self._clean(head.phrase))
 
     def received(self, data: bytes) -> bytes | Held:
@@ -202,22 +204,31 @@ class Pinned(Steps):
         if self._packed is None:
             return self._stop(f"the answer is packed as `{_plain(self._coding)}`, which cannot be looked into")
         try:
-            if self._packed.has_value(data):
-                return self._stop("the answer repeats a credential, in a body that is packed")
+            part = self._packed.take(data)
         except ValueError as error:
             return self._stop(f"the answer cannot be unpacked: {error}")
-        return data
+        if part is None:
+            return self._stop("the answer repeats a credential, in a body that is packed")
+        return self._collected(part) if self._whole_answer is not None else part
 
     def all_received(self) -> bytes | Held:
         """What was kept back."""
-        rest = self._stream.finish()
+        try:
+            rest = self._stream.finish() if self._packed is None else self._packed.finish()
+        except ValueError as error:
+            return self._stop(f"the answer cannot be unpacked: {error}")
         if self._whole_answer is None or self._minting is None:
             return rest
         whole = self._whole_answer + rest
         minted = self._wallet.minted
         before = minted.taken_out
         try:
-            answer = minted.replaced(whole, self._minting, for_anybody=not self._shows_one)
+            content = whole if self._packed is None else _content(whole, self._coding)
+            answer = minted.replaced(content, self._minting, for_anybody=not self._shows_one)
+            if self._packed is not None:
+                if answer != content:
+                    raise ValueError("it is packed, although nobody asked for that")
+                answer = whole
         except ValueError as error:
             return self._stop(f"the answer has a token that would come inside as it is: {error}")
         self._tell(minted.taken_out - before)
@@ -225,7 +236,7 @@ class Pinned(Steps):
 
     def trailers(self, fields: Fields) -> Fields | Held:
         """The fields behind the answer, as those before it."""
-        return tuple((name, self._clean(value)) for name, value in fields if name not in _COOKIES)
+        return tuple((self._clean(name), self._clean(value)) for name, value in fields if name not in _COOKIES)
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A message that logs in with another credential does not go."""
@@ -315,6 +326,14 @@ class Pinned(Steps):
 
     def _hold(self, refused: Refused) -> Held:
         return Held(decision=_denied(self._request, refused))
+
+
+def _content(packed: bytes, coding: str) -> bytes:
+    """What is in a packed answer; `ValueError` where that cannot be known."""
+    content, whole = unpacked(packed, coding.encode(), complete=True)
+    if not whole:
+        raise ValueError("it is packed, and longer than what is read of it")
+    return content
 
 
 def _mints(rule: CredentialRule) -> bool:

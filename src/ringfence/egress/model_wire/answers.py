@@ -36,17 +36,22 @@ class Answer:
         self.id = ""
         self.usage: Usage | None = None
         self.finish: list[str] = []
-        self.refusal: str | None = None
-        """What it said instead of an answer."""
+        self._refusal: bytearray | None = None
         self.error = ""
         self.final = False
         """Whether the stream has said that it is complete."""
         self.output_bytes = 0
         """Of texts and arguments."""
         self.kept = 0
-        """Characters of arguments and refusals that are kept."""
+        """How much of arguments and refusals is kept: bytes of what comes in pieces, characters of the rest."""
         self._calls: dict[str, ToolCall] = {}
-        self._open: dict[int, ToolCall] = {}
+        self._open: dict[int, tuple[ToolCall, bytearray]] = {}
+        """What was begun: its first piece, and the arguments of all of them. A call comes in tens of thousands."""
+
+    @property
+    def refusal(self) -> str | None:
+        """What it said instead of an answer; None where it did not refuse."""
+        return None if self._refusal is None else self._refusal.decode("utf-8", "replace")
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
@@ -64,25 +69,22 @@ class Answer:
     def open_call(self, index: int, one: ToolCall) -> None:
         """The beginning of a call, or more of it."""
         known = self._open.get(index)
-        if known is None:
-            if len(self._open) < MOST_CALLS:
-                self._open[index] = one
-                self.kept += len(one.arguments)
+        if known is None and len(self._open) >= MOST_CALLS:
             return
-        if len(known.arguments) < MOST_ARGUMENTS:
-            self.kept += len(one.arguments)
-            self._open[index] = ToolCall(
-                tool=known.tool or one.tool,
-                call=known.call or one.call,
-                arguments=known.arguments + one.arguments,
-                kind=known.kind,
-            )
+        first, arguments = known or (one, bytearray())
+        if len(arguments) < MOST_ARGUMENTS:
+            more = one.arguments.encode("utf-8", "surrogatepass")
+            arguments += more
+            self.kept += len(more)
+            if known is None or not (first.tool and first.call):
+                first = msgspec.structs.replace(first, tool=first.tool or one.tool, call=first.call or one.call)
+                self._open[index] = (first, arguments)
 
     def close_calls(self) -> None:
         """What was begun is complete."""
-        for one in self._open.values():
-            self.kept -= len(one.arguments)
-            self.call(one)
+        for one, arguments in self._open.values():
+            self.kept -= len(arguments)
+            self.call(msgspec.structs.replace(one, arguments=arguments.decode("utf-8", "surrogatepass")))
         self._open.clear()
 
     def say(self, said: str) -> None:
@@ -96,9 +98,13 @@ class Answer:
 
     def refuse(self, said: object) -> None:
         """It refuses."""
-        before = len(self.refusal or "")
-        self.refusal = ((self.refusal or "") + text(said))[:MOST_ARGUMENTS]
-        self.kept += len(self.refusal) - before
+        if self._refusal is None:
+            self._refusal = bytearray()
+        before = len(self._refusal)
+        if before < MOST_ARGUMENTS:
+            self._refusal += text(said).encode("utf-8", "surrogatepass")
+            del self._refusal[MOST_ARGUMENTS:]
+            self.kept += len(self._refusal) - before
 
     def fail(self, error: object) -> None:
         """It says what went wrong."""

@@ -54,6 +54,8 @@ class FactsWanted(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the body says what a request does."""
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    methods: bool = False
+    """Whether it matters that a form may name another method."""
     calls: bool = False
     """Whether calls of tools over HTTP are judged by themselves, by rules about MCP."""
 
@@ -80,6 +82,7 @@ class ConnectJudge:
             for hosts in policy.network.pass_through
         )
         self._globs: dict[str, Glob] = {text: Glob(text) for rule in policy.network.rules for text in rule.paths}
+        self._folded = {text: Glob(text.lower()) for text in self._globs}
 
     def sight(self, name: str, port: int) -> Sight:
         """Whether a destination is inspected: where requirements say so; else not where it is passed through, unless
@@ -327,6 +330,7 @@ class ConnectJudge:
             body=any(needs_body(rule.operations) for rule in rules if rule.operations),
             query=tuple(dict.fromkeys(key for rule in rules for key, _ in rule.query)),
             headers=tuple(dict.fromkeys(key for rule in rules for key, _ in rule.headers)),
+            methods=any(rule.methods for rule in rules),
         )
 
     def _path(self, rule: HostRule, path: str) -> bool | None:
@@ -337,7 +341,11 @@ class ConnectJudge:
         if _AMBIGUOUS.search(decoded) or _ESCAPE.search(decoded) or not decoded.isascii() or not plain.startswith("/"):
             return None if rule.verdict is not Verdict.ALLOW else False
         names = components(decoded)
-        return any(self._globs[text].matches(names) for text in rule.paths)
+        if any(self._globs[text].matches(names) for text in rule.paths):
+            return True
+        # SECURITY: there are servers to which capitals make no difference, forges among them. To an allowance they do.
+        folded = () if rule.verdict is Verdict.ALLOW else components(decoded.lower())
+        return bool(folded) and any(self._folded[text].matches(folded) for text in rule.paths)
 
     def _default(self, host: Host) -> Reason:
         network = self._network

@@ -1,0 +1,97 @@
+"""Words by which a server takes a request for another one than was judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence.egress.http_fields import said
+from ringfence.egress.http_head import RequestHead, parse_head
+from ringfence.egress.posing import may_pose_in_form, posing, posing_in_form
+from ringfence.model.host import HOST_LOOPBACK, Destination, parse_host
+
+HERE = Destination(host=parse_host("a.test"), port=443)
+FORM = "Content-Type: application/x-www-form-urlencoded; charset=utf-8"
+
+
+def _head(line: str, *fields: str) -> RequestHead:
+    return parse_head("\r\n".join((f"{line} HTTP/1.1", "Host: a.test", *fields, "", "")).encode(), default_port=443)
+
+
+def _rule(line: str, *fields: str, to: Destination = HERE) -> str:
+    head = _head(line, *fields)
+    found = posing(head, said(head.fields).words, to)
+    return "" if found is None else found.rule
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "rule"),
+    [
+        ("POST /x", ["X-HTTP-Method-Override: DELETE"], "http.method"),
+        ("POST /x", ["X_HTTP_Method_Override: delete"], "http.method"),
+        ("POST /x", ["X-HTTP-Method: POST", "X-HTTP-Method: PUT"], "http.method"),
+        ("POST /x?_method=DELETE", [], "http.method"),
+        ("POST /x?a=b;%5fMethod=patch", [], "http.method"),
+        ("POST /x?_method=post&_method=put", [], "http.method"),
+        ("POST /x?$method=DELETE", [], "http.method"),
+        ("GET /x", ["X-Original-URL: /admin"], "http.path"),
+        ("GET /x", ["X-Rewrite-URL: /x/../admin"], "http.path"),
+        ("GET /x", ["X-Forwarded-Uri: https://a.test/admin"], "http.path"),
+        ("GET /x", ["X_Original_URL: /admin"], "http.path"),
+        ("GET /x", ["X-Forwarded-Host: b.test"], "http.host"),
+        ("GET /x", ["X-Forwarded-Host: a.test, b.test"], "http.host"),
+        ("GET /x", ["X-Forwarded-Host: a.test@b.test"], "http.host"),
+        ("GET /x", ["X-Host: b.test"], "http.host"),
+        ("GET /x", ["Forwarded: for=1.2.3.4;Host=\"b.test\""], "http.host"),
+        ("GET /x", ["Forwarded: host=a.test, for=x; host = b.test"], "http.host"),
+        ("POST /x", ["Content_Length: 5"], "http.framing"),
+        ("POST /x", ["Transfer_Encoding: chunked"], "http.framing"),
+        ("POST /x", ["Content_Type: application/json"], "http.framing"),
+    ],
+)  # fmt: skip
+def test_a_request_that_asks_to_be_taken_for_another_one_is_refused(line: str, fields: list[str], rule: str) -> None:
+    assert _rule(line, *fields) == rule
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ("POST /x", ["X-HTTP-Method-Override: POST"]),
+        ("POST /x?_method=post&method=delete", []),
+        ("GET /x?_method=DELETE", []),
+        ("GET /x", ["X-Original-URL: /x?a=b"]),
+        ("GET /x", ["X-Forwarded-Host: A.test", "X-Forwarded-Proto: https", "X-Forwarded-For: 1.2.3.4"]),
+        ("GET /x", ["Forwarded: for=1.2.3.4;proto=https"]),
+        ("POST /x", ["Content-Length: 0", "My_Field: 1"]),
+    ],
+)
+def test_a_request_that_says_what_it_is_goes_on(line: str, fields: list[str]) -> None:
+    assert _rule(line, *fields) == ""
+
+
+def test_a_development_server_may_stand_behind_another_one() -> None:
+    assert _rule("GET /x", "X-Forwarded-Host: app.test", to=Destination(host=parse_host(HOST_LOOPBACK), port=80)) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "complete", "rule"),
+    [
+        (FORM, b"a=b&_method=DELETE", True, "http.method"),
+        (FORM, b"a=b&%5Fmethod=put", True, "http.method"),
+        (FORM, b"a=b", False, "http.method"),
+        (FORM, b"a=b&_method=post&method=delete", True, ""),
+        ("Content-Type: multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="_method"\r\n\r\nPUT', True, "http.method"),  # noqa: E501
+        ("Content-Type: multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=_method\r\n\r\nPUT", True, "http.method"),  # noqa: E501
+        ("Content-Type: multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n', False, ""),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_form_names_no_other_method(kind: str, body: bytes, complete: bool, rule: str) -> None:
+    head = _head("POST /x", kind, "Content-Length: 9")
+
+    assert may_pose_in_form(head)
+    found = posing_in_form(head, body, complete=complete)
+    assert ("" if found is None else found.rule) == rule
+
+
+def test_a_body_that_is_no_form_is_not_looked_into() -> None:
+    assert not may_pose_in_form(_head("POST /x", "Content-Type: application/json", "Content-Length: 9"))
+    assert not may_pose_in_form(_head("PUT /x", FORM, "Content-Length: 9"))
