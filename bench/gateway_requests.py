@@ -6,17 +6,21 @@ certificate that it gets, which is not the origin's.
 
 from __future__ import annotations
 
+import itertools
 import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.gateway_load import connect_request
 
 _BODY = bytes(1024)
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1024\r\n\r\n" + _BODY
+_ANSWER = (
+    b'HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Tue, 24 Nov 2026 %02d:%02d:%02d GMT\r\nETag: "%x"\r\n'
+    b"Content-Type: application/octet-stream\r\nContent-Length: 1024\r\n\r\n%b"
+)
 _END = b"\r\n\r\n"
 _LARGEST = 65_536
 
@@ -30,6 +34,7 @@ def serve(listener: socket.socket, context: ssl.SSLContext) -> None:
     listener.setblocking(False)
     poll.register(listener, select.EPOLLIN)
     clients: dict[int, tuple[ssl.SSLSocket, bytearray]] = {}
+    numbers = itertools.count()
     while True:
         for descriptor, _ in poll.poll(-1, 256):
             if descriptor == listener.fileno():
@@ -39,7 +44,7 @@ def serve(listener: socket.socket, context: ssl.SSLContext) -> None:
                     poll.register(secure.fileno(), select.EPOLLIN)
                 continue
             secure, unread = clients[descriptor]
-            if not _answered(secure, unread):
+            if not _answered(secure, unread, numbers):
                 del clients[descriptor]
                 secure.close()
 
@@ -57,7 +62,12 @@ def _taken(listener: socket.socket) -> list[socket.socket]:
     return taken
 
 
-def _answered(secure: ssl.SSLSocket, unread: bytearray) -> bool:
+def answer(number: int) -> bytes:
+    """One answer; no two say the same, as those of real servers."""
+    return _ANSWER % (number // 3600 % 24, number // 60 % 60, number % 60, number, _BODY)
+
+
+def _answered(secure: ssl.SSLSocket, unread: bytearray, numbers: Iterator[int]) -> bool:
     """Whether the connection goes on."""
     try:
         while True:
@@ -67,7 +77,7 @@ def _answered(secure: ssl.SSLSocket, unread: bytearray) -> bool:
             unread += data
             if unread.endswith(_END):
                 unread.clear()
-                secure.sendall(_ANSWER)
+                secure.sendall(answer(next(numbers)))
     except ssl.SSLWantReadError:
         return True
     except (OSError, ValueError):
@@ -101,11 +111,11 @@ def opened(ends: Ends, context: ssl.SSLContext) -> ssl.SSLSocket:
     return context.wrap_socket(sock, server_hostname="localhost")
 
 
-def request(origin: int) -> bytes:
-    """One request."""
-    return (
-        b"GET /some/path/of/usual/length HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
-        % (origin)
+def request(origin: int, number: int = 0) -> bytes:
+    """One request; each number is another path, so that nobody gains by knowing it already."""
+    return b"GET /some/path/of/usual/%d HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n" % (
+        number,
+        origin,
     )
 
 
@@ -159,7 +169,7 @@ def keep_alive(ends: Ends, *, named: int, seconds: float, at_once: int) -> int:
             if whole(got):
                 got.clear()
                 done += 1
-                sock.send(said)
+                sock.send(request(named, done))
     for sock, _ in clients.values():
         sock.close()
     poll.close()

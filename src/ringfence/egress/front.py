@@ -5,16 +5,18 @@ One port for all, told apart by the first byte. Bytes in, steps out; it neither 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
 
 from ringfence.egress import refusal, socks
-from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_first_head
+from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.limits import Limits
 from ringfence.egress.refusal import Refusal
 from ringfence.model.host import Destination
 
+_SHORT = 512
 CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -100,18 +102,26 @@ class Front:
             return None
         if (end < 0 and b"\n\n" not in data) or end > self._limits.head:
             return Reject(refusal.too_large(self._limits.head).as_http())
-        try:
-            head = parse_first_head(data[: end + len(END)] if end >= 0 else data)
-        except HeadInvalid as invalid:
-            return Reject(refusal.malformed(str(invalid)).as_http())
-        return self._wanted(head, data[end + len(END) :])
+        said, rest = (data[: end + len(END)], data[end + len(END) :]) if end >= 0 else (data, b"")
+        # A client asks for tunnels to the same host in the same words again and again; for other things in new ones.
+        again = not rest and len(said) < _SHORT and said.startswith(b"CONNECT ")
+        return _asked_again(said) if again else _asked(said, rest)
 
-    def _wanted(self, head: RequestHead, rest: bytes) -> Step:
-        if head.destination is None or head.target is Target.ORIGIN:
-            reason = "this is a proxy; name the whole URL, or use CONNECT"
-            return Reject(refusal.malformed(reason).as_http())
-        if head.target is Target.AUTHORITY:
-            if head.length or head.chunked:
-                return Reject(refusal.malformed("a CONNECT request has no body").as_http())
-            return Wanted(origin="connect", destination=head.destination, opened=CONNECTED, rest=rest)
-        return Wanted(origin="http", destination=head.destination, opened=b"", rest=rest, head=head)
+
+def _asked(said: bytes, rest: bytes = b"") -> Step:
+    """What a client wants whose request has this head."""
+    try:
+        head = parse_head(said)
+    except HeadInvalid as invalid:
+        return Reject(refusal.malformed(str(invalid)).as_http())
+    if head.destination is None or head.target is Target.ORIGIN:
+        reason = "this is a proxy; name the whole URL, or use CONNECT"
+        return Reject(refusal.malformed(reason).as_http())
+    if head.target is Target.AUTHORITY:
+        if head.length or head.chunked:
+            return Reject(refusal.malformed("a CONNECT request has no body").as_http())
+        return Wanted(origin="connect", destination=head.destination, opened=CONNECTED, rest=rest)
+    return Wanted(origin="http", destination=head.destination, opened=b"", rest=rest, head=head)
+
+
+_asked_again = lru_cache(maxsize=1024)(_asked)

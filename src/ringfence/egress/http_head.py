@@ -17,7 +17,7 @@ from ringfence.model.host import Destination, parse_destination, shown
 
 END = b"\r\n\r\n"
 _MOST_FIELDS = 128
-_SHORT, _LONG = 512, 4096
+_LONG = 4096
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01])")
 # SECURITY: the white space around the value is stripped and not matched: two patterns that may both take it would have
 # to try every way to share it, and a line of spaces would hold everybody up for minutes.
@@ -106,11 +106,6 @@ def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
     )
 
 
-def parse_first_head(head: bytes) -> RequestHead:
-    """The same for what a client says to the proxy: it asks for tunnels to a host in the same words again and again."""
-    return _parse_again(head) if len(head) < _SHORT and head.startswith(b"CONNECT ") else parse_head(head)
-
-
 class _Header(NamedTuple):
     """All lines of a head but the first."""
 
@@ -170,7 +165,6 @@ def assembled(
     )
 
 
-_parse_again = lru_cache(maxsize=1024)(parse_head)
 _header_again = lru_cache(maxsize=256)(_header)
 
 
