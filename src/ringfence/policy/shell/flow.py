@@ -29,7 +29,16 @@ from ringfence.policy.shell.syntax import (
 )
 from ringfence.policy.shell.syntax import Sequence as Statements
 from ringfence.policy.shell.tree import Command, Dialect, Feed, Issue, Redirect, Script, Unclear, Word
-from ringfence.policy.shell.variables import ASSIGNMENT, DECLARES, Values, Variables, change_of, changes, literal
+from ringfence.policy.shell.variables import (
+    ASSIGNMENT,
+    DECLARES,
+    Values,
+    Variables,
+    acting,
+    change_of,
+    changes,
+    literal,
+)
 from ringfence.policy.shell.words import DEFAULT_IFS, Known, value, words
 
 MAX_COMMANDS = 500
@@ -423,20 +432,21 @@ class Flow:
     def _effects(self, simple: Simple, found: tuple[Word, ...], *, once: bool) -> None:
         """What a command changes for those behind it."""
         texts = [word.text for word in found]
-        name = texts[0] if texts else None
         raw = found[0].raw if found else ""
         if raw in _RESERVED:
             self.issue(Unclear.SYNTAX, "it could not be parsed completely")
+        at = acting(texts)
+        name = texts[at] if at < len(texts) else None
         if name in DECLARES:
-            self._declare(found, once=once)
+            self._declare(found[at:], once=once and not at)
         if name in _EVALUATES:
-            self._evaluated(found[1:])
+            self._evaluated(found[at + 1 :])
         change = change_of(simple, texts)
         if change.names or change.everything:
             self.variables.forget(change)
         reader = _READERS.get(name) if name is not None else None
         if reader is not None:
-            reader(self, found[1:])
+            reader(self, found[at + 1 :])
 
     def _evaluated(self, arguments: Sequence[Word]) -> None:
         """Quoted or not, a substitution in the subscript of a name runs: `unset 'x[$(y)]'`."""
@@ -452,13 +462,15 @@ class Flow:
 
     def _declare(self, found: Sequence[Word], *, once: bool) -> None:
         name = found[0].text
+        # SECURITY: outside of a function `local` fails and changes nothing, so that the old value may be the one.
+        certain = once and name != "local"
         options = "".join(word.text for word in found[1:] if word.text is not None and word.text[:1] == "-")
         for word in found[1:]:
             match = ASSIGNMENT.match(word.raw)
             if match is None:
                 continue
             self.variables.set(match[1], ())
-            if once and word.text is not None and self.resolves and not match[2] and match[1] not in self.frozen:
+            if certain and word.text is not None and self.resolves and not match[2] and match[1] not in self.frozen:
                 self.variables.set(match[1], (word.text.partition("=")[2],))
             if match[1] == "HOME" or name == "readonly" or "r" in options:
                 self.frozen.add(match[1])

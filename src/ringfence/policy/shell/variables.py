@@ -115,13 +115,11 @@ def literal(text: Text) -> str | None:
 def change_of(simple: Simple, names: Sequence[str | None]) -> Change:
     """What a simple command does to variables beside its own assignments; `names` are its expanded words."""
     change = Change(simple.clobbers)
-    words = list(names)
-    while words and words[0] == "command":
-        words = words[1:]
-        while words and words[0] is not None and words[0].startswith("-"):
-            words = words[1:]
     if not simple.words:
         return change
+    at = acting(names)
+    change.names.update(_assigned(names[:at]))
+    words = names[at:]
     name = words[0] if words else None
     if name is None or name in _SETS_ANYTHING:
         only_exit = name == "trap" and len(words) > 2 and set(words[2:]) <= {"EXIT", "0"}
@@ -130,9 +128,26 @@ def change_of(simple: Simple, names: Sequence[str | None]) -> Change:
         change.add(_named(words[1:]))
     elif name in DECLARES:
         change.add(_declared(words[1:]))
+        if at:
+            change.names.update(_assigned(words[1:]))
     if name is None or name in _KEEPS_PREFIX or name in _SETS_NAMES:
         change.names.update(assign.name for assign in simple.assigns)
     return change
+
+
+def acting(words: Sequence[str | None]) -> int:
+    """Where the builtin stands that acts on this shell: behind `command`, and behind the keyword `time`."""
+    at = 0
+    while at < len(words) and words[at] in {"command", "time"}:
+        at += 1
+        while at < len(words) and ((word := words[at] or "").startswith("-") or ASSIGNMENT.match(word)):
+            at += 1
+    return at
+
+
+def _assigned(words: Sequence[str | None]) -> set[str]:
+    """The names that are written as in an assignment."""
+    return {match[1] for word in words if word is not None and (match := ASSIGNMENT.match(word))}
 
 
 def _named(words: Sequence[str | None]) -> Change:
@@ -202,6 +217,6 @@ def _programs(simple: Simple, held: Mapping[str, Values]) -> Sequence[str | None
 
 def _written_names(words: Sequence[Text]) -> list[str]:
     """Names that a declaration sets."""
-    if not words or literal(words[0]) not in DECLARES | {"command", "builtin"}:
+    if not words or literal(words[0]) not in DECLARES | {"command", "builtin", "time"}:
         return []
     return [match[1] for word in words[1:] if (match := ASSIGNMENT.match(word.raw))]

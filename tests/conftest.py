@@ -1,0 +1,40 @@
+"""Which files are read at all: one that names no mark has no test with it, and reading takes longer than many tests.
+
+`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+MARKS = ("slow", "e2e")
+
+
+@cache
+def _names(file: Path, mark: str) -> bool:
+    return f"pytest.mark.{mark}" in file.read_text(encoding="utf-8")
+
+
+def wanted(expression: str) -> frozenset[str]:
+    """The marks that every test has which an expression of `-m` lets through, as far as that is plain to see."""
+    terms = expression.split(" and ")
+    plain = all(re.fullmatch(r"(not )?\w+", term) for term in terms)
+    return frozenset(terms).intersection(MARKS) if plain else frozenset()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    marks = wanted(config.getoption("markexpr"))
+    if marks and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+        return not all(_names(collection_path, mark) for mark in marks) or None
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for mark in MARKS:
+        files = {item.path for item in items if item.get_closest_marker(mark)}
+        if hidden := sorted(str(file) for file in files if not _names(file, mark)):
+            raise pytest.UsageError(f"`pytest.mark.{mark}` has to stand in the file of its tests: {', '.join(hidden)}")
