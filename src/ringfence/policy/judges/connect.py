@@ -122,6 +122,9 @@ class ConnectJudge:
             found |= {TLS} if found != {Protocol.SSH} else set()
             found |= {HTTP} if Protocol.TCP in found else set()
             found |= {HTTP, TLS} if any(not rule.protocol for rule in opening) else set()
+        elif self.sight(action.host, port) is Sight.PASSED_THROUGH:
+            # Whoever wants it looked into says that it is not to be.
+            found |= {TLS} if found != {Protocol.SSH} else set()
         return tuple(sorted(found))
 
     def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
