@@ -89,6 +89,16 @@ async def test_policy_is_told_what_its_rules_ask_about_and_nothing_else(
     assert len(sent) > 1 << 20 or bytes(served.heard).endswith(sent.partition(b"\r\n\r\n")[2])
 
 
+async def test_policy_is_told_of_a_websocket_whatever_its_rules_ask_about() -> None:
+    asked, upgrade = Asked(), b"Connection: Upgrade\r\nUpgrade: WebSocket"
+    async with server(answering(OK)) as port, inspecting(asked) as gateway, asyncio.timeout(10):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(b"GET /a HTTP/1.1\r\nHost: a.test:%d\r\n%b\r\n\r\n" % (port, upgrade))
+        assert await answer(reader) == OK
+        await leave(writer)
+    assert [action.facts for action in asked.actions] == [RequestFacts(operations=("websocket",))]
+
+
 @pytest.mark.parametrize(
     ("connection", "headers"),
     [

@@ -108,6 +108,19 @@ async def test_http_does_not_pass_where_a_rule_opens_a_database() -> None:
     assert [one.reasons[0].rule for one in refused] == ["network.protocol"]
 
 
+async def test_a_client_that_speaks_http_where_tcp_opens_everything_else_hears_why_and_what_to_do() -> None:
+    got, refused = await _said(("tcp",), b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+    assert got == b""
+    told, (step,) = refused[0].reasons[0].text, refused[0].next_steps
+    assert told == (
+        "the client speaks HTTP, and requests to this destination are looked into; "
+        'a rule with `protocol = "tcp"` opens everything else there alone'
+    )
+    assert step.startswith("take `protocol` out of the rule for `127.0.0.1:")
+    assert (await _said(("tcp",), b"\0\1\2anything"))[0] == b"\0\1\2anything"
+
+
 @pytest.mark.parametrize("first", [SSL, START, CANCEL])
 async def test_what_a_rule_opens_arrives_as_it_was_said(first: bytes) -> None:
     assert await _said(("postgresql",), first) == (first, [])

@@ -142,6 +142,19 @@ def test_a_persons_rule_for_another_protocol_is_no_way_around_for_requests(
     assert judge(repeated).spoken(ConnectAction(host="x.test", port=443)) == (protocol,)
 
 
+@pytest.mark.parametrize(("layer", "spoken"), [(Layer.MANAGED, ("tcp", "tls")), (Layer.USER, ("tcp",))])
+def test_tls_is_spoken_where_the_administrator_who_looks_passes_it_through(
+    layer: Layer, spoken: tuple[str, ...]
+) -> None:
+    opened = document("[[network.rule]]\nhosts = ['x.test:9000']\nprotocol = 'tcp'\nverdict = 'allow'\n", Layer.USER)
+    passing = "[network]\npass_through = ['x.test']\n"
+    above = STRICT + (passing if layer is Layer.MANAGED else "")
+    own = [document(passing, Layer.USER, "other.toml")] if layer is Layer.USER else []
+    said = policy(document(above, Layer.MANAGED), opened, *own, base=EMPTY)
+
+    assert judge(said).spoken(ConnectAction(host="x.test", port=9000)) == spoken
+
+
 @pytest.mark.parametrize(
     ("content", "spoken"),
     [

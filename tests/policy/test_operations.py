@@ -292,6 +292,32 @@ def test_limited_hosts_take_what_only_reads_and_what_a_rule_names(
     assert judge(merged).sight(host, 443) is Sight.INSPECTED
 
 
+@pytest.mark.parametrize(
+    ("rule", "limited", "expected"),
+    [
+        ("", False, Verdict.ALLOW),
+        ("", True, Verdict.DENY),
+        ('methods = ["GET"]', False, Verdict.DENY),
+        ('methods = ["GET", "POST"]', False, Verdict.ALLOW),
+        ('methods = ["GET", "POST"]', True, Verdict.DENY),
+        ('methods = ["GET"]\noperations = ["websocket"]', True, Verdict.ALLOW),
+        ('operations = ["read"]', False, Verdict.DENY),
+    ],
+)
+def test_a_websocket_is_more_than_the_request_it_begins_with(rule: str, limited: bool, expected: Verdict) -> None:
+    limits = "[network]\nlimited = ['a.test']\n" if limited else ""
+    merged = policy(document(f'{limits}[[network.rule]]\nhosts = ["a.test"]\nverdict = "allow"\n{rule}\n'), base=EMPTY)
+    asks = ConnectAction(
+        host="a.test",
+        port=443,
+        method="GET",
+        path="/",
+        facts=RequestFacts(operations=("websocket",), query=(), headers=()),
+    )
+
+    assert judge(merged).evaluate(asks).verdict is expected
+
+
 def test_a_host_with_http2_is_inspected_and_no_other_one_speaks_it() -> None:
     merged = policy(document('[network]\nhttp2 = ["**.grpc.test:443"]\npass_through = ["b.grpc.test"]\n'), base=EMPTY)
     evaluator = judge(merged)

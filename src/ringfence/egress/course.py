@@ -307,10 +307,10 @@ class Course:
     def _described(self) -> ConnectAction:
         head, to = self._head, self._destination
         assert head is not None and self._said is not None
-        if not self._wanted.anything:
+        websocket = b"websocket" in self._said.upgrades
+        if not self._wanted.anything and not websocket:
             return ConnectAction(host=to.host.name, port=to.port, method=head.method, path=head.path)
         content = bytes(self._first) if self._wanted.body else None
-        websocket = b"websocket" in self._said.upgrades
         known = facts(self._wanted, head, content, complete=self._client.finished, websocket=websocket)
         return ConnectAction(host=to.host.name, port=to.port, method=head.method, path=head.path, facts=known)
 

@@ -29,7 +29,9 @@ def facts(
         for name, value in head.fields
         if name.decode("ascii") in wanted.headers
     )
-    done = operations(head.method, head.path, listed, body, websocket=websocket) if wanted.operations else ()
+    done = (
+        operations(head.method, head.path, listed, body, websocket=websocket) if wanted.operations or websocket else ()
+    )
     return RequestFacts(
         operations=done,
         query=tuple((key, value) for key, value in query if key in wanted.query),

@@ -34,8 +34,17 @@ def may_be_spoken(spoken: Spoken, first: bytes, protocols: tuple[str, ...], *, e
             return None if None in said and not ended else not first
 
 
-def unspeakable(action: ConnectAction, protocols: tuple[str, ...]) -> Decision:
+def unspeakable(action: ConnectAction, protocols: tuple[str, ...], spoken: Spoken | None = None) -> Decision:
     """The denial of a client that speaks something else."""
+    said = "HTTP" if isinstance(spoken, Http) else "TLS" if isinstance(spoken, Tls) else ""
+    if said and protocols and not {"http", "tls"} & set(protocols):
+        opened = " and ".join(f'`protocol = "{name}"`' for name in protocols)
+        text = f"the client speaks {said}, and requests to this destination are looked into; a rule with {opened}"
+        step = (
+            f"take `protocol` out of the rule for `{action.host}:{action.port}`: then HTTP and TLS are spoken there, "
+        )
+        step += "and their requests are seen; the administrator can name it in `network.pass_through`"
+        return refusal.built_in(action, "network.protocol", f"{text} opens everything else there alone", step)
     allowed = ", ".join(_NAMES.get(name, name) for name in protocols)
     text = f"the client speaks another protocol than the rules for this destination open ({allowed})"
     step = f'name it in a `[[network.rule]]` for `{action.host}:{action.port}`: `protocol = "ssh"`, `"tcp"` and others'

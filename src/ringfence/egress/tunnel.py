@@ -203,7 +203,7 @@ class Tunnel:
                 if self._carried.bars_ssh and self._first.startswith(b"SSH-"):
                     decision = unread_key(self._action())
                 elif not speaks:
-                    decision = unspeakable(self._action(), self._protocols or ())
+                    decision = unspeakable(self._action(), self._protocols or (), spoken)
                 if decision is not None:
                     return self._refuse(decision)
                 edges = unread | (HANGUP if ended else 0)

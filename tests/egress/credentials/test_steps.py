@@ -258,7 +258,22 @@ def test_two_credentials_of_a_host_are_told_apart_by_their_placeholders() -> Non
         ("application/json", b"", ""),
         ("application/x-ndjson", b'{"index": {}}\n{"title": "a"}\n', ""),
         ("application/x-ndjson", b'{"index": {}}\n{"api_key": "abc"}\n', "credentials.foreign"),
-        ("text/plain", b"access_token=abc", ""),
+        ("text/plain", b"access_token=abc", "credentials.foreign"),
+        ("text/plain", b'{"api_key": "abc"}', "credentials.foreign"),
+        ("application/octet-stream", b' [{"api_key": "abc"}]', "credentials.foreign"),
+        ("application/json, text/plain", b'{"api_key": "abc"}', "credentials.foreign"),
+        ("application/json x", b'{"api_key": "abc"}', "credentials.foreign"),
+        ("text/plain", b"{'api_key': 'abc',}", "credentials.foreign"),
+        ("text/plain", b'{"a": 1}\n{"api_key": "abc"}', "credentials.foreign"),
+        ("text/plain", b'{"p": "' + b"a" * 2_000_000 + b'"}', "credentials.foreign"),
+        ("application/xml", b"<r><api_key>abc</api_key></r>", "credentials.foreign"),
+        ("text/plain", b"<x:r><x:login x:api-key='abc'/></x:r>", "credentials.foreign"),
+        ("application/xml", b"<r><title>api_key</title><page_token>abc</page_token></r>", ""),
+        ("text/plain", b"access_token=abc is how it is written\nin prose", ""),
+        ("text/plain", b'{"title": "api_key"}', ""),
+        ("text/plain", b"[section]\nname = 1", ""),
+        ("application/octet-stream", b"\0" * 2_000_000, ""),
+        ("application/x-git-receive-pack-request", b'{"api_key": "abc"}', ""),
         ("application/x-www-form-urlencoded", b"a=" + b"b" * 2_000_000, "credentials.foreign"),
     ],
     ids=lambda value: repr(value[:40]),
@@ -309,9 +324,9 @@ def test_a_message_logs_in_with_no_other_credential(message: bytes, text: bool, 
     assert (steps.message_sent(message, text=text) == message) == goes
 
 
-def _in_pieces(carried: Carried, body: bytes, size: int) -> list[bytes | Held]:
+def _in_pieces(carried: Carried, body: bytes, size: int, *, kind: str = "form-data") -> list[bytes | Held]:
     steps = carried.wallet(
-        request("POST /repos/acme/x\nContent-Type: multipart/form-data; boundary=b\nContent-Length: 9")
+        request(f"POST /repos/acme/x\nContent-Type: multipart/{kind}; boundary=b\nContent-Length: 9")
     )
     assert steps is not None
     return [steps.sent(body[at : at + size]) for at in range(0, len(body), size)]
@@ -329,6 +344,32 @@ def test_a_credential_in_a_form_of_parts_is_stopped_before_its_value(size: int) 
     sent_before = b"".join(itertools.takewhile(lambda piece: isinstance(piece, bytes), stopped))  # type: ignore[arg-type]
     assert any(isinstance(piece, Held) for piece in stopped)
     assert b"attackers-own" not in sent_before
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("form-data", b'Content-Disposition: form-data;\r\n name="api_key"'),
+        ("form-data", b'Content-Disposition: form-data; filename="name"; name="api%5Fkey"'),
+        ("form-data", b"Content-Disposition: form-data; name*=utf-8''api_key"),
+        ("form-data", b'content-disposition:form-data;name = "api_key"'),
+        ("mixed", b"Content-Type: application/http\r\n\r\nGET /x HTTP/1.1\r\nAuthorization: Bearer abc"),
+        ("batch", b"Content-Type: application/http\n\nGET /x HTTP/1.1\nX-Goog-Api-Key: abc"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 50, 4096])
+def test_a_credential_in_a_part_is_found_however_the_part_is_written(kind: str, part: bytes, size: int) -> None:
+    pieces = _in_pieces(carrying(GITHUB), b"--b\r\n" + part + b"\r\n\r\nabc\r\n--b--", size, kind=kind)
+
+    assert any(isinstance(piece, Held) for piece in pieces)
+
+
+def test_a_file_that_speaks_of_credentials_may_be_uploaded() -> None:
+    part = b'Content-Disposition: form-data; name="file"; filename="README"\r\n\r\nsay\nAuthorization: Bearer TOKEN\n'
+
+    pieces = _in_pieces(carrying(GITHUB), b"--b\r\n" + part + b"\r\n--b--", 4096)
+
+    assert not any(isinstance(piece, Held) for piece in pieces)
 
 
 def test_answers_are_asked_for_in_a_form_that_can_be_read() -> None:

@@ -10,8 +10,10 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, PingFrame, PushPromiseFrame, SettingsFrame
 from tests.egress.http2.speaking import Message, Peer, http2_client, http2_server, request
 from tests.egress.inspecting import inspecting
+from tests.egress.test_inspected_steps import UNSURE
 
 from ringfence.egress.http2.frames import MOST
+from ringfence.egress.inspection import Held, Steps
 
 Answers = Callable[[Peer, int], Awaitable[None]]
 
@@ -152,3 +154,29 @@ async def test_a_server_that_is_not_there_is_told() -> None:
         messages = [await client.whole(stream) for stream in [client.ask(request(port)) for _ in range(90)]]
 
     assert {one.status for one in messages} == {b"502"}
+
+
+async def test_interim_answers_do_not_pile_up_while_somebody_is_asked() -> None:
+    class Asks(Steps):
+        def sent(self, data: bytes) -> bytes | Held:
+            return Held(decision=UNSURE, data=data)
+
+    async def early(peer: Peer, stream: int) -> None:
+        for _ in range(200):
+            peer.answer(stream, [(b":status", b"103"), (b"link", b"x" * 4000)])
+            await peer.writer.drain()
+        await peer.over.wait()
+
+    async with (
+        http2_server(early) as (port, peers),
+        inspecting(http2=True, amendments=(lambda _: Asks(),), confirm=lambda *_: lambda: None) as gateway,
+        asyncio.timeout(5),
+        http2_client(gateway.port, port) as client,
+    ):
+        stream = client.ask(request(port, b"/p", b"POST"), end=False)
+        await client.send(stream, b"12345")
+        while not peers:
+            await asyncio.sleep(0.005)
+        await peers[0].over.wait()
+
+        assert not client.over.is_set()

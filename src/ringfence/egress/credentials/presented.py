@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -119,13 +119,59 @@ def in_form(body: bytes) -> tuple[Presented, ...]:
     )
 
 
-_FIELD_NAME = re.compile(rb"content-disposition:[^\r\n]{0,300}?[; ]name=\"?([^\"\r\n;]{1,80})", re.IGNORECASE)
+_FIELD_NAME = re.compile(
+    rb"content-disposition:(?:[^\r\n]|\r?\n[ \t]){0,300}?(?<=[; \t])name(\*[0-9*]{0,3})?[ \t]*=[ \t]*"
+    rb"\"?([^\"\r\n;]{1,120})",
+    re.IGNORECASE,
+)
+"""SECURITY: a line may be folded, and a name be percent-encoded, as old and new readers of mail and forms take it."""
+_PART_FIELD = re.compile(
+    rb"\n(authorization|proxy-authorization|cookie|x-api-key|api-key|x-goog-api-key|private-token|x-auth-token)[ \t]*:",
+    re.IGNORECASE,
+)
 
 
 def in_multipart(piece: bytes) -> tuple[Presented, ...]:
     """Those of the names of parts in a piece of a body of `multipart/form-data`."""
-    names = [found[1].decode("latin-1") for found in _FIELD_NAME.finditer(piece)]
+    names = []
+    for found in _FIELD_NAME.finditer(piece):
+        text = found[2].decode("latin-1").strip()
+        names.append(unquote_plus(text.rpartition("'")[2] if found[1] else text))
     secret = [name for name in names if _joined(name) in _JSON_KEYS or _joined(name) in ("token", "password", "secret")]
+    return tuple(Presented(place=Place.BODY, name=shown_name(name), value="?") for name in secret)
+
+
+def in_requests(piece: bytes) -> tuple[Presented, ...]:
+    """Those of requests in a piece of a body that holds several, each with a header of its own."""
+    names = [found[1].decode("latin-1").lower() for found in _PART_FIELD.finditer(piece)]
+    return tuple(Presented(place=Place.BODY, name=name, value="?") for name in names)
+
+
+_PAIR = re.compile(r"[\"']?([A-Za-z][A-Za-z_ .-]{2,30})[\"']?\s{0,20}:\s{0,20}([\"'][^\"']|[^\s\"'])")
+_ELEMENT = re.compile(
+    r"<(?:[\w-]{1,40}:)?([A-Za-z][\w.-]{2,30})(?:\s[^<>]{0,300})?>\s{0,20}[^<\s]"
+    r"|\s(?:[\w-]{1,40}:)?([A-Za-z][\w.-]{2,30})\s?=\s?[\"'][^\"']"
+)
+_ONE_LINE_FORM = re.compile(rb"\s*[\w.%\[\]+-]{1,100}=[^\s<>{}]*\s*")
+
+
+def in_loose_json(text: str) -> tuple[Presented, ...]:
+    """Those of what begins as JSON and is none: servers differ in what they still take for it."""
+    return _called_so(found[1] for found in _PAIR.finditer(text))
+
+
+def in_xml(text: str) -> tuple[Presented, ...]:
+    """Those of elements and attributes that are called so."""
+    return _called_so(found[1] or found[2] for found in _ELEMENT.finditer(text))
+
+
+def in_plain_text(body: bytes) -> tuple[Presented, ...]:
+    """Those of a line that is a form, whatever it is said to be."""
+    return in_form(body.strip()) if _ONE_LINE_FORM.fullmatch(body) else ()
+
+
+def _called_so(names: Iterable[str]) -> tuple[Presented, ...]:
+    secret = dict.fromkeys(name for name in names if _joined(name) in _JSON_KEYS)
     return tuple(Presented(place=Place.BODY, name=shown_name(name), value="?") for name in secret)
 
 

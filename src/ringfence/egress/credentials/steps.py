@@ -15,7 +15,16 @@ from ringfence.egress.credentials.choosing import Chosen, Refused, choose
 from ringfence.egress.credentials.echo import Echo, EchoStream, Packed
 from ringfence.egress.credentials.minted import MOST_BYTES, Minted
 from ringfence.egress.credentials.placing import Misplaced, place
-from ringfence.egress.credentials.presented import Presented, in_form, in_multipart, in_value
+from ringfence.egress.credentials.presented import (
+    Presented,
+    in_form,
+    in_loose_json,
+    in_multipart,
+    in_plain_text,
+    in_requests,
+    in_value,
+    in_xml,
+)
 from ringfence.egress.credentials.secret import Credential, Token
 from ringfence.egress.credentials.sigv4 import SignatureInvalid, Signed, needs_body, read_signed, sign_again
 from ringfence.egress.http_head import RequestHead
@@ -37,7 +46,9 @@ MOST_JSON = 16 * 1024 * 1024
 """The longest JSON that is looked into: questions to models carry pictures. A longer one does not go there either."""
 MOST_PARTS = 1_000_000
 """How many parts a JSON may have: reading that many takes about a second, and nobody is served meanwhile."""
-_LONGEST_NAME = 400
+_LONGEST_NAME = 500
+_STREAMED = (b"application/grpc", b"application/connect+", b"application/x-git-", b"text/event-stream")
+"""What is answered before it ends, or is no text."""
 _COOKIES = frozenset((b"set-cookie", b"set-cookie2"))
 _FORM = b"application/x-www-form-urlencoded"
 
@@ -118,8 +129,13 @@ class Pinned(Steps):
         self._last = b""
         kind = _kind(request.head.fields)
         self._in_parts = kind.startswith(b"multipart/")
+        self._in_requests = self._in_parts and kind != b"multipart/form-data"
+        self._begins = b""
+        """The beginning of a body that is called neither a form nor JSON."""
         if kind == _FORM or kind.endswith(b"json"):
             self.whole = MOST_FORM if kind == _FORM else MOST_JSON
+        elif not self._in_parts and not kind.startswith(_STREAMED) and _has_body(request.head):
+            self.whole = MOST_FORM
         if _is_signed(request.head) and _has_body(request.head):
             self.whole = MOST_SIGNED
         if self.whole:
@@ -133,6 +149,7 @@ class Pinned(Steps):
     def body(self, data: bytes, *, complete: bool) -> None:
         """The beginning of the body."""
         self._body = data if complete else None
+        self._begins = data
 
     def request(self, head: RequestHead) -> RequestHead | Held:
         """The head with the credential that it is bound to, or why it may not go."""
@@ -173,7 +190,7 @@ class Pinned(Steps):
         if not self._in_parts:
             return data
         seen, self._last = self._last + data, (self._last + data)[-_LONGEST_NAME:]
-        for one in in_multipart(seen):
+        for one in (*in_multipart(seen), *(in_requests(seen) if self._in_requests else ())):
             return self._foreign(one)
         return data
 
@@ -273,7 +290,7 @@ class Pinned(Steps):
         if kind.endswith(b"json"):
             return self._in_json(head, lines=kind.endswith(b"ndjson"))
         if kind != _FORM:
-            return ()
+            return () if self._in_parts or not self._begins or _is_signed(head) else self._in_anything(head, kind)
         if _value(head.fields, b"content-encoding"):
             text = "a form that is packed cannot be looked into for other credentials"
             return self._unseen(text, "send it as it is")
@@ -298,6 +315,26 @@ class Pinned(Steps):
         except ValueError as error:
             text = f"a JSON cannot be looked into for other credentials: {error}"
             return self._unseen(text, "send JSON in UTF-8 as it is, each key once")
+
+    def _in_anything(self, head: RequestHead, kind: bytes) -> tuple[Presented, ...] | Refused:
+        """Those of a body that says it is something else: there are servers that do not care what a body says."""
+        try:
+            coding = _value(head.fields, b"content-encoding")
+            body, whole = plain(self._begins, coding, b"", complete=self._body is not None, most=MOST_FORM)
+        except ValueError:
+            return ()
+        if may_be_json(body, "", complete=True) or not (whole or body.strip()):
+            if not whole:
+                text = f"what begins as JSON of more than {MOST_FORM:,} bytes cannot be looked into"
+                return self._unseen(text, "say that it is JSON in its `Content-Type`, or send less")
+            try:
+                _bounded(body)
+                return in_value(read_json(body))
+            except ValueError:
+                return in_loose_json(body.decode("utf-8", "replace"))
+        if kind.endswith(b"xml") or body.lstrip().startswith(b"<"):
+            return in_xml(body.decode("utf-8", "replace"))
+        return in_plain_text(body) if whole and kind in (b"", b"text/plain") else ()
 
     def _unseen(self, text: str, step: str) -> Refused:
         return Refused(rule="credentials.foreign", text=text, next_step=step, origin=self._origin())

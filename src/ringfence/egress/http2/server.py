@@ -28,6 +28,8 @@ from ringfence.model.host import Destination
 logger = logging.getLogger(__name__)
 
 _ROUNDS = 16
+_HEADS = 32
+"""Heads of one answer that may wait."""
 _ALONE = 8
 """Connections at once for the requests of one client, where the server speaks HTTP/1.1 only."""
 
@@ -128,7 +130,11 @@ class Carrier:
         match event:
             case InformationalResponseReceived() | ResponseReceived():
                 if event.stream_id in self._carried:
-                    self._carried[event.stream_id][1].heads.append(list(event.headers or ()))
+                    heads = self._carried[event.stream_id][1].heads
+                    # SECURITY: heads have no flow control, and wait while somebody is asked about the request.
+                    if len(heads) >= _HEADS:
+                        raise WireBroken("it sends interim answers without end")
+                    heads.append(list(event.headers or ()))
             case TrailersReceived():
                 if event.stream_id in self._carried:
                     self._carried[event.stream_id][1].behind = list(event.headers or ())

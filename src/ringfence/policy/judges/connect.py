@@ -122,6 +122,9 @@ class ConnectJudge:
             found |= {TLS} if found != {Protocol.SSH} else set()
             found |= {HTTP} if Protocol.TCP in found else set()
             found |= {HTTP, TLS} if any(not rule.protocol for rule in opening) else set()
+        elif self.sight(action.host, port) is Sight.PASSED_THROUGH:
+            # Whoever wants it looked into says that it is not to be.
+            found |= {TLS} if found != {Protocol.SSH} else set()
         return tuple(sorted(found))
 
     def host_keys(self, action: ConnectAction) -> tuple[str, ...]:
@@ -286,9 +289,13 @@ class ConnectJudge:
 
     def _limited(self, action: ConnectAction, host: Host, speaking: list[tuple[HostRule, Reason]]) -> Iterator[Reason]:
         """Denials of requests that do not only read, where a policy limits the host to those that do."""
-        if not self._limits or action.method is None or action.method.upper() in SAFE:
+        websocket = _becomes_websocket(action)
+        if not self._limits or action.method is None or (action.method.upper() in SAFE and not websocket):
             return
-        named = any(rule.verdict is Verdict.ALLOW and (rule.methods or rule.operations) for rule, _ in speaking)
+        named = any(
+            rule.verdict is Verdict.ALLOW and (rule.operations or (rule.methods and not websocket))
+            for rule, _ in speaking
+        )
         for pattern, origin in self._limits:
             if pattern.matches(host, action.port) and not (named and origin.layer != Layer.REQUIREMENTS):
                 text = f"`{host}` only takes GET, HEAD and OPTIONS, and no rule names what else is allowed"
@@ -301,6 +308,9 @@ class ConnectJudge:
         if (rule.methods and action.method is None) or (rule.paths and action.path is None):
             return None
         if rule.methods and (action.method or "").upper() not in rule.methods:
+            return False
+        # SECURITY: a WebSocket begins as a GET, and then both sides say what they like.
+        if rule.verdict is Verdict.ALLOW and _only_reads(rule) and _becomes_websocket(action):
             return False
         whole: bool | None = True
         for part in self._parts(rule, action):
@@ -387,6 +397,15 @@ def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
     # rule one.
     matching = [fnmatchcase(value, glob) for value in values]
     return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
+
+
+def _becomes_websocket(action: ConnectAction) -> bool:
+    return isinstance(action.facts, RequestFacts) and "websocket" in action.facts.operations
+
+
+def _only_reads(rule: HostRule) -> bool:
+    """Whether a rule means methods that change nothing, and says nothing else about what requests do."""
+    return bool(rule.methods) and SAFE.issuperset(rule.methods) and not rule.operations
 
 
 def _looked_for(policy: Policy) -> list[Origin]:
