@@ -75,6 +75,8 @@ class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Variables with our own value; they win over `keep`."""
     binds: tuple[Bind, ...] = ()
     files: tuple[PlacedFile, ...] = ()
+    overlays: tuple[PlacedFile, ...] = ()
+    """Files over those of the person that are shown, where the sandbox has mounts."""
     folders: tuple[str, ...] = ()
     """Folders of the host that are made where they are missing, before they are bound: transcripts are to be kept."""
     destinations: tuple[str, ...] = ()

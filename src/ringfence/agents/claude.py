@@ -16,6 +16,7 @@ from ringfence.agents.hook_answer import allowed, asked, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
+from ringfence.agents.plugin_servers import claude_plugins
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import RingfenceError
@@ -75,6 +76,7 @@ class Claude:
         model = _model(environ)
         managed = managed_settings(request, disk)
         copies = claude_servers.wrapped_files(_copies(folder, state, disk), state, request, disk)
+        plugins = claude_plugins(folder, request, disk)
         argv, configurations = claude_servers.with_servers(request, disk)
         variables = [*OUR_VARIABLES, *([("CLAUDE_CONFIG_DIR", own_folder)] if own_folder else [])]
         return AgentSetup(
@@ -84,13 +86,20 @@ class Claude:
             set=tuple(variables),
             binds=_binds(folder, disk),
             files=(hook_program(disk), stand_in(disk), *managed.files, *copies, *configurations),
+            overlays=plugins.overlays,
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             host_ports=model.host_ports,
             models=model.models,
             hooks=True,
             own_prompt=claude_hooks.silent_start(request.argv),
-            notices=(*notices, *model.notices, *managed.notices, *_login(environ, settings, folder, disk)),
+            notices=(
+                *notices,
+                *model.notices,
+                *managed.notices,
+                *plugins.notices,
+                *_login(environ, settings, folder, disk),
+            ),
         )
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:

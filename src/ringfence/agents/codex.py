@@ -19,6 +19,7 @@ from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
+from ringfence.agents.plugin_servers import Plugins, codex_plugins
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.shown import Bind, PlacedFile
@@ -61,6 +62,7 @@ class Codex:
         if not managed.names_servers:
             project = codex_servers.project_servers(argv, config, request, disk)
             ours = codex_servers.with_servers(ours, config, project, request)
+        of_plugins = Plugins() if managed.names_servers else codex_plugins(folder, request, disk)
         variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
         return AgentSetup(
             name=self.name,
@@ -74,13 +76,20 @@ class Codex:
                 PlacedFile(path=REQUIREMENTS, content=managed.content),
                 *_copies(folder, disk, None if managed.names_servers else request),
             ),
+            overlays=of_plugins.overlays,
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             unasked=UNASKED,
             host_ports=model.host_ports,
             models=model.models,
             hooks=True,
-            notices=(*notices, *model.notices, *managed.notices, *_login(provider, folder, request, disk)),
+            notices=(
+                *notices,
+                *model.notices,
+                *managed.notices,
+                *of_plugins.notices,
+                *_login(provider, folder, request, disk),
+            ),
         )
 
     def parse_hook(self, event: str, payload: bytes) -> HookCall:

@@ -34,11 +34,12 @@ def wrapped(command: Iterable[str], interpreter: str) -> tuple[str, ...]:
     return (interpreter, "-I", "-S", PROGRAM, "--", *command)
 
 
-def wrap_servers(servers: object, request: AgentRequest) -> bool:
-    """Wrap each server of a table of servers that has a command, in place; whether there was any."""
+def wrap_servers(servers: object, request: AgentRequest, prefix: str = "") -> bool:
+    """Wrap each server of a table of servers that has a command, in place; whether there was any. `prefix`: what the
+    agent puts before their names."""
     if not isinstance(servers, MutableMapping):
         return False
-    done = [_wrap(name, server, request) for name, server in servers.items()]
+    done = [_wrap(f"{prefix}{name}", server, request) for name, server in servers.items()]
     return any(done)
 
 

@@ -128,7 +128,7 @@ class Asked:
                 *stand_ins,
                 *canaries,
             ),
-            overlays=trust.overlays if trust else (),
+            overlays=(*(trust.overlays if trust else ()), *setup.overlays),
             variables=trust.variables if trust else (),
             programs=(self.argv[0], interpreter()),
             host_ports=setup.host_ports,

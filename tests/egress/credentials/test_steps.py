@@ -372,6 +372,14 @@ def test_a_file_that_speaks_of_credentials_may_be_uploaded() -> None:
     assert not any(isinstance(piece, Held) for piece in pieces)
 
 
+@pytest.mark.parametrize(("methods", "rule"), [("GET", "credentials.unbound"), ("GET POST", ""), ("", "")])
+def test_a_credential_for_reading_goes_with_no_websocket(methods: str, rule: str) -> None:
+    bound = _bound("bearer", f"methods = {methods.split()}" if methods else "")
+    upgrade = "Connection: Upgrade\nUpgrade: WebSocket"
+
+    assert rule_of(sent(carrying(bound), request(f"GET /ws\nAuthorization: Bearer {SHOWN}\n{upgrade}"))) == rule
+
+
 def test_answers_are_asked_for_in_a_form_that_can_be_read() -> None:
     outcome = sent(carrying(GITHUB), request("GET /repos/acme/x\nAccept-Encoding: br, gzip"))
 

@@ -12,10 +12,12 @@ import msgspec
 
 from ringfence.egress.credentials.presented import Place, Presented, presented, shown_name
 from ringfence.egress.credentials.secret import Credential
+from ringfence.egress.http_fields import said
 from ringfence.egress.http_head import RequestHead
 from ringfence.model.host import Destination
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import Attach, CredentialRule, Origin
+from ringfence.policy.operations import SAFE
 
 _OTHER_METHOD = frozenset(
     (b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method", b"x-rewrite-method")
@@ -117,6 +119,10 @@ def _fit(head: RequestHead, to: Destination, credential: Credential, *, secure: 
         named = sorted(others)[0].decode() if others else "_method"
         text = f"`{named}` makes another request of this one than credential `{rule.id}` is bound to"
         return _refused("credentials.unbound", text, "leave it out", rule)
+    if rule.methods and SAFE.issuperset(rule.methods) and b"websocket" in said(head.fields).upgrades:
+        # SECURITY: it begins as a GET, and then both sides say what they like.
+        text = f"a WebSocket is more than the methods that credential `{rule.id}` is bound to"
+        return _refused("credentials.unbound", text, "bind it without `methods`", rule)
     return None
 
 
