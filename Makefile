@@ -7,6 +7,8 @@ DEV_STAMP := $(VENV)/.dev-stamp
 
 # The tests start some thousand interpreters, and each would compile the sources that it loads.
 unexport PYTHONDONTWRITEBYTECODE
+# One process more than a small machine has processors: a test waits for a part of its time.
+SIDE_BY_SIDE = -n 3
 COMPILED = $(BIN)/python -m compileall -q src bench tools
 
 .PHONY: help demo dev check lint types agents test-fast test bench bench-policy bench-containment docs lock clean
@@ -55,13 +57,13 @@ agents:
 
 test-fast: $(DEV_STAMP)
 	@$(COMPILED)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not e2e"
 
 test: $(DEV_STAMP)
 	@$(COMPILED)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not e2e"
-	$(BIN)/python -m pytest -n 3 -m "slow and not e2e"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not e2e"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow and not e2e"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --dist loadfile -m e2e
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench

@@ -117,6 +117,15 @@ async def test_anything_but_an_allowance_is_a_denial_without_the_rationale(tmp_p
     assert answer.exit_code == 2
 
 
+async def test_a_sandbox_that_ends_before_anybody_listens_is_no_fault_of_the_hooks() -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.close()
+    recorder: Recorder = Record()  # type: ignore[assignment]
+
+    async with asyncio.timeout(5):
+        await serve_hooks(listener, Claude(home="/h"), always(Verdict.ALLOW), recorder)
+
+
 async def test_a_patch_of_several_files_gets_the_strictest_verdict(tmp_path: Path) -> None:
     async def judge(action: Action, call: HookCall) -> Decision:
         assert isinstance(action, FileAction)

@@ -59,17 +59,20 @@ async def serve_hooks(
     servers: Questions = _unanswered,
     on_report: Callable[[HookCall], None] = _unheard,
 ) -> None:
-    """Answer hooks until cancelled. The listening socket stays the caller's. `on_turn` is waited for when a person's
+    """Answer hooks until cancelled, or until the sandbox has ended: then the listening socket, which stays the
+    caller's, is closed, and nobody is there to ask. `on_turn` is waited for when a person's
     prompt begins a turn, before the agent goes on; `servers` answers what stands between the agent and its servers;
     `on_report` hears of everything that a hook only reports."""
     server = HookServer(agent, judge, recorder, on_turn, servers, on_report)
     loop = asyncio.get_running_loop()
-    listener.setblocking(False)
     # SECURITY: whoever is inside may open connections without end; past the limit they wait, unaccepted.
     places = asyncio.Semaphore(MOST_AT_ONCE)
     async with asyncio.TaskGroup() as tasks:
         while True:
             await places.acquire()
+            if listener.fileno() < 0:
+                return
+            listener.setblocking(False)
             connection, _ = await loop.sock_accept(listener)
             tasks.create_task(server.serve(connection)).add_done_callback(lambda _: places.release())
 

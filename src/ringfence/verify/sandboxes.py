@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 from ringfence.sandbox.probe import REQUIRED_B, probe
 from ringfence.verify import source
@@ -12,6 +13,7 @@ from ringfence.verify.stage import Stage
 from ringfence.verify.warm import COLD, WITHOUT_NAMESPACES
 
 
+@cache
 def possible_tiers() -> tuple[str, ...]:
     """The tiers that this machine's kernel can give and that the battery knows."""
     report = probe()

@@ -54,6 +54,8 @@ async def serve(listener: socket.socket, answer: Callable[[socket.socket], Await
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await places.acquire()
+                if listener.fileno() < 0:  # with the sandbox that it belongs to
+                    return
                 client, _ = await loop.sock_accept(listener)
                 tasks.create_task(one(client)).add_done_callback(lambda _: places.release())
 
