@@ -368,7 +368,7 @@ def program_folders(plan: Plan, workspace: str, home: str, links: Links) -> list
     def real(path: str) -> str:
         # SECURITY: PATH often names a folder of the workspace, and the agent may have put a link in its place: what it
         # leads to is not where programs are installed.
-        return workspace if strays(path, (workspace,)) else links.real(path)
+        return workspace if strays(path, (workspace,), links) else links.real(path)
 
     programs = Programs(home, workspace, real)
     programs.add_path(plan.facts.path)
