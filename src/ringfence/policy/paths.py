@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -157,6 +158,12 @@ class PathTable:
             return None
         key, rule = max(candidates, key=_key)
         return PathMatch(rule=rule, depth=key[0])
+
+
+@lru_cache(maxsize=8)
+def path_table(rules: tuple[PathRule, ...], home: str, workspace: str) -> PathTable:
+    """The table of these rules; that of a session is asked for again and again, and made once."""
+    return PathTable(rules, home=home, workspace=workspace)
 
 
 class _Names:
