@@ -9,8 +9,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 MAX_COMPONENTS = 64
+_REMEMBERED = 4096
+"""Globs that are kept: the tables of a session are made of the same ones, time and again."""
 
 
 def is_glob(text: str) -> bool:
@@ -68,6 +71,18 @@ class Glob:
         return positions
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def glob(text: str) -> Glob:
+    """The compiled pattern; `ValueError` says what is wrong with it."""
+    return Glob(text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def expression(name: str) -> str:
+    """The regular expression of one component."""
+    return fnmatch.translate(name)
+
+
 def _step(name: str, text: str) -> re.Pattern[str] | None:
     """The pattern of one component, or nothing for `**`."""
     if name == "**":
@@ -78,4 +93,4 @@ def _step(name: str, text: str) -> re.Pattern[str] | None:
         raise ValueError(f"glob `{text}` has a component `{name}`; write the path that is meant")
     if name.count("[") and not re.search(r"\[!?.[^\]]*\]", name):
         raise ValueError(f"glob `{text}` opens `[` without closing it")
-    return re.compile(fnmatch.translate(name))
+    return re.compile(expression(name))

@@ -6,15 +6,15 @@ sandbox holds what no rule opened.
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
 
 from ringfence.policy.effective import Access, Origin, PathRule
-from ringfence.policy.globs import Glob, components, is_glob
+from ringfence.policy.globs import Glob, components, expression, glob, is_glob
 
 TOKENS = (":workspace", ":tmp", ":home")
 """What a path in a policy may begin with, besides `/` and `~`."""
@@ -109,7 +109,7 @@ def _covers(deny: str, pattern: str) -> bool:
     names = components(pattern)
     fixed = next((at for at, name in enumerate(names) if is_glob(name)), len(names))
     if is_glob(deny):
-        return deny == pattern or Glob(deny).deepest(names[:fixed]) is not None
+        return deny == pattern or glob(deny).deepest(names[:fixed]) is not None
     return components(deny) == names[: len(components(deny))] and len(components(deny)) <= fixed
 
 
@@ -127,12 +127,12 @@ class PathTable:
 
     def _add(self, pattern: str, rule: PathRule) -> None:
         if is_glob(pattern):
-            glob = Glob(pattern)
-            name = glob.any_depth_name
+            compiled = glob(pattern)
+            name = compiled.any_depth_name
             if name is None:
-                self._globs.append((glob, rule))
+                self._globs.append((compiled, rule))
             else:
-                self._names.setdefault(name[0], _Names(len(name[0]))).add(name[1], glob, rule)
+                self._names.setdefault(name[0], _Names(len(name[0]))).add(name[1], compiled, rule)
             return
         self._literal.setdefault(components(pattern), []).append(rule)
 
@@ -140,9 +140,9 @@ class PathTable:
         """The rule that decides for an absolute path, or nothing where no rule names it or a folder above it."""
         names = components(normalise(path))
         candidates: list[tuple[_Specificity, PathRule]] = []
-        for glob, rule in self._globs:
-            if (deepest := glob.deepest(names)) is not None:
-                candidates.append(((deepest, 0, glob.literal_characters, _STRENGTH[rule.access]), rule))
+        for each, rule in self._globs:
+            if (deepest := each.deepest(names)) is not None:
+                candidates.append(((deepest, 0, each.literal_characters, _STRENGTH[rule.access]), rule))
         for base, below in self._names.items():
             if names[: len(base)] == base:
                 candidates.extend(below.match(names))
@@ -160,6 +160,12 @@ class PathTable:
         return PathMatch(rule=rule, depth=key[0])
 
 
+@lru_cache(maxsize=8)
+def path_table(rules: tuple[PathRule, ...], home: str, workspace: str) -> PathTable:
+    """The table of these rules; that of a session is asked for again and again, and made once."""
+    return PathTable(rules, home=home, workspace=workspace)
+
+
 class _Names:
     """Globs `BASE/**/NAME` of one base."""
 
@@ -169,10 +175,10 @@ class _Names:
         self._patterns: list[str] = []
         self._any: re.Pattern[str] | None = None
 
-    def add(self, name: str, glob: Glob, rule: PathRule) -> None:
+    def add(self, name: str, compiled: Glob, rule: PathRule) -> None:
         """One more of them."""
-        self._globs.append((glob, rule))
-        self._patterns.append(fnmatch.translate(name))
+        self._globs.append((compiled, rule))
+        self._patterns.append(expression(name))
         self._any = None
 
     def match(self, names: tuple[str, ...]) -> Iterator[tuple[_Specificity, PathRule]]:
@@ -181,9 +187,9 @@ class _Names:
             self._any = re.compile("|".join(self._patterns))
         if not any(map(self._any.match, names[self._start :])):
             return
-        for glob, rule in self._globs:
-            if (deepest := glob.deepest(names)) is not None:
-                yield (deepest, 0, glob.literal_characters, _STRENGTH[rule.access]), rule
+        for each, rule in self._globs:
+            if (deepest := each.deepest(names)) is not None:
+                yield (deepest, 0, each.literal_characters, _STRENGTH[rule.access]), rule
 
 
 def _key(candidate: tuple[_Specificity, PathRule]) -> _Specificity:

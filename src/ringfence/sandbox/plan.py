@@ -12,7 +12,7 @@ from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable, UsageInvalid
 from ringfence.policy.effective import Access, ControlFilePolicy, Limits, Origin, PathRule, Policy, WayPolicy
 from ringfence.policy.globs import is_glob
-from ringfence.policy.paths import TEMPORARY, PathTable, anchored
+from ringfence.policy.paths import TEMPORARY, anchored, path_table
 from ringfence.sandbox.limits import set_limits
 
 SYSTEM_ROOTS = (
@@ -172,6 +172,17 @@ def covers(folder: str, path: str) -> bool:
     return folder in ("/", path) or path.startswith(folder + "/")
 
 
+class Below:
+    """Whether paths are one of some folders or lie below one; asked of many paths. All absolute and normal."""
+
+    def __init__(self, folders: Iterable[str]) -> None:
+        self._folders = frozenset(folders)
+        self._prefixes = tuple(f"{folder.rstrip('/')}/" for folder in self._folders)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._folders or path.startswith(self._prefixes)
+
+
 class _Rules:
     """Sorts path rules into binds, denied paths and denied patterns; which rule wins is the policy's own table to
     say."""
@@ -180,7 +191,7 @@ class _Rules:
         rules = tuple(rules)
         self._home = home
         self._workspace = workspace
-        self._table = PathTable(rules, home=home, workspace=workspace)
+        self._table = path_table(rules, home, workspace)
         self._asked: dict[str, Bind] = {}
         self.denied: list[str] = []
         self.globs: list[str] = []

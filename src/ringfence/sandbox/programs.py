@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from ringfence.sandbox.plan import SYSTEM_ROOTS, covers
+from ringfence.sandbox.plan import SYSTEM_ROOTS, Below, covers
 
 MANAGERS = (
     ".pyenv", ".nvm/versions", ".fnm", ".volta", ".asdf", ".rbenv", ".nodenv", ".goenv", ".jenv", ".sdkman", ".bun",
@@ -37,6 +37,8 @@ class Programs:
         self._home = home
         self._workspace = workspace
         self._real = real
+        self._there = Below((*SYSTEM_ROOTS, workspace))
+        """What everybody sees anyway."""
         self._found: set[str] = set()
         self._seen: set[str] = set()
         self._entries = 0
@@ -177,7 +179,7 @@ class Programs:
         )
 
     def _is_there(self, path: str) -> bool:
-        return any(covers(root, path) for root in (*SYSTEM_ROOTS, self._workspace))
+        return path in self._there
 
     def _names(self, folder: str) -> list[str]:
         try:

@@ -10,6 +10,7 @@ from ringfence.sandbox.head_start import Launcher
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.plan import Plan
 from ringfence.sandbox.probe import ALLOW_B, require
+from ringfence.sandbox.syscalls import refusal_of_namespaces
 
 
 async def start_strongest(
@@ -20,6 +21,10 @@ async def start_strongest(
     if plan.runtime is not None:
         # A container is asked for; a weaker sandbox without one is not what was meant.
         tiers = _contained(plan, tiers)
+    if tiers[0] == "A" and len(tiers) > 1 and (refusal := refusal_of_namespaces()):
+        # The launcher would say the same, after all that the tier needs was looked for on the disk.
+        refused.append(f"tier A is not possible here: new namespaces: {refusal}")
+        tiers = tiers[1:]
     for tier in tiers:
         try:
             sandbox = await Sandbox.start(plan, tier=tier, on_lost=on_lost, launcher=launcher)

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from ringfence.model.situations import SandboxUnavailable
+from ringfence.sandbox.left_over import COPIES, MANIFEST
 from ringfence.sandbox.syscalls import open_beneath, open_plain
 
 _NEVER_MADE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EROFS)
 _NOT_PERMITTED = (errno.EACCES, errno.EPERM)
 
-_MANIFEST, _LOCK = "stubs.json", "stubs.lock"
+_LOCK = "stubs.lock"
 
 
 class Stub(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +81,7 @@ def claim(
 
 def standing(state: str) -> frozenset[tuple[str, str]]:
     """The (workspace, name) of the place holders that other sessions have made."""
-    if not os.path.exists(os.path.join(state, _MANIFEST)):
+    if not os.path.exists(os.path.join(state, MANIFEST)):
         return frozenset()
     with _manifest(state) as entries:
         return frozenset((entry.stub.workspace, entry.stub.name) for entry in entries)
@@ -94,12 +95,12 @@ def usual_state(home: str) -> str:
 def sweep(state: str) -> int:
     """Remove the place holders of sessions that are gone, and their copies of Git's settings. Safe at any time and from
     any process of the user."""
-    copies = os.path.join(state, "git")
+    copies = os.path.join(state, COPIES)
     for name in os.listdir(copies) if os.path.isdir(copies) else ():
         owner = name.partition("-")[0]
         if owner.isdecimal() and _started(int(owner)) is None:
             shutil.rmtree(os.path.join(copies, name), ignore_errors=True)
-    if not os.path.exists(os.path.join(state, _MANIFEST)):
+    if not os.path.exists(os.path.join(state, MANIFEST)):
         return 0
     with _manifest(state) as entries:
         before = len(entries)
@@ -148,14 +149,14 @@ def _manifest(state: str) -> Iterator[list[Entry]]:
 
 def _read(state: str) -> list[Entry]:
     try:
-        with open(os.path.join(state, _MANIFEST), "rb") as file:
+        with open(os.path.join(state, MANIFEST), "rb") as file:
             return msgspec.json.decode(file.read(), type=list[Entry])
     except FileNotFoundError:
         return []
 
 
 def _write(state: str, entries: list[Entry]) -> None:
-    path = os.path.join(state, _MANIFEST)
+    path = os.path.join(state, MANIFEST)
     if entries == _read(state):
         # Replacing a file costs more than all the rest here, because the file system writes the new one out first.
         return

@@ -14,7 +14,7 @@ from ringfence.model.display import visible as visible_text
 from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import SandboxUnavailable
 from ringfence.policy.effective import Access
-from ringfence.policy.paths import PathTable
+from ringfence.policy.paths import PathTable, path_table
 from ringfence.sandbox import etc, git_private, git_settings, overlay, protection, scan, stubs
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.sandbox.hard_links import LIMIT as HARD_LINKS
@@ -23,7 +23,17 @@ from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
 from ringfence.sandbox.own_places import own_places
-from ringfence.sandbox.plan import HOME_SIZE, PRIVATE, SHARED_MEMORY, SYSTEM_ROOTS, Image, Plan, check_workspace, covers
+from ringfence.sandbox.plan import (
+    HOME_SIZE,
+    PRIVATE,
+    SHARED_MEMORY,
+    SYSTEM_ROOTS,
+    Below,
+    Image,
+    Plan,
+    check_workspace,
+    covers,
+)
 from ringfence.sandbox.programs import Programs
 from ringfence.sandbox.way_places import KNOWN_HOSTS, PROGRAMS, way_places
 from ringfence.sandbox.worktree import GIT_FOLDER, Linked, linked
@@ -242,7 +252,7 @@ def private_files(plan: Plan, workspace: str) -> list[PlacedFile]:
 
 
 def _table(plan: Plan) -> PathTable:
-    return PathTable(plan.rules, home=plan.facts.home, workspace=plan.workspace)
+    return path_table(plan.rules, plan.facts.home, plan.workspace)
 
 
 def looked_for(plan: Plan, workspace: str) -> tuple[scan.Looked, tuple[str, ...]]:
@@ -271,7 +281,8 @@ def hidden_paths(plan: Plan, workspace: str, binds: list[Bind], links: Links, lo
     visible = [bind.target for bind in binds]
     table = _table(plan)
     named = [path for each in plan.denied if _is_denied(table, each) for path in {each, links.real(each)}]
-    hidden = [path for path in named if any(covers(target, path) for target in visible)]
+    shown = Below(visible)
+    hidden = [path for path in named if path in shown]
     hidden += [f"{workspace}/{each}" for each in looked.found if _is_denied(table, f"{plan.workspace}/{each}")]
     hidden += [f"{workspace}/{each}" for each in (*looked.closed, *looked.linked)]
     for pattern in plan.denied_globs:
@@ -368,7 +379,7 @@ def program_folders(plan: Plan, workspace: str, home: str, links: Links) -> list
     def real(path: str) -> str:
         # SECURITY: PATH often names a folder of the workspace, and the agent may have put a link in its place: what it
         # leads to is not where programs are installed.
-        return workspace if strays(path, (workspace,)) else links.real(path)
+        return workspace if strays(path, (workspace,), links) else links.real(path)
 
     programs = Programs(home, workspace, real)
     programs.add_path(plan.facts.path)

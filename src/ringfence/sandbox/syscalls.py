@@ -7,6 +7,7 @@ starts with it, and each import is paid for by every session.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from _struct import pack
 
@@ -22,6 +23,8 @@ OLDER = {"x86_64": {"pivot_root": 155, "capset": 126}, "aarch64": {"pivot_root":
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 NEWUSER, NEWPID, NEWNET, CLONE_FS = 0x10000000, 0x20000000, 0x40000000, 0x00000200
+_OF_NO_CALL = 0x01
+"""A flag that means nothing where namespaces are left."""
 
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
 """Attributes of `mount_setattr` and `fsmount`."""
@@ -53,6 +56,14 @@ def older(name: str) -> int:
     if machine not in OLDER:
         raise OSError(38, f"{name}: the machine type `{machine}` is not supported")
     return OLDER[machine][name]
+
+
+def refusal_of_namespaces() -> str:
+    """How a filter of system calls around this process refuses a namespace, as a container's does; empty where none
+    does. Nothing is made: the kernel itself knows no call with both flags, and says so."""
+    LIBC.unshare(NEWUSER | _OF_NO_CALL)
+    number = ctypes.get_errno()
+    return "" if number == errno.EINVAL else os.strerror(number)
 
 
 def unshare(flags: int, what: str) -> None:

@@ -115,7 +115,7 @@ async def open_session(
     agent = _agent(asked, whole_agent=whole_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
-        cleanup = Cleanup(module="ringfence.sandbox.stubs", function="sweep", argument=asked.places.state)
+        cleanup = Cleanup(module="ringfence.sandbox.left_over", function="clear", argument=asked.places.state)
         ledger = await Ledger.start(asked.places.ledger, session=asked.session, cleanup=cleanup)
         # A single command does not wait for the checkpoint; the writer signs it and cleans up in its own time.
         stack.push_async_callback(ledger.close, sealed=whole_agent)

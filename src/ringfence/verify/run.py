@@ -137,7 +137,7 @@ def _stdin(stage: Stage, streams: Streams, held: ExitStack) -> tuple[int, tuple[
             os.fchown(slave, stage.person.uid, -1)
         for descriptor in (master, slave):
             held.callback(os.close, descriptor)
-        return slave, ("setsid", "--ctty", "--wait", source.interpreter(), "-I", "-c", _LEADER)
+        return slave, ("setsid", "--ctty", "--wait", source.interpreter(), "-I", "-S", "-c", _LEADER)
     path = {"null": "/dev/null", "file": os.path.join(stage.outside, "input")}[streams.stdin]
     return _opened(path, held), ()
 

@@ -47,7 +47,7 @@ def from_a_file(stage: Stage, argv: tuple[str, ...]) -> tuple[tuple[str, ...], s
     SECURITY: as an argument, the rules for inline code would stop many of these attacks by their words, and the layer
     that has to stop them would not be tried.
     """
-    if "-c" not in argv[:3]:
+    if "-c" not in argv[:4]:
         return argv, ""
     at = argv.index("-c")
     file = f"{stage.base}/programs/{hashlib.sha256(argv[at + 1].encode()).hexdigest()[:16]}"

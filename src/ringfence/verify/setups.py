@@ -95,7 +95,9 @@ def victim(stage: Stage) -> None:
         "opened = tempfile.TemporaryFile(); opened.write(held.encode()); opened.flush()\n"
         "print('ready', flush=True); sys.stdin.read()"
     )
-    _helper(stage, (source.interpreter(), "-I", "-c", program, f"--battery-password={stage.secret}"), stage.secret)
+    _helper(
+        stage, (source.interpreter(), "-I", "-S", "-c", program, f"--battery-password={stage.secret}"), stage.secret
+    )
 
 
 def key(stage: Stage) -> None:
@@ -110,7 +112,7 @@ def key(stage: Stage) -> None:
         "libc.syscall(control, 5, number, 0x3f3f0000)\n"
         "print('ready', flush=True); sys.stdin.read(); libc.syscall(control, 9, number, -4)"
     )
-    _helper(stage, (source.interpreter(), "-I", "-c", program, stage.words["key"]), stage.secret)
+    _helper(stage, (source.interpreter(), "-I", "-S", "-c", program, stage.words["key"]), stage.secret)
 
 
 def segment(stage: Stage) -> None:
@@ -124,7 +126,7 @@ def segment(stage: Stage) -> None:
         "ctypes.memmove(libc.shmat(number, None, 0), value, len(value))\n"
         "print('ready', flush=True); sys.stdin.read(); libc.shmctl(number, 0, None)"
     )
-    _helper(stage, (source.interpreter(), "-I", "-c", program, stage.words["key"]), stage.secret)
+    _helper(stage, (source.interpreter(), "-I", "-S", "-c", program, stage.words["key"]), stage.secret)
 
 
 def shared_file(stage: Stage) -> None:
@@ -206,7 +208,16 @@ def somebody_calls(stage: Stage) -> None:
     )
 
     def call(outermost: int) -> None:
-        caller = (*stage.arena_prefix, source.interpreter(), "-I", "-c", program, str(outermost), stage.words["port"])
+        caller = (
+            *stage.arena_prefix,
+            source.interpreter(),
+            "-I",
+            "-S",
+            "-c",
+            program,
+            str(outermost),
+            stage.words["port"],
+        )
         answer = subprocess.run(caller, capture_output=True, text=True, timeout=20)
         stage.evidence.extend(line for line in answer.stdout.splitlines() if stage.secret in line)
 
@@ -339,7 +350,7 @@ def message_queue(stage: Stage) -> None:
         "libc.syscall(send, queue, value, len(value), 0, None)\n"
         "print('ready', flush=True); sys.stdin.read(); libc.syscall(unlink, name)"
     )
-    _helper(stage, (source.interpreter(), "-I", "-c", program, stage.words["queue"]), stage.secret)
+    _helper(stage, (source.interpreter(), "-I", "-S", "-c", program, stage.words["queue"]), stage.secret)
 
 
 def editor(stage: Stage) -> None:

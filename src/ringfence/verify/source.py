@@ -38,7 +38,7 @@ def command(name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     # SECURITY: an attacker hides what it is about to do. Else the rules for commands would stop some of these attacks
     # by their words, and the layer that has to stop them would not be tried.
     hidden = base64.b64encode(json.dumps(arguments).encode()).decode()
-    return (interpreter(), "-I", "-c", source(name), hidden)
+    return (interpreter(), "-I", "-S", "-c", source(name), hidden)
 
 
 @cache

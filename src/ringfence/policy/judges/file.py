@@ -12,7 +12,7 @@ from ringfence.policy.control_files import protected, rows_with
 from ringfence.policy.effective import Access, Policy
 from ringfence.policy.globs import components, is_glob
 from ringfence.policy.judges.finding import Finding, built_in, reason
-from ringfence.policy.paths import SYSTEM_RULES, PathTable, anchored, normalise
+from ringfence.policy.paths import SYSTEM_RULES, anchored, normalise, path_table
 from ringfence.policy.schema import escaped
 
 _MOST_KNOWN = 4096
@@ -34,12 +34,12 @@ class FileJudge:
     """The path rules of a policy."""
 
     def __init__(self, policy: Policy, *, home: str, workspace: str) -> None:
-        self._written = PathTable(policy.filesystem, home=home, workspace=workspace)
+        self._written = path_table(policy.filesystem, home, workspace)
         self._workspace = normalise(workspace)
         named = policy.control_files
         self._control_files = rows_with(named.rows, named.exempt)
         self._named = {row.pattern: origin for row, origin in zip(named.rows, named.origins, strict=True)}
-        self._system = PathTable(SYSTEM_RULES, home=home, workspace=workspace)
+        self._system = path_table(SYSTEM_RULES, home, workspace)
         self._told: dict[str, Reason | None] = {}
         self._known: dict[tuple[str, bool, bool], Reason | None] = {}
         denied = [rule.pattern for rule in policy.filesystem if rule.access is Access.DENY]
