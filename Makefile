@@ -16,7 +16,7 @@ help:
 	@echo "make demo       a real governed session, told as a story"
 	@echo "make dev        set up .venv with everything for development"
 	@echo "make check      ruff, mypy --strict, import contracts, docs"
-	@echo "make test-fast  the tests without real agents, under a minute"
+	@echo "make test-fast  the quick tests, without whole sessions and real agents"
 	@echo "make test       all tests"
 	@echo "make bench      speed, as ratios against peers in one run"
 	@echo "make bench-policy  what the policy stops and lets pass, and what a decision costs"

@@ -164,6 +164,7 @@ def test_what_a_file_name_hides_is_shown_escaped(project: Project) -> None:
     assert not any("\u202e" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_agents_that_a_section_treats_alike_are_told_together(project: Project) -> None:
     section = "[[when]]\nfor_agents = ['claude', 'codex']\n"
     rule = "[[when.network.rule]]\nid = 'api'\nhosts = ['api.test']\nverdict = 'allow'\n"

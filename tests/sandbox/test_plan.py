@@ -142,6 +142,7 @@ async def test_an_exception_from_a_deny_pattern_stays_readable(place: Place) -> 
     assert (place.workspace / ".env.example").read_text() == ".env.examplemore\n"
 
 
+@pytest.mark.slow
 async def test_a_policy_that_shows_everything_still_hides_what_it_denies(place: Place) -> None:
     rules = [("/", READ), (":workspace", WRITE), (":home", WRITE), ("~/.ssh", DENY), ("~/.aws/credentials", DENY)]
 

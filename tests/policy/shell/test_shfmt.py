@@ -66,6 +66,7 @@ def rows() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_shfmt_sees_no_more_commands_in_our_corpora() -> None:
     commands = rows()
 

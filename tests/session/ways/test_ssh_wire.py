@@ -109,9 +109,10 @@ def test_only_the_keys_of_the_rules_are_listed() -> None:
     assert judging.answered(request, b"\x0c" + struct.pack(">I", 9) + texts(KEY)) == FAILURE
 
 
-@pytest.mark.parametrize("kind", [k for k in range(256) if k not in (11, 13, 27)])
-def test_every_other_request_is_a_failure(kind: int) -> None:
-    assert isinstance(bound().asked(bytes((kind,)) + texts(KEY)), Refusal)
+def test_every_other_request_is_a_failure() -> None:
+    others = [kind for kind in range(256) if kind not in (11, 13, 27)]
+
+    assert [kind for kind in others if not isinstance(bound().asked(bytes((kind,)) + texts(KEY)), Refusal)] == []
 
 
 @given(some.binary(max_size=200), some.sampled_from([b"", b"\x0b", b"\x0d", b"\x1b"]))
