@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 from tests.egress.inspecting import inspecting, leave, server, tunnel
 
+from ringfence.egress import inspected
+from ringfence.egress.course import Course
 from ringfence.egress.inspection import Amendment, Request, Steps
+from ringfence.egress.preparing import Prepared
+from ringfence.policy.judges.connect import FactsWanted
 
 _HEADS = {
     "a body": (b"200 OK\r\nContent-Length: 4\r\nETag: a\r\n", b"body"),
@@ -106,3 +112,34 @@ async def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them() ->
             assert len(await answer(reader)) > len(body)
         await leave(writer)
     assert asked == 4000
+
+
+async def test_what_is_not_counted_of_a_body_any_more_is_not_held_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, body = [], b"b" * 300_000
+
+    class Known(Course):
+        __slots__ = ()
+
+        def __init__(self, *rest: Any, **named: Any) -> None:
+            super().__init__(*rest, **named)
+            made.append(self)
+
+    monkeypatch.setattr(inspected, "Course", Known)
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(body))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+
+    facts = FactsWanted(body=True)
+    async with server(answers) as port, inspecting(wants=lambda *_: facts) as gateway, asyncio.timeout(20):
+        reader, writer = await tunnel(gateway.port, port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a.test:%d\r\nContent-Length: %d\r\n\r\n" % (port, len(body)) + body)
+        await answer(reader)
+        await asyncio.sleep(0.05)
+        # Parts of a request hold each other, so that only the garbage collector ends them.
+        held = [one for course in made for one in gc.get_referents(course) if isinstance(one, bytes | bytearray)]
+        prepared = [one for course in made for one in gc.get_referents(course) if isinstance(one, Prepared)]
+        await leave(writer)
+    assert (len(made), sum(map(len, held)), prepared) == (1, 0, [])

@@ -283,6 +283,8 @@ class Course:
             connecting.stop()
             self._core.relax(self)
         self._release()
+        # SECURITY: what is not counted any more must not wait for the garbage collector either.
+        self._collecting, self._prepared, self._first = None, None, b""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.over = True
@@ -700,6 +702,7 @@ class Course:
         """Close the server's connection."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
+            upstream.then = None  # else the two hold each other
             self._core.engine.discard(upstream.leg.sock)
 
     def fault(self) -> Decision:

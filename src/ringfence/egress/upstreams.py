@@ -96,13 +96,13 @@ class Upstreams:
 
     def give(self, upstream: Upstream) -> None:
         """Keep it for the next request."""
+        upstream.then = None
         waiting = self._idle.setdefault(upstream.key, [])
         if len(waiting) >= _KEPT_PER_HOST or self._count >= _KEPT or upstream.rest:
             self.dismiss(upstream)
             return
         waiting.append((self._core.clock.monotonic() + _KEPT_SECONDS, upstream))
         self._count += 1
-        upstream.then = None
         if not self._sweeping:
             self._sweeping = True
             self._core.engine.loop.call_later(_KEPT_SECONDS / 4, self._sweep)
