@@ -22,7 +22,7 @@ from ringfence.egress.exchange import Exchange, Side, bodyless
 from ringfence.egress.facts import facts
 from ringfence.egress.held import Share
 from ringfence.egress.http1_ends import Http1Server
-from ringfence.egress.http_fields import Said, said
+from ringfence.egress.http_fields import Said, said, said_once
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Amendment, Held, Inspection, Request, Steps
@@ -558,9 +558,10 @@ class Course:
         assert prepared is not None and header is not None
         self.state = State.MOVES
         self._server = server
-        body = prepared.body
-        bare = body == b"" and not header.sized and not prepared.head.chunked
-        quiet = server.begin(prepared.head, length=-1 if bare else self._length(prepared), body=body)
+        head, body = prepared.head, prepared.body
+        bare = body == b"" and not header.sized and not head.chunked
+        length = -1 if bare else self._length(prepared)
+        quiet = server.begin(head, header if head is self._head else said_once(head.fields), length=length, body=body)
         if body is None:
             return self._exchanging().start(bytes(self._first))
         if not quiet or self._steps:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ringfence.egress.http_fields import Said
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields
@@ -109,9 +110,9 @@ class ServerEnd(Protocol):
         """Whether, behind a complete answer, another request of anybody in this session can follow."""
         ...
 
-    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> bool:
-        """Send the head, and the body where the whole of it is there; whether there can be no answer before the next
-        event of the server's. `length`: None where it is not known, -1 where there is no body."""
+    def begin(self, head: RequestHead, header: Said, *, length: int | None, body: bytes | None) -> bool:
+        """Send the head, whose header says `header`, and the body where the whole of it is there. Whether there can be
+        no answer before the next event of the server's. `length`: None where it is not known, -1 for no body."""
         ...
 
     def send(self, data: bytes) -> None:

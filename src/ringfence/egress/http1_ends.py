@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringfence.egress.ends import ServerFailed
-from ringfence.egress.http_fields import Said, said
+from ringfence.egress.http_fields import Said
 from ringfence.egress.http_forward import answered, reissued
 from ringfence.egress.http_framing import LAST_CHUNK, FramedBody, as_chunk
 from ringfence.egress.http_head import END, RequestHead
@@ -174,11 +174,10 @@ class Http1Server:
             and not self._binds
         )
 
-    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> bool:
+    def begin(self, head: RequestHead, header: Said, *, length: int | None, body: bytes | None) -> bool:
         """Send the head, and the body where the whole of it is there."""
         leg = self._upstream.leg
         self._method, self._chunked = head.method, length is None
-        header = said(head.fields)
         self._binds = header.binds
         secure = self._upstream.key[2]
         first = reissued(

@@ -57,10 +57,11 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def said(fields: tuple[Field, ...]) -> Said:
     """What the header of a request says."""
-    return _said_again(fields) if len(fields) < _FEW else _said(fields)
+    return _said_again(fields) if len(fields) < _FEW else said_once(fields)
 
 
-def _said(fields: tuple[Field, ...]) -> Said:
+def said_once(fields: tuple[Field, ...]) -> Said:
+    """The same, and nothing of it is kept: what was made of a head may hold a credential."""
     tokens = connection_tokens(fields)
     taken_off = tokens - _HOP_BY_HOP - _NOT_FOR_CLIENTS
     for_server = tuple(field for field in fields if field[0] not in taken_off) if taken_off else fields
@@ -86,7 +87,7 @@ def _said(fields: tuple[Field, ...]) -> Said:
     )
 
 
-_said_again = lru_cache(maxsize=128)(_said)
+_said_again = lru_cache(maxsize=128)(said_once)
 
 
 def _goes_on(name: bytes, tokens: frozenset[bytes]) -> bool:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha1
 
-from ringfence.egress.http_fields import Said, answer_lines, said
+from ringfence.egress.http_fields import Said, answer_lines, said, said_once
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.model.host import Destination
@@ -50,7 +50,7 @@ def reissued(
     ending = _UPGRADE if upgrade else b"" if keep else _CLOSE
     if upgrade:
         # What is compressed by agreement of the two cannot be looked into.
-        lines = said(tuple(one for one in head.fields if one[0] != b"sec-websocket-extensions")).lines
+        lines = said_once(tuple(one for one in head.fields if one[0] != b"sec-websocket-extensions")).lines
     return b"%b%b%b%b%b\r\n" % (target, named, lines, framing, ending)
 
 

@@ -10,6 +10,7 @@ from h2.errors import ErrorCodes
 from ringfence.egress.ends import ServerFailed
 from ringfence.egress.http2.heads import read_answer, read_trailers, write_answer, write_request
 from ringfence.egress.http2.wire import BROKEN, Headers, Stream, Wire
+from ringfence.egress.http_fields import Said
 from ringfence.egress.http_head import HeadInvalid, RequestHead
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Fields
@@ -133,11 +134,11 @@ class Http2Server:
         """Nothing to reuse: the next request has a stream of its own."""
         return False
 
-    def begin(self, head: RequestHead, *, length: int | None, body: bytes | None) -> bool:
+    def begin(self, head: RequestHead, header: Said, *, length: int | None, body: bytes | None) -> bool:
         """Send the head, and the body where the whole of it is there."""
         self._method = head.method
-        header = write_request(head, self._destination, length=length)
-        self._wire.headers(self._stream, header, end=body == b"")
+        written = write_request(head, header, self._destination, length=length)
+        self._wire.headers(self._stream, written, end=body == b"")
         if body:
             self.send_last(body)
         return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from ringfence.egress.ends import ServerFailed
-from ringfence.egress.http_fields import answer_fields, said
+from ringfence.egress.http_fields import Said, answer_fields
 from ringfence.egress.http_forward import host
 from ringfence.egress.http_head import HeadInvalid, RequestHead, assembled
 from ringfence.egress.http_response import ResponseHead
@@ -41,14 +41,17 @@ def read_request(headers: Iterable[tuple[bytes, bytes]], *, empty: bool, port: i
     return assembled(method, path, authority, fields, empty=empty, default_port=port)
 
 
-def write_request(head: RequestHead, destination: Destination, *, length: int | None) -> list[tuple[bytes, bytes]]:
-    """The same for a server, with the length of the body as it goes out: None where it is not known, -1 for no body."""
+def write_request(
+    head: RequestHead, header: Said, destination: Destination, *, length: int | None
+) -> list[tuple[bytes, bytes]]:
+    """The same for a server, with the length of the body as it goes out: None where it is not known, -1 for no body.
+    `header` is what the head says."""
     written = [
         (b":method", head.method.encode("ascii")),
         (b":scheme", b"https"),
         (b":authority", host(destination, secure=True)),
         (b":path", (head.path + head.query).encode("ascii")),
-        *said(head.fields).passed,
+        *header.passed,
     ]
     if any(name == b"te" and b"trailers" in value.lower() for name, value in head.fields):
         written.append((b"te", b"trailers"))
