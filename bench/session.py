@@ -19,7 +19,7 @@ _MOST_OF_BARE, _MOST_OF_BWRAP = 1.7, 0.25
 """What a start inside may cost, as parts of the others'."""
 
 
-def main(rounds: int = 60) -> None:
+def main(rounds: int = 300) -> None:
     """Measure and print."""
     with place() as (home, workspace):
         # The session reads its folders from the environment, like any program that uses it.
