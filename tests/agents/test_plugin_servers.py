@@ -131,6 +131,12 @@ def test_servers_of_plugins_of_codex_are_wrapped_by_their_own_names() -> None:
     assert over(setup) == {f"{root}/.mcp.json": {"mcpServers": {"notes": behind("notes")}}}
 
 
+def test_settings_of_gemini_with_comments_are_told_because_it_can_read_them() -> None:
+    setup = prepared("gemini", {"/h/.gemini/settings.json": b'{"mcpServers": {} // mine\n}'})
+
+    assert (over(setup), told(setup)) == ({}, [UNSEEN.format("/h/.gemini/settings.json")])
+
+
 def test_servers_of_gemini_are_wrapped_in_its_settings_and_extensions_and_those_of_a_project_are_told() -> None:
     manifest = "/h/.gemini/extensions/x/gemini-extension.json"
     files: dict[str, object] = {

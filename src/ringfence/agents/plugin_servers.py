@@ -85,15 +85,18 @@ def _of_plugin(root: str, manifest: str, prefix: str, folder: str, request: Agen
 
 def _covered(path: str, prefix: str, folder: str, request: AgentRequest, disk: Disk) -> Plugins:
     """A file with its servers behind the stand-in, to lie over the one that is there."""
-    values = _read(disk.read_file(path))
+    content = disk.read_file(path)
+    values = _read(content)
+    if not values and content is not None and _SERVERS.encode() in content:
+        return Plugins(notices=(_unseen(path),))  # with comments, as Gemini's settings may have: it can read them
     servers = values.get(_SERVERS, values if path.endswith(_DEFAULT) else None)
     if not wrap_servers(servers, request, prefix):
         return Plugins()
     # SECURITY: a link may lead to a file that is not to be seen inside, or out of what is shown of the folder.
     if not path.startswith(f"{folder}/") or any(map(disk.is_link, _beneath(folder, path))):
         return Plugins(notices=(_unseen(path),))
-    content = json.dumps(values, indent=2).encode()
-    return Plugins(overlays=(PlacedFile(path=path, content=content, mode=0o444),))
+    ours = json.dumps(values, indent=2).encode()
+    return Plugins(overlays=(PlacedFile(path=path, content=ours, mode=0o444),))
 
 
 def _installed(folder: str, disk: Disk) -> Iterator[str]:

@@ -288,6 +288,21 @@ def test_a_credential_in_a_form_is_found(kind: str, body: bytes, rule: str) -> N
     ("coding", "body", "rule"),
     [
         ("gzip", gzip.compress(b'{"api_key": "abc"}', mtime=0), "credentials.foreign"),
+        ("gzip", gzip.compress(b"a text", mtime=0), ""),
+        ("gzip", b"not packed", "credentials.foreign"),
+        ("br", b"\x0b\x80", "credentials.foreign"),
+    ],
+)
+def test_a_packed_body_under_another_type_goes_only_where_it_can_be_read(coding: str, body: bytes, rule: str) -> None:
+    fields = f"Content-Type: text/plain\nContent-Encoding: {coding}\nContent-Length: {len(body)}"
+
+    assert rule_of(sent(carrying(GITHUB), request(f"POST /repos/acme/x\n{fields}"), body)) == rule
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "rule"),
+    [
+        ("gzip", gzip.compress(b'{"api_key": "abc"}', mtime=0), "credentials.foreign"),
         ("gzip", gzip.compress(b'{"title": "a"}', mtime=0), ""),
         ("gzip", gzip.compress(b'{"title": "' + b"a" * 17_000_000, mtime=0), "credentials.foreign"),
         ("br", b"\x0b\x80", "credentials.foreign"),

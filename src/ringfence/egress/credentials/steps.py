@@ -318,11 +318,12 @@ class Pinned(Steps):
 
     def _in_anything(self, head: RequestHead, kind: bytes) -> tuple[Presented, ...] | Refused:
         """Those of a body that says it is something else: there are servers that do not care what a body says."""
+        coding = _value(head.fields, b"content-encoding")
         try:
-            coding = _value(head.fields, b"content-encoding")
             body, whole = plain(self._begins, coding, b"", complete=self._body is not None, most=MOST_FORM)
-        except ValueError:
-            return ()
+        except ValueError as error:
+            text = f"a packed body cannot be looked into for other credentials: {error}"
+            return self._unseen(text, "send it as it is, or packed with gzip")
         if may_be_json(body, "", complete=True) or not (whole or body.strip()):
             if not whole:
                 text = f"what begins as JSON of more than {MOST_FORM:,} bytes cannot be looked into"
