@@ -134,7 +134,7 @@ EVENTS = b': hello\r\n\r\nevent: message\ndata: {"jsonrpc":\ndata: "2.0"}\n\n'
         reply(result("good", "evil")),
         reply(b"[" + result("evil") + b"]"),
         reply(result("evil").replace(b"tools", b"t\\u006fols")),
-        reply(gzip.compress(result("evil")), "application/json", "Content-Encoding: gzip"),
+        reply(gzip.compress(result("evil"), mtime=0), "application/json", "Content-Encoding: gzip"),
         reply(EVENTS + b"data: " + result("evil") + b"\n\n", "text/event-stream"),
         reply(
             EVENTS + b"id: 1\r\ndata:" + result("evil").replace(b", ", b",\r\ndata:  ") + b"\r\n\r\n",
