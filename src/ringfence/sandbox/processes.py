@@ -238,16 +238,19 @@ def say(stream: int, text: str) -> bool:
 
 def _below(found: Mapping[int, Process], ancestor: int) -> dict[int, Process]:
     """The descendants of a process, without its own first child, which is the supervisor."""
-    children: dict[int, list[int]] = {}
+    children: dict[int, list[Process]] = {}
     for each in found.values():
-        children.setdefault(each.parent, []).append(each.pid)
-    result: dict[int, Process] = {}
+        children.setdefault(each.parent, []).append(each)
     waiting = list(children.get(ancestor, ()))
-    supervisors = set(waiting[:1])
+    # SECURITY: the first by time, not by number: numbers begin anew, and an orphan that comes to the ancestor with a
+    # low one would be left out in the supervisor's place, which would then count and be ended (T24).
+    supervisor = min(waiting, key=lambda each: (each.started, each.pid), default=None)
+    result: dict[int, Process] = {}
     while waiting:
-        pid = waiting.pop()
-        if pid in result:
-            continue
-        result[pid] = found[pid]
-        waiting += children.get(pid, ())
-    return {pid: each for pid, each in result.items() if pid not in supervisors}
+        process = waiting.pop()
+        if process.pid not in result:
+            result[process.pid] = process
+            waiting += children.get(process.pid, ())
+    if supervisor is not None:
+        del result[supervisor.pid]
+    return result

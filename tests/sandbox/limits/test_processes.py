@@ -5,11 +5,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from ringfence.sandbox.processes import Process, Table, error_stream, say
+from ringfence.sandbox.processes import Process, Table, _below, error_stream, say
 
 
 @pytest.fixture
@@ -19,32 +20,46 @@ def table() -> Iterator[Table]:
     os.close(folder)
 
 
-def test_only_descendants_are_seen_and_the_first_child_is_ours(table: Table) -> None:
-    with subprocess.Popen(["sh", "-c", "sleep 30 & wait"]) as supervisor:
+def test_only_descendants_are_seen_and_the_first_child_is_ours() -> None:
+    # An ancestor of its own: whoever runs the tests may have had other children before.
+    with _watched("sh -c 'sleep 30 & wait' & wait") as (table, ancestor):
+        supervisor = _until_one_of(table, "sleep 30").parent
+
+        assert supervisor not in table.all()
+        assert supervisor in Table(table._folder, ancestor=os.getpid()).all()
+        assert [each.parent for each in table.all().values()] == [supervisor]
+        assert ancestor not in table.all()
+
+
+def test_a_process_that_began_later_is_not_taken_for_ours_for_its_lower_number() -> None:
+    def process(pid: int, parent: int, started: int) -> Process:
+        return Process(pid=pid, parent=parent, threads=1, started=started, resident=0, place=str(pid))
+
+    supervisor, child, orphan = process(900, 10, 5), process(901, 900, 6), process(20, 10, 70)
+
+    assert _below({20: orphan, 900: supervisor, 901: child}, 10) == {20: orphan, 901: child}
+
+
+@contextmanager
+def _watched(script: str) -> Iterator[tuple[Table, int]]:
+    """The processes that a shell starts, all of which end with the block."""
+    folder = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True) as ancestor:
         try:
-            found = _until_one_of(table, supervisor.pid)
-
-            assert supervisor.pid not in table.all()
-            assert [table.shown(pid) for pid in found] == ["sleep 30"]
+            yield Table(folder, ancestor=ancestor.pid), ancestor.pid
         finally:
-            for each in _below(table, supervisor.pid).values():
-                table.signal(each, 9)
-            supervisor.kill()
+            os.killpg(ancestor.pid, 9)
+            os.close(folder)
 
 
-def _below(table: Table, supervisor: int) -> dict[int, Process]:
-    """What it started. Other tests may have started something too, and left it to the end."""
-    return {pid: each for pid, each in table.all().items() if each.parent == supervisor}
-
-
-def _until_one_of(table: Table, supervisor: int) -> dict[int, Process]:
+def _until_one_of(table: Table, shown: str) -> Process:
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        found = _below(table, supervisor)
-        if [table.shown(pid) for pid in found] == ["sleep 30"]:
-            return found
+        found = [each for each in table.all().values() if table.shown(each.pid) == shown]
+        if found:
+            return found[0]
         os.sched_yield()
-    raise AssertionError(f"nothing began below {supervisor}: {table.all()}")
+    raise AssertionError(f"nothing began: {table.all()}")
 
 
 def test_a_signal_reaches_the_process_that_was_seen_and_no_later_one(table: Table) -> None:
