@@ -58,7 +58,7 @@ class Service:
                 """Quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def stop(self) -> None:
