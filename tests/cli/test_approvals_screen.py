@@ -30,6 +30,8 @@ from ringfence.telemetry.notes import NoteSigner
 from ringfence.telemetry.presence import Presence
 from ringfence.telemetry.reader import LedgerReader, Wanted
 
+pytestmark = pytest.mark.slow
+
 GUARD = 0.02
 People = Pilot[None]
 
