@@ -279,8 +279,8 @@ class Course:
             self._asking.stop()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
-            self.address = connecting.address
             connecting.stop()
+            self.address = connecting.address
             self._core.relax(self)
         self._release()
         # SECURITY: what is not counted any more must not wait for the garbage collector either.
