@@ -51,6 +51,7 @@ from ringfence.policy.effective import (
     StepRule,
     TelemetryPolicy,
     ToolArguments,
+    Unseen,
     WebhookRule,
     WorkspaceMode,
 )
@@ -405,12 +406,16 @@ class _Merging:
         rules = self._rules([(document, document.mcp.rules) for document in self.documents])
         lists = [(document, document.mcp.changed) for document in self.documents]
         changed, changed_origin = self._scalar("mcp.changed", lists, lambda verdict: verdict.strictness, Verdict.ASK)
+        starts = [(document, document.mcp.unseen) for document in self.documents]
+        unseen, unseen_origin = self._scalar("mcp.unseen", starts, [*Unseen].index, Unseen.ALLOW)
         return McpPolicy(
             default=default,
             default_origin=origin,
             rules=rules,
             changed=changed,
             changed_origin=changed_origin,
+            unseen=unseen,
+            unseen_origin=unseen_origin,
             # What a server has to be only tightens, so that every layer may say it.
             servers=tuple(server for document in self.documents for server in document.mcp.servers),
         )

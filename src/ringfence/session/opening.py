@@ -71,6 +71,7 @@ from ringfence.session.tally import Tally, unreported_text
 from ringfence.session.transcribing import told
 from ringfence.session.trusting import Trusting, trusting
 from ringfence.session.turns import Turns
+from ringfence.session.unseen_servers import unseen_servers
 from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.session.ways.relay import serve
 from ringfence.session.witnessing import witness
@@ -162,6 +163,7 @@ async def _start(
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     asked.check_agent(policy, setup)
+    unseen_servers(setup, policy.mcp, tier=None)
     evaluator = Evaluator(policy, asked.places.context(asked.workspace))
     credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
@@ -186,6 +188,7 @@ async def _start(
         on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")),
     )
     stack.push_async_callback(sandbox.close)
+    unseen = unseen_servers(setup, policy.mcp, tier=dict(sandbox.enforcement).get("tier", ""))
     began_ns = time.time_ns()
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
@@ -195,6 +198,7 @@ async def _start(
         *credentials.notices,
         *policy.notices,
         *setup.notices,
+        *unseen,
         *plan.notices,
         *sandbox.notices,
         *shortened,
