@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
-from ringfence.agents.jsonc import as_object, read_object
+from ringfence.agents.jsonc import JsonObject, read_object
 from ringfence.agents.mcp_wrapping import started_unseen, wrap_servers, wrapped_anywhere
 from ringfence.model.shown import PlacedFile
 
@@ -51,17 +51,23 @@ def wrapped_copy(path: str, folder: str, request: AgentRequest, disk: Disk, pref
         values = read_object(disk.read_file(path))
     except ValueError as error:
         return Wrapped(unseen=(UnseenServers(where=path, why=f"it cannot be read: {error}"),))
-    names = started_unseen(values.get(SERVERS), request.interpreter)
+    servers = _table(path, values)
+    names = started_unseen(servers, request.interpreter, prefix)
     if not names:
         return Wrapped()
     # SECURITY: a link may lead to a file that is not to be seen inside, or out of what is shown of the folder.
     if any(map(disk.is_link, beneath(folder, path))):
         return Wrapped(unseen=(UnseenServers(where=path, why="it lies behind a link", names=names),))
-    wrap_servers(values[SERVERS], request, prefix, by=wrapped_anywhere)
-    left = started_unseen(values[SERVERS], request.interpreter)
+    wrap_servers(servers, request, prefix, by=wrapped_anywhere)
+    left = started_unseen(servers, request.interpreter, prefix)
     unseen = (UnseenServers(where=path, why="it is not known how they are started", names=left),) if left else ()
     copy = PlacedFile(path=path, content=json.dumps(values, indent=2).encode(), mode=0o600)
     return Wrapped(copies=(copy,), unseen=unseen)
+
+
+def _table(path: str, values: JsonObject) -> object:
+    """The servers of a file; one of this name may hold nothing else."""
+    return values.get(SERVERS, values if os.path.basename(path) == ".mcp.json" else None)
 
 
 def beneath(folder: str, path: str) -> Iterator[str]:
@@ -86,7 +92,7 @@ def _extension(root: str, folder: str, request: AgentRequest, disk: Disk) -> Wra
     source = installed.get("source")
     if installed.get("type") != "link" or not isinstance(source, str):
         return wrapped_copy(os.path.join(root, MANIFEST), folder, request, disk)
-    return _left(os.path.join(source, MANIFEST), "it is a linked extension", request, disk)
+    return left_unseen(os.path.join(source, MANIFEST), "it is a linked extension", request, disk)
 
 
 def _project_files(request: AgentRequest) -> Iterator[str]:
@@ -98,13 +104,13 @@ def _project_files(request: AgentRequest) -> Iterator[str]:
 def _of_project(path: str, request: AgentRequest, disk: Disk) -> Wrapped:
     if disk.exists(path) and any(map(disk.is_link, (path, os.path.dirname(path)))):
         return Wrapped(unseen=(UnseenServers(where=path, why="a link stands there"),))
-    return _left(path, "the workspace is not ours to change", request, disk)
+    return left_unseen(path, "the workspace is not ours to change", request, disk)
 
 
-def _left(path: str, why: str, request: AgentRequest, disk: Disk) -> Wrapped:
+def left_unseen(path: str, why: str, request: AgentRequest, disk: Disk) -> Wrapped:
     """The servers of a file that stays as it is."""
     try:
-        names = started_unseen(as_object(read_object(disk.read_file(path)).get(SERVERS)), request.interpreter)
+        names = started_unseen(_table(path, read_object(disk.read_file(path))), request.interpreter)
     except ValueError as error:
         return Wrapped(unseen=(UnseenServers(where=path, why=f"it cannot be read: {error}"),))
     return Wrapped(unseen=(UnseenServers(where=path, why=why, names=names),)) if names else Wrapped()

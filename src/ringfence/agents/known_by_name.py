@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, UnseenServers
+from ringfence.agents.copilot_servers import HOME, copilot_folder, copilot_servers
 from ringfence.agents.gemini_servers import gemini_servers
 from ringfence.agents.generic import Generic
 from ringfence.agents.hook_command import hook_program
@@ -41,6 +42,8 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
     """Files and folders beside the agent's own that are to be visible."""
     copies: tuple[PlacedFile, ...] = ()
     """In the place of the person's files."""
+    private: tuple[str, ...] = ()
+    """What the agent keeps of itself, of which a session has one of its own."""
     unseen: tuple[UnseenServers, ...] = ()
 
 
@@ -87,7 +90,7 @@ class KnownByName(Generic):
         """What the row says, as far as it is there."""
         servers = _servers(self.name, request, disk)
         folders = [os.path.join(request.home, folder) for folder in self._row.folders]
-        placed = frozenset(copy.path for copy in servers.copies)
+        placed = frozenset([*(copy.path for copy in servers.copies), *servers.private])
         shown = [path for folder in folders for path in _beside(folder, placed, disk)]
         paths = [path for path in (*shown, *servers.shown) if disk.exists(path)]
         return AgentSetup(
@@ -121,13 +124,23 @@ def _servers(name: str, request: AgentRequest, disk: Disk) -> Servers:
             settings = gemini_servers(request, disk)
             return Servers(argv=request.argv, copies=settings.copies, unseen=settings.unseen)
         case "copilot":
-            return Servers(argv=request.argv)
+            whole = copilot_servers(request, disk)
+            folder = copilot_folder(request)
+            shown = () if folder == os.path.join(request.home, ".copilot") else (folder,)
+            return Servers(
+                argv=whole.argv,
+                keep=(HOME,),
+                shown=shown,
+                copies=whole.copies,
+                private=whole.private,
+                unseen=whole.unseen,
+            )
         case _:
             return Servers(argv=request.argv)
 
 
 def _beside(path: str, placed: frozenset[str], disk: Disk) -> Iterator[str]:
-    """What is visible of a folder in which private copies stand: all that lies beside them."""
+    """What is visible of a folder in which private files stand: all that lies beside them."""
     if path in placed:
         return
     if not any(copy.startswith(f"{path}/") for copy in placed):
