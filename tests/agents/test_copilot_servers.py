@@ -135,6 +135,20 @@ def test_servers_of_the_command_line_are_wrapped_and_those_of_a_file_do_not_come
     assert placed(setup)["/h/.ringfence/mcp-config-1.json"] == {"mcpServers": {"own": behind("own")}}
 
 
+def test_a_folder_that_its_variable_names_is_shown_beside_the_private_copies() -> None:
+    files: dict[str, object] = {
+        "/x/mcp-config.json": {"mcpServers": {"notes": NOTES}},
+        "/x/agents/a": b"",
+        "/x/logs/a": b"",
+    }
+
+    setup = prepared(files, COPILOT_HOME="/x")
+
+    assert [file.path for file in setup.files if file.path.startswith("/x/")] == ["/x/mcp-config.json"]
+    assert [bind.source for bind in setup.binds] == ["/x/agents"]
+    assert "COPILOT_HOME" in setup.keep
+
+
 def test_a_command_of_its_own_gets_no_options() -> None:
     files: dict[str, object] = {"/w/.mcp.json": {"mcpServers": {"notes": NOTES}}, **TRUSTED}
 

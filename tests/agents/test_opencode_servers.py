@@ -71,7 +71,8 @@ def test_servers_of_the_person_and_of_the_project_are_started_behind_the_stand_i
         }
     }
     assert (told(setup), setup.overlays) == ([], ())
-    assert [bind.source for bind in setup.binds] == ["/h/.config/opencode"]
+    assert [bind.source for bind in setup.binds] == [GLOBAL]
+    assert [file.path for file in setup.files if file.path.startswith("/h/")] == ["/h/.config/opencode/.gitignore"]
 
 
 def test_servers_that_are_reached_are_not_started_and_those_that_are_seen_stay() -> None:

@@ -89,10 +89,10 @@ class KnownByName(Generic):
     def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
         """What the row says, as far as it is there."""
         servers = _servers(self.name, request, disk)
-        folders = [os.path.join(request.home, folder) for folder in self._row.folders]
+        folders = [*(os.path.join(request.home, folder) for folder in self._row.folders), *servers.shown]
         placed = frozenset([*(copy.path for copy in servers.copies), *servers.private])
         shown = [path for folder in folders for path in _beside(folder, placed, disk)]
-        paths = [path for path in (*shown, *servers.shown) if disk.exists(path)]
+        paths = [path for path in shown if disk.exists(path) and not path.startswith(f"{request.workspace}/")]
         return AgentSetup(
             name=self.name,
             argv=servers.argv,
@@ -118,6 +118,7 @@ def _servers(name: str, request: AgentRequest, disk: Disk) -> Servers:
                 keep=(FILE, FOLDER, NO_PROJECT),
                 set=found.variables,
                 shown=found.shown,
+                copies=found.copies,
                 unseen=found.unseen,
             )
         case "gemini":

@@ -17,6 +17,7 @@ from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
 from ringfence.agents.jsonc import JsonObject, as_object, read_object
 from ringfence.agents.mcp_client import NAME
 from ringfence.agents.mcp_wrapping import started_unseen, wrapped_anywhere
+from ringfence.model.shown import PlacedFile
 
 CONTENT = "OPENCODE_CONFIG_CONTENT"
 FILE = "OPENCODE_CONFIG"
@@ -43,6 +44,8 @@ class Opencode(msgspec.Struct, frozen=True, kw_only=True):
     variables: tuple[tuple[str, str], ...] = ()
     shown: tuple[str, ...] = ()
     """What the person's variables name, which is to be visible."""
+    copies: tuple[PlacedFile, ...] = ()
+    """What it writes into folders of settings at its start, without which it ends."""
     unseen: tuple[UnseenServers, ...] = ()
 
 
@@ -67,8 +70,16 @@ def opencode_servers(request: AgentRequest, disk: Disk) -> Opencode:
     return Opencode(
         variables=((CONTENT, text),) if text else (),
         shown=tuple(_at(request, request.environ[name]) for name in (FILE, FOLDER) if request.environ.get(name)),
+        copies=tuple(_ignoring(request, disk)),
         unseen=(*unseen, *_named_by_hosts(request, disk)),
     )
+
+
+def _ignoring(request: AgentRequest, disk: Disk) -> Iterator[PlacedFile]:
+    folder = os.path.join(request.home, ".config", "opencode")
+    path = os.path.join(folder, ".gitignore")
+    if disk.exists(folder) and not disk.exists(path):
+        yield PlacedFile(path=path, content=b"*\n", mode=0o600, made=True)
 
 
 def _merged(request: AgentRequest, disk: Disk, unseen: list[UnseenServers]) -> JsonObject:
