@@ -162,7 +162,7 @@ def test_what_cannot_be_wrapped_is_told_with_the_reason() -> None:
         f"{FOLDER}/installed-plugins/market/linked/.mcp.json": {"mcpServers": {"more": NOTES}},
         f"{FOLDER}/agents/a.md": b"---\nname: a\nmcp-servers:\n  x:\n    command: x\n---\n",
         "/w/.mcp.json": {"mcpServers": {"notes": NOTES}},
-        "/w/.github/agents/b.agent.md": b"---\nmcp-servers: {}\n---\n",
+        "/w/.github/agents/b.agent.md": b"---\nmcp-servers: {x: {command: y}}\n---\n",
         "/p/.mcp.json": {"mcpServers": {"named": NOTES}},
     }
 

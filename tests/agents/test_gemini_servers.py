@@ -73,11 +73,13 @@ def test_servers_of_a_project_and_of_linked_extensions_are_told() -> None:
         "/w/.gemini/settings.json": {"mcpServers": {"theirs": NOTES}},
         "/h/.gemini/extensions/x/.gemini-extension-install.json": {"type": "link", "source": "/src/x"},
         "/src/x/gemini-extension.json": {"name": "x", "mcpServers": {"more": NOTES}},
+        "/w/.gemini/agents/a.md": b"---\nname: a\nmcp_servers:\n  x:\n    command: y\n---\n",
     }
 
     assert told(prepared(files)) == [
         ("/src/x/gemini-extension.json", "it is a linked extension", ("more",)),
         ("/w/.gemini/settings.json", "the workspace is not ours to change", ("theirs",)),
+        ("/w/.gemini/agents/a.md", "an agent's own servers stand in its text", ()),
     ]
 
 

@@ -159,6 +159,16 @@ def test_what_cannot_be_wrapped_is_told_with_the_reason() -> None:
     assert setup.set == ()
 
 
+def test_a_file_that_is_there_and_cannot_be_read_is_told() -> None:
+    class Large(DictDisk):
+        def read_file(self, path: str) -> bytes | None:
+            return None if path == GLOBAL else super().read_file(path)
+
+    setup = prepared({GLOBAL: {}}, disk=Large)
+
+    assert told(setup) == [(GLOBAL, "it cannot be read: it is no file that can be read, or too large", ())]
+
+
 def test_servers_that_are_too_long_for_a_variable_are_told() -> None:
     setup = prepared({GLOBAL: {"mcp": {"a": local("x" * 200_000)}}})
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import msgspec
 
 from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
-from ringfence.agents.gemini_servers import MOST, SERVERS, Wrapped, joined, left_unseen, wrapped_copy
+from ringfence.agents.agent_texts import texts_with_servers
 from ringfence.agents.jsonc import JsonObject, as_object, read_object
 from ringfence.agents.mcp_wrapping import started_unseen, wrap_servers, wrapped_anywhere
+from ringfence.agents.server_copies import MOST, SERVERS, Wrapped, joined, left_unseen, settings_in, wrapped_copy
 from ringfence.model.shown import PlacedFile
 
 HOME = "COPILOT_HOME"
@@ -62,7 +63,8 @@ def copilot_folder(request: AgentRequest) -> str:
 def copilot_servers(request: AgentRequest, disk: Disk) -> Copilot:
     """Those of its settings, plugins, command line and of the project."""
     folder = copilot_folder(request)
-    own = joined([*_own(folder, request, disk), *_agents(os.path.join(folder, "agents"), disk)])
+    texts = tuple(texts_with_servers(os.path.join(folder, "agents"), disk))
+    own = joined([*_own(folder, request, disk), Wrapped(unseen=texts)])
     private = tuple(os.path.join(folder, name) for name in disk.list_folder(folder) if _OWN.fullmatch(name))
     if _COMMANDS.intersection(request.argv[1:2]):
         return Copilot(argv=request.argv, copies=own.copies, private=private, unseen=own.unseen)
@@ -169,7 +171,7 @@ def _project(here: str, folder: str, request: AgentRequest, disk: Disk) -> tuple
     told: list[Wrapped] = []
     folders = [*_upwards(here, request, disk)]
     for each in folders:
-        told += _agents(os.path.join(each, ".github", "agents"), disk)
+        told.append(Wrapped(unseen=tuple(texts_with_servers(os.path.join(each, ".github", "agents"), disk))))
     for path in filter(None, (_named_in(each, disk) for each in reversed(folders))):
         # SECURITY: what a repository's link leads to is not the project's, and may hold what is not visible inside.
         if any(map(disk.is_link, (path, os.path.dirname(path)))):
@@ -179,7 +181,7 @@ def _project(here: str, folder: str, request: AgentRequest, disk: Disk) -> tuple
             told += [] if _PROMPT.intersection(request.argv) else [left_unseen(path, _PENDING, request, disk)]
             continue
         try:
-            servers |= as_object(read_object(disk.read_file(path)).get(SERVERS))
+            servers |= as_object(settings_in(path, disk).get(SERVERS))
         except ValueError as error:
             told.append(Wrapped(unseen=(UnseenServers(where=path, why=f"it cannot be read: {error}"),)))
     kept: JsonObject = {name: servers[name] for name in started_unseen(servers, request.interpreter)}
@@ -208,15 +210,6 @@ def _trusts(here: str, folder: str, request: AgentRequest, disk: Disk) -> bool:
             if isinstance(one, str) and (here == one or here.startswith(f"{one.rstrip('/')}/")):
                 return True
     return False
-
-
-def _agents(folder: str, disk: Disk) -> Iterator[Wrapped]:
-    """Agents that bring servers of their own, in the head of their text."""
-    for name in disk.list_folder(folder)[:MOST]:
-        path = os.path.join(folder, name)
-        head = (disk.read_file(path) if name.endswith(".md") else b"") or b""
-        if b"mcp-servers" in head.partition(b"\n---")[0]:
-            yield Wrapped(unseen=(UnseenServers(where=path, why="an agent's own servers stand in its text"),))
 
 
 def _upwards(here: str, request: AgentRequest, disk: Disk) -> Iterator[str]:

@@ -17,6 +17,7 @@ from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
 from ringfence.agents.jsonc import JsonObject, as_object, read_object
 from ringfence.agents.mcp_client import NAME
 from ringfence.agents.mcp_wrapping import started_unseen, wrapped_anywhere
+from ringfence.agents.server_copies import settings_in
 from ringfence.model.shown import PlacedFile
 
 CONTENT = "OPENCODE_CONFIG_CONTENT"
@@ -92,7 +93,7 @@ def _merged(request: AgentRequest, disk: Disk, unseen: list[UnseenServers]) -> J
             unseen.append(UnseenServers(where=path, why="a link stands there"))
             continue
         try:
-            merged = _laid_over(merged, _servers(read_object(disk.read_file(path))))
+            merged = _laid_over(merged, _servers(settings_in(path, disk)))
         except ValueError as error:
             unseen.append(UnseenServers(where=path, why=f"it cannot be read: {error}"))
     return merged

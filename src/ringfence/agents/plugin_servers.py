@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
+from ringfence.agents.agent_texts import texts_with_servers
 from ringfence.agents.jsonc import JsonObject, plain_object
 from ringfence.agents.mcp_wrapping import started_unseen, wrap_servers
 from ringfence.model.shown import PlacedFile
@@ -169,17 +170,7 @@ def _directory(named: str, site: _Site) -> list[Plugins]:
 
 
 def _agents(folder: str, disk: Disk) -> Plugins:
-    """Agents that bring servers of their own, in the head of their text."""
-    names = [name for name in disk.list_folder(folder) if name.endswith(".md")]
-    paths = [os.path.join(folder, name) for name in names[:_MOST]]
-    found = [path for path in paths if _brings_servers(disk.read_file(path))]
-    told = [_told(path, "an agent's own servers stand in its text") for path in found]
-    return _joined([*told, *([_too_many(folder)] if len(names) > _MOST else [])])
-
-
-def _brings_servers(content: bytes | None) -> bool:
-    head = (content or b"").lstrip(b"\xef\xbb\xbf").partition(b"\n---")[0]
-    return head.startswith(b"---") and _SERVERS.encode() in head and b"command" in head
+    return Plugins(unseen=tuple(texts_with_servers(folder, disk)))
 
 
 def _below(folder: str, marker: str, disk: Disk) -> tuple[list[str], bool]:
