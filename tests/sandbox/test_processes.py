@@ -82,6 +82,7 @@ async def test_processes_of_the_host_are_neither_seen_nor_signalled(box: Box) ->
     assert (await box.shell("echo alive")).out == "alive\n"
 
 
+@pytest.mark.slow
 async def test_two_hundred_commands_leave_no_zombie_and_no_descriptor(box: Box) -> None:
     before = len(os.listdir("/proc/self/fd"))
     codes = [(await box.run("true")).code for _ in range(200)]
