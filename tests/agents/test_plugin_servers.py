@@ -85,6 +85,39 @@ def test_servers_of_installed_plugins_of_claude_are_wrapped_wherever_the_plugin_
     ]
 
 
+def test_plugins_of_markets_on_this_machine_are_found_where_claude_loads_them_from() -> None:
+    markets = "/h/.claude/plugins/marketplaces"
+    near, far = f"{markets}/near", "/src/far"
+    files: dict[str, object] = {
+        **installed(f"{CACHE}/a/1"),
+        "/h/.claude/plugins/known_marketplaces.json": {
+            "market": {"source": {"source": "directory", "path": near}, "installLocation": near},
+            "far": {"installLocation": far},
+        },
+        f"{near}/.claude-plugin/marketplace.json": {
+            "name": "market",
+            "plugins": [{"name": "p0", "source": "./a"}, {"name": "other", "source": "./other"}],
+        },
+        f"{near}/a/.claude-plugin/plugin.json": {"name": "a"},
+        f"{near}/a/.mcp.json": {"mcpServers": {"notes": NOTES}},
+        f"{near}/other/.mcp.json": {"mcpServers": {"notes": NOTES}},
+        "/w/.claude/settings.json": {"enabledPlugins": {"b@far": True}},
+        f"{far}/.claude-plugin/marketplace.json": {
+            "metadata": {"pluginRoot": "./plugins"},
+            "plugins": [{"name": "b", "source": "b", "mcpServers": {"listed": NOTES}}],
+        },
+        f"{far}/plugins/b/.mcp.json": {"mcpServers": {"notes": NOTES}},
+    }
+
+    setup = prepared("claude", files)
+
+    assert over(setup) == {f"{near}/a/.mcp.json": {"mcpServers": {"notes": behind("plugin_a_notes")}}}
+    assert told(setup) == [
+        (f"{far}/plugins/b/.mcp.json", "it lies outside of the agent's own folder", ("plugin_b_notes",)),
+        (f"{far}/.claude-plugin/marketplace.json", "the list of a market says them", ("listed",)),
+    ]
+
+
 def test_an_older_list_of_plugins_is_read_too() -> None:
     listed = {"version": 1, "plugins": {"a@market": {"installPath": f"{CACHE}/a/1/"}}}
     files = {

@@ -15,6 +15,7 @@ import msgspec
 
 from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
 from ringfence.agents.agent_texts import texts_with_servers
+from ringfence.agents.claude_markets import plugin_places
 from ringfence.agents.jsonc import JsonObject, plain_object
 from ringfence.agents.mcp_wrapping import started_unseen, wrap_servers
 from ringfence.model.shown import PlacedFile
@@ -59,7 +60,9 @@ def claude_plugins(folder: str, request: AgentRequest, disk: Disk) -> Plugins:
     own = _Site(request=request, disk=disk, manifest=_CLAUDE, prefix="plugin_{}_", folder=folder)
     project = msgspec.structs.replace(own, folder="", why=_WORKSPACE)
     named = msgspec.structs.replace(project, why=_NAMED)
-    found = [_of_plugin(root, own) for root in dict.fromkeys(_installed(os.path.join(folder, "plugins"), disk))]
+    places = plugin_places(folder, request, disk)
+    found = [_of_plugin(root, own) for root in places.roots]
+    found += [_of_list(path, said, own) for path, said in places.inline]
     found += _skills(os.path.join(folder, "skills"), own)
     for here in dict.fromkeys((request.workspace, request.cwd or request.workspace)):
         found += _skills(os.path.join(here, ".claude", "skills"), project)
@@ -124,6 +127,13 @@ def _of_file(path: str, prefix: str, site: _Site) -> Plugins:
     return Plugins(overlays=(ours,), unseen=(flat, *unseen))
 
 
+def _of_list(path: str, said: object, site: _Site) -> Plugins:
+    """The servers that a market's list says of a plugin."""
+    names = started_unseen(said, site.request.interpreter)
+    told = names or not isinstance(said, Mapping)
+    return _told(path, "the list of a market says them", names) if told else Plugins()
+
+
 def _uncovered(path: str, site: _Site) -> str:
     """Why nothing of ours can lie over a file; empty where it can."""
     if site.why:
@@ -137,16 +147,6 @@ def _uncovered(path: str, site: _Site) -> str:
 def _without(names: Iterable[str], left: Iterable[str]) -> Iterator[str]:
     others = set(left)
     return (name for name in names if name not in others)
-
-
-def _installed(folder: str, disk: Disk) -> Iterator[str]:
-    """Where plugins are, by Claude Code's list of them."""
-    listed = _read(disk.read_file(os.path.join(folder, "installed_plugins.json"))).get("plugins")
-    for entries in listed.values() if isinstance(listed, Mapping) else ():
-        for entry in entries if isinstance(entries, list) else [entries]:
-            path = entry.get("installPath") if isinstance(entry, Mapping) else None
-            if isinstance(path, str):
-                yield os.path.normpath(path)
 
 
 def _skills(folder: str, site: _Site) -> list[Plugins]:
