@@ -8,7 +8,6 @@ later.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import msgspec
 
@@ -19,6 +18,7 @@ from ringfence.agents.generic import Generic
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.opencode_servers import FILE, FOLDER, NO_PROJECT, opencode_servers
+from ringfence.agents.server_copies import beside
 from ringfence.model.shown import Bind, PlacedFile
 
 
@@ -91,7 +91,7 @@ class KnownByName(Generic):
         servers = _servers(self.name, request, disk)
         folders = [*(os.path.join(request.home, folder) for folder in self._row.folders), *servers.shown]
         placed = frozenset([*(copy.path for copy in servers.copies), *servers.private])
-        shown = [path for folder in folders for path in _beside(folder, placed, disk)]
+        shown = [path for folder in folders for path in beside(folder, placed, disk)]
         paths = [path for path in shown if disk.exists(path) and not path.startswith(f"{request.workspace}/")]
         return AgentSetup(
             name=self.name,
@@ -138,14 +138,3 @@ def _servers(name: str, request: AgentRequest, disk: Disk) -> Servers:
             )
         case _:
             return Servers(argv=request.argv)
-
-
-def _beside(path: str, placed: frozenset[str], disk: Disk) -> Iterator[str]:
-    """What is visible of a folder in which private files stand: all that lies beside them."""
-    if path in placed:
-        return
-    if not any(copy.startswith(f"{path}/") for copy in placed):
-        yield path
-        return
-    for name in disk.list_folder(path):
-        yield from _beside(os.path.join(path, name), placed, disk)

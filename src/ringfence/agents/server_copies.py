@@ -83,3 +83,14 @@ def left_unseen(path: str, why: str, request: AgentRequest, disk: Disk) -> Wrapp
     except ValueError as error:
         return Wrapped(unseen=(UnseenServers(where=path, why=f"it cannot be read: {error}"),))
     return Wrapped(unseen=(UnseenServers(where=path, why=why, names=names),)) if names else Wrapped()
+
+
+def beside(path: str, placed: frozenset[str], disk: Disk) -> Iterator[str]:
+    """What is visible of a folder in which private files stand: all that lies beside them."""
+    if path in placed:
+        return
+    if not any(copy.startswith(f"{path}/") for copy in placed):
+        yield path
+        return
+    for name in disk.list_folder(path):
+        yield from beside(os.path.join(path, name), placed, disk)
