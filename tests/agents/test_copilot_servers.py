@@ -179,6 +179,21 @@ def test_what_cannot_be_wrapped_is_told_with_the_reason() -> None:
     ]
 
 
+def test_plugins_that_are_loaded_from_a_market_on_this_machine_are_told() -> None:
+    market = {"name": "near", "plugins": [{"name": "a", "source": "./a"}, {"name": "b", "source": "./b"}]}
+    files: dict[str, object] = {
+        f"{FOLDER}/settings.json": {
+            "extraKnownMarketplaces": {"near": {"source": {"source": "directory", "path": "/src/near"}}},
+            "enabledPlugins": {"a@near": True},
+        },
+        "/src/near/.claude-plugin/marketplace.json": market,
+        "/src/near/a/.mcp.json": {"mcpServers": {"notes": NOTES}},
+        "/src/near/b/.mcp.json": {"mcpServers": {"other": NOTES}},
+    }
+
+    assert told(prepared(files)) == [("/src/near/a/.mcp.json", "it is a plugin that lies elsewhere", ("notes",))]
+
+
 def test_more_plugins_than_are_looked_at_are_told() -> None:
     plugins: dict[str, object] = {f"{FOLDER}/installed-plugins/market/{number}/x": b"" for number in range(501)}
 

@@ -16,9 +16,10 @@ import msgspec
 
 from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
 from ringfence.agents.agent_texts import texts_with_servers
+from ringfence.agents.copilot_plugins import copilot_plugins, plugin_servers
 from ringfence.agents.jsonc import JsonObject, as_object, read_object
 from ringfence.agents.mcp_wrapping import started_unseen, wrap_servers, wrapped_anywhere
-from ringfence.agents.server_copies import MOST, SERVERS, Wrapped, joined, left_unseen, settings_in, wrapped_copy
+from ringfence.agents.server_copies import SERVERS, Wrapped, joined, left_unseen, settings_in, wrapped_copy
 from ringfence.model.shown import PlacedFile
 
 HOME = "COPILOT_HOME"
@@ -29,10 +30,6 @@ _OWN = re.compile(r"logs|ide|session-state|session-store\.db.*|.*\.lock")
 """What it cannot work without writing; nothing of it is settings."""
 _PLACE = ".ringfence"
 """Below the private HOME, wherever that is: our files that its command line names."""
-_PLUGIN_FILES = (
-    *(".mcp.json", ".github/mcp.json", "plugin.json", ".claude-plugin/plugin.json", ".plugin/plugin.json"),
-    ".github/plugin/plugin.json",
-)
 _COMMANDS = frozenset(
     {
         *("app", "login", "help", "init", "config", "update", "version", "workflow", "sessions", "memories", "plugin"),
@@ -41,7 +38,6 @@ _COMMANDS = frozenset(
 )
 _PROMPT = frozenset(["-p", "--prompt"])
 """With these nobody is asked whether a folder is trusted."""
-_WORKSPACE = "the workspace is not ours to change"
 _DEEPEST = 64
 
 
@@ -79,7 +75,9 @@ def copilot_servers(request: AgentRequest, disk: Disk) -> Copilot:
             )
         )
         words = [words[0], OPTION, f"@~/{name}", *words[1:]]
-    named = [_plugin(os.path.join(here, one), "", request, disk) for one in _values(request.argv, "--plugin-dir")]
+    named = [
+        plugin_servers(os.path.join(here, one), "", request, disk) for one in _values(request.argv, "--plugin-dir")
+    ]
     found = joined([own, *named, *told, Wrapped(unseen=tuple(unseen))])
     return Copilot(argv=tuple(words), copies=(*found.copies, *files), private=private, unseen=found.unseen)
 
@@ -88,40 +86,7 @@ def _own(folder: str, request: AgentRequest, disk: Disk) -> Iterator[Wrapped]:
     yield wrapped_copy(os.path.join(folder, "mcp-config.json"), folder, request, disk)
     if state := disk.read_file(os.path.join(folder, STATE)):
         yield Wrapped(copies=(PlacedFile(path=os.path.join(folder, STATE), content=state, mode=0o600),))
-    plugins = os.path.join(folder, "installed-plugins")
-    roots = [
-        os.path.join(plugins, market, name)
-        for market in disk.list_folder(plugins)
-        for name in _in(plugins, market, disk)
-    ]
-    for root in roots[:MOST]:
-        yield _plugin(root, folder, request, disk)
-    if len(roots) > MOST:
-        yield Wrapped(unseen=(UnseenServers(where=plugins, why=f"only {MOST} plugins are looked at"),))
-
-
-def _in(folder: str, name: str, disk: Disk) -> tuple[str, ...]:
-    return disk.list_folder(os.path.join(folder, name))
-
-
-def _plugin(root: str, folder: str, request: AgentRequest, disk: Disk) -> Wrapped:
-    """The servers of one plugin. `folder`: the person's own, in which a copy can take a file's place."""
-    paths = [os.path.join(root, name) for name in _PLUGIN_FILES]
-    found = []
-    for path in list(paths):
-        try:
-            said = read_object(disk.read_file(path)).get(SERVERS)
-        except ValueError:
-            continue  # said below
-        for one in said if isinstance(said, list) else [said]:
-            if isinstance(one, str):
-                paths.append(os.path.normpath(os.path.join(root, one)))
-    for path in dict.fromkeys(paths):
-        if folder and path.startswith(f"{root}/"):
-            found.append(wrapped_copy(path, folder, request, disk))
-        else:
-            found.append(left_unseen(path, "it is a plugin that lies elsewhere", request, disk))
-    return joined(found)
+    yield copilot_plugins(folder, request, disk)
 
 
 def _command_line(
