@@ -95,12 +95,13 @@ async def test_a_server_of_a_project_that_codex_trusts_is_seen_as_well(place: Pl
 
 
 @pytest.mark.parametrize("place", ["this user"], indirect=True)
-async def test_a_server_of_a_project_to_which_the_person_agreed_in_claude_is_seen_as_well(place: Place) -> None:
+@pytest.mark.parametrize("settings", ['{"enableAllProjectMcpServers": true}', "{}"], ids=["agreed", "not asked"])
+async def test_a_server_of_a_project_that_claude_starts_is_seen_as_well(place: Place, settings: str) -> None:
     calls = furnish(place)
     servers = (place.home / ".claude.json").read_text()
     (place.home / ".claude.json").unlink()
     (place.workspace / ".mcp.json").write_text(servers)
-    (place.home / ".claude" / "settings.json").write_text('{"enableAllProjectMcpServers": true}')
+    (place.home / ".claude" / "settings.json").write_text(settings)
 
     outcome = await place.run("claude", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY)
 

@@ -75,7 +75,8 @@ class Claude:
         environ = _environment(request, settings)
         model = _model(environ)
         managed = managed_settings(request, disk)
-        copies = claude_servers.wrapped_files(_copies(folder, state, disk), state, request, disk)
+        originals = _copies(folder, state, disk)
+        copies = claude_servers.wrapped_files(originals, state, request, disk)
         plugins = claude_plugins(folder, request, disk)
         argv, configurations = claude_servers.with_servers(request, disk)
         variables = [*OUR_VARIABLES, *([("CLAUDE_CONFIG_DIR", own_folder)] if own_folder else [])]
@@ -93,11 +94,11 @@ class Claude:
             models=model.models,
             hooks=True,
             own_prompt=claude_hooks.silent_start(request.argv),
+            unseen=(*claude_servers.unseen_servers(originals, state, request, disk), *plugins.unseen),
             notices=(
                 *notices,
                 *model.notices,
                 *managed.notices,
-                *plugins.notices,
                 *_login(environ, settings, folder, disk),
             ),
         )
