@@ -24,6 +24,7 @@ from ringfence.model.situations import RingfenceError
 
 COPIED = ("settings.json", "settings.local.json", "CLAUDE.md", "keybindings.json")
 READ_ONLY = ("agents", "commands", "hooks", "output-styles", "rules", "skills", "workflows", "themes")
+PLUGINS = "plugins"
 TRANSCRIPTS = "projects"
 WRITABLE = (".credentials.json", "todos", "tasks", "plans", "file-history", "history.jsonl")
 """SECURITY: nothing in these is run by a later Claude Code outside. What an agent notes for itself in `projects` is
@@ -162,7 +163,7 @@ def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
     rows = [(name, False) for name in READ_ONLY] + [(name, True) for name in WRITABLE]
     places = [(os.path.join(folder, name), writable) for name, writable in rows]
     found = [(path, writable) for path, writable in places if disk.exists(path)]
-    found += [(path, False) for path in _plugins(os.path.join(folder, "plugins"), disk)]
+    found += [(path, False) for path in _plugins(os.path.join(folder, PLUGINS), disk)]
     found.append((os.path.join(folder, TRANSCRIPTS), True))
     return tuple(Bind(source=path, target=path, writable=writable) for path, writable in found)
 
