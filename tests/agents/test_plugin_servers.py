@@ -118,6 +118,15 @@ def test_plugins_of_markets_on_this_machine_are_found_where_claude_loads_them_fr
     ]
 
 
+def test_what_is_shown_of_plugins_leaves_room_for_a_folder_of_their_data() -> None:
+    plugins = "/h/.claude/plugins"
+
+    setup = prepared("claude", {f"{plugins}/cache/a": {}, f"{plugins}/data/old/x": {}, f"{plugins}/config.json": {}})
+
+    shown = [(bind.source, bind.writable) for bind in setup.binds if bind.source.startswith(plugins)]
+    assert shown == [(f"{plugins}/{name}", False) for name in ("cache", "config.json", "data/old")]
+
+
 def test_an_older_list_of_plugins_is_read_too() -> None:
     listed = {"version": 1, "plugins": {"a@market": {"installPath": f"{CACHE}/a/1/"}}}
     files = {
