@@ -23,6 +23,7 @@ from bench import gateway_certificates as certificates
 from bench import gateway_load as load
 from bench import gateway_peers as contenders
 from bench import gateway_requests as secured
+from bench import peers
 from bench.gateway_figures import REQUESTS, RULES, TUNNELS, Figures, goals
 from bench.gateway_process import Contender, Proxy, memory, start, timed
 
@@ -62,6 +63,8 @@ def main(words: Sequence[str] = ()) -> None:
     if unknown:
         parser.error(f"no part `{unknown[0]}`; there are {', '.join(PARTS)}")
     parts = asked.parts or PARTS
+    for problem in peers.fetch():
+        print(f"  {problem}")
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
         with _standing(folder) as (stand, ground):

@@ -104,7 +104,7 @@ def memory(pid: int | None) -> int:
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as stream:
             kibibytes = next((int(line.split()[1]) for line in stream if line.startswith("Pss:")), 0)
-    except OSError:  # it ended meanwhile
+    except OSError:  # it ended meanwhile, maybe while it was read
         return 0
     return kibibytes * 1024 + sum(memory(child) for child in _children(pid))
 
@@ -120,10 +120,12 @@ def timed(proxy: Proxy, act: Callable[[], int]) -> tuple[int, float, float]:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="utf-8") as stream:
-            found += [int(child) for child in stream.read().split()]
+    """None of one that ended meanwhile, and none of a thread that did."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="utf-8") as stream:
+                found += [int(child) for child in stream.read().split()]
     return found
 
 

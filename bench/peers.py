@@ -51,8 +51,9 @@ def fetch() -> list[str]:
     """Install what is not there yet. Returns what went wrong, for people."""
     os.makedirs(FOLDER, exist_ok=True)
     problems = []
-    if not os.path.isdir(npm("@openai/codex")):
-        problems += _quietly(("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--silent", *NPM))
+    if not all(os.path.isdir(npm(name.rpartition("@")[0])) for name in NPM):
+        install = ("npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--loglevel=error", *NPM)
+        problems += _twice(install)
     for package, tool in DEBIAN.items():
         if not _debian(package, tool):
             problems += _quietly(("apt-get", "download", package))
@@ -68,8 +69,8 @@ def _fetch_mitmproxy() -> list[str]:
     """In an environment of its own: what it needs is not what the project needs."""
     if os.path.exists(os.path.join(FOLDER, "mitmproxy", "bin", "mitmdump")):
         return []
-    made = _quietly((sys.executable, "-m", "venv", "mitmproxy"))
-    return made or _quietly(("mitmproxy/bin/pip", "install", "-q", "--disable-pip-version-check", PYPI))
+    made = _quietly((sys.executable, "-m", "venv", "--clear", "mitmproxy"))  # what an attempt left half done goes
+    return made or _twice(("mitmproxy/bin/pip", "install", "-q", "--disable-pip-version-check", PYPI))
 
 
 def search_path() -> str:
@@ -208,9 +209,21 @@ def _noted(package: str) -> str:
     return os.path.join(FOLDER, "debian", f".{package}")
 
 
+def _twice(argv: tuple[str, ...]) -> list[str]:
+    """Once more if it fails: these clients go to a network, and what they did get is in their caches."""
+    return _quietly(argv) and _quietly(argv)
+
+
 def _quietly(argv: tuple[str, ...]) -> list[str]:
     try:
         result = subprocess.run(argv, cwd=FOLDER, capture_output=True, text=True)
     except OSError as error:
         return [f"`{argv[0]}`: {error.strerror}"]
-    return [f"`{' '.join(argv[:2])}`: {result.stderr.strip()[-200:]}"] if result.returncode else []
+    return [f"`{' '.join(argv[:2])}`: {_why(result)}"] if result.returncode else []
+
+
+def _why(result: subprocess.CompletedProcess[str]) -> str:
+    """What a client says went wrong, which may stand far above the last of its warnings."""
+    said = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+    ended = f"ended by signal {-result.returncode}" if result.returncode < 0 else f"exit {result.returncode}"
+    return f"{ended}: {' '.join(said)[-400:] or 'it said no more'}"

@@ -72,6 +72,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", _HEADS)
 async def test_a_client_hears_the_same_however_an_answer_comes(of: str) -> None:
     head, body = _HEADS[of]
@@ -90,6 +91,7 @@ async def test_a_client_hears_the_same_however_an_answer_comes(of: str) -> None:
     assert await heard(reply, piece, looks) == whole
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them() -> None:
     asked, body = 0, b"b" * 15_000  # in one record of TLS, so that it comes whole
 

@@ -578,6 +578,7 @@ LOST = [
 ]
 
 
+@pytest.mark.slow
 def test_a_snapshot_stands_in_for_a_question_only_where_it_brings_back_all_that_is_asked_about() -> None:
     found = {text: shell(policy(), text) for text in (*UNDOABLE, *LOST)}
 
