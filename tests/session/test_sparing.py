@@ -11,7 +11,15 @@ from tests.approvals.made import Memory
 
 from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.decision import Decision, Reason, Verdict
-from ringfence.model.event import Body, DecisionMade, DenialsCounted, NoticeGiven, Receipt, SessionEnded
+from ringfence.model.event import (
+    Body,
+    ConnectionClosed,
+    DecisionMade,
+    DenialsCounted,
+    NoticeGiven,
+    Receipt,
+    SessionEnded,
+)
 from ringfence.model.situations import LedgerBroken
 from ringfence.session.sparing import BURST_BYTES, BYTES_PER_SECOND, EACH, MOST_BYTES, Sparing
 
@@ -100,9 +108,31 @@ async def test_who_does_not_wait_and_who_is_called_back_are_told_the_same() -> N
     assert sum(count for count, _ in counts(memory)) == 2 * (100 - EACH)
 
 
+def closed(*, sent: int = 0, error: str = "denied: network.default", took: int = 0) -> ConnectionClosed:
+    return ConnectionClosed(
+        host="a.test", port=443, address="", sent_bytes=sent, received_bytes=9, duration_ms=took, error=error
+    )
+
+
+async def test_connections_that_ended_with_a_denial_are_counted_as_well() -> None:
+    sparing = Sparing(memory := Memory(), Clock())
+
+    for at in range(100):
+        sparing.record_soon(closed(took=at))
+    sparing.record_soon(ENDED)
+
+    assert memory.bodies[:EACH] == [closed(took=at) for at in range(EACH)]
+    assert [(one.kind, one.rule) for one in memory.bodies if isinstance(one, DenialsCounted)] == [
+        ("closed", "network.default")
+    ] * len(counts(memory))
+    assert sum(count for count, _ in counts(memory)) == 100 - EACH
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        closed(sent=1),
+        closed(error=""),
         denial("/a", verdict=Verdict.ALLOW),
         denial("/a", by="person"),
         denial("/a", by="timeout"),

@@ -106,7 +106,7 @@ class DenialsCounted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event
     rule: str
     """Of the strictest reason."""
     kind: str
-    """Of the action: `command`, `file`, `connect` ..."""
+    """Of the action: `command`, `file`, `connect` ...; `closed` where connections are counted that ended so."""
     asked_by: str
     digest: str
     """Of the decision; where they are different ones, of the digest before and the next one, from the first on."""

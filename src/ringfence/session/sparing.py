@@ -10,13 +10,17 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
+from typing import TypeAlias
 
 import msgspec
 
-from ringfence.model.decision import Decision, Verdict
-from ringfence.model.event import Body, DecisionMade, DenialsCounted, Receipt, SessionEnded
+from ringfence.model.decision import Verdict
+from ringfence.model.event import Body, ConnectionClosed, DecisionMade, DenialsCounted, Receipt, SessionEnded
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken
+
+Denial: TypeAlias = DecisionMade | ConnectionClosed
+"""A decision, or the end of a connection that one of them was about."""
 
 EACH = 16
 """How often the same denial is written; from there on its number is, each time that has doubled."""
@@ -24,6 +28,7 @@ BURST_BYTES, BYTES_PER_SECOND, MOST_BYTES = 4 << 20, 16 << 10, 256 << 20
 """What different denials may write: at once, from then on, and in a session."""
 _ANSWERED_BY_NOBODY = frozenset(("policy", "gateway", "nobody", "breaker", "error"))
 """What a person, a reviewer or the time has answered is written each time: it takes theirs."""
+_DENIED = "denied: "
 _REMEMBERED = 1024
 _GROUPS = 256
 
@@ -31,11 +36,12 @@ _GROUPS = 256
 class _Count:
     """One denial, or all that are alike in what denied them."""
 
-    def __init__(self, decided: DecisionMade) -> None:
-        decision = decided.decision
-        self._rule = decision.reasons[0].rule if decision.reasons else ""
-        self._kind = str(decision.action.__struct_config__.tag)
-        self._asked_by = decided.asked_by
+    def __init__(self, said: Denial) -> None:
+        if isinstance(said, DecisionMade):
+            self._rule = said.decision.reasons[0].rule if said.decision.reasons else ""
+            self._kind, self._asked_by = str(said.decision.action.__struct_config__.tag), said.asked_by
+        else:
+            self._rule, self._kind, self._asked_by = said.error.removeprefix(_DENIED), "closed", "gateway"
         self._digest = b""
         self.receipt: Receipt | None = None
         self.is_written = False
@@ -115,10 +121,10 @@ class Sparing:
         """What is written for a denial, if anything, and what it counts among; None for what is none."""
         if isinstance(body, SessionEnded):
             self._tell_all()
-        if not isinstance(body, DecisionMade) or not _is_spared(body.decision):
+        if not isinstance(body, Denial) or not _is_spared(body):
             return None
         try:
-            content = msgspec.json.encode((body.decision, body.asked_by))
+            content = _content(body)
         except UnicodeEncodeError:
             return None  # the ledger says what is wrong with it
         digest = sha256(content).digest()
@@ -138,7 +144,7 @@ class Sparing:
         count.is_written = True
         return count.event(), count
 
-    def _count_of(self, digest: bytes, body: DecisionMade) -> _Count:
+    def _count_of(self, digest: bytes, body: Denial) -> _Count:
         count = self._same.get(digest)
         if count is None:
             count = self._same[digest] = _Count(body)
@@ -147,7 +153,7 @@ class Sparing:
         self._same.move_to_end(digest)
         return count
 
-    def _count_alike(self, body: DecisionMade) -> _Count:
+    def _count_alike(self, body: Denial) -> _Count:
         fresh = _Count(body)
         group = fresh.group
         count = self._alike.setdefault(group, fresh)
@@ -175,5 +181,14 @@ class Sparing:
             self._recorder.record_soon(count.event())
 
 
-def _is_spared(decision: Decision) -> bool:
-    return decision.verdict is Verdict.DENY and decision.resolved_by in _ANSWERED_BY_NOBODY
+def _is_spared(said: Denial) -> bool:
+    if isinstance(said, DecisionMade):
+        return said.decision.verdict is Verdict.DENY and said.decision.resolved_by in _ANSWERED_BY_NOBODY
+    return not said.sent_bytes and said.error.startswith(_DENIED)
+
+
+def _content(said: Denial) -> bytes:
+    """What makes two of them the same."""
+    if isinstance(said, DecisionMade):
+        return msgspec.json.encode((said.decision, said.asked_by))
+    return msgspec.json.encode((said.host, said.port, said.error))
