@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringfence.egress.http_fields import _said_again, said
 from ringfence.egress.http_head import RequestHead, parse_head
@@ -172,3 +174,11 @@ def test_a_long_header_is_not_kept() -> None:
         said(((b"host", b"a.test"), (b"x-note", b"%d" % at + b"n" * 5000)))
 
     assert _said_again.cache_info().currsize == before
+
+
+@given(st.binary(max_size=200), st.integers(0, 250), st.sampled_from([b'; name="_method"\r\n', b"name*0=x"]))
+def test_wherever_a_form_is_cut_its_names_are_seen(around: bytes, at: int, name: bytes) -> None:
+    body = around + b"\r\n" + name + around
+    form = LongForm(_head("POST /x", PARTS, "Content-Length: 9"))
+
+    assert form.feed(body[:at]) is not None or form.feed(body[at:]) is not None

@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.egress.content.looking import CANARY, CREDENTIAL, KNOWN, scanner
 
 from ringfence.egress.content.known_texts import KnownTexts
@@ -19,6 +21,7 @@ from ringfence.egress.content.scanning import Scan
 
 SOURCES = sorted((Path(__file__).parents[3] / "src").rglob("*.py"))
 SECRETS = {"variable X": CANARY, "deploy": CREDENTIAL}
+TEXTS = KnownTexts(KNOWN)
 BEHIND = b"some words {0} behind it: "
 
 
@@ -171,3 +174,19 @@ def test_letters_that_only_look_alike_to_the_machine_are_no_fault() -> None:
     assert list(texts.find("p\u00e4ssword-\u00e4\u00f6\u00fc-12345".upper().encode("latin-1"))) == []
     assert [one.name for one in texts.find("pässword-äöü-12345".encode())] == ["a"]
     assert list(texts.find("pässword-äöü-12345".encode().replace(b"\xc3", b"\xe3"))) == []
+
+
+@given(st.binary(max_size=300), st.binary(max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_stands_around_hides_it(before: bytes, after: bytes) -> None:
+    found = [one.name for one in TEXTS.find(before + b" " + CANARY.encode() + after)]
+
+    assert "variable X" in found
+
+
+@given(st.lists(st.text(" .,:;-_\"'\n\t{}[]", max_size=4), min_size=len(CREDENTIAL), max_size=len(CREDENTIAL)))
+@settings(max_examples=60, deadline=None)
+def test_nothing_that_stands_between_its_letters_hides_it(between: list[str]) -> None:
+    text = "".join(one + after for one, after in zip(CREDENTIAL, between, strict=True))
+
+    assert "deploy" in [one.name for one in TEXTS.find(text.encode())]
