@@ -236,7 +236,7 @@ class Course:
         self.named = own or self._destination
         if header.twice:
             return self.refuse(refusal.malformed(f"its header says `{header.twice}` more than once"))
-        if header.words or head.query:
+        if header.words or (head.query and head.method == "POST"):
             found = posing(head, header.words, self._destination)
             if found is not None:
                 return self._posing(found)
@@ -613,12 +613,11 @@ class Course:
             return self.server_failed(failure)
         if head is None:
             return None
-        assert isinstance(head, ResponseHead) and self._prepared is not None
-        body = server.whole() if head.status >= 200 and not server.waiting else None
+        assert isinstance(head, ResponseHead) and self._prepared is not None and self._upstream is not None
+        body = server.whole() if head.status >= 200 and not self._upstream.leg.waiting else None
         if body is None:
             return self._exchanging().go_on(head)
-        client.answer(head, body, bodyless=bodyless(head, self._prepared.head))
-        client.flush()
+        client.answer(head, body, bodyless=not body and bodyless(head, self._prepared.head))
         return self.answered_all(reusable=server.reusable, keep=client.keeps)
 
     def upstream_unreachable(self, reason: str, status: int) -> None:

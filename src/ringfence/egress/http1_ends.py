@@ -79,10 +79,11 @@ class Http1Client:
         self._put(answered(head, length=length, chunked=self._chunked, keep=self.keeps, bodyless=bodyless))
 
     def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
-        """The whole answer, which is as long as its head says."""
+        """The whole answer, which is as long as its head says. It is written, and whatever was gathered before it."""
         first = answered(head, length=head.length, chunked=False, keep=self.keeps, bodyless=bodyless)
         if self._out:
             self._put(first + data)
+            self.flush()
         else:
             self.leg.write(first + data)
 
@@ -222,7 +223,7 @@ class Http1Server:
                 self._rest = data
                 return None if read is None else self._ended()
             self.said = True
-            data += read
+            data = data + read if data else read
         self.said = True
         if answer is None:
             return self._parse(data)
@@ -252,7 +253,7 @@ class Http1Server:
         """Nobody waits for the rest of the answer: the connection is of no use any more, and its owner closes it."""
 
     def _parse(self, data: bytes) -> ResponseHead:
-        end = data.find(END) + len(END)
+        end = data.find(END) + 4
         try:
             answer = parse_response(data[:end], self._method)
         except ResponseInvalid as invalid:

@@ -72,7 +72,8 @@ class Inspected:
     ) -> None:
         """`http2` takes a client over that chose to speak that."""
         self.destination: Destination | None = wanted.destination
-        self._destination = wanted.destination
+        self._destination = self._named = wanted.destination
+        """`_named` is how the last request called it that was found to mean the same."""
         self._core = core
         self._inspection = inspection
         self._upstreams = upstreams
@@ -80,6 +81,7 @@ class Inspected:
         self._client = Http1Client(client, b"" if secure else wanted.rest)
         self._origin = wanted.origin
         self._secure = secure
+        self._most = core.limits.head
         self._http2 = http2
         self._started = core.clock.monotonic()
         self._state = State.HANDSHAKE
@@ -199,25 +201,29 @@ class Inspected:
         return self._read_request()
 
     def _read_request(self) -> None:
-        client, most = self._client, self._core.limits.head
-        while True:
-            end = client.unread.find(END)
-            if end >= 0 or b"\n\n" in client.unread:
-                break
-            if len(client.unread) > most:
+        client, leg, most = self._client, self._leg, self._most
+        raw = client.unread
+        end = raw.find(END) if raw else -1
+        while end < 0 and b"\n\n" not in raw:
+            if len(raw) > most:
                 return self._refuse(refusal.too_large(most))
-            data = self._leg.read() if self._leg.ready else None
-            if data is None:
-                return None
+            data = leg.read() if leg.ready else None
             if not data:
-                return self._end("" if not client.unread else "the client went away within a request", reset=False)
-            if not client.unread and END not in data:
+                if data is None:
+                    return None
+                return self._end("the client went away within a request" if raw else "", reset=False)
+            began, raw = not raw, raw + data if raw else data
+            client.unread = raw
+            end = raw.find(END)
+            if began and end < 0:
                 self._core.expect(self, self._core.limits.head_seconds, self._too_late)
-            client.unread += data
         if end > most:
             return self._refuse(refusal.too_large(most))
-        length = end + len(END) if end >= 0 else len(client.unread)
-        raw, client.unread = client.unread[:length], client.unread[length:]
+        length = end + 4 if end >= 0 else len(raw)
+        if length == len(raw):
+            client.unread = b""
+        else:
+            raw, client.unread = raw[:length], raw[length:]
         try:
             head = parse_head(raw, default_port=self._destination.port)
         except HeadInvalid as invalid:
@@ -229,9 +235,12 @@ class Inspected:
         self._head = head
         header = said(head.fields)
         self._client.expect(head, header)
-        problem = self._unacceptable(head, header)
-        if problem is not None:
-            return self._refuse(self._core.refuse(problem))
+        # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
+        again = head.destination is self._named and head.target is Target.ORIGIN and self._origin != "http"
+        if not again or header.upgrades:
+            problem = self._unacceptable(head, header)
+            if problem is not None:
+                return self._refuse(self._core.refuse(problem))
         self._state = State.COURSE
         course = self._course = Course(
             self._core,
@@ -251,7 +260,6 @@ class Inspected:
         if self._origin == "http" and head.target is Target.ABSOLUTE and head.destination is not None:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
-        # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
         named, absolute = head.destination, head.target is Target.ABSOLUTE
         as_authorised = named is self._destination or same(named, self._destination, self._origin)
         if not as_authorised or absolute != (self._origin == "http"):
@@ -264,6 +272,8 @@ class Inspected:
             word = min(wanted).decode("latin-1")
             text = f"the request asks to switch to `{word}`, which cannot be inspected"
             return self._no(head, "http.upgrade", text, "ask for the host in `network.pass_through`")
+        if named is not None:
+            self._named = named
         return None
 
     def _no(self, head: RequestHead, rule: str, text: str, *steps: str) -> Decision:
