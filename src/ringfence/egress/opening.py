@@ -61,7 +61,13 @@ class Opening:
         self._client = client
         self._wanted = wanted
         self._edges = edges
-        self._action = _action(wanted)
+        destination, head = wanted.destination, wanted.head
+        self._action = ConnectAction(
+            host=destination.host.name,
+            port=destination.port,
+            method=None if head is None else head.method,
+            path=None if head is None else head.path,
+        )
         self._address = ""
         self._answered = False
         self._cancel: Cancel | None = None
@@ -69,7 +75,7 @@ class Opening:
         self._authorization: Authorization | None = None
         self._bound: Sequence[Credential] | None = None
         self._started = core.clock.monotonic()
-        core.enter(self)
+        core.open.add(self)
         core.engine.handle(client, self._client_ready)
         self._ask()
 
@@ -176,7 +182,8 @@ class Opening:
             )
             return None
 
-        if not _may_be_ssh(authorization) or self._wanted.head is not None:
+        keys = authorization.host_keys
+        if not keys or not _may_be_ssh(authorization) or self._wanted.head is not None:
             carried = Carried(wanted=self._wanted, client_events=self._edges, server_events=events)
             return self._carry(server, authorization, carried)
         Handshake(
@@ -184,7 +191,7 @@ class Opening:
             self._client,
             server,
             self._wanted,
-            keys=authorization.host_keys,
+            keys=keys,
             only=authorization.protocols == ("ssh",),
             address=self._address,
             started=self._started,
@@ -267,10 +274,3 @@ def _may_be_ssh(authorization: Authorization) -> bool:
 def request_line(wanted: Wanted) -> bytes:
     """The first bytes of a client that were read already, as far as its language shows in them."""
     return b"GET / HTTP/1.1\n" if wanted.head is not None else wanted.rest
-
-
-def _action(wanted: Wanted) -> ConnectAction:
-    destination, head = wanted.destination, wanted.head
-    if head is None:
-        return ConnectAction(host=destination.host.name, port=destination.port)
-    return ConnectAction(host=destination.host.name, port=destination.port, method=head.method, path=head.path)

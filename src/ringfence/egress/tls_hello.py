@@ -32,7 +32,10 @@ def read_hello(data: bytes) -> ClientHello | None:
     message = _message(data)
     if message is None:
         return None
-    return ClientHello(_server_name(message))
+    try:
+        return ClientHello(_server_name(message))
+    except (IndexError, struct.error):
+        raise HelloInvalid("the TLS ClientHello ends too early") from None
 
 
 def _message(data: bytes) -> bytes | None:
@@ -61,13 +64,6 @@ def _message(data: bytes) -> bytes | None:
 
 
 def _server_name(hello: bytes) -> bytes | None:
-    try:
-        return _find_server_name(hello)
-    except (IndexError, struct.error):
-        raise HelloInvalid("the TLS ClientHello ends too early") from None
-
-
-def _find_server_name(hello: bytes) -> bytes | None:
     at = 2 + 32  # version and random number
     at += 1 + hello[at]  # session id
     at += 2 + (hello[at] << 8 | hello[at + 1])  # cipher suites
