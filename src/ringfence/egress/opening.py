@@ -14,6 +14,7 @@ from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.credentials.secret import Credential
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.databases.stage import DatabaseSession
 from ringfence.egress.dialling import Dialling
 from ringfence.egress.engine import BROKEN, HANGUP
@@ -129,7 +130,9 @@ class Opening:
         elif authorization.decision.verdict is not Verdict.ALLOW:
             self._refuse(refusal.denied(authorization.decision))
         else:
-            self._bound = self._databases()
+            inspection = self._core.inspection
+            if inspection is not None and inspection.databases is not None:
+                self._bound = self._databases(inspection.databases)
             spoken = authorization.protocols
             if self._bound is not None and spoken is not None and not _DATABASE & set(spoken):
                 return self._refuse(self._core.refuse(unspeakable(self._action, spoken)))
@@ -141,12 +144,9 @@ class Opening:
             self._dial(authorization)
         return None
 
-    def _databases(self) -> Sequence[Credential] | None:
+    def _databases(self, databases: Databases) -> Sequence[Credential] | None:
         """The credentials with which the gateway logs in by itself; None where it does not."""
-        inspection = self._core.inspection
-        if inspection is None or inspection.databases is None:
-            return None
-        bound = inspection.databases.bound(self._wanted.destination)
+        bound = databases.bound(self._wanted.destination)
         return None if bound is None else tuple(bound)
 
     def _dial(self, authorization: Authorization) -> None:

@@ -10,7 +10,10 @@ _HANDSHAKE = 0x16
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
 _RECORD = struct.Struct(">BBBH")
+_BEGINNING = struct.Struct(">BBBHBBH")
+"""Of a record that holds a whole message: its own head, then that of the message."""
 _EXTENSION = struct.Struct(">HH")
+_NAMES = struct.Struct(">HBH")
 _LONGEST_RECORD = 16_384 + 256
 _LONGEST_HELLO = 65_536
 _MOST_RECORDS = 64
@@ -40,6 +43,11 @@ def read_hello(data: bytes) -> ClientHello | None:
 
 def _message(data: bytes) -> bytes | None:
     """The body of the first handshake message, put together from the records that carry it."""
+    if len(data) > 9:
+        kind, major, _, length, what, high, low = _BEGINNING.unpack_from(data)
+        alone = length == low + 4 and not high and len(data) >= length + 5
+        if alone and kind == _HANDSHAKE and major == 3 and what == _CLIENT_HELLO and length <= _LONGEST_RECORD:
+            return data[9 : length + 5]
     message = b""
     at = records = 0
     while len(data) >= at + 5:
@@ -73,8 +81,9 @@ def _server_name(hello: bytes) -> bytes | None:
     end = at + 2 + (hello[at] << 8 | hello[at + 1])
     at += 2
     names: list[bytes] = []
+    unpack = _EXTENSION.unpack_from
     while at < end:
-        kind, length = _EXTENSION.unpack_from(hello, at)
+        kind, length = unpack(hello, at)
         at += 4 + length
         if kind == _SERVER_NAME:
             names.append(_only_name(hello[at - length : at]))
@@ -89,8 +98,6 @@ def _server_name(hello: bytes) -> bytes | None:
 def _only_name(content: bytes) -> bytes:
     """The name in a list that holds one name and nothing else: list length, type 0, name length, name."""
     length = len(content)
-    if length < 5 or content[2] != 0:
-        raise HelloInvalid("the TLS ClientHello has a server name list that is not one host name")
-    if int.from_bytes(content[:2], "big") != length - 2 or int.from_bytes(content[3:5], "big") != length - 5:
+    if length < 5 or _NAMES.unpack_from(content) != (length - 2, 0, length - 5):
         raise HelloInvalid("the TLS ClientHello has a server name list that is not one host name")
     return content[5:]

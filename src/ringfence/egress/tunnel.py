@@ -319,14 +319,15 @@ class Tunnel:
         self._report(error)
 
     def _report(self, error: str) -> None:
-        destination = self._wanted.destination
+        destination, told = self._wanted.destination, self._carried.told
+        received = self._down.moved - (len(self._wanted.opened) if told is None else told)
         self._core.closed(
             ConnectionClosed(
                 host=destination.host.name,
                 port=destination.port,
                 address=self._address,
                 sent_bytes=self._carried.sent + (self._up.moved if self._up is not None else 0),
-                received_bytes=self._carried.received + max(0, self._down.moved - self._told),
+                received_bytes=self._carried.received + max(0, received),
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
                 inspection=self._sight,
