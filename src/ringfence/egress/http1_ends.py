@@ -226,7 +226,16 @@ class Http1Server:
             data = data + read if data else read
         self.said = True
         if answer is None:
-            return self._parse(data)
+            end = data.find(END) + 4
+            try:
+                answer = parse_response(data[:end], self._method)
+            except ResponseInvalid as invalid:
+                raise ServerFailed(str(invalid)) from None
+            self._rest = data[end:]
+            if answer.status >= 200 or answer.status == 101:
+                self._answer = answer
+                self.finished = answer.length == 0 and answer.status != 101
+            return answer
         self._rest = b""
         if self.finished:
             self.broken, self._rest = True, data
@@ -251,18 +260,6 @@ class Http1Server:
 
     def leave(self) -> None:
         """Nobody waits for the rest of the answer: the connection is of no use any more, and its owner closes it."""
-
-    def _parse(self, data: bytes) -> ResponseHead:
-        end = data.find(END) + 4
-        try:
-            answer = parse_response(data[:end], self._method)
-        except ResponseInvalid as invalid:
-            raise ServerFailed(str(invalid)) from None
-        self._rest = data[end:]
-        if answer.status >= 200 or answer.status == 101:
-            self._answer = answer
-            self.finished = answer.length == 0 and answer.status != 101
-        return answer
 
     def _ended(self) -> bytes:
         answer = self._answer

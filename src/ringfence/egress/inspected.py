@@ -15,7 +15,7 @@ from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.course import Course, Told
 from ringfence.egress.course import State as Progress
-from ringfence.egress.engine import BROKEN, HANGUP
+from ringfence.egress.engine import BROKEN, HANGUP, READABLE
 from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
@@ -110,9 +110,10 @@ class Inspected:
 
     def _client_ready(self, events: int) -> None:
         leg = self._leg
-        leg.stirred(events)
-        if events & HANGUP:
-            self._hangup = True
+        if events & READABLE:
+            leg.drained, leg.ready = False, True
+            if events & HANGUP:
+                leg.ending = self._hangup = True
         if self._state is State.OVER:
             return
         try:
@@ -285,10 +286,17 @@ class Inspected:
 
     def answered(self, *, keep: bool) -> None:
         """The request is answered."""
-        course = self._course
+        course, core = self._course, self._core
         if course is None or course.destination is not self._reached.last or course.address != self._address:
             self._forget()
-        return self._next() if keep else self._leave_orderly("")
+        if not keep:
+            return self._leave_orderly("")
+        self._head = self._course = None
+        self._state = State.REQUEST
+        core.expect(self, core.limits.idle_seconds, self._idle)
+        if self._client.unread or self._leg.ready:
+            self.again()
+        return None
 
     def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
         """The request cannot be answered."""
@@ -339,13 +347,6 @@ class Inspected:
 
     # the end of a request, and of everything
 
-    def _next(self) -> None:
-        self._head = self._course = None
-        self._state = State.REQUEST
-        self._core.expect(self, self._core.limits.idle_seconds, self._idle)
-        if self._client.unread or self._leg.ready:
-            self.again()
-
     def _forget(self) -> None:
         """Keep of a request what is needed once it is over."""
         if self._course is not None:
@@ -358,7 +359,7 @@ class Inspected:
         keep = head is not None and client.finished and head.method != "HEAD" and not sent and client.keeps
         self._leg.write(reason.as_http(keep=keep))
         if keep:
-            return self._next()
+            return self.answered(keep=True)
         return self._leave_orderly(error or (f"denied: {reason.rule}" if reason.rule else "the request is refused"))
 
     # Both are about the time until a request is there. It is not worth the while to take them back with each.

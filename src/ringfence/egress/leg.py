@@ -22,7 +22,7 @@ MOST_READ = 65_536
 class Leg:
     """A socket of the engine's. What cannot be written at once waits here, and is written first."""
 
-    __slots__ = ("_drained", "_ending", "_out", "_quiet", "ended", "moved_in", "moved_out", "ready", "sock", "waiting")
+    __slots__ = ("_out", "_quiet", "drained", "ended", "ending", "moved_in", "moved_out", "ready", "sock", "waiting")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -34,20 +34,20 @@ class Leg:
         """How many bytes wait to be written."""
         self.moved_in = 0
         self.moved_out = 0
-        self._ending = True
+        self.ending = True
         """Whether the end of the connection may have come already; otherwise an edge will tell it."""
-        self._drained = False
+        self.drained = False
         """Whether nothing is left in the kernel before the next edge."""
         self._out: deque[bytes | memoryview] = deque()
         self._quiet: select.poll | None = None
         """Asks whether there is something to read, without an error where there is nothing: that takes long."""
 
     def stirred(self, events: int) -> None:
-        """An edge was reported."""
+        """An edge was reported. Those who see many of them do the same themselves."""
         if events & READABLE:
-            self._drained, self.ready = False, True
+            self.drained, self.ready = False, True
             if events & HANGUP:
-                self._ending = True
+                self.ending = True
 
     def handshake(self) -> bool:
         """Whether the connection is ready for bytes; `OSError` where it will never be."""
@@ -94,7 +94,7 @@ class Leg:
             self._quiet = select.poll()
             self._quiet.register(self.sock, select.POLLIN)
         if not self._quiet.poll(0):
-            self.ready = self._ending = False
+            self.ready = self.ending = False
             return True
         try:
             return self.read() is None
@@ -110,11 +110,11 @@ class Leg:
         try:
             data = self.sock.recv(MOST_READ)
         except BlockingIOError:
-            self._drained, self.ready, self._ending = True, False, False
+            self.drained, self.ready, self.ending = True, False, False
             return None
         # INVARIANT: unless the end may have come, a read that got less than it asked for has followed the edge.
-        self._drained = len(data) < MOST_READ and (not data or not self._ending)
-        self.ready = not self._drained
+        self.drained = len(data) < MOST_READ and (not data or not self.ending)
+        self.ready = not self.drained
         return data
 
     def _put(self, data: bytes) -> None:
@@ -181,10 +181,10 @@ class TlsLeg(Leg):
                 try:
                     came = self.sock.recv(MOST_READ)
                 except BlockingIOError:
-                    self._drained, self.ready, self._ending = True, False, False
+                    self.drained, self.ready, self.ending = True, False, False
                     return None
                 # As `_receive`, which would be a function more for each message.
-                self._drained = len(came) < MOST_READ and (not came or not self._ending)
+                self.drained = len(came) < MOST_READ and (not came or not self.ending)
                 if came:
                     incoming.write(came)
                 else:
@@ -193,7 +193,7 @@ class TlsLeg(Leg):
                 data = self._decrypt(MOST_READ)
             except ssl.SSLWantReadError:
                 self._give()
-                if self._drained:
+                if self.drained:
                     self.ready = False
                     return None
                 continue
@@ -210,7 +210,7 @@ class TlsLeg(Leg):
             self._give()
         if data:
             self.moved_in += len(data)
-            self.ready = not self._drained or incoming.pending > 0
+            self.ready = not self.drained or incoming.pending > 0
         else:
             self.ended = True
             self.ready = False
@@ -240,7 +240,7 @@ class TlsLeg(Leg):
         quiet = self._quiet
         if quiet is None or quiet.poll(0):
             return super().idle()
-        self.ready = self._ending = False
+        self.ready = self.ending = False
         return True
 
     def protocol(self) -> str:

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core, Stage
 from ringfence.egress.dialling import Dialling
+from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.leg import Leg, TlsLeg
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -49,7 +50,11 @@ class Upstream:
 
     def stirred(self, events: int) -> None:
         """An edge of its socket was reported."""
-        self.leg.stirred(events)
+        leg = self.leg
+        if events & READABLE:
+            leg.drained, leg.ready = False, True
+            if events & HANGUP:
+                leg.ending = True
         if self.then is not None:
             self.then()
         else:
