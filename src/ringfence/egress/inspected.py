@@ -20,7 +20,7 @@ from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http1_ends import Http1Client
-from ringfence.egress.http_fields import Said, said
+from ringfence.egress.http_fields import Field, Said, said
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 _UPGRADES = frozenset((b"websocket", b"h2c"))
 """The first is looked into; the second is not handed on, and a server that was not asked for it goes on in HTTP/1.1."""
 
+_NOTHING_SAID: tuple[tuple[Field, ...], Said] = ((), said(()))
+_SHORT = 4096
 
 TakesHttp2: TypeAlias = Callable[[Leg, Destination, str, float], None]
 """Takes a client over after its handshake: where it wants to go, how it came here, and when."""
@@ -82,6 +84,8 @@ class Inspected:
         self._origin = wanted.origin
         self._secure = secure
         self._most = core.limits.head
+        self._said = _NOTHING_SAID
+        """The header fields of the last request, and what they say: mostly the next one says the same."""
         self._http2 = http2
         self._started = core.clock.monotonic()
         self._state = State.HANDSHAKE
@@ -234,7 +238,11 @@ class Inspected:
     def _look_at(self, head: RequestHead) -> None:
         """The head is read; is it one that can be judged?"""
         self._head = head
-        header = said(head.fields)
+        fields, header = self._said
+        if head.fields is not fields:
+            header = said(head.fields)
+            if len(header.lines) < _SHORT:
+                self._said = (head.fields, header)
         self._client.expect(head, header)
         # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
         again = head.destination is self._named and head.target is Target.ORIGIN and self._origin != "http"

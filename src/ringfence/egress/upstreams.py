@@ -82,6 +82,7 @@ class Upstreams:
 
     def __init__(self, core: Core, trust: Callable[[], ssl.SSLContext]) -> None:
         self._core = core
+        self._now = core.clock.monotonic
         self._make_context = trust
         self._contexts: dict[bool, ssl.SSLContext] = {}
         self._idle: dict[Key, list[tuple[float, Upstream]]] = {}
@@ -101,12 +102,14 @@ class Upstreams:
 
     def give(self, upstream: Upstream) -> None:
         """Keep it for the next request."""
-        upstream.then = None
-        waiting = self._idle.setdefault(upstream.key, [])
-        if len(waiting) >= _KEPT_PER_HOST or self._count >= _KEPT or upstream.rest:
+        upstream.then, key = None, upstream.key
+        waiting = self._idle.get(key)
+        if waiting is None:
+            waiting = self._idle[key] = []
+        if upstream.rest or self._count >= _KEPT or len(waiting) >= _KEPT_PER_HOST:
             self.dismiss(upstream)
             return
-        waiting.append((self._core.clock.monotonic() + _KEPT_SECONDS, upstream))
+        waiting.append((self._now() + _KEPT_SECONDS, upstream))
         self._count += 1
         if not self._sweeping:
             self._sweeping = True
