@@ -141,25 +141,22 @@ class Opening:
                 step = "`ringfence credentials test` says why"
                 decision = refusal.built_in(self._action, "credentials.unavailable", text, step)
                 return self._refuse(self._core.refuse(decision))
-            self._dial(authorization)
+            self._authorization = authorization
+            dialling = self._dialling = Dialling(
+                self._core,
+                self,
+                self,
+                action=self._action,
+                destination=self._wanted.destination,
+                authorization=authorization,
+            )
+            dialling.start()
         return None
 
     def _databases(self, databases: Databases) -> Sequence[Credential] | None:
         """The credentials with which the gateway logs in by itself; None where it does not."""
         bound = databases.bound(self._wanted.destination)
         return None if bound is None else tuple(bound)
-
-    def _dial(self, authorization: Authorization) -> None:
-        self._authorization = authorization
-        self._dialling = Dialling(
-            self._core,
-            self,
-            self,
-            action=self._action,
-            destination=self._wanted.destination,
-            authorization=authorization,
-        )
-        self._dialling.start()
 
     def connected(self, server: socket.socket, events: int) -> None:
         """The connection stands."""

@@ -12,7 +12,7 @@ from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.farewell import Farewell
-from ringfence.egress.first_bytes import Http, Spoken, look
+from ringfence.egress.first_bytes import Http, look
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import server_head
 from ringfence.egress.http_head import HeadInvalid, RequestHead
@@ -198,7 +198,8 @@ class Tunnel:
                 spoken = look(self._first, ended=ended)
             except (HeadInvalid, HelloInvalid) as invalid:
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", str(invalid)))
-            speaks = spoken and self._may_speak(spoken, ended=ended)
+            may = self._protocols
+            speaks = spoken and (may is None or may_be_spoken(spoken, self._first, may, ended=ended))
             if spoken is not None and speaks is not None:
                 decision = foreign(spoken, self._wanted.destination, needs_request=False)
                 if self._carried.bars_ssh and self._first.startswith(b"SSH-"):
@@ -213,11 +214,6 @@ class Tunnel:
                 text = f"the first bytes cannot be understood within {self._core.limits.head} bytes"
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", text))
             read = True
-
-    def _may_speak(self, spoken: Spoken, *, ended: bool) -> bool | None:
-        if self._protocols is None:
-            return True
-        return may_be_spoken(spoken, self._first, self._protocols, ended=ended)
 
     def _refuse(self, decision: Decision) -> None:
         """The client says something else inside than what was authorised. Nothing of it has reached the server."""
