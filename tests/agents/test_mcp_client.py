@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ringfence.agents import hook_wire
 from ringfence.agents.agent import HookAnswer
 from ringfence.agents.mcp_wrapping import CLIENT
@@ -146,6 +148,7 @@ def test_a_list_that_is_denied_is_not_shown(tmp_path: Path) -> None:
         assert server.ask("tools/list")["error"] == {"code": -32001, "message": "denied by ringfence (rule r)"}
 
 
+@pytest.mark.slow
 def test_while_somebody_is_asked_about_a_list_there_are_no_tools_and_then_the_agent_may_ask_again(
     tmp_path: Path,
 ) -> None:
@@ -235,6 +238,7 @@ def test_it_ends_as_its_server_does(tmp_path: Path) -> None:
         server.process.stdin = None
 
 
+@pytest.mark.slow
 def test_a_question_is_withdrawn_once_the_agent_has_closed_its_end(tmp_path: Path) -> None:
     asked, withdrawn = threading.Event(), threading.Event()
 
@@ -265,6 +269,7 @@ STUBBORN = (
 )
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_end_by_itself_is_ended_when_nobody_reads_it(tmp_path: Path) -> None:
     with between(tmp_path, allow, "--", PYTHON, "-c", f"import os; os.chdir({str(tmp_path)!r}); {STUBBORN}") as server:
         assert server.read() == {}
@@ -277,6 +282,7 @@ def test_a_server_that_does_not_end_by_itself_is_ended_when_nobody_reads_it(tmp_
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_server_may_finish_its_work_for_an_agent_that_still_reads(tmp_path: Path) -> None:
     slow = "import sys, time; sys.stdin.read(); time.sleep(2.5); print('{\"late\": true}')"
     with between(tmp_path, allow, "--", PYTHON, "-c", slow) as server:

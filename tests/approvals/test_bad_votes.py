@@ -117,6 +117,7 @@ def test_a_sweep_writes_down_what_is_over_once(desk: Desk, time: Time) -> None:
     assert state(desk, fresh.id) is State.PENDING
 
 
+@pytest.mark.slow
 def test_a_store_that_somebody_else_holds_is_a_deny_in_time(desk: Desk, path: str) -> None:
     request = opened(desk, PUSH)
     holder = sqlite3.connect(path, isolation_level=None)

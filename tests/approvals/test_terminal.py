@@ -92,6 +92,7 @@ async def test_what_was_typed_before_the_question_does_not_approve(person: Perso
     assert not outcome.approve
 
 
+@pytest.mark.slow
 async def test_what_is_typed_while_the_question_appears_does_not_approve(person: Person, request_: Request) -> None:
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
         outcome = tasks.create_task(terminal(person.path, guard=0.15).ask(request_))

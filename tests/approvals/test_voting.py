@@ -162,6 +162,7 @@ def test_sets_are_met_when_there_are_people_for_every_seat(sets: list[Threshold]
     assert met is any(fits)
 
 
+@pytest.mark.slow
 @given(people=st.lists(st.tuples(names, st.booleans()), max_size=5), sets=st.lists(thresholds, min_size=1, max_size=2))
 def test_one_more_no_never_makes_it_approved(people: list[tuple[str, bool]], sets: list[Threshold]) -> None:
     terms = Terms(thresholds=tuple(sets))

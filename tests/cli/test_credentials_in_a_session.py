@@ -87,7 +87,7 @@ def forge(person: Person) -> Iterator[Forge]:
     context: ssl.SSLContext = world.context(parse_host(host))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     found = Forge(host=host, port=server.server_address[1], trust=str(trust))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield found
     server.shutdown()
     server.server_close()

@@ -172,7 +172,7 @@ class _Hello(BaseHTTPRequestHandler):
 @pytest.fixture
 def port() -> int:
     server = HTTPServer(("127.0.0.1", 0), _Hello)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server.server_port
     server.shutdown()

@@ -155,6 +155,7 @@ def test_more_than_two_policies_are_wrong_usage(project: Project) -> None:
     assert project("diff", "workspace", "read-only", "full-access")[0] == 64
 
 
+@pytest.mark.slow
 def test_what_a_file_name_hides_is_shown_escaped(project: Project) -> None:
     project.file("odd.toml", "extends = 'workspace'\n[filesystem]\nwrite = [\"/srv/\\u202Egpj\"]\n")
 

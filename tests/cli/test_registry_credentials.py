@@ -157,7 +157,7 @@ def services(person: Person, tmp_path: Path) -> Iterator[Services]:
     context: ssl.SSLContext = world.context(parse_host(host))
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield found
     server.shutdown()
     server.server_close()

@@ -103,6 +103,7 @@ def test_a_run_that_nobody_waits_for_any_more_begins_no_attack() -> None:
     assert campaign(battery.attacks(), ("A",), unwanted=Unwanted()) == []  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_wrong_words_are_usage_errors_that_say_what_there_is(tmp_path: Path) -> None:
     ran = _verify(tmp_path, "verify", "A4711")
 

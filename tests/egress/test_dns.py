@@ -120,6 +120,7 @@ def test_any_message_is_answered_or_dropped(message: bytes) -> None:
     assert answer is None or answer[:2] == message[:2]
 
 
+@pytest.mark.slow
 @given(st.lists(st.from_regex(r"\A[a-z]{1,3}\Z"), max_size=200))
 def test_an_address_never_means_another_name(asked: list[str]) -> None:
     names = SyntheticAddresses(1000)

@@ -304,6 +304,7 @@ async def test_a_client_that_is_still_sending_can_read_why_it_was_denied(dials) 
         assert (await client.hears_all()).startswith(b"HTTP/1.1 403")
 
 
+@pytest.mark.slow
 async def test_a_client_waits_as_long_as_somebody_is_asked(server: Server, dials) -> None:
     slow = Slow()
     limits = Limits(head_seconds=0.01, dial_seconds=0.01)
@@ -670,6 +671,7 @@ async def test_a_client_that_never_says_what_it_wants_is_told_and_left(dials) ->
         assert (await client.hears_all()).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 async def test_beyond_the_limit_new_connections_are_refused_and_open_ones_go_on(server: Server, dials) -> None:
     async with gateway_on("proxy", allow_loopback, limits=Limits(connections=2)) as gateway:
         first, second = await dials(gateway), await dials(gateway)

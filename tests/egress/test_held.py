@@ -50,6 +50,7 @@ class Whole(Steps):
     whole = 1 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["by a step", "by a rule"])
 async def test_bodies_that_find_no_room_are_refused_and_the_others_go_on(wanted: str) -> None:
     limits: list[LimitReached] = []
@@ -79,6 +80,7 @@ async def test_bodies_that_find_no_room_are_refused_and_the_others_go_on(wanted:
     assert limits == [FULL]
 
 
+@pytest.mark.slow
 async def test_a_message_that_finds_no_room_ends_its_websocket_with_the_reason() -> None:
     limits: list[LimitReached] = []
     options = {"amendments": (lambda _: Steps(),), "limits": SMALL, "on_limit": limits.append}
@@ -127,6 +129,7 @@ class Gathered(Steps):
         return self._held
 
 
+@pytest.mark.slow
 async def test_answers_that_find_no_room_are_refused_and_the_others_go_on() -> None:
     limits: list[LimitReached] = []
     writers: list[Writer] = []

@@ -138,6 +138,33 @@ async def test_a_form_names_no_other_method_where_rules_are_about_methods(method
         await leave(writer)
 
 
+@pytest.mark.parametrize(("name", "heard"), [(b"_method", b"HTTP/1.1 403 Forbidden"), (b"size", b"HTTP/1.1 200 OK")])
+async def test_a_long_form_that_names_another_method_behind_its_file_never_arrives_whole(
+    name: bytes, heard: bytes
+) -> None:
+    got = bytearray()
+
+    async def takes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            got.extend(data)
+            if got.endswith(b"--b--\r\n"):
+                writer.write(OK)
+
+    part = b'\r\n--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\nDELETE\r\n--b--\r\n' % name
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"f" * 3_000_000 + part
+    async with (
+        server(takes) as port,
+        inspecting(wants=lambda *_: FactsWanted(methods=True)) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await tunnel(gateway.port, port)
+        kind = b"Content-Type: multipart/form-data; boundary=b"
+        writer.write(posted(b"/a", body, kind).replace(b"PORT", b"%d" % port))
+        assert (await reader.readuntil(b"\r\n")).rstrip() == heard
+        await leave(writer)
+    assert (part in got) == (name == b"size")
+
+
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete", "arguments": {"b": 1, "a": 2}}}
 DELETE = McpAction(server="a.test", tool="delete", arguments='{"a":2,"b":1}')
 

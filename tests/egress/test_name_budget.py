@@ -88,6 +88,7 @@ def test_the_registered_domain_is_the_one_that_somebody_owns(name: str, domain: 
     assert registered_domain(name) == domain
 
 
+@pytest.mark.slow
 @given(st.from_regex(r"([a-z0-9_-]{1,20}\.){0,6}[a-z]{2,10}", fullmatch=True))
 def test_every_name_is_judged_the_same_way_twice(name: str) -> None:
     budget = NameBudget(FEW)

@@ -138,6 +138,7 @@ async def test_a_flood_of_clients_too_many_makes_one_event_and_no_queue(origin: 
     assert len(reached) == 1
 
 
+@pytest.mark.slow
 async def test_without_descriptors_those_who_wait_are_turned_away_and_the_open_ones_go_on(origin: int) -> None:
     reached: list[LimitReached] = []
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from ringfence.egress.http_fields import said
 from ringfence.egress.http_head import RequestHead, parse_head
-from ringfence.egress.posing import may_pose_in_form, posing, posing_in_form
+from ringfence.egress.posing import LongForm, may_pose_in_form, posing, posing_in_form
 from ringfence.model.host import HOST_LOOPBACK, Destination, parse_host
 
 HERE = Destination(host=parse_host("a.test"), port=443)
@@ -32,6 +34,8 @@ def _rule(line: str, *fields: str, to: Destination = HERE) -> str:
         ("POST /x?_method=DELETE", [], "http.method"),
         ("POST /x?a=b;%5fMethod=patch", [], "http.method"),
         ("POST /x?_method=post&_method=put", [], "http.method"),
+        ("POST /x?.method=DELETE", [], "http.method"),
+        ("POST /x?_method%00=DELETE", [], "http.method"),
         ("POST /x?$method=DELETE", [], "http.method"),
         ("GET /x", ["X-Original-URL: /admin"], "http.path"),
         ("GET /x", ["X-Rewrite-URL: /x/../admin"], "http.path"),
@@ -79,6 +83,8 @@ def test_a_development_server_may_stand_behind_another_one() -> None:
         (FORM, b"a=b&%5Fmethod=put", True, "http.method"),
         (FORM, b"a=b", False, "http.method"),
         (FORM, b"a=b&_method=post&method=delete", True, ""),
+        (FORM, b"a=b&+.METHOD=put", True, "http.method"),
+        ("X-No: type", b"a=b&_method=put", True, "http.method"),
         ("Content-Type: multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="_method"\r\n\r\nPUT', True, "http.method"),  # noqa: E501
         ("Content-Type: multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=_method\r\n\r\nPUT", True, "http.method"),  # noqa: E501
         ("Content-Type: multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n', False, ""),  # noqa: E501
@@ -89,6 +95,69 @@ def test_a_form_names_no_other_method(kind: str, body: bytes, complete: bool, ru
 
     assert may_pose_in_form(head)
     found = posing_in_form(head, body, complete=complete)
+    assert ("" if found is None else found.rule) == rule
+
+
+PARTS = "Content-Type: multipart/form-data; boundary=b"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b'name=\r\n "_method"',
+        b"NAME = _HttpMethod\r\n",
+        b'name="\\_meth\\od"',
+        b'name="%5Fmethod"',
+        b"name*=utf-8''%5fmethod\r\n",
+        b'name*0="_met"; name*1="hod"',
+        b'name="=?utf-8?B?X21ldGhvZA==?="',
+        b'name=".method"',
+        b'name="_method\0x"',
+        b'name="_method; x"',
+        b"name=" + b" " * 300 + b'"_method"',
+        b"name" + b"\t" * 300 + b'="_method"',
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 7, 4096])
+def test_a_part_of_a_form_names_no_other_method_however_it_is_written_and_comes(name: bytes, pieces: int) -> None:
+    form = LongForm(_head("POST /x", PARTS, "Content-Length: 9"))
+    body = b"-" * 1500 + b"\r\n--b\r\nContent-Disposition: form-data; " + name + b"\r\n\r\nPUT\r\n--b--"
+
+    found = [form.feed(body[at : at + pieces]) for at in range(0, len(body), pieces)]
+    assert {one.rule for one in found if one is not None} == {"http.method"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'name="file"; filename="_method"',
+        b'name="the_method"',
+        b'name="methods"',
+        b"name1=_x",
+        b"rename*0 = 5",
+        b'filename="=?utf-8?B?eA==?="',
+        b"name" + b" " * 200 + b"age",
+        b'name=""',
+    ],
+)
+def test_other_parts_go_on(text: bytes) -> None:
+    form = LongForm(_head("POST /x", PARTS, "Content-Length: 9"))
+
+    assert form.feed(b"\r\n--b\r\nContent-Disposition: form-data; " + text + b"\r\n\r\n") is None
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "rule"),
+    [
+        ("gzip", gzip.compress(b'--b\r\nContent-Disposition: form-data; name="_method"\r\n\r\nPUT'), "http.method"),
+        ("gzip", gzip.compress(b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nPUT'), ""),
+        ("br", b"what only a server can unpack", "http.method"),
+    ],
+)
+def test_a_packed_form_is_unpacked_or_refused(coding: str, body: bytes, rule: str) -> None:
+    head = _head("POST /x", PARTS, "Content-Length: 9", f"Content-Encoding: {coding}")
+
+    found = posing_in_form(head, body, complete=True)
     assert ("" if found is None else found.rule) == rule
 
 

@@ -282,6 +282,7 @@ async def test_what_no_client_takes_for_a_list_passes_while_one_is_awaited(answe
     assert shown.rpartition(b"\r\n\r\n")[2] == answered.rpartition(b"\r\n\r\n")[2]
 
 
+@pytest.mark.slow
 def test_a_long_event_is_looked_through_once() -> None:
     step = ToolLists(Lists())(listing())
     assert step is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", _HEADS)
 async def test_a_client_hears_the_same_however_an_answer_comes(of: str) -> None:
     head, body = _HEADS[of]
@@ -89,6 +91,7 @@ async def test_a_client_hears_the_same_however_an_answer_comes(of: str) -> None:
     assert await heard(reply, piece, looks) == whole
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them() -> None:
     asked, body = 0, b"b" * 15_000  # in one record of TLS, so that it comes whole
 
@@ -138,8 +141,39 @@ async def test_what_is_not_counted_of_a_body_any_more_is_not_held_either(monkeyp
         writer.write(b"POST / HTTP/1.1\r\nHost: a.test:%d\r\nContent-Length: %d\r\n\r\n" % (port, len(body)) + body)
         await answer(reader)
         await asyncio.sleep(0.05)
-        # Parts of a request hold each other, so that only the garbage collector ends them.
         held = [one for course in made for one in gc.get_referents(course) if isinstance(one, bytes | bytearray)]
         prepared = [one for course in made for one in gc.get_referents(course) if isinstance(one, Prepared)]
         await leave(writer)
     assert (len(made), sum(map(len, held)), prepared) == (1, 0, [])
+
+
+@pytest.mark.parametrize("reply", [b"200 OK\r\nContent-Length: 4\r\n\r\nbody", b"", b"nonsense\r\n\r\n"])
+async def test_a_request_that_is_over_is_gone_at_once(monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    made: list[weakref.ref[Course]] = []
+
+    class Known(Course):
+        __slots__ = ("__weakref__",)
+
+        def __init__(self, *rest: Any, **named: Any) -> None:
+            super().__init__(*rest, **named)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(inspected, "Course", Known)
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + reply if reply else b"")
+
+    async with server(answers) as port, inspecting() as gateway, asyncio.timeout(20):
+        gc.disable()
+        try:
+            for to in (port, 1):
+                reader, writer = await tunnel(gateway.port, to)
+                writer.write(b"GET / HTTP/1.1\r\nHost: a.test:%d\r\n\r\n" % to)
+                await answer(reader)
+                await leave(writer)
+            await asyncio.sleep(0.05)
+            left = [one() for one in made if one() is not None]
+        finally:
+            gc.enable()
+    assert (len(made), left) == (2, [])

@@ -173,6 +173,7 @@ def test_only_requirements_say_which_presets_are_allowed() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_file_with_too_many_rules_is_refused() -> None:
     text = "[[mcp.rule]]\nservers=['a']\nverdict='ask'\n" * 10_001
 
@@ -207,6 +208,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(

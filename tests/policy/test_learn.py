@@ -258,6 +258,7 @@ _actions = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_actions, min_size=1, max_size=12))
 def test_whatever_was_recorded_the_lesson_is_valid_and_lets_pass_what_it_covers(actions: list[Action]) -> None:

@@ -198,6 +198,7 @@ _WORDS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(_WORDS, min_size=1, max_size=3))
 def test_words_come_out_as_bash_makes_them(words: list[list[str]]) -> None:

@@ -26,6 +26,7 @@ async def test_everyday_git_works_in_a_direct_workspace(git_box: Box) -> None:
     assert b"far.git" in Path(private.settings[0].copy).read_bytes()
 
 
+@pytest.mark.slow
 async def test_a_second_session_sees_the_submodules_and_working_trees_that_are_there(repository: Place) -> None:
     repository.host("git", "init", "-q", "--bare", str(repository.root / "far.git"))
     repository.git("push", "-q", str(repository.root / "far.git"), "HEAD:main")

@@ -82,6 +82,7 @@ async def test_processes_of_the_host_are_neither_seen_nor_signalled(box: Box) ->
     assert (await box.shell("echo alive")).out == "alive\n"
 
 
+@pytest.mark.slow
 async def test_two_hundred_commands_leave_no_zombie_and_no_descriptor(box: Box) -> None:
     before = len(os.listdir("/proc/self/fd"))
     codes = [(await box.run("true")).code for _ in range(200)]
@@ -92,6 +93,14 @@ async def test_two_hundred_commands_leave_no_zombie_and_no_descriptor(box: Box) 
     assert codes == [0] * 200
     assert orphans.out == "0\n"
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_commands_that_are_asked_for_at_once_all_start_and_each_has_its_own_end(box: Box) -> None:
+    async with asyncio.TaskGroup() as group:
+        ends = [group.create_task(box.shell(f"pwd; exit {number}")) for number in range(60)]
+
+    assert [each.result().code for each in ends] == list(range(60))
+    assert {each.result().out for each in ends} == {f"{box.place.workspace}\n"}
 
 
 async def test_exit_codes_and_signals_are_passed_on(box: Box) -> None:

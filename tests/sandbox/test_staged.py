@@ -57,6 +57,7 @@ async def test_the_real_tree_stays_as_it_was(staged_box: Box) -> None:
     assert (staged_box.place.state / "staged" / "one" / "upper" / "new").read_text() == "n\n"
 
 
+@pytest.mark.slow
 async def test_everyday_git_works_in_a_staged_workspace(staged_box: Box) -> None:
     before = fingerprint(staged_box.place.workspace)
 

@@ -92,6 +92,7 @@ async def test_hooks_in_a_folder_of_the_repositorys_choice_cannot_be_changed(rep
     assert (repository.workspace / "tools" / "x").exists()
 
 
+@pytest.mark.slow
 async def test_a_linked_working_tree_commits_and_its_repository_is_protected(repository: Place) -> None:
     tree = repository.home / "src" / "tree"
     repository.git("worktree", "add", "-q", str(tree))
@@ -225,6 +226,7 @@ async def test_a_home_that_cannot_be_private_is_refused(place: Place) -> None:
         await Sandbox.start(homeless.plan())
 
 
+@pytest.mark.slow
 async def test_place_holders_are_shared_by_sessions_and_removed_by_the_last(repository: Place) -> None:
     before = _everything(repository.workspace)
     first = await Sandbox.start(repository.plan())

@@ -92,7 +92,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     heard: list[bytes] = []
     kept = type("Kept", (Keeps,), {"heard": heard})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kept)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield World(tmp_path, server.server_address[1], heard)
     server.shutdown()

@@ -34,7 +34,7 @@ def server() -> Iterator[str]:
             """Quiet."""
 
     serving = HTTPServer(("127.0.0.1", 0), Answering)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{serving.server_port}"
     serving.shutdown()
     serving.server_close()

@@ -183,6 +183,7 @@ def test_requirements_name_no_reviewer_of_their_own() -> None:
         document("[approvals.reviewer]\nkind = 'features'\n", Layer.REQUIREMENTS)
 
 
+@pytest.mark.slow
 def test_speaking_to_models_is_loaded_only_where_one_is_asked() -> None:
     code = "import sys, ringfence.session.opening; print('ringfence.approvals.reviewing.asking' in sys.modules)"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, env={**os.environ})

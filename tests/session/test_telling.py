@@ -40,7 +40,7 @@ class _Receiver(BaseHTTPRequestHandler):
 def server() -> Iterator[HTTPServer]:
     _Receiver.received.clear()
     made = HTTPServer(("127.0.0.1", 0), _Receiver)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
     yield made
     made.shutdown()

@@ -185,6 +185,7 @@ async def test_a_killed_writer_fails_what_is_pending_and_what_follows(path: str)
     assert verified(path)
 
 
+@pytest.mark.slow
 async def test_the_end_of_a_session_whose_writer_was_killed_is_recorded_by_the_next(path: str) -> None:
     killed, going_on = await Ledger.start(path, session="killed"), await Ledger.start(path, session="going-on")
     await killed.record(started())
@@ -208,6 +209,7 @@ async def test_the_end_of_a_session_whose_writer_was_killed_is_recorded_by_the_n
     assert verified(path)
 
 
+@pytest.mark.slow
 async def test_a_second_writer_of_a_session_does_not_end_it(path: str) -> None:
     first = await Ledger.start(path, session="s")
     await first.record(started())
@@ -312,6 +314,7 @@ async def test_a_file_that_may_not_grow_denies_and_loses_nothing_acknowledged(pa
     assert verified(path)
 
 
+@pytest.mark.slow
 async def test_a_ledger_that_is_locked_for_long_denies(path: str) -> None:
     first = await Ledger.start(path, session="s")
     await first.record(started())
@@ -330,6 +333,7 @@ async def test_a_ledger_that_is_locked_for_long_denies(path: str) -> None:
     assert "another session" in broken.value.remedy
 
 
+@pytest.mark.slow
 async def test_more_than_the_disk_can_take_is_refused_not_kept(path: str) -> None:
     ledger = await Ledger.start(path, session="s")
     await ledger.record(started())

@@ -16,6 +16,7 @@ from ringfence.workspace.entries import MAX_DEPTH
 from ringfence.workspace.store import SnapshotsBroken, Store
 
 
+@pytest.mark.slow
 def test_a_thousand_deleted_files_come_back_with_modes_links_and_empty_folders(scene: Scene) -> None:
     for at in range(1000):
         path = scene.workspace / f"d{at % 7}" / f"f{at}"

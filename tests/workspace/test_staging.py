@@ -113,6 +113,7 @@ def test_what_somebody_changed_since_is_left_as_it_is(scene: Scene) -> None:
     scene.undo(done.way_back)
 
 
+@pytest.mark.slow
 def test_a_hostile_layer_changes_nothing_outside(scene: Scene) -> None:
     """Each of these, copied plainly (`cp -a`), would write outside or lend rights."""
     (scene.workspace / "folder").mkdir()
@@ -306,6 +307,7 @@ def test_a_turn_is_taken_out_of_what_is_pending_and_brought_back(scene: Scene) -
         stage.staging.back_to(9, stage.pending(), new_id=stage.new)
 
 
+@pytest.mark.slow
 def test_the_snapshots_of_a_staged_session_outlive_others(scene: Scene) -> None:
     stage = Stage(scene)
     stage.write("a")

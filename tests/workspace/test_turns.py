@@ -62,6 +62,7 @@ def test_turns_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
     assert moments[1:-2] == [f"turn {number}" for number in range(TURNS_KEPT + 2, 2, -1)]
 
 
+@pytest.mark.slow
 def test_actions_without_end_push_no_other_snapshot_out(scene: Scene) -> None:
     scene.take("before", "start")
     scene.take("session-1", "start")

@@ -20,6 +20,7 @@ from ringfence.egress.core import Core
 from ringfence.egress.ends import ENOUGH, ClientEnd, ServerEnd, ServerFailed
 from ringfence.egress.exchange import Exchange, Side, bodyless
 from ringfence.egress.facts import facts
+from ringfence.egress.form_steps import FormSteps
 from ringfence.egress.held import Share
 from ringfence.egress.http1_ends import Http1Server
 from ringfence.egress.http_fields import Said, said, said_once
@@ -249,7 +250,10 @@ class Course:
 
     def _posing(self, found: Posing) -> None:
         """Its server may take it for another request than the one that is judged."""
-        return self.refuse(self._core.refuse(refusal.built_in(self._described(), found.rule, found.text)))
+        return self.refuse(self._core.refuse(self._poses(found)))
+
+    def _poses(self, found: Posing) -> Decision:
+        return refusal.built_in(self._described(), found.rule, found.text)
 
     def _routed(self, head: RequestHead) -> RequestHead:
         """The head for the server that the request is led to; from here on, that is the one it is about."""
@@ -279,8 +283,8 @@ class Course:
             self._asking.stop()
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
-            self.address = connecting.address
             connecting.stop()
+            self.address = connecting.address
             self._core.relax(self)
         self._release()
         # SECURITY: what is not counted any more must not wait for the garbage collector either.
@@ -389,6 +393,8 @@ class Course:
         assert head is not None
         if amendments and not self._amend(head, amendments):
             return self._denied(self.fault(), False)
+        if self._form and not self._client.finished:
+            self._steps = (*self._steps, FormSteps(head, self._poses))
         if not self._steps:
             self._prepared = Prepared(head, bytes(self._first) if self._client.finished else None)
             return self._connect()

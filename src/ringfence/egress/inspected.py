@@ -338,8 +338,7 @@ class Inspected:
 
     def hold_bytes(self, size: int) -> bool:
         """Hold so many bytes of messages that are not complete."""
-        assert self._course is not None
-        return self._course.hold_bytes(size)
+        return self._course is not None and self._course.hold_bytes(size)
 
     def held(self, side: Side, held: Held) -> None:
         """A step holds a message."""
@@ -403,6 +402,7 @@ class Inspected:
         self._state = State.OVER
         self._core.leave(self)
         self._end_course(error)
+        self._course = None  # else the two hold each other
         if reset:
             self._core.engine.discard(self._leg.sock, reset=True)
         else:

@@ -12,6 +12,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from ringfence.egress.http_head import RequestHead
+from ringfence.egress.request_body import BodyUnread, unpacked
 from ringfence.model.host import HOST_LOOPBACK, Destination, parse_destination, shown
 from ringfence.policy.operations import SAFE
 
@@ -22,8 +23,12 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-type", 
 _ALL = _METHODS | _PATHS | _HOSTS
 _KEYS = frozenset(("_method", "_httpmethod", "$method"))
 _FORWARDED = re.compile(r'(?i)(?:^|[;,])\s*host\s*=\s*("[^"]*"|[^;,\s]*)')
-_PART = re.compile(rb'(?i)name\s*=\s*"?\s*(?:_method|_httpmethod|\$method)\s*[";\r\n]')
-_FORM = b"application/x-www-form-urlencoded"
+_PART = re.compile(rb"(?i)(?<![a-z0-9_-])name(\*[0-9]{0,3}\*?)?\s{0,256}=\s{0,256}([^\r\n;]{1,200})")
+"""What a part of a form says that it is called."""
+_PADDED = re.compile(rb"(?i)(?<![a-z0-9_-])name[*0-9]{0,5}(?:\s{257}|\s{0,256}=\s{257})")
+_OVERLAP = 1024
+"""More than one of these is long."""
+_FORM, _MULTIPART = b"application/x-www-form-urlencoded", b"multipart/"
 
 
 class Posing(msgspec.Struct, frozen=True):
@@ -62,24 +67,61 @@ def posing(head: RequestHead, words: tuple[tuple[bytes, bytes], ...], to: Destin
 
 def may_pose_in_form(head: RequestHead) -> bool:
     """Whether the body of a request may be a form that names another method."""
-    return head.method == "POST" and _kind(head) in (_FORM, b"multipart/form-data")
+    # Some servers take a body without a type for a form.
+    kind = _kind(head)
+    return head.method == "POST" and (kind in (b"", _FORM) or kind.startswith(_MULTIPART))
 
 
 def posing_in_form(head: RequestHead, body: bytes, *, complete: bool) -> Posing | None:
-    """The same by a form, as far as it was read."""
-    if _kind(head) == _FORM:
-        if not complete:
-            return Posing("http.method", "a form is too long to see whether it names another method")
-        return _listed(head, body.decode("latin-1"))
-    if _PART.search(body):
-        return Posing("http.method", f"the request is a {head.method}, and its form names a method for its server")
-    return None
+    """The same by a form, as far as it was read; what is left of a long one in parts is for a `LongForm`."""
+    coding = next((value for name, value in head.fields if name == b"content-encoding"), b"").strip().lower()
+    if coding not in (b"", b"identity"):
+        try:
+            body, complete = unpacked(body, coding, complete=complete)
+        except BodyUnread as unread:
+            return Posing("http.method", f"a form cannot be read to see whether it names another method: {unread}")
+    in_parts = _kind(head).startswith(_MULTIPART)
+    if not complete and (not in_parts or coding):
+        return Posing("http.method", "a form is too long to see whether it names another method")
+    return LongForm(head).feed(body) if in_parts else _listed(head, body.decode("latin-1"))
+
+
+class LongForm:
+    """A form in parts on its way, looked at piece by piece."""
+
+    def __init__(self, head: RequestHead) -> None:
+        self._method = head.method
+        self._last = b""
+
+    def feed(self, data: bytes) -> Posing | None:
+        """What a server may take the request for by what came so far."""
+        seen, self._last = self._last + data, (self._last + data)[-_OVERLAP:]
+        if any(_names_method(one) for one in _PART.finditer(seen)) or _PADDED.search(seen):
+            return Posing("http.method", f"the request is a {self._method}, and its form names a method for its server")
+        return None
+
+
+def _names_method(part: re.Match[bytes]) -> bool:
+    """Whether the name of a part is one of those, in any way in which servers read it."""
+    said = part[2].decode("latin-1").strip()
+    # SECURITY: nobody needs a name in pieces, or in the words of mail, and some servers put it together.
+    if (part[1] or b"").strip(b"*") or said.strip("\"'").startswith("=?"):
+        return True
+    if part[1]:
+        said = said.rpartition("'")[2]
+    quoted = re.match(r'"((?:[^"\\]|\\.)*)', said)
+    return _word((quoted[1] if quoted else said.partition(" ")[0]).replace("\\", "")) in _KEYS
+
+
+def _word(key: str) -> str:
+    """A key as servers may read it: some end it at a NUL, and take a dot or a blank for `_`."""
+    return re.sub("[ .]", "_", unquote_plus(key).partition("\0")[0].strip().strip("\"'").lower())
 
 
 def _listed(head: RequestHead, text: str) -> Posing | None:
     for part in re.split("[&;]", text):
         key, _, value = part.partition("=")
-        if unquote_plus(key).strip().lower() in _KEYS:
+        if _word(key) in _KEYS:
             found = _method(head, unquote_plus(value).strip())
             if found is not None:
                 return found

@@ -190,7 +190,10 @@ class Upstreams:
 class Connecting:
     """A connection to a server that is being made: dialled, then, where it is secure, verified."""
 
-    __slots__ = ("_context", "_core", "_destination", "_dialling", "_leg", "_over", "_stage", "_waiter", "_waits")
+    __slots__ = (
+        *("_context", "_core", "_destination", "_dialling", "_leg", "_over", "_stage", "_waiter", "_waits"),
+        "address",
+    )
 
     def __init__(
         self,
@@ -212,23 +215,23 @@ class Connecting:
         self._destination = destination
         self._leg: TlsLeg | None = None
         self._over = False
-        self._dialling = Dialling(
+        self.address = ""
+        """The address that was dialled last."""
+        self._dialling: Dialling | None = Dialling(
             core, stage, self, action=action, destination=destination, authorization=authorization
         )
 
-    @property
-    def address(self) -> str:
-        """The address that was dialled last."""
-        return self._dialling.address
-
     def start(self) -> None:
         """Begin."""
-        self._dialling.start()
+        if self._dialling is not None:
+            self._dialling.start()
 
     def stop(self) -> None:
         """Nobody wants it any more."""
         self._over = True
-        self._dialling.stop()
+        dialling = self._dialled()
+        if dialling is not None:
+            dialling.stop()
         leg, self._leg = self._leg, None
         if leg is not None:
             self._core.engine.discard(leg.sock)
@@ -239,6 +242,7 @@ class Connecting:
 
     def connected(self, server: socket.socket, events: int) -> None:
         """The TCP connection stands."""
+        self._dialled()
         if self._context is None:
             return self._ready(Leg(server))
         leg = self._leg = TlsLeg(server, self._context, server_name=self._destination.host.name)
@@ -249,12 +253,21 @@ class Connecting:
     def unreachable(self, reason: str, status: int) -> None:
         """The TCP connection cannot be had."""
         self._over = True
+        self._dialled()
         self._waiter.upstream_unreachable(reason, status)
 
     def forbidden(self, decision: Decision) -> None:
         """None of its addresses may be dialled."""
         self._over = True
+        self._dialled()
         self._waiter.upstream_forbidden(decision)
+
+    def _dialled(self) -> Dialling | None:
+        """Let go of the dialling: each holds the other, and both the request."""
+        dialling, self._dialling = self._dialling, None
+        if dialling is not None:
+            self.address = dialling.address
+        return dialling
 
     def _shake(self, events: int) -> None:
         leg = self._leg

@@ -17,7 +17,7 @@ _Row = TypeVar("_Row", ModelPrice, ModelRoute)
 
 
 class Scalar(Protocol):
-    """`_Merging._scalar`: the value that applies, where none loosens one that binds it."""
+    """`Merging.scalar`: the value that applies, where none loosens one that binds it."""
 
     def __call__(
         self,

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from ringfence.policy.request_paths import plainly
+
 
 class Interface(StrEnum):
     """What a request to a model is written in."""
@@ -112,7 +114,7 @@ def meaning(provider: Provider, method: str, path: str) -> Meant | None:
     """
     if method in _HARMLESS or path.endswith(_COUNTING):
         return Meant()
-    if any(fnmatchcase(path, glob) for glob in provider.beside) and "/../" not in path and "%" not in path:
+    if any(fnmatchcase(path, glob) for glob in provider.beside) and "%" not in path and plainly(path) is not None:
         return Meant()
     if (found := _GEMINI.fullmatch(path)) is not None:
         return Meant(interface=Interface.GEMINI, model=found[1], streams=found[2].startswith("stream"))

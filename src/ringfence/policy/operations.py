@@ -6,9 +6,6 @@ so that no rule about what is harmless ever covers it.
 
 from __future__ import annotations
 
-import re
-from urllib.parse import unquote
-
 from ringfence.policy.globs import Glob, components
 from ringfence.policy.graphql import (
     UNKNOWN,
@@ -21,6 +18,7 @@ from ringfence.policy.graphql import (
     persists,
     read_json,
 )
+from ringfence.policy.request_paths import readings
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 """The methods that change nothing, where a server keeps to the standard."""
@@ -68,37 +66,19 @@ _PUBLISHES = (
 )  # fmt: skip
 _AUDITS = tuple(Glob(one) for one in ("/-/npm/v1/security/**",))
 """Questions of package managers that are put with POST and change nothing."""
-# SECURITY: `/r.git%2Fgit-receive-pack` is no push as it stands, and one to a server that decodes before it looks: what
-# a request does is read off both, so that a rule about pushes cannot be evaded by another spelling.
-_DETOUR = re.compile(r"[%;\\]|//|/\.|/$")
-_SLASH = re.compile(r"[/\\]")
-_MOST_DECODED = 4
 _PUBLISHING = tuple((method, Glob(path)) for method, path in _PUBLISHES)
 
 
 def of_head(method: str, path: str, query: Query) -> tuple[str, ...]:
     """What a request does, as far as its head says it; nothing where it does not."""
-    named = [one for reading in readings(path) for one in _git(method, reading, query) or _package(method, reading)]
-    return tuple(dict.fromkeys(named)) or (() if method not in SAFE else ("read",))
-
-
-def readings(path: str) -> tuple[str, ...]:
-    """The path as it came and, where some servers read it as another one, that one."""
-    if not _DETOUR.search(path):
-        return (path,)
-    plain = path
-    for _ in range(_MOST_DECODED):
-        plain, before = unquote(plain, "latin-1"), plain
-        if plain == before:
-            break
-    names: list[str] = []
-    for part in _SLASH.split(plain):
-        name = part.partition(";")[0]
-        if name == "..":
-            del names[-1:]
-        elif name not in ("", "."):
-            names.append(name)
-    return (path, "/" + "/".join(names))
+    # SECURITY: `/r.git%2Fgit-receive-pack` is no push as it stands, and one to a server that decodes before it looks:
+    # what a request does is read off both, so that a rule about pushes cannot be evaded by another spelling. What is
+    # harmless in one reading only is no fetch.
+    found = [_git(method, reading, query) or _package(method, reading) for reading in readings(path)]
+    named = tuple(dict.fromkeys(one for each in found for one in each))
+    if method in SAFE:
+        return named or ("read",)
+    return (*named, "write") if named and not all(found) and _COVERS["read"].issuperset(named) else named
 
 
 def operations(method: str, path: str, query: Query, body: Body | None, *, websocket: bool = False) -> tuple[str, ...]:
@@ -121,33 +101,36 @@ def operations(method: str, path: str, query: Query, body: Body | None, *, webso
 
 
 def _git(method: str, path: str, query: Query) -> tuple[str, ...]:
-    service = path.rpartition("/")[2]
-    if path.endswith("/info/refs"):
+    # SECURITY: capitals make no difference to some servers. What only reads is spelled as its clients spell it.
+    folded = path.lower()
+    service = folded.rpartition("/")[2]
+    if folded.endswith("/info/refs"):
         asked = query.get("service", ())
         if any(one != "git-upload-pack" for one in asked):
             return ("git-push",)
         return ("git-fetch",) if asked else ()
-    if service == "git-upload-pack" and method == "POST":
+    if path.endswith("/git-upload-pack") and method == "POST":
         return ("git-fetch",)
     if service == "git-receive-pack":
         return ("git-push",)
-    if "/info/lfs/locks" in path and method == "POST":
+    if "/info/lfs/locks" in folded and method == "POST":
         return ("git-lfs-upload",)
     return ()
 
 
 def _package(method: str, path: str) -> tuple[str, ...]:
-    names = components(path)
+    names = components(path.lower())
     if any(method == verb and glob.matches(names) for verb, glob in _PUBLISHING):
         return ("package-publish",)
-    if method == "POST" and any(glob.matches(names) for glob in _AUDITS):
+    if method == "POST" and any(glob.matches(components(path)) for glob in _AUDITS):
         return ("package-audit",)
     return ()
 
 
 def _is_graphql(path: str, body: Body | None) -> bool:
     names = components(path)
-    return bool(names and names[-1] in ("graphql", "gql")) or (body is not None and body.media == "application/graphql")
+    named = bool(names) and names[-1].lower() in ("graphql", "gql")
+    return named or (body is not None and body.media == "application/graphql")
 
 
 def _asked_in_query(query: Query) -> list[str]:
@@ -157,7 +140,7 @@ def _asked_in_query(query: Query) -> list[str]:
 
 def _in_body(path: str, query: Query, body: Body | None) -> list[str]:
     found = [UNKNOWN] if persists(query) else []
-    if path.endswith("/info/lfs/objects/batch"):
+    if path.lower().endswith("/info/lfs/objects/batch"):
         named = [one.get("operation") for one in objects(body)]
         return found + [f"git-lfs-{one}" if one in ("download", "upload") else UNKNOWN for one in named] or [UNKNOWN]
     value: object = None

@@ -20,7 +20,7 @@ from ringfence.policy.effective import CommandRule, HostRule, Origin, PathRule
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.judges.command import effects_of
 from ringfence.policy.paths import PathTable
-from ringfence.policy.shell.analysis import Invocation, Opened, analyse_argv, analyse_shell
+from ringfence.policy.shell.analysis import Invocation, Opened, analyse
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,12 +57,7 @@ def trace(decision: Decision, evaluator: Evaluator) -> tuple[Step, ...]:
 
 
 def _command(action: CommandAction, evaluator: Evaluator) -> Iterator[Step]:
-    home = evaluator.context.home
-    analysis = (
-        analyse_argv(action.argv, home=home, cwd=action.cwd)
-        if action.shell is None
-        else analyse_shell(action.shell, home=home, cwd=action.cwd)
-    )
+    analysis = analyse(action, home=evaluator.context.home)
     for invocation in analysis.invocations:
         yield _invocation(invocation, evaluator)
     for opened in analysis.opened:

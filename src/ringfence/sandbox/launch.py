@@ -266,8 +266,9 @@ class Sandbox:
             if isinstance(stream, Pty):
                 streams.append(stream.name)
             else:
-                streams.append(len(descriptors))
-                descriptors.append(stream)
+                if stream not in descriptors:
+                    descriptors.append(stream)
+                streams.append(descriptors.index(stream))
         number = self._next()
         ended: asyncio.Future[int] = self._loop.create_future()
         self._ends[number] = ended

@@ -21,7 +21,7 @@ async def start_strongest(
     if plan.runtime is not None:
         # A container is asked for; a weaker sandbox without one is not what was meant.
         tiers = _contained(plan, tiers)
-    if tiers[0] == "A" and len(tiers) > 1 and (refusal := refusal_of_namespaces()):
+    if tiers[0] == "A" and len(tiers) > 1 and (refusal := filtered()):
         # The launcher would say the same, after all that the tier needs was looked for on the disk.
         refused.append(f"tier A is not possible here: new namespaces: {refusal}")
         tiers = tiers[1:]
@@ -38,6 +38,17 @@ async def start_strongest(
         sandbox.notices = (*refused, *sandbox.notices)
         return sandbox
     raise AssertionError("there is at least one tier to try")
+
+
+def filtered(leave: Callable[[int], int] | None = None) -> str:
+    """How a filter around this process refuses namespaces; empty where none does. `leave` takes the kernel's place."""
+    try:
+        return refusal_of_namespaces() if leave is None else refusal_of_namespaces(leave)
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"what this machine says about namespaces cannot be relied on: {error.strerror}",
+            remedy="leave the container or the emulation whose filter of system calls answers for the kernel",
+        ) from error
 
 
 def _contained(plan: Plan, tiers: tuple[str, ...]) -> tuple[str, ...]:

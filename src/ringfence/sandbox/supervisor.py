@@ -18,17 +18,19 @@ from ringfence.sandbox import landlock, seccomp, syscalls, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import NoReturn
 
 _SIGINT, _SIGKILL, _SIGPIPE, _SIGCHLD, _SIGXFSZ = 2, 9, 13, 17, 25
 _PR_SET_PDEATHSIG = 1
 _TIOCGPTN, _TIOCSPTLCK, _TIOCSWINSZ = 0x80045430, 0x40045431, 0x5414
-_ENOENT, _EACCES, _ENOEXEC, _ENOTDIR, _EINVAL, _EBADFD = 2, 13, 8, 20, 22, 77
+_ENOENT, _ENOEXEC, _EAGAIN, _EACCES, _ENOTDIR, _EINVAL = 2, 8, 11, 13, 20, 22
 _REGULAR, _FIFO, _CHARACTER, _SOCKET, _TYPE = 0o100000, 0o010000, 0o020000, 0o140000, 0o170000
 _READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
 _LOOPBACK = {AF_INET: "127.0.0.1", AF_INET6: "::1"}
-_NULL = os.makedev(1, 3)
+_TAKERS = 2
+"""Threads that wait for requests. Landlock binds a thread and what it starts: each starts one command, without a fork
+of the interpreter, and the next one is there already."""
+_RETRY_MILLISECONDS = 50
 _MODES = {os.O_RDONLY: _READ, os.O_WRONLY: _WRITE, os.O_RDWR: _READ | _WRITE}
 
 
@@ -68,34 +70,8 @@ class Usage:
         return sum(int(line.split()[-2]) for line in text.splitlines()[1:])
 
 
-class Starter:
-    """A thread that waits to start one command."""
-
-    def __init__(self, part: Callable[[], None]) -> None:
-        self._part = part
-        self._run: Callable[[BaseException | None], None] | None = None
-        self._go = _thread.allocate_lock()
-        self._go.acquire()
-        _thread.start_new_thread(self._wait, ())
-
-    def start(self, run: Callable[[BaseException | None], None]) -> None:
-        """Start it; `run` is given what went wrong before, or nothing."""
-        self._run = run
-        self._go.release()
-
-    def _wait(self) -> None:
-        failure: BaseException | None = None
-        try:
-            self._part()
-        except BaseException as error:  # noqa: BLE001 - told when there is somebody to be told
-            failure = error
-        self._go.acquire()
-        assert self._run is not None, "a starter starts what it was given"
-        self._run(failure)
-
-
 class Supervisor:
-    """The resident process: one loop over the session's requests and the ends of children. What another tier does
+    """The resident process: it takes the session's requests, and reports how children end. What another tier does
     otherwise, its own supervisor overrides."""
 
     terminal_flags = os.O_RDWR
@@ -104,6 +80,8 @@ class Supervisor:
     """Whether the kernel may end this process with the launcher: as process 1, it takes everything inside along."""
     multiplexer = "/dev/pts/ptmx"
     """Where terminals come from."""
+    threads_part = True
+    """Whether a thread can have a working directory of its own, and may so start a command while the loop goes on."""
 
     def __init__(
         self,
@@ -119,9 +97,16 @@ class Supervisor:
         self._program = program
         self.events = select.poll()
         self._usage = usage or Usage(())
-        self._starter: Starter | None = None
+        self._null = os.stat("/dev/null")
         self._commands: dict[int, int] = {}
         self._pids: dict[int, int] = {}
+        self._table = _thread.allocate_lock()
+        """Held from before a command is started until it is in the tables: nobody is reaped meanwhile."""
+        self._turn = _thread.allocate_lock()
+        """Held by the thread that takes the session's next request."""
+        self._takers = 0
+        self._stands_in = False
+        self._wake = -1
 
     def serve(self) -> None:
         """Serve until the session or the launcher is gone; does not return."""
@@ -132,21 +117,22 @@ class Supervisor:
         _signal.signal(_SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         events = self.events
-        for descriptor in (self._control.fileno(), self._lifeline, woken):
+        for descriptor in (self._lifeline, woken):
             events.register(descriptor, select.POLLIN)
         self.bind()
-        self.make_ready()
+        self._wake = wake
         gc.collect()
         gc.freeze()
         gc.enable()
         while True:
+            self._make_ready()
             for descriptor, event in events.poll(self.patience()):
                 if descriptor == self._lifeline:
                     self.end()
                 if descriptor == woken:
                     os.read(woken, 4096)
                 elif descriptor == self._control.fileno():
-                    self._take_request()
+                    self._take_request(_used_up() if self.threads_part else None)
                 else:
                     self.take(descriptor, event)
             self._reap()
@@ -160,7 +146,7 @@ class Supervisor:
 
     def patience(self) -> int | None:
         """For how many milliseconds nothing has to be done, if nothing happens."""
-        return None
+        return _RETRY_MILLISECONDS if self.threads_part and self._takers < _TAKERS else None
 
     def take(self, descriptor: int, event: int) -> None:
         """Something happened at a descriptor that is not the loop's own."""
@@ -169,7 +155,50 @@ class Supervisor:
         """Leave, and take everything along that was started; does not return."""
         os._exit(0)
 
-    def _take_request(self) -> None:
+    def _make_ready(self) -> None:
+        """Have threads wait for requests: one that takes the next, and one for those after it. Where there are none,
+        this thread takes them."""
+        # INVARIANT: made by the first thread alone, which nothing binds: a thread has what binds the one that made it.
+        while self.threads_part and self._takers < _TAKERS:
+            try:
+                _thread.start_new_thread(self._take_requests, ())
+            except RuntimeError:
+                # What runs inside has used up the processes: tried again soon.
+                break
+            with self._table:
+                self._takers += 1
+        stands_in = not self._takers
+        if stands_in and not self._stands_in:
+            self.events.register(self._control.fileno(), select.POLLIN)
+        elif self._stands_in and not stands_in:
+            self.events.unregister(self._control.fileno())
+        self._stands_in = stands_in
+
+    def _take_requests(self) -> None:
+        """Take requests up to the first that starts a command: the thread is bound from then on, and ends."""
+        try:
+            failure: OSError | None = None
+            try:
+                self.part()
+            except OSError as error:
+                # Told when a command is to be started.
+                failure = error
+            started = False
+            while not started:
+                with self._turn:
+                    started = self._take_request(failure)
+            with self._table:
+                self._takers -= 1
+        except BaseException:  # noqa: BLE001 - as where nothing else runs: process 1 ends, and the sandbox with it
+            self.end()
+        try:
+            os.write(self._wake, b"+")
+        except BlockingIOError:
+            # So full that the loop is woken anyway.
+            return
+
+    def _take_request(self, failure: OSError | None) -> bool:
+        """Take one request, and say whether it was one for a command; `failure`: why none can be started here."""
         try:
             request, descriptors = wire.receive_request(self._control)
         except OSError:
@@ -177,20 +206,23 @@ class Supervisor:
         if request is None:
             self.end()
         try:
-            self._answer(request, descriptors)
+            self._answer(request, descriptors, failure)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+        return bool(request["op"] == "spawn")
 
-    def _answer(self, request: wire.Request, descriptors: tuple[int, ...]) -> None:
+    def _answer(self, request: wire.Request, descriptors: tuple[int, ...], failure: OSError | None) -> None:
         number = request["id"]
         try:
             match request["op"]:
                 case "spawn":
-                    pid = self._spawn(request, descriptors)
-                    self._commands[pid], self._pids[number] = number, pid
-                    self.send(f"spawned {number} {pid}")
-                    self.make_ready()
+                    if failure is not None:
+                        raise failure
+                    with self._table:
+                        pid = self._spawn(request, descriptors)
+                        self._commands[pid], self._pids[number] = number, pid
+                        self.send(f"spawned {number} {pid}")
                 case "pty":
                     master, name = _open_terminal(self.multiplexer, request["rows"], request["columns"])
                     self.send(f"pty {number} {name}", (master,))
@@ -222,56 +254,37 @@ class Supervisor:
 
     def _reap(self) -> None:
         while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
+            with self._table:
+                try:
+                    pid, status = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    return
+                number = self._commands.pop(pid, None)
+                if number is not None:
+                    del self._pids[number]
             if pid == 0:
                 return
-            number = self._commands.pop(pid, None)
             if number is not None:
-                del self._pids[number]
                 code = os.waitstatus_to_exitcode(status)
                 self.send(f"exit {number} {code if code >= 0 else 128 - code}")
 
     def _signal(self, command: int, number: int) -> None:
         # INVARIANT: a command is in the table exactly as long as its process id cannot be given to another.
-        pid = self._pids.get(command)
-        if pid is not None:
-            try:
-                os.killpg(pid, number)
-            except ProcessLookupError:
-                return
+        with self._table:
+            pid = self._pids.get(command)
+            if pid is not None:
+                try:
+                    os.killpg(pid, number)
+                except ProcessLookupError:
+                    return
 
     def _spawn(self, request: wire.Request, descriptors: tuple[int, ...]) -> int:
         actions = self._stream_actions(request["streams"], descriptors)
         streams = tuple(each for descriptor in set(descriptors) for each in self.stream_rule(descriptor))
-        outcome: list[int | BaseException] = []
-        done = _thread.allocate_lock()
-        done.acquire()
+        return self.start(request, actions, streams)
 
-        def run(failure: BaseException | None) -> None:
-            try:
-                if failure is not None:
-                    raise failure
-                outcome.append(self._start(request, actions, streams))
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-                outcome.append(error)
-            finally:
-                done.release()
-
-        # Landlock binds a thread and what it starts: a short-lived one takes it on and starts the command, without a
-        # fork of the interpreter.
-        self.in_thread(run)
-        done.acquire()
-        result = outcome[0]
-        if isinstance(result, BaseException):
-            raise result
-        return result
-
-    def _start(
-        self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]
-    ) -> int:
+    def start(self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]) -> int:
+        """Bind the calling thread and start a command from it; `Refused` or an `OSError` when it cannot be."""
         cwd = request["cwd"]
         try:
             os.chdir(cwd)
@@ -291,16 +304,6 @@ class Supervisor:
         """Give the calling thread a working directory of its own."""
         syscalls.unshare(syscalls.CLONE_FS, "own working directory")
 
-    def in_thread(self, run: Callable[[BaseException | None], None]) -> None:
-        """Have a thread of its own start a command."""
-        starter, self._starter = self._starter or Starter(self.part), None
-        starter.start(run)
-
-    def make_ready(self) -> None:
-        """Have a thread wait for the next command, so that the command does not wait for a thread."""
-        if self._starter is None:
-            self._starter = Starter(self.part)
-
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread, and the command that it is about to start."""
         assert self._rules is not None, "a supervisor without rules says how it confines"
@@ -308,7 +311,7 @@ class Supervisor:
 
     def stream_rule(self, descriptor: int) -> list[tuple[int, int]]:
         """What a command may do with the file behind one of its streams."""
-        return _stream_rule(descriptor)
+        return _stream_rule(descriptor, self._null)
 
     def _stream_actions(self, streams: list[int | str], descriptors: tuple[int, ...]) -> list[tuple[int, ...]]:
         actions: list[tuple[int, ...]] = []
@@ -334,7 +337,11 @@ class Nested(Supervisor):
         if os.fstat(descriptor).st_mode & _TYPE == _REGULAR:
             text = "a file cannot be a stream where nested namespaces are allowed: use a pipe, such as `cat FILE |`"
             raise Refused(_EINVAL, text)
-        return _stream_rule(descriptor)
+        return _stream_rule(descriptor, self._null)
+
+
+def _used_up() -> OSError:
+    return OSError(_EAGAIN, "no process can be started: as many as are allowed run already")
 
 
 def _connect(family: int, port: int) -> socket:
@@ -383,18 +390,20 @@ def _posix_spawn(path: str, argv: list[str], environment: dict[str, str], action
 
 
 def _candidates(program: str, path: str) -> list[tuple[str, bool]]:
-    """Where a program may lie, and whether there is something, a link that leads nowhere apart."""
+    """Where a program may lie, and whether there is something."""
     if "/" in program:
-        return [(program, os.path.exists(program))]
-    named = [os.path.join(folder or ".", program) for folder in path.split(":")]
+        return [(program, os.access(program, os.F_OK))]
+    named = [f"{folder or '.'}/{program}" for folder in path.split(":")]
     # Looking costs a thousandth of trying: each folder of PATH without the program would cost a process.
-    return [(each, os.path.exists(each)) for each in named if os.path.lexists(each)]
+    return [(each, True) for each in named if os.access(each, os.F_OK)]
 
 
-def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
+def _stream_rule(descriptor: int, null: os.stat_result) -> list[tuple[int, int]]:
     about = os.fstat(descriptor)
     kind = about.st_mode & _TYPE
-    if kind == _SOCKET or (kind == _CHARACTER and about.st_rdev == _NULL and _is_null(about)):
+    if kind == _SOCKET or (kind == _CHARACTER and os.path.samestat(about, null)):
+        # `/dev/null` is the file that every command may open by itself: a rule set of its own costs the kernel more
+        # than all other rules.
         return []
     if kind not in (_REGULAR, _FIFO, _CHARACTER):
         # SECURITY: a folder among the streams is a way around every mount: `/proc/self/fd/0/..`.
@@ -406,13 +415,6 @@ def _stream_rule(descriptor: int) -> list[tuple[int, int]]:
         raise Refused(_EINVAL, "a descriptor without access cannot be a stream of a sandboxed command")
     rights = _MODES[flags & os.O_ACCMODE]
     return [(descriptor, rights | (landlock.IOCTL_DEV if kind == _CHARACTER else 0))]
-
-
-def _is_null(about: os.stat_result) -> bool:
-    # The same file as the one inside, which every command may open by itself: a rule set of its own costs the kernel
-    # more than all other rules.
-    own = os.stat("/dev/null")
-    return (own.st_dev, own.st_ino) == (about.st_dev, about.st_ino)
 
 
 def _open_terminal(multiplexer: str, rows: int, columns: int) -> tuple[int, str]:

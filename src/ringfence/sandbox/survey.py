@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -22,7 +22,7 @@ from ringfence.sandbox.hard_links import files_behind
 from ringfence.sandbox.links import Links, strays
 from ringfence.sandbox.live_sockets import hidden_sockets
 from ringfence.sandbox.opened import Covered, opened
-from ringfence.sandbox.own_places import own_places
+from ringfence.sandbox.own_places import OwnPlaces, own_places
 from ringfence.sandbox.plan import (
     HOME_SIZE,
     PRIVATE,
@@ -59,59 +59,23 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
 
 def survey(plan: Plan, name: str) -> Surveyed:
     """Look at the disk and lay the sandbox out. `name` tells this sandbox from others of the same process."""
-    facts = plan.facts
     links = Links()
     workspace = real_workspace(plan, links)
     home = real_home(plan, links)
-    uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
     asked, about_own = opened(plan.binds, links)
     asked, about_asked = reached(plan, workspace, asked)
-    if plan.image is None:
-        binds = [*system_roots(links), *visible_etc(links)]
-    else:
-        binds = image_roots(plan.image, (workspace, home, *(bind.target for bind in asked)), links)
-    binds += [canonical(bind, links) for bind in asked]
-    if plan.image is None:
-        binds += program_folders(plan, workspace, home, links)
+    binds = _of_the_host(plan, workspace, home, asked, links)
     own = Bind(source=workspace, target=workspace, writable=plan.workspace_writable, required=True)
-    private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
-    files = [(path, content, 0o644) for path, content in _accounts(plan, uid, gid, home)]
     repository = own_repository(plan, workspace)
     shared = shared_repository(plan, repository)
     made = {file.path for file in plan.files if file.made}
     # What was made for this sandbox takes the place of the host's file of that name.
     ordered = [bind for bind in unique([*binds, own, *shared]) if bind.target not in made]
     staged = _staged(plan, workspace, shared)
+    private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
+    layout = _arranged(plan, workspace, home, private, ordered, staged, links)
     bound = [bind for bind in ordered if bind not in (own, *shared)] if staged else ordered
-    files += [
-        (file.path, file.content, file.mode)
-        for file in private_files(plan, workspace)
-        if not (file.path == KNOWN_HOSTS and any(covers(bind.target, file.path) for bind in ordered))
-    ]
-    files += [
-        (file.path, file.content, file.mode)
-        for file in plan.overlays
-        if any(covers(bind.target, file.path) for bind in ordered)
-    ]
-    layout: dict[str, object] = {
-        "uid": uid,
-        "gid": gid,
-        # SECURITY: by the user of the host, never by the one inside: root's /proc/sys is the machine's.
-        "whole_proc": plan.ways.nested_namespaces and facts.uid != 0,
-        "hostname": facts.hostname,
-        "host_ports": list(plan.host_ports),
-        "shared_memory": SHARED_MEMORY,
-        "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
-        "overlays": [(each.covered, (each.covered, each.holders, each.upper, each.work)) for each in staged],
-        "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
-        "files": files,
-        "writable": [place[0] for place in private]
-        + ["/dev/shm", "/dev/pts"]  # noqa: S108
-        + [bind.target for bind in ordered if bind.writable],
-    }
-    layout |= way_places(plan.ways, ordered, commands=any(covers(PROGRAMS, file.path) for file in plan.files))
-    layout_binds = [(bind.source, bind.target, bind.writable, bind.required) for bind in bound]
-    ours = own_places(facts.own, facts.program, tuple(ordered))
+    ours = own_places(plan.facts.own, plan.facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)
     hidden = hidden_paths(plan, workspace, ordered, links, looked)
     nested = tuple(each for each in looked.found if each.endswith("/.git"))
@@ -120,18 +84,14 @@ def survey(plan: Plan, name: str) -> Surveyed:
     found, mounted, release = _protected(plan, workspace, repository, nested, name, staged)
     copies = _private_git(plan, found, inner, name, release)
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
-    covered = Covered(ordered, [place[0] for place in private])
     layout |= {
-        "binds": [*layout_binds, *(copies.binds() if copies else ())],
-        "settings": copies.links() if copies else [],
-        "pinned": [*covered.without(ours.pinned), *found.pinned],
-        "read_only": [
-            *found.read_only,
-            *covered.without(ours.read_only),
-            *(each for each, what in mounted if what == "itself"),
+        "binds": [
+            *((bind.source, bind.target, bind.writable, bind.required) for bind in bound),
+            *(copies.binds() if copies else ()),
         ],
-        "stubs": [(each, what) for each, what in mounted if what != "itself"],
+        "settings": copies.links() if copies else [],
         "masked": sorted({*hidden, *ours.masked, *sockets}),
+        **_held(found, mounted, ours, Covered(ordered, [place[0] for place in private])),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
     if plan.runtime is not None:
@@ -144,6 +104,79 @@ def survey(plan: Plan, name: str) -> Surveyed:
         release()
 
     return Surveyed(layout=layout, notices=notices, release=release_all, private_git=copies, variables=variables)
+
+
+def _of_the_host(plan: Plan, workspace: str, home: str, asked: Sequence[Bind], links: Links) -> list[Bind]:
+    """What appears of the host, or of an image in its place, beside the workspace."""
+    if plan.image is not None:
+        roots = image_roots(plan.image, (workspace, home, *(bind.target for bind in asked)), links)
+        return [*roots, *(canonical(bind, links) for bind in asked)]
+    binds = [*system_roots(links), *visible_etc(links), *(canonical(bind, links) for bind in asked)]
+    return [*binds, *program_folders(plan, workspace, home, links)]
+
+
+def _arranged(
+    plan: Plan,
+    workspace: str,
+    home: str,
+    private: Sequence[tuple[str, int, str]],
+    ordered: list[Bind],
+    staged: Sequence[overlay.Overlay],
+    links: Links,
+) -> dict[str, object]:
+    """The sandbox without what is held in it: who one is there, its own folders and files, and its ways out."""
+    facts = plan.facts
+    uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
+    layout: dict[str, object] = {
+        "uid": uid,
+        "gid": gid,
+        # SECURITY: by the user of the host, never by the one inside: root's /proc/sys is the machine's.
+        "whole_proc": plan.ways.nested_namespaces and facts.uid != 0,
+        "hostname": facts.hostname,
+        "host_ports": list(plan.host_ports),
+        "shared_memory": SHARED_MEMORY,
+        "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
+        "overlays": [(each.covered, (each.covered, each.holders, each.upper, each.work)) for each in staged],
+        "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
+        "files": _files(plan, workspace, _accounts(plan, uid, gid, home), ordered),
+        "writable": [place[0] for place in private]
+        + ["/dev/shm", "/dev/pts"]  # noqa: S108
+        + [bind.target for bind in ordered if bind.writable],
+    }
+    return layout | way_places(plan.ways, ordered, commands=any(covers(PROGRAMS, file.path) for file in plan.files))
+
+
+def _files(
+    plan: Plan, workspace: str, accounts: Iterable[tuple[str, bytes]], ordered: list[Bind]
+) -> list[tuple[str, bytes, int]]:
+    """The files that exist inside only."""
+    shown = [bind.target for bind in ordered]
+    own = [
+        file
+        for file in private_files(plan, workspace)
+        if not (file.path == KNOWN_HOSTS and any(covers(target, file.path) for target in shown))
+    ]
+    over = [file for file in plan.overlays if any(covers(target, file.path) for target in shown)]
+    return [
+        *((path, content, 0o644) for path, content in accounts),
+        *((file.path, file.content, file.mode) for file in (*own, *over)),
+    ]
+
+
+def _held(
+    found: protection.Protection, mounted: Iterable[tuple[str, str]], ours: OwnPlaces, covered: Covered
+) -> dict[str, object]:
+    """What nothing inside changes, although it lies where commands may write."""
+    mounted = tuple(mounted)
+    return {
+        "pinned": [*covered.without(ours.pinned), *found.pinned],
+        "read_only": [
+            *found.read_only,
+            *covered.without(ours.read_only),
+            *(each for each, what in mounted if what == "itself"),
+        ],
+        "stubs": [(each, what) for each, what in mounted if what != "itself"],
+    }
 
 
 def _private_git(

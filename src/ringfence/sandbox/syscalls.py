@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from _collections_abc import Callable
 from _struct import pack
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -58,10 +59,12 @@ def older(name: str) -> int:
     return OLDER[machine][name]
 
 
-def refusal_of_namespaces() -> str:
+def refusal_of_namespaces(leave: Callable[[int], int] = LIBC.unshare) -> str:
     """How a filter of system calls around this process refuses a namespace, as a container's does; empty where none
-    does. Nothing is made: the kernel itself knows no call with both flags, and says so."""
-    LIBC.unshare(NEWUSER | _OF_NO_CALL)
+    does. Nothing is made: the kernel itself knows no call with both flags, and says so. `OSError` where it is told that
+    something was: this process may have left its namespace then, or what it is told is not true."""
+    if leave(NEWUSER | _OF_NO_CALL) == 0:
+        raise OSError(errno.ENOTRECOVERABLE, "`unshare` with a flag that no kernel knows is said to have worked")
     number = ctypes.get_errno()
     return "" if number == errno.EINVAL else os.strerror(number)
 

@@ -10,7 +10,7 @@ import asyncio
 import datetime
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import cache, partial
 
@@ -154,14 +154,7 @@ async def _start(
     announce: Say,
 ) -> Governed:
     """Policy, sandbox and gate. Nothing of the user's runs yet, and the session's start is on record."""
-    # What a profile opens is a part of the policy, which says whether the agent's own sandbox can stand in ours.
-    setup = asked.setup(agent, nested=True)
-    policy = asked.policy(setup)
-    if not policy.ways.nested_namespaces:
-        setup = asked.setup(agent)
-    for folder in setup.folders:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    asked.check_agent(policy, setup)
+    setup, policy = _ruled(asked, agent)
     evaluator = Evaluator(policy, asked.places.context(asked.workspace))
     credentials = await held(policy, evaluator, asked.places, asked.environ)
     unmet = asked.without_effect(evaluator)
@@ -172,12 +165,7 @@ async def _start(
     )
     plan = asked.plan(policy, setup, trust, stand_ins(policy, interpreter()), outgoing.files)
     # Before the sandbox puts its place holders into the workspace.
-    unkept = await _snapshot(asked.snapshots, asked, "start", needed=plan.staging is not None)
-    if plan.staging is not None:
-        for each in asked.stagings[1:]:
-            unkept = (*unkept, *await _snapshot(each.snapshots, asked, "start", needed=True))
-        for each in asked.stagings:
-            stack.enter_context(each.held())
+    unkept = await _kept(stack, asked, staged=plan.staging is not None)
     lost: asyncio.Future[RingfenceError] = asyncio.get_running_loop().create_future()
     sandbox = await start_strongest(
         plan,
@@ -190,22 +178,6 @@ async def _start(
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
     seconds, shortened = asked.answer_seconds(policy, setup)
-    notices = (
-        *unmet,
-        *credentials.notices,
-        *policy.notices,
-        *setup.notices,
-        *plan.notices,
-        *sandbox.notices,
-        *shortened,
-        *left_to_agents(asked.options.ask, setup, policy.approvals.delegate),
-        *unkept,
-        *(
-            (_CREDENTIALS_IN_REACH,)
-            if policy.credentials.rules and dict(sandbox.enforcement).get("tier") == "C"
-            else ()
-        ),
-    )
     stage = Stage()
     new_gate = partial(_gate, asked=asked, setup=setup, tally=tally, stage=stage, seconds=seconds, announce=announce)
     governed = Governed(
@@ -222,32 +194,71 @@ async def _start(
         new_gate=new_gate,
         tally=tally,
         stage=stage,
-        notices=tuple(dict.fromkeys(notices)),
-        environment=credentials.inside(
-            environment.inside(
-                asked.environ,
-                keep=(*policy.environment.keep, *setup.keep),
-                fixed=(*policy.environment.set, *setup.set, *way_variables(policy.ways).items()),
-                session=asked.session,
-                user=asked.user.name,
-                remove=(*policy.environment.remove, *credentials.removed),
-            )
-            | dict(sandbox.variables)
-            | dict(outgoing.variables)
+        notices=_notices(
+            (*unmet, *credentials.notices, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices),
+            (*shortened, *left_to_agents(asked.options.ask, setup, policy.approvals.delegate), *unkept),
+            policy,
+            sandbox,
         ),
+        environment=_inside(asked, setup, policy, credentials, sandbox, outgoing),
         lost=lost,
         looking=_looking(evaluator, tally, trust, credentials, outgoing, asked),
     )
-    path = governed.environment["PATH"]
-    if policy.commands.profiles and COMMANDS_NAME not in sandbox.listeners:
-        governed.notices = (*governed.notices, _NO_STAND_INS)
-    if COMMANDS_NAME in sandbox.listeners:
-        governed.environment = {**governed.environment, "PATH": f"{PROGRAMS}:{path}"}
     for text in governed.notices:
         tally.record_soon(NoticeGiven(topic="session", text=text))
     sandbox.before_release = lambda private: _bring_back(governed, private, asked)
     stack.push_async_callback(_ended, governed, began_ns, asked)
     return governed
+
+
+def _ruled(asked: Asked, agent: Agent) -> tuple[AgentSetup, Policy]:
+    """What the agent needs, and the policy that holds it, once both are known to fit."""
+    # What a profile opens is a part of the policy, which says whether the agent's own sandbox can stand in ours.
+    setup = asked.setup(agent, nested=True)
+    policy = asked.policy(setup)
+    if not policy.ways.nested_namespaces:
+        setup = asked.setup(agent)
+    for folder in setup.folders:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    asked.check_agent(policy, setup)
+    return setup, policy
+
+
+async def _kept(stack: AsyncExitStack, asked: Asked, *, staged: bool) -> tuple[str, ...]:
+    """Keep all that the session may change as it is; what could not be kept is said."""
+    unkept = await _snapshot(asked.snapshots, asked, "start", needed=staged)
+    if staged:
+        for each in asked.stagings[1:]:
+            unkept = (*unkept, *await _snapshot(each.snapshots, asked, "start", needed=True))
+        for each in asked.stagings:
+            stack.enter_context(each.held())
+    return unkept
+
+
+def _notices(said: Iterable[str], more: Iterable[str], policy: Policy, sandbox: Sandbox) -> tuple[str, ...]:
+    """Everything that a person has to be told at the start, each once."""
+    reachable = bool(policy.credentials.rules) and dict(sandbox.enforcement).get("tier") == "C"
+    unprofiled = bool(policy.commands.profiles) and COMMANDS_NAME not in sandbox.listeners
+    notices = dict.fromkeys((*said, *more, *((_CREDENTIALS_IN_REACH,) if reachable else ())))
+    return (*notices, *((_NO_STAND_INS,) if unprofiled else ()))
+
+
+def _inside(
+    asked: Asked, setup: AgentSetup, policy: Policy, credentials: Holding, sandbox: Sandbox, outgoing: Leaving
+) -> dict[str, str]:
+    """The variables of every program in the session."""
+    found = environment.inside(
+        asked.environ,
+        keep=(*policy.environment.keep, *setup.keep),
+        fixed=(*policy.environment.set, *setup.set, *way_variables(policy.ways).items()),
+        session=asked.session,
+        user=asked.user.name,
+        remove=(*policy.environment.remove, *credentials.removed),
+    )
+    whole = credentials.inside(found | dict(sandbox.variables) | dict(outgoing.variables))
+    if COMMANDS_NAME in sandbox.listeners:
+        whole = {**whole, "PATH": f"{PROGRAMS}:{whole['PATH']}"}
+    return whole
 
 
 async def _snapshot(snapshots: Snapshots, asked: Asked, moment: str, *, needed: bool = False) -> tuple[str, ...]:

@@ -208,6 +208,7 @@ def test_a_part_of_a_policy_that_is_newer_than_this_code_is_listed_and_not_skipp
     assert agents_matching.claude(content(found, "managed-settings.json"), "x z") == "deny"
 
 
+@pytest.mark.slow
 def test_a_rule_about_effects_is_written_in_the_words_that_have_them() -> None:
     rule = CommandRule(id="publish", effects=(EffectKind.PUBLISH,), verdict=Verdict.DENY, origin=ORIGIN)
 
@@ -276,6 +277,7 @@ def test_gemini_and_opencode_close_files(path: str, closed: bool) -> None:
     assert opencode == "deny" or not closed
 
 
+@pytest.mark.slow
 def test_a_preset_that_only_reads_lets_nobody_edit() -> None:
     policy = made(name="read-only")
 

@@ -162,6 +162,7 @@ async def test_what_was_not_in_the_list_is_asked_next(person: Person) -> None:
     assert f"{10 - first} more wait, and are asked next" in person.seen
 
 
+@pytest.mark.slow
 async def test_one_by_one_asks_each_with_its_whole_question(person: Person) -> None:
     outcomes = await flood(person, hosts(3), "l", "o", "d", "s")
 
@@ -177,6 +178,7 @@ async def test_what_was_typed_before_a_list_approves_nothing(person: Person) -> 
     assert [approve for approve, _ in said(outcomes)] == [False] * 3
 
 
+@pytest.mark.slow
 async def test_whoever_led_the_list_may_go_away_and_the_others_are_asked(person: Person) -> None:
     asking, four = terminal(person), hosts(4)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:

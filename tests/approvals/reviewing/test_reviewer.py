@@ -58,7 +58,7 @@ class Service:
                 """Quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def stop(self) -> None:
@@ -177,6 +177,7 @@ def test_whatever_a_service_does_instead_of_answering_is_no_judgement(
     assert "says nothing about the action" in reviewed.told
 
 
+@pytest.mark.slow
 def test_a_service_that_is_slow_is_not_waited_for(service: tuple[Service, str]) -> None:
     made, url = service
     made.slow = 3.0
@@ -263,6 +264,7 @@ def test_without_a_model_what_is_low_passes_and_everything_else_is_left_to_other
     assert asyncio.run(reviewer.review(DECISION, transcript)).conclusion is Conclusion.PASS
 
 
+@pytest.mark.slow
 def test_a_share_of_what_is_allowed_is_looked_at_afterwards(service: tuple[Service, str]) -> None:
     made, url = service
     made.reply = lambda _: (200, answer("anthropic", json.dumps(OPINION)))

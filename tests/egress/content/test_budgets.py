@@ -219,6 +219,7 @@ async def test_an_early_answer_of_the_server_is_no_yes_to_what_somebody_is_asked
     assert len(heard) == size if says is Verdict.ALLOW else len(heard) <= MEGABYTE
 
 
+@pytest.mark.slow
 async def test_an_answer_that_comes_while_somebody_is_asked_waits_for_what_they_say() -> None:
     answered, asked, questions = asyncio.Event(), asyncio.Event(), list[Callable[[], None]]()
 

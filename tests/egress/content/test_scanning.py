@@ -157,6 +157,7 @@ def test_a_secret_at_every_place_around_the_border_of_a_window_is_found() -> Non
         assert {one.name for one in found} == {"variable X"}, before
 
 
+@pytest.mark.slow
 def test_a_bomb_is_said_to_be_unread_and_costs_little() -> None:
     bombs = {
         "gzip": gzip.compress(bytes(1 << 25)),
@@ -356,6 +357,7 @@ def test_what_is_sealed_is_said_to_be_unread(data: bytes, name: str) -> None:
     assert list(scan.unread) == [f"a part of it is packed or encrypted with {name}, which cannot be looked into"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [gzip.compress(b"", mtime=0), zlib.compress(b"", 1), zstandard.compress(b""), bz2.compress(b"")],

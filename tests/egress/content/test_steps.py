@@ -222,6 +222,7 @@ async def test_the_last_bytes_of_a_longer_body_go_out_only_when_all_of_it_was_lo
     assert TOKEN[:8].encode() not in heard
 
 
+@pytest.mark.slow
 async def test_a_longer_body_without_a_secret_arrives_to_the_byte() -> None:
     session = Session(limits={"held": 1000})
     body = letters(300_000).encode()

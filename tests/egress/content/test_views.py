@@ -7,6 +7,7 @@ import gzip
 import io
 import zipfile
 
+import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ PIECES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(PIECES, max_size=12))
 @settings(max_examples=400, deadline=None)
 def test_no_bytes_are_an_error_and_all_readings_together_stay_within_their_limits(pieces: list[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.egress.credentials.carrying import SHOWN, VALUE, carrying, request, rule_of, sent
@@ -36,6 +37,7 @@ VALUES = st.one_of(
 PATHS = st.text(st.sampled_from("abc/;=?&%2Fkeytoken.~" + SHOWN[:5]), max_size=40)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(PATHS, st.lists(st.tuples(NAMES, VALUES), max_size=4))
 def test_any_request_is_answered_and_no_answer_has_the_value(path: str, fields: list[tuple[str, str]]) -> None:

@@ -407,6 +407,7 @@ def _body(parts: list[bytes | Held]) -> bytes:
     return b"".join(part for part in parts if isinstance(part, bytes))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 200), max_size=8), st.sampled_from([b"", b"ghp_", b"ghp_Real", b"x" * 50]))
 def test_a_value_that_comes_back_is_taken_out_wherever_the_answer_is_cut(cuts: list[int], between: bytes) -> None:
@@ -421,6 +422,7 @@ def test_a_value_that_comes_back_is_taken_out_wherever_the_answer_is_cut(cuts: l
     assert {one.reasons[0].rule for one in carried.refused} == {"credentials.echo"}
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=30), max_size=12))
 def test_every_other_answer_comes_as_it_is(pieces: list[bytes]) -> None:
@@ -429,6 +431,7 @@ def test_every_other_answer_comes_as_it_is(pieces: list[bytes]) -> None:
     assert _body(parts) == b"".join(pieces)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.binary(max_size=5), st.binary(max_size=5))
 def test_a_value_in_base64_is_taken_out_whatever_stands_around_it(before: bytes, behind: bytes) -> None:

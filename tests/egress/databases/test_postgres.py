@@ -234,6 +234,7 @@ def test_a_query_is_cancelled_without_a_login() -> None:
     assert (one.to_server, one.state) == (CANCEL, State.OVER)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=12), st.booleans())
 def test_whatever_both_sides_say_nothing_fails_and_the_password_goes_nowhere_else(
     pieces: list[tuple[bool, bytes]], in_middle: bool

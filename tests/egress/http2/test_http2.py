@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from h2.errors import ErrorCodes
 from tests.egress.gatewaying import Running
 from tests.egress.http2.speaking import Peer, echo, goaway, http2_client, http2_server, request
@@ -255,6 +256,7 @@ async def test_a_server_that_goes_away_finishes_what_it_took_and_another_connect
     assert [[one.value(b":path") for one in peer.messages.values()] for peer in peers] == [[b"/long"], [b"/second"]]
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_stops_its_server_and_nobody_else() -> None:
     async def pouring(peer: Peer, stream: int) -> None:
         peer.answer(stream, [(b":status", b"200")])
@@ -345,6 +347,7 @@ def wire(gateway: Running) -> Wire:
     return stage.wire
 
 
+@pytest.mark.slow
 async def test_streams_that_nobody_reads_do_not_fill_the_memory() -> None:
     async def pouring(peer: Peer, stream: int) -> None:
         peer.answer(stream, [(b":status", b"200")])
@@ -370,6 +373,7 @@ async def test_streams_that_nobody_reads_do_not_fill_the_memory() -> None:
     assert MOST_WAITING < waiting < 3 * MOST_WAITING
 
 
+@pytest.mark.slow
 async def test_a_client_without_requests_is_told_goodbye_whatever_else_it_says() -> None:
     async def pinging(client: Peer) -> None:
         while not client.over.is_set():
@@ -396,6 +400,7 @@ async def test_a_client_without_requests_is_told_goodbye_whatever_else_it_says()
     assert client.farewell.error_code == ErrorCodes.NO_ERROR
 
 
+@pytest.mark.slow
 async def test_a_client_that_reads_nothing_is_not_waited_for() -> None:
     async def pouring(peer: Peer, stream: int) -> None:
         peer.answer(stream, [(b":status", b"200")])

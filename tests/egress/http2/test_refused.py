@@ -217,6 +217,7 @@ async def test_empty_frames_without_end_end_the_connection() -> None:
     assert client.farewell.error_code == ErrorCodes.ENHANCE_YOUR_CALM
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_asks_is_not_waited_for() -> None:
     limits = Limits(head_seconds=0.3)
     async with (

@@ -236,6 +236,7 @@ def test_a_client_that_leaves_after_the_last_word_changes_nothing(interface: Int
     assert (answered.estimated, usage(answered)) == (False, EXPECTED[interface][2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", ["refusal", "tool_calls"])
 def test_what_comes_in_a_hundred_thousand_pieces_is_put_together_once(said: str) -> None:
     # Joined anew with every piece, a megabyte of it took a minute, in which nobody else was served.
@@ -340,6 +341,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(list(Interface)), st.lists(_JSON, max_size=4))
 def test_no_values_make_the_reading_fail(interface: Interface, events: list[object]) -> None:
     answered, _, _ = read(interface, [sent(json.dumps(one), named=False) for one in events])
@@ -347,6 +349,7 @@ def test_no_values_make_the_reading_fail(interface: Interface, events: list[obje
     assert answered.unread == ""
 
 
+@pytest.mark.slow
 @given(st.sampled_from(list(Interface)), _JSON)
 def test_no_request_makes_the_reading_fail(interface: Interface, body: object) -> None:
     try:

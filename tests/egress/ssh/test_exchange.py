@@ -171,6 +171,7 @@ def test_the_packet_that_ends_a_connection_can_be_read_again() -> None:
     assert part.payload == b"\x01\0\0\0\x09" + text(b"no: because") + text(b"")
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=80)), max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_nothing_but_a_refusal_comes_of_any_bytes(parts: list[tuple[bool, bytes]]) -> None:
@@ -184,6 +185,7 @@ def test_nothing_but_a_refusal_comes_of_any_bytes(parts: list[tuple[bool, bytes]
     assert not exchange.over
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_no_change_of_any_byte_lets_another_key_through(data: st.DataObject) -> None:

@@ -70,6 +70,7 @@ async def test_a_line_before_the_version_does_not_spare_a_server_the_check_of_it
     assert [one.reasons[0].rule for one in refused] == ["ssh.host-key"]
 
 
+@pytest.mark.slow
 async def test_a_server_that_waits_with_its_version_is_not_spared_either() -> None:
     got, refused = await _after(b"SSH-2.0-evil\r\n", b"SSH-2.0-client\r\n", late=0.6)
 

@@ -34,6 +34,7 @@ def test_python_draws_no_border_of_public_addresses_that_is_not_among_ours() -> 
     assert drawn - known == set()
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(ADDRESSES)
 def test_an_address_has_the_properties_of_the_example_of_its_innermost_range(

@@ -69,6 +69,7 @@ def test_a_policy_against_itself_opens_nothing() -> None:
     assert _answers(evaluator, evaluator) == NO
 
 
+@pytest.mark.slow
 def test_a_policy_that_only_tightens_opens_nothing() -> None:
     more = _rule("['paste.test']", "deny") + "[filesystem]\ndeny = ['**/*.key']\n" + _command("push", "deny")
 

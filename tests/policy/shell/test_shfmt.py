@@ -74,6 +74,7 @@ def test_shfmt_sees_no_more_commands_in_our_corpora() -> None:
     assert [text for text in commands if fewer(text)] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=statements())
 def test_shfmt_sees_no_more_commands_in_any_script(text: str) -> None:

@@ -340,3 +340,39 @@ async def test_without_limits_nothing_is_watched(place: Place) -> None:
             await bound.box.sandbox.watch(lambda _: None)
 
         assert dict(bound.box.sandbox.enforcement)["limits"] == "file_mb by rlimit"
+
+
+FILLER = """
+import os, signal, sys, time
+made = []
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    try:
+        pid = os.fork()
+    except BlockingIOError:
+        break
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    made.append(pid)
+print(len(made), flush=True)
+time.sleep(1)
+for pid in made: os.kill(pid, 9)
+"""
+"""Takes all the processes that it can have, for a while."""
+
+
+@pytest.mark.slow
+async def test_where_processes_are_used_up_a_start_is_refused_and_the_sandbox_goes_on(place: Place) -> None:
+    async with limited(place, "A", processes=64) as bound, asyncio.TaskGroup() as group:
+        filler = group.create_task(bound.box.python(FILLER))
+        refusals = []
+        while not filler.done():
+            try:
+                await bound.box.run("true")
+            except SandboxUnavailable as refused:
+                refusals.append(str(refused))
+            await asyncio.sleep(0.01)
+
+        assert all("cannot be started" in each or "no process can be started" in each for each in refusals)
+        assert (await bound.box.shell("echo goes on")).out == "goes on\n"

@@ -37,6 +37,7 @@ async def test_no_datagram_reaches_a_socket_of_the_machine(bare: Box, send: str)
             daemon.recv(9)
 
 
+@pytest.mark.slow
 async def test_a_socket_outside_that_has_the_number_of_a_removed_one_is_not_taken_for_it(bare: Box) -> None:
     made = await bare.python(
         "import os, socket\n"
@@ -98,6 +99,7 @@ async def test_a_filter_of_its_own_does_not_stand_before_ours(bare: Box) -> None
     assert (done.out, done.err) == ("-1 16\n0\n38\n", "")
 
 
+@pytest.mark.slow
 async def test_the_way_of_a_call_is_found_once_however_often_it_is_changed(bare: Box) -> None:
     hook = bare.place.workspace / ".git" / "hooks" / "post-commit"
 
@@ -128,6 +130,7 @@ async def test_the_way_of_a_call_is_found_once_however_often_it_is_changed(bare:
     assert not hook.exists()
 
 
+@pytest.mark.slow
 async def test_a_copy_of_a_descriptor_leads_nowhere_else(bare: Box) -> None:
     with socket.create_server(("127.0.0.1", 0)) as outside:
         port = outside.getsockname()[1]

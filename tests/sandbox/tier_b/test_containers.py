@@ -65,7 +65,7 @@ def site() -> Iterator[str]:
             pytest.skip("this machine has no address but its loopback")
         address = probe.getsockname()[0]
     server = http.server.ThreadingHTTPServer((address, 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"{address}:{server.server_address[1]}"
     server.shutdown()
     server.server_close()

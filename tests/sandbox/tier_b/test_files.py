@@ -190,6 +190,7 @@ async def test_what_takes_mounts_is_refused(place: Place) -> None:
         await Sandbox.start(plan, tier="B")
 
 
+@pytest.mark.slow
 async def test_a_program_can_be_run_as_soon_as_it_has_been_written(bare: Box) -> None:
     script = """
 import os, subprocess

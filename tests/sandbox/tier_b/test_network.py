@@ -177,6 +177,7 @@ async def test_the_hooks_socket_is_found_at_its_usual_place(bare: Box) -> None:
     hook.accept()[0].close()
 
 
+@pytest.mark.slow
 async def test_more_sockets_than_are_held_are_connected_all_the_same(bare: Box) -> None:
     with answered(bare) as arrived:
         done = await bare.python(

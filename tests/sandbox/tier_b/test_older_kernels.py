@@ -63,6 +63,7 @@ async def test_nobody_outside_is_sent_a_signal(box: Box, outside: subprocess.Pop
     assert outside.poll() is None
 
 
+@pytest.mark.slow
 async def test_programs_inside_signal_themselves_and_each_other(box: Box) -> None:
     done = await box.python(
         "import os, signal, subprocess, threading, time\n"

@@ -74,7 +74,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         (address, 0),
         lambda *words: Quiet(*words, directory=str(site)),
     )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     made = Machine(tmp_path, address, server.server_address[1])
     made.workspace.mkdir(parents=True)
     yield made

@@ -45,6 +45,7 @@ READS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", [".env", "sub/.env"])
 async def test_a_secret_is_read_in_no_way_and_stays_what_it_is(box: Box, secret: str) -> None:
     told = [await box.shell(script.replace("{}", secret) + "; rm -rf copy other new x") for script in READS]
@@ -60,6 +61,7 @@ async def test_a_secret_is_read_in_no_way_and_stays_what_it_is(box: Box, secret:
     assert (box.place.workspace / "sub" / ".env").read_text() == "TOKEN=1\n"
 
 
+@pytest.mark.slow
 async def test_what_is_made_beside_it_can_be_read_run_changed_and_removed(box: Box) -> None:
     script = """
 import os, shutil, stat, subprocess, sys, time
@@ -111,6 +113,7 @@ git switch -q other; cat a bb; git switch -q -; git status --porcelain
     assert (done.code, done.out) == (0, "a\nb\nchanged\nb\n"), done.err
 
 
+@pytest.mark.slow
 async def test_the_store_is_used_again_and_again(box: Box) -> None:
     script = """
 import os
@@ -126,6 +129,7 @@ os.unlink("kept"); print(os.stat("a").st_size)
     assert (done.code, done.out, done.err) == (0, "2\n", "")
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_open_is_not_used_again(box: Box) -> None:
     script = """
 import mmap, os
@@ -141,6 +145,7 @@ print(seen.read(), area[:])
     assert (done.code, done.out, done.err) == (0, "held b'mapped'\n", "")
 
 
+@pytest.mark.slow
 async def test_where_the_store_is_empty_a_program_is_told_so(box: Box) -> None:
     done = await box.python(
         "import os\n"
@@ -154,6 +159,7 @@ async def test_where_the_store_is_empty_a_program_is_told_so(box: Box) -> None:
     assert "Read-only file system: 'sub/.env'" in done.err
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_of_the_store(workspace: Place) -> None:
     killed = stores.Store(str(workspace.workspace), [])
     os.close(killed._held)

@@ -67,7 +67,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     server = Quiet(("127.0.0.1", 0), Tools)
     context: ssl.SSLContext = authority.context(parse_host(HOST_LOOPBACK))
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     made = World(tmp_path, server.server_address[1])
     (made.workspace / "client.py").write_text(CLIENT)

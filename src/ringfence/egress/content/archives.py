@@ -6,6 +6,7 @@ What stands around them is given as it is, so that nothing is hidden by a beginn
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from enum import Enum
 
 from ringfence.egress.content.unpacking import Room, Unreadable
@@ -25,7 +26,7 @@ class _State(Enum):
     STORED = "stored"
 
 
-class _Archive:
+class _Archive(ABC):
     """What both have in common: a beginning, heads, and deflated texts."""
 
     magic: bytes
@@ -95,8 +96,9 @@ class _Archive:
         self._buffer, self._state = self._buffer[at:], _State.HEAD
         return True
 
+    @abstractmethod
     def _head(self, out: list[bytes]) -> bool:
-        raise NotImplementedError
+        """Read what stands before a deflated text; whether there was enough of it."""
 
     def _after(self) -> _State:
         """What follows a deflated text."""

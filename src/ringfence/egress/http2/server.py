@@ -216,8 +216,8 @@ class Http2Link:
         self._core.relax(self)
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
-            self.address = connecting.address
             connecting.stop()
+            self.address = connecting.address
         for carrier in (*self._leaving, *((self._carrier,) if self._carrier else ())):
             carrier.close()
         self._carrier, self._leaving = None, []

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, product
 
 from ringfence.model.action import Action, CommandAction
+from ringfence.policy.compare.alike import Suspects
 from ringfence.policy.compare.difference import Area, Difference, compared
 from ringfence.policy.effective import PolicyTest
 from ringfence.policy.evaluate import Evaluator
@@ -23,7 +24,8 @@ MAX_MADE = 256
 def command_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
     """One difference for each pair of deciding rules, shown by the first example that it has."""
     found: dict[tuple[object, ...], Difference] = {}
-    cases = ((_text(action), action) for action in examples(before, after))
+    suspects = Suspects(before, after)
+    cases = ((_text(action), action) for action in filter(suspects.include, examples(before, after)))
     for one in compared(Area.COMMANDS, cases, before, after):
         found.setdefault((one.before, one.after), one)
     return list(found.values())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from ringfence.model.action import FileAction, FileOperation
+from ringfence.policy.compare.alike import files_alike
 from ringfence.policy.compare.difference import Area, Difference, compared
 from ringfence.policy.compare.limits import MAX_PATHS, TooLarge
 from ringfence.policy.compare.path_classes import PathWalk, Table
@@ -17,6 +18,8 @@ from ringfence.policy.paths import BINDING, SYSTEM_RULES, anchored
 
 def file_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
     """For each operation, each rule of either policy that decides differently from the other, by a shortest path."""
+    if files_alike(before, after):
+        return []
     found: dict[tuple[object, ...], Difference] = {}
     paths = list(path_kinds(before, after))
     if len(paths) > MAX_PATHS:

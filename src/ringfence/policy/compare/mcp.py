@@ -14,6 +14,7 @@ from math import prod
 
 from ringfence.model.action import McpAction
 from ringfence.model.decision import Verdict
+from ringfence.policy.compare.alike import tools_alike
 from ringfence.policy.compare.difference import Area, Difference, compared
 from ringfence.policy.compare.limits import MAX_ACTIONS, TooLarge
 from ringfence.policy.compare.name_classes import Alphabet, NameClasses
@@ -29,6 +30,8 @@ _MOST_KINDS = 64
 
 def mcp_differences(before: Evaluator, after: Evaluator) -> list[Difference]:
     """One difference for each kind of server and pair of deciding rules, shown by one call."""
+    if tools_alike(before, after):
+        return []
     found: dict[tuple[object, ...], Difference] = {}
     calls = _calls((*before.policy.mcp.rules, *after.policy.mcp.rules))
     for one in compared(Area.MCP, ((_described(call), call) for call in calls), before, after):

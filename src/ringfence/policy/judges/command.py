@@ -27,8 +27,7 @@ from ringfence.policy.shell.analysis import (
     Analysis,
     Invocation,
     Opened,
-    analyse_argv,
-    analyse_shell,
+    analyse,
 )
 from ringfence.policy.shell.folders import Place
 from ringfence.policy.shell.tree import Issue, Word
@@ -149,11 +148,7 @@ class CommandJudge:
         """The finding about a command."""
         if action.shell is None and not action.argv:
             return Finding(reasons=(built_in("commands.empty", Verdict.DENY, "there is no command"),), opaque=True)
-        analysis = (
-            analyse_argv(action.argv, home=self._home, cwd=action.cwd)
-            if action.shell is None
-            else analyse_shell(action.shell, home=self._home, cwd=action.cwd)
-        )
+        analysis = analyse(action, home=self._home)
         said = tuple(self._reasons(analysis, action))
         concerning = tuple(one for one in said if isinstance(one, Concerning))
         reasons = tuple(one.reason if isinstance(one, Concerning) else one for one in said)
@@ -244,7 +239,7 @@ class CommandJudge:
                         yield built_in("commands.disguise", Verdict.ASK, text)
                     if fact.kind is EffectKind.DELETE and not _picks(invocation):
                         yield from self._everything(fact, invocation.place)
-                elif fact.role is not Role.PHRASE:
+                elif _is_destination(fact):
                     yield from self._connection(fact)
             for rule, verdict, text in reading.concerns:
                 yield built_in(rule, verdict, text)
@@ -370,6 +365,16 @@ class CommandJudge:
         if host is not None and host not in _LOOPBACK:
             text = f"the shell itself opens a connection: `{escaped(target.raw)}`"
             yield built_in("commands.shell-connection", Verdict.ASK, text)
+
+
+def asks_hosts(analysis: Analysis) -> bool:
+    """Whether host rules have a say in what is decided about a command."""
+    facts = (fact for one in analysis.invocations if one.reading is not None for fact in one.reading.facts)
+    return any(map(_is_destination, facts)) or any(opened.redirect.network for opened in analysis.opened)
+
+
+def _is_destination(fact: Fact) -> bool:
+    return fact.role is not Role.PATH and fact.role is not Role.PHRASE
 
 
 def _picks(invocation: Invocation) -> bool:

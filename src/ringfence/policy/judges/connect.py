@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -28,11 +27,9 @@ from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
+from ringfence.policy.request_paths import leniently, plainly
 from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
-
-_AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
 class Sight(StrEnum):
@@ -346,16 +343,17 @@ class ConnectJudge:
     def _path(self, rule: HostRule, path: str) -> bool | None:
         # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
         # that a rule allows, and always one that a rule denies.
-        plain = path.partition("?")[0]
-        decoded = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
-        if _AMBIGUOUS.search(decoded) or _ESCAPE.search(decoded) or not decoded.isascii() or not plain.startswith("/"):
+        plain = plainly(path)
+        if plain is None:
             return None if rule.verdict is not Verdict.ALLOW else False
-        names = components(decoded)
+        names = components(plain)
         if any(self._globs[text].matches(names) for text in rule.paths):
             return True
-        # SECURITY: there are servers to which capitals make no difference, forges among them. To an allowance they do.
-        folded = () if rule.verdict is Verdict.ALLOW else components(decoded.lower())
-        return bool(folded) and any(self._folded[text].matches(folded) for text in rule.paths)
+        if rule.verdict is Verdict.ALLOW:
+            return False
+        # SECURITY: there are servers to which capitals make no difference, forges among them, and some that serve
+        # `/admin` for `/admin.` as well.
+        return any(self._folded[text].matches(names) for names in leniently(plain) for text in rule.paths)
 
     def _default(self, host: Host) -> Reason:
         network = self._network

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ringfence.model.action import CommandAction
-from ringfence.policy.shell.analysis import SHELLS, Analysis, Invocation, analyse_argv, analyse_shell
+from ringfence.policy.shell.analysis import SHELLS, Analysis, Invocation, analyse
 
 _ELSEWHERE = (
     "-C",
@@ -51,11 +51,7 @@ def loses_kept_only(analysis: Analysis, losing: set[int], in_workspace: Callable
 
 def folders_of(action: CommandAction, *, home: str) -> tuple[str, ...]:
     """The folders in which the programs of a command may run."""
-    analysis = (
-        analyse_argv(action.argv, home=home, cwd=action.cwd)
-        if action.shell is None
-        else analyse_shell(action.shell, home=home, cwd=action.cwd)
-    )
+    analysis = analyse(action, home=home)
     places = [invocation.place for invocation in analysis.invocations]
     return tuple(dict.fromkeys(folder for place in places for folder in (*place.folders, *place.others)))
 

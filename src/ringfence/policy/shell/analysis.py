@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from ringfence.model.action import EffectKind
+from ringfence.model.action import CommandAction, EffectKind
 from ringfence.policy.shell.folders import Folders, Links, Place
 from ringfence.policy.shell.tree import Command, Feed, Issue, Redirect, Script, Unclear, Word
 from ringfence.policy.tools import grammar_of, known_name
@@ -173,6 +173,13 @@ class Analysis:
         found = Issue(kind=kind, text=text)
         if found not in self.issues:
             self.issues.append(found)
+
+
+def analyse(action: CommandAction, *, home: str | None) -> Analysis:
+    """What a command comes down to: the shell string where there is one, else exactly these arguments."""
+    if action.shell is None:
+        return analyse_argv(action.argv, home=home, cwd=action.cwd)
+    return analyse_shell(action.shell, home=home, cwd=action.cwd)
 
 
 def analyse_argv(argv: Sequence[str], *, home: str | None, cwd: str = "/") -> Analysis:

@@ -7,6 +7,7 @@ before.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from ringfence.policy.shell.syntax import Here, Piece, Statement, Subshell, Text
@@ -42,7 +43,7 @@ class Unknown(Exception):
     """Not for certain: the parser has to read it."""
 
 
-class Lexer:
+class Lexer(ABC):
     """Reads words at a place in a text, which moves along."""
 
     __slots__ = ("at", "body_from", "body_to", "clobbers", "commands", "depth", "inner", "nested", "text")
@@ -61,9 +62,9 @@ class Lexer:
         """Where the here-documents of this line begin: behind its end."""
         self.body_to = -1
 
+    @abstractmethod
     def statements(self, ends: frozenset[str]) -> Statement:
         """Statements; known to the one who reads them."""
-        raise NotImplementedError
 
     def blank(self) -> None:
         """Go past white space and a comment, inside a line."""

@@ -45,12 +45,11 @@ class Declared(Supervisor):
 
     ends_with_launcher = False
     multiplexer = "/dev/ptmx"
+    # As in tier B: the loop waits meanwhile, and takes a path for granted at no time.
+    threads_part = False
 
     def bind(self) -> None:
         """Nothing, as for commands."""
-
-    def part(self) -> None:
-        """As in tier B: the loop waits meanwhile, and takes a path for granted at no time."""
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Nothing: what confines stands around the session."""

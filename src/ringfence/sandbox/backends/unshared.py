@@ -127,6 +127,9 @@ class Unshared(Supervisor):
     terminal_flags = calls_filter.OWN_TERMINAL
     ends_with_launcher = False
     multiplexer = "/dev/ptmx"
+    # Containers forbid `unshare`, whatever it is to part. The loop waits meanwhile, and takes a path for granted at no
+    # time.
+    threads_part = False
 
     def __init__(
         self, control: socket, lifeline: int, rules: landlock.Ruleset, program: seccomp.Filter, abi: int
@@ -138,7 +141,7 @@ class Unshared(Supervisor):
         self._handlers: dict[str, Callable[[Call], object]] = {}
         self._listeners: set[int] = set()
         self._polled: set[int] = set()
-        self._starting: list[Callable[[BaseException | None], None]] = []
+        self._starting: list[Callable[[], None]] = []
         self._wanted = _thread.allocate_lock()
         self._wanted.acquire()
         self._abi = abi
@@ -194,17 +197,28 @@ class Unshared(Supervisor):
         end_all()
         os._exit(0)
 
-    def make_ready(self) -> None:
-        """Nothing: threads come from the one that is in the domain all commands share."""
+    def start(self, request: wire.Request, actions: list[tuple[int, ...]], streams: tuple[tuple[int, int], ...]) -> int:
+        """The same in a thread that is in the domain all commands share; waits for it."""
+        outcome: list[int | BaseException] = []
+        done = _thread.allocate_lock()
+        done.acquire()
+        begin = super().start
 
-    def in_thread(self, run: Callable[[BaseException | None], None]) -> None:
-        """Commands are started from the one thread that is in the domain all of them share."""
+        def run() -> None:
+            try:
+                outcome.append(begin(request, actions, streams))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                outcome.append(error)
+            finally:
+                done.release()
+
         self._starting.append(run)
         self._wanted.release()
-
-    def part(self) -> None:
-        """Containers forbid `unshare`, whatever it is to part. The loop waits meanwhile, and takes a path for granted
-        at no time."""
+        done.acquire()
+        result = outcome[0]
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def confine(self, request: wire.Request, streams: tuple[tuple[int, int], ...]) -> None:
         """Bind the calling thread; its calls are served from now on, but it makes none before it starts its command."""
@@ -239,7 +253,7 @@ class Unshared(Supervisor):
             ready.release()
         while True:
             self._wanted.acquire()
-            _thread.start_new_thread(self._starting.pop(0), (None,))
+            _thread.start_new_thread(self._starting.pop(0), ())
 
     def _serve(self, listener: int) -> None:
         call = Call.receive(listener)
