@@ -52,14 +52,27 @@ _PATTERNS = re.compile(
 
 
 MARKS = (
-    (b"", (b"key", b"token", b"secret", b"passw", b"credential", b"signature", b"uthorization")),
-    (b"", (b"xox", b"npm_", b"://", b"akia", b"asia", b"aiza", b"eyj")),
-    (b"-", (b"sk-", b"glpat-", b"pypi-")),
-    (b"gh", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")),
-    (b"_p", (b"github_pat_",)),
+    *(b"key", b"token", b"secret", b"passw", b"credential", b"signature", b"uthorization"),
+    *(b"xox", b"npm_", b"://", b"akia", b"asia", b"aiza", b"eyj", b"sk-", b"glpat-", b"pypi-"),
+    *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
 )
 """INVARIANT: whatever a pattern matches holds one of these, in whatever case. Most events hold none, and looking is far
-cheaper. A group of them is only looked for where what they have in common is there."""
+cheaper."""
+_RARE_FIRST = b"zjxkw/_gvb-phcuymfdlrsniotae:"
+"""How seldom a letter is in an event."""
+
+
+def _any_of(marks: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Finds any of them in one pass, which stops at the rarest letter of each and nowhere else."""
+    around: dict[bytes, list[bytes]] = {}
+    for mark in marks:
+        at = min(range(len(mark)), key=lambda place: _RARE_FIRST.index(mark[place]))
+        before, behind = re.escape(mark[: at + 1]), re.escape(mark[at + 1 :])
+        around.setdefault(mark[at : at + 1], []).append(b"(?<=%b)%b" % (before, behind))
+    return re.compile(b"|".join(b"%b(?:%b)" % (re.escape(one), b"|".join(all_)) for one, all_ in around.items()))
+
+
+_MARKED = _any_of(MARKS)
 
 
 class Redaction:
@@ -71,7 +84,7 @@ class Redaction:
 
     def clean(self, content: bytes) -> bytes:
         """An encoded event without known secrets and without overlong texts; still JSON of the same shape."""
-        if _is_suspicious(content):
+        if is_suspicious(content):
             content = _PATTERNS.sub(self._replace, content)
         if len(content) <= TEXT_LIMIT:
             return content
@@ -100,17 +113,12 @@ class Redaction:
 
 def holds_secret(content: bytes) -> bool:
     """Whether a text holds something of the shape of a secret."""
-    return _is_suspicious(content) and _PATTERNS.search(content) is not None
+    return is_suspicious(content) and _PATTERNS.search(content) is not None
 
 
-def _is_suspicious(content: bytes) -> bool:
-    lowered = content.lower()
-    for common, marks in MARKS:
-        if common in lowered:
-            for mark in marks:
-                if mark in lowered:
-                    return True
-    return False
+def is_suspicious(content: bytes) -> bool:
+    """Whether there may be a secret in it, so that it is worth the while to look for one."""
+    return _MARKED.search(content.lower()) is not None
 
 
 def _cut(value: object, key: str, divisor: int) -> object:
