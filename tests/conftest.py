@@ -1,6 +1,7 @@
 """Which files are read at all: one that names no mark has no test with it, and reading takes longer than many tests.
 
-`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes.
+`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes. And what rows of tests are called:
+the same in each of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 MARKS = ("slow", "e2e")
+_LINES = re.compile(rb"[\t\r\n -~]*")
 
 
 @cache
@@ -25,6 +27,11 @@ def wanted(expression: str) -> frozenset[str]:
     terms = expression.split(" and ")
     plain = all(re.fullmatch(r"(not )?\w+", term) for term in terms)
     return frozenset(terms).intersection(MARKS) if plain else frozenset()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    # Packed bytes may hold the second in which they were packed, and every worker has to find tests of the same names.
+    return argname if isinstance(val, bytes) and not _LINES.fullmatch(val) else None
 
 
 def pytest_sessionstart() -> None:
