@@ -1,7 +1,7 @@
 """Which files are read at all: one that names no mark has no test with it, and reading takes longer than many tests.
 
-`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes. And what rows of tests are called:
-the same in each of them.
+`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes. And what rows of tests are
+called: the same in each of them.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+
 from tests.conftest import pytest_make_parametrize_id
 
 
