@@ -7,7 +7,10 @@ called: the same in each of them.
 from __future__ import annotations
 
 import gc
+import os
 import re
+import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +37,19 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) and not _LINES.fullmatch(val) else None
 
 
+def _goes_away(path: Path, seconds: float = 10) -> bool:
+    """Whether nothing is there, at the latest after a while: another run may be cleaning up."""
+    deadline = time.monotonic() + seconds
+    while os.path.lexists(path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not os.path.lexists(path)
+
+
 def pytest_sessionstart() -> None:
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for repository in (folder / ".git" for folder in (temporary, *temporary.parents)):
+        if not _goes_away(repository):
+            pytest.exit(f"`{repository}` makes one project of all that tests make below it: move it away", 4)
     # What is read here stays to the end: to look through it for garbage, again and again, takes a fifth of the time.
     gc.disable()
 
