@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 MARKS = ("slow", "e2e")
-_LINES = re.compile(rb"[\t\r\n -~]*")
 
 
 @cache
@@ -30,11 +29,6 @@ def wanted(expression: str) -> frozenset[str]:
     terms = expression.split(" and ")
     plain = all(re.fullmatch(r"(not )?\w+", term) for term in terms)
     return frozenset(terms).intersection(MARKS) if plain else frozenset()
-
-
-def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    # Packed bytes may hold the second in which they were packed, and every worker has to find tests of the same names.
-    return argname if isinstance(val, bytes) and not _LINES.fullmatch(val) else None
 
 
 def _goes_away(path: Path, seconds: float = 10) -> bool:
