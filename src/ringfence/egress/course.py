@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from enum import Enum
-from typing import Protocol
 
 import msgspec
 
@@ -32,6 +30,7 @@ from ringfence.egress.posing import Posing, may_pose_in_form, posing, posing_in_
 from ringfence.egress.preparing import Preparation, Prepared, prepare
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.request_body import MOST_BODY
+from ringfence.egress.request_owner import Link, Owner, State, Told
 from ringfence.egress.upstreams import Connecting, Upstream, Upstreams
 from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Verdict
@@ -44,77 +43,6 @@ logger = logging.getLogger(__name__)
 
 _NOTHING = FactsWanted()
 _CONTINUE = ResponseHead(status=100, phrase=b"Continue", fields=())
-
-
-class State(Enum):
-    """What the request waits for."""
-
-    WHOLE = "whole"
-    """The rest of its body, which somebody wants to see before it goes."""
-    ANSWER = "answer"
-    """Somebody's answer, or its server."""
-    MOVES = "moves"
-    SWITCHED = "switched"
-    """It became a WebSocket."""
-    OVER = "over"
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request is refused."""
-
-    reason: Refusal
-    error: str
-    """For the record of the connection, should it end with it."""
-    begun: bool = False
-    """Whether the client has got something of the answer, so that it cannot be told."""
-    sent: bool = False
-    """Whether the server has got something of the request."""
-
-
-class Owner(Protocol):
-    """Who has the client."""
-
-    def guarded(self, step: Callable[[], None]) -> None:
-        """Do a step; what goes wrong in it ends the request."""
-        ...
-
-    def broke(self, fault: Exception) -> None:
-        """A step went wrong, and that is being handled: it ends the request."""
-        ...
-
-    def again(self) -> None:
-        """Call `Course.move` after the others had their turn."""
-        ...
-
-    def refused(self, told: Told) -> None:
-        """The request is over, and refused."""
-        ...
-
-    def answered(self, *, keep: bool) -> None:
-        """The request is over, and answered. `keep`: another one may follow."""
-        ...
-
-    def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
-        """The request is over without an answer. `reset`: the client must not take it for complete; `code` is how the
-        server gave it up, where both speak HTTP/2."""
-        ...
-
-    def switched(self, upstream: Upstream, steps: tuple[Steps, ...], rest: bytes) -> None:
-        """From here on they speak WebSocket. `Course.end` is still to be called when that is over."""
-        ...
-
-
-class Link(Protocol):
-    """A connection to the server that carries many requests at once."""
-
-    def carry(self, course: Course) -> bool:
-        """Whether it takes the request: `Course.carried` is called when it is there, `go_on`, or one of a `Waiter`'s
-        three. Where it does not, the request needs a connection of its own."""
-        ...
-
-    def left(self, course: Course) -> None:
-        """A request is over."""
-        ...
 
 
 class Course:

@@ -13,8 +13,7 @@ from typing import TypeAlias
 
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
-from ringfence.egress.course import Course, Told
-from ringfence.egress.course import State as Progress
+from ringfence.egress.course import Course
 from ringfence.egress.engine import BROKEN, HANGUP, READABLE
 from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
@@ -27,6 +26,8 @@ from ringfence.egress.inspection import Held, Inspection, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.reached import Reached
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.request_owner import State as Progress
+from ringfence.egress.request_owner import Told
 from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.egress.websocket import WebSocket
 from ringfence.model.action import ConnectAction

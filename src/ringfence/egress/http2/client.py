@@ -16,7 +16,7 @@ from h2.events import Event, RequestReceived, StreamReset
 
 from ringfence.egress import refusal
 from ringfence.egress.core import Core
-from ringfence.egress.course import Course, State, Told
+from ringfence.egress.course import Course
 from ringfence.egress.engine import BROKEN
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.http2.ends import GONE, Http2Client
@@ -30,6 +30,7 @@ from ringfence.egress.inspection import Inspection, Steps
 from ringfence.egress.leg import Leg
 from ringfence.egress.reached import Reached
 from ringfence.egress.refusal import Refusal
+from ringfence.egress.request_owner import State, Told
 from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.model.action import ConnectAction
 from ringfence.model.event import ConnectionClosed
