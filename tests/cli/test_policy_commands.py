@@ -175,7 +175,8 @@ def test_trust_holds_until_the_content_changes_or_it_is_revoked(ringfence: Shell
     assert verdict() == "deny"
     assert ringfence("trust", ".").returncode == 0
     assert verdict() == "allow"
-    assert ringfence("trust", "--revoke").returncode == 0
+    assert ringfence("trust", "--revoke").stdout == b"no longer trusted: %b only tightens from now on\n" % bytes(path)
+    assert ringfence("trust", "--revoke").stdout == b"not trusted before either: %b only tightens\n" % bytes(path)
     assert verdict() == "deny"
 
 
