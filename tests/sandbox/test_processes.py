@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.descriptors import left_open, opened
 from tests.sandbox.boxes import SYSTEM_PATH, Box, Place
 
 from ringfence.model.situations import ProgramNotFound, SandboxLost, SandboxUnavailable
-from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.launch import Command, Sandbox
+
+Start = Coroutine[Any, Any, Command]
 
 
 async def test_nothing_inside_is_root_or_has_a_capability(box: Box) -> None:
@@ -242,9 +247,10 @@ async def _sleeper(box: Box):  # type: ignore[no-untyped-def]
 
 
 def _descendants(pid: int) -> list[int]:
-    children = [
-        each for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
-    ]
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            children += (task / "children").read_text().split()
     return [pid, *(each for child in children for each in _descendants(int(child)))]
 
 
@@ -260,3 +266,59 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _true(box: Box, stream: int, *, argv: tuple[str, ...] = ("true",), umask: int = 0o022, size: int = 0) -> Start:
+    environment = {"PATH": SYSTEM_PATH, "FILLING": "x" * size}
+    cwd = str(box.place.workspace)
+    return box.sandbox.spawn(argv, env=environment, cwd=cwd, stdin=stream, stdout=stream, stderr=stream, umask=umask)
+
+
+async def test_a_request_that_makes_no_sense_is_refused_and_ends_nothing(box: Box) -> None:
+    refused = []
+    with open(os.devnull, "r+b", buffering=0) as null:
+        closed = os.dup(null.fileno())
+        os.close(closed)
+        for asked in (
+            _true(box, null.fileno(), argv=()),
+            _true(box, null.fileno(), umask=1 << 40),
+            _true(box, closed),
+            box.sandbox.open_pty(70_000, 80),
+            box.sandbox.connect(70_000),
+        ):
+            with pytest.raises((SandboxUnavailable, ConnectionRefusedError)) as caught:
+                await asked
+            refused.append(str(caught.value))
+
+    assert refused == [
+        "the command was not started: a command line is empty, and has to name a program",
+        "the command was not started: Python int too large to convert to C int",
+        "the command was not started: Bad file descriptor",
+        "the command was not started: ushort format requires 0 <= number <= 65535",
+        "nothing listens on port 70000 in the sandbox",
+    ]
+    assert (await box.shell("echo goes on")).out == "goes on\n"
+
+
+async def test_of_more_starts_at_once_than_process_1_takes_each_has_its_turn(box: Box) -> None:
+    async def start() -> int:
+        return await (await _true(box, null.fileno(), size=50_000)).wait()
+
+    with open(os.devnull, "r+b", buffering=0) as null:
+        async with asyncio.TaskGroup() as group:
+            started = [group.create_task(start()) for _ in range(100)]
+
+    assert [each.result() for each in started] == [0] * 100
+
+
+async def test_a_command_that_nobody_waits_for_any_more_when_it_starts_is_ended(box: Box) -> None:
+    with open(os.devnull, "r+b", buffering=0) as null:
+        starting = asyncio.ensure_future(_true(box, null.fileno(), argv=("sleep", "4711")))  # noqa: TID251
+        await asyncio.sleep(0)
+        starting.cancel()
+    async with asyncio.timeout(10):
+        while "sleep 4711" in (await box.shell("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")).out:
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(asyncio.CancelledError):
+        await starting

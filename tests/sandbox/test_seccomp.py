@@ -148,6 +148,21 @@ def test_no_file_can_get_the_rights_of_its_owner(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+def test_a_program_looks_at_everybodys_limits_and_sets_its_own(machine: str) -> None:
+    calls = {
+        (0, 7, 0, 0x7000): ALLOW,
+        (0, 7, 0x7000, 0): ALLOW,
+        (1, 7, 0, 0x7000): ALLOW,
+        (1, 7, 0x7000, 0): refusal(errno.EPERM),
+        (4711, 0, 0x7000, 0x7000): refusal(errno.EPERM),
+        (1, 7, 1 << 32, 0): refusal(errno.EPERM),
+        (1 << 32 | 1, 7, 0x7000, 0): refusal(errno.EPERM),
+    }
+
+    assert {each: call(machine, "prlimit64", *each) for each in calls} == calls
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_no_namespace_can_be_made(machine: str) -> None:
     kinds = (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
     for kind in kinds:
@@ -176,3 +191,36 @@ async def test_the_kernel_answers_as_the_program_says(box: Box) -> None:
     shown = await box.run("/usr/bin/python3", "-I", "-c", script)
 
     assert shown.out.split() == ["0", "93", "97", "93", "1", "1", "1", "38", "38", "-1", "38"], shown.err
+
+
+SLOWER = """
+import os, resource
+
+def ioprio_set(thread):
+    libc = __import__('ctypes').CDLL(None, use_errno=True)
+    if libc.syscall(30 if os.uname().machine == 'aarch64' else 251, 1, thread, 3 << 13) < 0: raise PermissionError
+
+for thread in map(int, os.listdir('/proc/1/task')):
+    for what in (lambda: os.setpriority(os.PRIO_PROCESS, thread, 19),
+                 lambda: os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0)),
+                 lambda: os.sched_setaffinity(thread, [min(os.sched_getaffinity(0))]),
+                 lambda: ioprio_set(thread),
+                 lambda: resource.prlimit(thread, resource.RLIMIT_NOFILE, (1, 1))):
+        try: what(); print('THROUGH')
+        except PermissionError: pass
+    print('tried')
+me = os.getpid()
+os.setpriority(os.PRIO_PROCESS, me, 19)
+os.sched_setaffinity(me, [min(os.sched_getaffinity(me))])
+os.sched_setscheduler(me, os.SCHED_IDLE, os.sched_param(0))
+ioprio_set(me)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+print([line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap')])
+"""
+
+
+async def test_no_command_slows_or_bounds_process_1_and_each_may_itself(box: Box) -> None:
+    shown = await box.run("/usr/bin/python3", "-I", "-c", SLOWER)
+
+    *tried, own = shown.out.splitlines()
+    assert (set(tried), own, shown.err) == ({"tried"}, str(["0" * 16] * 5), "")

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
@@ -70,7 +71,7 @@ class Command:
 
     def signal(self, signum: int) -> None:
         """Send a signal to the command's process group; nothing happens when it has ended."""
-        self._sandbox.request({"op": "signal", "id": 0, "command": self._number, "signal": int(signum)})
+        self._sandbox.send_signal(self._number, signum)
 
 
 class Sandbox:
@@ -91,6 +92,9 @@ class Sandbox:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._answers: dict[int, asyncio.Future[tuple[str, tuple[int, ...]]]] = {}
         self._ends: dict[int, asyncio.Future[int]] = {}
+        self._waiting: dict[int, tuple[dict[str, object], tuple[int, ...]]] = {}
+        """Requests that there is no room for yet, by number, in their order."""
+        self._full = False
         self._last = 0
         self._closed = False
         self._reaped = False
@@ -316,16 +320,39 @@ class Sandbox:
             self._loop.remove_writer(made.fileno())
         return made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
-    def request(self, request: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
-        """Send a request to process 1."""
+    def send_signal(self, command: int, signum: int) -> None:
+        """Send a signal to the process group of a command, by its number."""
+        self._request(self._next(), {"op": "signal", "command": command, "signal": int(signum)}, ())
+
+    def _request(self, number: int, request: dict[str, object], descriptors: tuple[int, ...]) -> None:
+        """Send a request, as soon as process 1 has room for it; the descriptors stay open until it is answered."""
         if self._lost or self._closed:
             return
-        try:
-            wire.send_request(self._control, request, descriptors)
-        except BlockingIOError as error:
-            raise SandboxLost("the sandbox's process 1 does not take requests") from error
-        except OSError:
-            self._lose()
+        self._waiting[number] = ({**request, "id": number}, descriptors)
+        if not self._full:
+            self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        """Send what waits. Of more starts at once than the socket has room for, none is refused."""
+        while self._waiting:
+            number, (request, descriptors) = next(iter(self._waiting.items()))
+            try:
+                wire.send_request(self._control, request, descriptors)
+            except BlockingIOError:
+                self._full = True
+                self._loop.add_writer(self._control.fileno(), self._send_waiting)
+                return
+            except ConnectionError:
+                self._lose()
+                return
+            except OSError as error:
+                # A stream that is closed, or too many under way: this request's fault, and no other's.
+                if number in self._answers:
+                    _fail(self._answers[number], SandboxUnavailable(f"the command was not started: {error.strerror}"))
+            del self._waiting[number]
+        if self._full:
+            self._full = False
+            self._loop.remove_writer(self._control.fileno())
 
     def end(self) -> None:
         """End everything inside, without waiting for it. May be called again."""
@@ -333,6 +360,7 @@ class Sandbox:
             return
         self._closed = True
         self._loop.remove_reader(self._control.fileno())
+        self._loop.remove_writer(self._control.fileno())
         self._control.close()
         if self._guard is not None:
             self._loop.remove_reader(self._guard.fileno())
@@ -374,10 +402,11 @@ class Sandbox:
         answer: asyncio.Future[tuple[str, tuple[int, ...]]] = self._loop.create_future()
         self._answers[number] = answer
         try:
-            self.request({**request, "id": number}, descriptors)
+            self._request(number, request, descriptors)
             return await answer
         finally:
             self._answers.pop(number, None)
+            self._waiting.pop(number, None)
 
     def _receive(self) -> None:
         try:
@@ -420,6 +449,9 @@ class Sandbox:
         if answer is None or answer.done():
             for descriptor in descriptors:
                 os.close(descriptor)
+            if word == "spawned":
+                # Whoever wanted it waits no longer, and nobody else knows of it.
+                self.send_signal(int(number), signal.SIGKILL)
         elif word == "refused":
             answer.set_exception(_refused(text))
         else:
@@ -458,6 +490,7 @@ class Sandbox:
             return
         self._lost = True
         self._loop.remove_reader(self._control.fileno())
+        self._loop.remove_writer(self._control.fileno())
         self._fail_everything()
         if self._on_lost is not None:
             self._on_lost()
@@ -467,6 +500,7 @@ class Sandbox:
         _fail(self._ready, SandboxUnavailable("the sandbox ended while it was being set up"))
         for answer in self._answers.values():
             _fail(answer, lost)
+        self._waiting.clear()
         for ended in self._ends.values():
             _fail(ended, lost)
         self._ends.clear()

@@ -81,7 +81,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298, "fanotify_init": 300,
         "open_by_handle_at": 304, "clock_adjtime": 305, "setns": 308, "process_vm_readv": 310,
         "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321,
-        "userfaultfd": 323,
+        "userfaultfd": 323, "prlimit64": 302,
     },
     "aarch64": {
         **_COMMON,
@@ -93,7 +93,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220, "swapon": 224, "swapoff": 225,
         "perf_event_open": 241, "fanotify_init": 262, "open_by_handle_at": 265, "clock_adjtime": 266, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273, "bpf": 280,
-        "userfaultfd": 282, "kexec_file_load": 294,
+        "userfaultfd": 282, "kexec_file_load": 294, "prlimit64": 261,
     },
 }  # fmt: skip
 """The calls the filter speaks of. A name that a machine type does not have is a call that it never had."""
@@ -211,6 +211,13 @@ def _open_block(index: int) -> list[Instruction]:
     return [load(argument(index)), (ANY_BIT, 1, 0, MAKES_A_FILE), answer(ALLOW), *mode]
 
 
+def _bounds_block() -> list[Instruction]:
+    # SECURITY: process 1 is of the same user, and would take limits from what it started. A program sets its own.
+    new = argument(2)
+    looks = [load(new), (EQUAL, 0, 3, 0), load(new + 4), *when(EQUAL, 0, ALLOW)]
+    return [load(argument(0)), *when(EQUAL, 0, ALLOW), *looks, refuse(EPERM)]
+
+
 def ioctl_block() -> list[Instruction]:
     code = [load(argument(1))]
     for number in _TERMINAL.values():
@@ -264,4 +271,5 @@ CHECKED: Checked = (
         "personality",
         [load(argument(0)), *when(EQUAL, 0, ALLOW), *when(EQUAL, 0xFFFFFFFF, ALLOW), refuse(EPERM)],
     ),
+    ("prlimit64", _bounds_block()),
 )

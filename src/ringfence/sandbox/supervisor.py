@@ -245,12 +245,11 @@ class Supervisor:
             self.send(f"refused {number} {refused.number} {refused.text}")
         except OSError as error:
             self.send(f"refused {number} {error.errno or 0} {error.strerror}")
-        except ValueError as error:
-            # A NUL, or a character that no program can be given: one command's fault must not end the others.
+        except Exception as error:  # noqa: BLE001 - whatever one request asks for must not end the others
             self.send(f"refused {number} 0 {error}")
 
     def send(self, text: str, descriptors: tuple[int, ...] = ()) -> None:
-        wire.send(self._control, text.encode(errors="replace"), descriptors)
+        wire.send(self._control, text.encode(errors="replace")[: wire.PACKET], descriptors)
 
     def _reap(self) -> None:
         while True:
@@ -294,6 +293,8 @@ class Supervisor:
             ) from error
         os.umask(request["umask"])
         argv, environment = request["argv"], request["env"]
+        if not argv:
+            raise Refused(_EINVAL, "a command line is empty, and has to name a program")
         # INVARIANT: looked for before the thread is bound: in tier B it could not even look, because whoever would have
         # to answer waits for it.
         candidates = _candidates(argv[0], environment.get("PATH", "/usr/bin:/bin"))
