@@ -337,3 +337,16 @@ def test_following_shows_what_comes_and_stops_when_the_session_ends(ledger: str)
     text = asyncio.run(within(15))
 
     assert [line[14] for line in text.splitlines()[2:]] == ["▶", "!", "■"]
+
+
+def test_a_file_that_holds_no_proof_is_named_with_how_to_make_one(
+    two_sessions: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "proof.json"
+
+    assert shown(capsys, "log", "verify", "--proof", str(missing)) == (
+        64,
+        "",
+        f"ringfence: `{missing}` cannot be read: No such file or directory\n"
+        "  what to do: make one with `ringfence log prove EVENT > FILE`\n",
+    )

@@ -161,6 +161,19 @@ def test_show_says_who_wrote_each_value_and_what_does_not_apply(ringfence: Shell
     assert len(shown["notices"]) == 1
 
 
+def test_a_preset_by_name_goes_below_your_own_rules_and_a_file_takes_their_place(ringfence: Shell) -> None:
+    file = ringfence.project / "other.toml"
+    file.write_text("extends = 'workspace'\n")
+    own = ringfence.home / ".config" / "ringfence" / "policy.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("[[network.rule]]\nhosts = ['mine.example']\nverdict = 'allow'\n")
+
+    below = ringfence.json("--policy", "read-only", "--connect", "mine.example")
+    instead = ringfence.json("--policy", str(file), "--connect", "mine.example")
+
+    assert (below["verdict"], instead["verdict"]) == ("allow", "ask")
+
+
 def test_trust_holds_until_the_content_changes_or_it_is_revoked(ringfence: Shell) -> None:
     path = ringfence.project / "ringfence.toml"
     path.write_text("[filesystem]\nread = ['/srv/x']\n")
@@ -175,7 +188,8 @@ def test_trust_holds_until_the_content_changes_or_it_is_revoked(ringfence: Shell
     assert verdict() == "deny"
     assert ringfence("trust", ".").returncode == 0
     assert verdict() == "allow"
-    assert ringfence("trust", "--revoke").returncode == 0
+    assert ringfence("trust", "--revoke").stdout == b"no longer trusted: %b only tightens from now on\n" % bytes(path)
+    assert ringfence("trust", "--revoke").stdout == b"not trusted before either: %b only tightens\n" % bytes(path)
     assert verdict() == "deny"
 
 

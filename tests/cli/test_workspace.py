@@ -144,6 +144,7 @@ def test_a_staged_session_is_looked_at_applied_and_undone(person: Person) -> Non
 
     assert "D notes.txt" in stat.out
     assert (asked.code, "nobody can be asked" in asked.err) == (64, True)
+    assert "`--yes`; for 1 more, which have flags, `--accept lock-file` as well" in asked.err
     said = json.loads(applied.out)
     assert applied.code == 1
     assert [(one["path"], "lock-file" in one["flags"]) for one in said["left"]] == [("package-lock.json", True)]

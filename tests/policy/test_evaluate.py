@@ -140,6 +140,21 @@ def test_what_stops_says_which_rule_stopped_it(text: str, verdict: Verdict, rule
     assert decision.next_steps
 
 
+@pytest.mark.parametrize(
+    ("path", "first"),
+    [
+        ("/home/u/.ssh/id_rsa", "where only a key's use is needed: a `[[sandbox.ssh_agent]]` lends that"),
+        ("/home/u/.aws/credentials", "where only the use of a secret in it is needed: a `[[credentials]]` lends that"),
+        ("/home/u/notes", "for this session: `--read /home/u/notes`"),
+    ],
+)
+def test_what_hides_a_secret_names_the_way_to_use_it_unseen_before_the_way_to_show_it(path: str, first: str) -> None:
+    steps = file(WORKSPACE_PRESET, "read", path).next_steps
+
+    assert steps[0].startswith(first)
+    assert any(step.startswith("for this session: `--read ") for step in steps)
+
+
 def test_exact_arguments_are_not_read_as_shell() -> None:
     assert argv(WORKSPACE_PRESET, "echo", "$(git push)").verdict is Verdict.ALLOW
     assert argv(WORKSPACE_PRESET, "git", "push").verdict is Verdict.ASK

@@ -62,3 +62,11 @@ def test_a_variable_that_is_not_set_is_named(home: Path) -> None:
     assert told(home, Options(environment=("SET", "UNSET"))) == (
         "`--env UNSET`: your environment has no such variable",
     )
+
+
+def test_a_value_in_the_place_of_a_variable_s_name_is_refused_and_not_repeated(home: Path) -> None:
+    with pytest.raises(UsageInvalid) as refused:
+        told(home, Options(environment=("TOKEN=s3cret",)))
+
+    assert str(refused.value) == "`--env TOKEN=…` gives a value, and `--env` takes the name of a variable alone"
+    assert refused.value.remedy == "set the variable before, and pass it on with `--env TOKEN`"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from ringfence.cli import codes
-from ringfence.cli.failure import Arguments
+from ringfence.cli.failure import POLICY_HELP, Arguments
 from ringfence.cli.screen import Palette, wants_colour
 from ringfence.egress.credentials.secret import Secret, usable
 from ringfence.model.display import visible
@@ -61,7 +61,7 @@ def _parser() -> Arguments:
     test.add_argument("names", nargs="*", metavar="ID", help="only these")
     test.set_defaults(run=_test)
     for action in (show, test):
-        action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+        action.add_argument("--policy", metavar="FILE|PRESET", help=POLICY_HELP)
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
         action.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser

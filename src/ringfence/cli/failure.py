@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 from ringfence.cli import codes
 from ringfence.model.situations import PolicyInvalid, RingfenceError, RunDenied, UsageInvalid
 
+POLICY_HELP = "a file or profile in place of your own policy, or a preset below it: your own rules then stay"
+"""What `--policy` means, in every command that has it."""
+
 
 class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
     """Commands of a command: the help of each opens with the line that lists it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ringfence.cli.failure import Arguments
+from ringfence.cli.failure import POLICY_HELP, Arguments
 from ringfence.model.situations import UsageInvalid
 from ringfence.policy.effective import WorkspaceMode
 from ringfence.session.options import Ask, Options
@@ -16,7 +16,7 @@ def parser(program: str, description: str, what: str) -> Arguments:
     usage = f"ringfence {program} [options] [--] {what} [ARGS]"
     arguments = Arguments(prog=f"ringfence {program}", usage=usage, description=description, allow_abbrev=False)
     add = arguments.add_argument
-    add("--policy", metavar="FILE|PRESET", help="use this policy file or preset instead of your own policy")
+    add("--policy", metavar="FILE|PRESET", help=POLICY_HELP)
     add("--workspace", metavar="DIR", help="the folder to work in (default: the Git top level, else this folder)")
     add(
         "--direct",

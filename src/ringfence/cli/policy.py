@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ringfence.cli import codes
-from ringfence.cli.failure import Arguments
+from ringfence.cli.failure import POLICY_HELP, Arguments
 from ringfence.model.display import visible
 from ringfence.model.situations import Diagnostic, PolicyInvalid
 
@@ -59,7 +59,12 @@ def _parser() -> Arguments:
     prove = actions.add_parser("prove", help="whether another policy opens anything: 1 unless it is proved not to")
     prove.set_defaults(run=_prove)
     for action in (diff, prove):
-        action.add_argument("policies", nargs="+", metavar="FILE|PRESET", help="one against what is in force, or two")
+        action.add_argument(
+            "policies",
+            nargs="+",
+            metavar="FILE|PRESET",
+            help="one against what is in force, or two; a file takes the place of your own, a preset goes below it",
+        )
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
         action.add_argument("--json", action="store_true", help="machine-readable")
     replay = actions.add_parser("replay", help="which recorded actions would be decided otherwise")
@@ -84,7 +89,7 @@ def _parser() -> Arguments:
     registries.add_argument("--json", action="store_true", help="one JSON object a line")
     registries.set_defaults(run=_registries)
     for action in (show, explain, test):
-        action.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+        action.add_argument("--policy", metavar="FILE|PRESET", help=POLICY_HELP)
         action.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
         action.add_argument("--json", action="store_true", help="machine-readable")
     _exchange(actions)
@@ -110,7 +115,7 @@ def _exchange(actions: argparse._SubParsersAction[Arguments]) -> None:
         help="who reads the settings",
     )
     native.add_argument("--out", metavar="DIR", help="write the files into this folder instead of printing them")
-    native.add_argument("--policy", metavar="FILE|PRESET", help="instead of your own policy")
+    native.add_argument("--policy", metavar="FILE|PRESET", help=POLICY_HELP)
     native.add_argument("--workspace", metavar="DIR", help="instead of the Git top level, or this folder")
     native.set_defaults(run=_native)
     for action in (brought, native):

@@ -80,7 +80,7 @@ def _account(learned: Learned, palette: Palette) -> Iterator[str]:
     ready = sum(not one.decide for one in lesson.proposals)
     waiting = len(lesson.proposals) - ready
     yield palette.bold(f"session {visible(learned.session)}: {_count(ready, 'addition')}, {waiting} to be decided")
-    yield f"  passing already under `{visible(learned.file)}`: {_count(lesson.settled, 'action')}"
+    yield f"  passing already: {_count(lesson.settled, 'action')}"
     for proposal in lesson.proposals:
         yield from _about(proposal, palette)
     if lesson.uncovered:

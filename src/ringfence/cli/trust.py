@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     from ringfence.policy.layers import Layer
     from ringfence.session.policy_files import PROJECT_FILE, read_bytes
     from ringfence.session.sources import places, working_folder
-    from ringfence.session.trust_list import set_trust
+    from ringfence.session.trust_list import read_trust, set_trust
     from ringfence.session.workspaces import find_workspace
 
     parser = Arguments(prog="ringfence trust", description="Trust a project's own policy, until its content changes.")
@@ -28,6 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     where = places(os.environ)
     path = os.path.join(find_workspace(parsed.folder, working_folder(), where.home), PROJECT_FILE)
     if parsed.revoke:
+        if os.path.realpath(path) not in read_trust(where.trust).projects:
+            print(f"not trusted before either: {visible(path)} only tightens")
+            return codes.OK
         set_trust(where.trust, path, None)
         print(f"no longer trusted: {visible(path)} only tightens from now on")
         return codes.OK

@@ -101,6 +101,13 @@ def apply(
     return codes.OK if (whole or not judged) and not refused and not left else 1
 
 
+def _flags_to_accept(flagged: list[Judged]) -> str:
+    """What more to say where some of the changes have flags."""
+    flags = sorted({flag.value for one in flagged for flag in one.flags})
+    options = " ".join(f"--accept {flag}" for flag in flags)
+    return f"; for {len(flagged)} more, which have flags, `{options}` as well" if flagged else ""
+
+
 def discard(parsed: argparse.Namespace, stagings: tuple[Staging, ...], settle: Settling) -> int:
     """Drop what a session wrote."""
     if not parsed.yes:
@@ -153,7 +160,7 @@ class _Choosing:
             if plain and not self._yes:
                 raise UsageInvalid(
                     f"{len(plain)} change{'' if len(plain) == 1 else 's'} would be applied, and nobody can be asked",
-                    remedy="say so with `--yes`; what is flagged needs `--accept FLAG` as well",
+                    remedy=f"say so with `--yes`{_flags_to_accept(flagged)}",
                 )
             return tuple(one.change for one in plain)
         chosen = [one.change for one in plain] if plain and self._all(plain) else []

@@ -42,6 +42,8 @@ MOST_STEPS = 8
 """So many things to do are said at once."""
 _ANSWER = "answer the question, or write the command so that all of it can be seen before it runs"
 _WITHOUT = "do it without this command, or do it yourself, outside the sandbox"
+_LENT = "where only the use of a secret in it is needed: a `[[credentials]]` lends that, and the secret stays outside"
+_LENT_KEY = "where only a key's use is needed: a `[[sandbox.ssh_agent]]` lends that, and the key stays outside"
 _GENERAL = frozenset({"network.default", "network.limited", "mcp.default"})
 _OPENED = frozenset({"network.default", "address.private", "dns.resolver"})
 """Denials and questions that a rule which names the host does away with."""
@@ -195,6 +197,8 @@ def _file(action: FileAction, reason: Reason, context: Context) -> Iterator[str]
         yield "open the folder that it is in: a name with `*`, `?` or `[` would be read as a pattern"
     else:
         key = action.operation.value
+        if kind == "filesystem.deny" and key == "read" and reason.layer.startswith("preset:"):
+            yield _LENT_KEY if pattern == "~/.ssh" else _LENT
         yield f"for this session: `--{key} {shlex.quote(escaped(action.path))}`"
         yield f"for good: `{key} = [{_quoted(action.path)}]` in `[filesystem]` of {_own(context)}"
 

@@ -20,7 +20,7 @@ from ringfence.session.options import Options
 def without_effect(
     options: Options, *, absolute: Callable[[str], str], home: str, environ: Mapping[str, str], evaluator: Evaluator
 ) -> tuple[str, ...]:
-    """A notice for each wish that changes nothing; `UsageInvalid` for a path that does not exist."""
+    """A notice for each wish that changes nothing; `UsageInvalid` for a path that does not exist, or a value."""
     notices = []
     for operation, paths in ((FileOperation.READ, options.read), (FileOperation.WRITE, options.write)):
         for written in paths:
@@ -33,6 +33,13 @@ def without_effect(
             decision = evaluator.evaluate(FileAction(operation=operation, path=place))
             if decision.verdict is Verdict.DENY and decision.because is not None:
                 notices.append(f"{option} has no effect: {decision.because.text} (rule {decision.because.rule})")
+    for name, given, _ in (written.partition("=") for written in options.environment):
+        if given:
+            # SECURITY: what stands behind the `=` may be a secret: it is not repeated.
+            raise UsageInvalid(
+                f"`--env {visible(name)}=…` gives a value, and `--env` takes the name of a variable alone",
+                remedy=f"set the variable before, and pass it on with `--env {visible(name)}`",
+            )
     missing = [name for name in options.environment if not name.endswith("*") and name not in environ]
     return (*notices, *(f"`--env {visible(name)}`: your environment has no such variable" for name in missing))
 

@@ -16,6 +16,8 @@ from ringfence.telemetry.reader import Entry, LedgerReader
 from ringfence.telemetry.seal import key_file
 from ringfence.telemetry.tree import inclusion_proof, root_from_inclusion
 
+_REMEDY = "make one with `ringfence log prove EVENT > FILE`"
+
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """A proof as it is written to a file."""
@@ -95,8 +97,10 @@ def read(path: str) -> Proof:
     try:
         with open(path, "rb") as stream:
             return msgspec.json.decode(stream.read(), type=Proof)
-    except (OSError, msgspec.MsgspecError) as failure:
-        raise UsageInvalid(f"`{path}` does not hold a proof: {failure}") from failure
+    except OSError as failure:
+        raise UsageInvalid(f"`{path}` cannot be read: {failure.strerror}", remedy=_REMEDY) from failure
+    except msgspec.MsgspecError as failure:
+        raise UsageInvalid(f"`{path}` does not hold a proof: {failure}", remedy=_REMEDY) from failure
 
 
 def _text(data: bytes) -> str:
