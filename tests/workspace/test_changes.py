@@ -37,6 +37,15 @@ def test_the_samples_of_a_new_repository_do_not_bury_what_git_would_run(tmp_path
     assert changes_since(str(tmp_path), LONG_AGO, is_reported).control_files == ("new/.git/hooks/pre-commit",)
 
 
+def test_one_control_file_is_not_buried_under_many(tmp_path: Path) -> None:
+    made(tmp_path, *(f"aa/{number:03}/Makefile" for number in range(130)), "package.json", "aa/.git/index")
+
+    found = changes_since(str(tmp_path), LONG_AGO, is_reported)
+
+    assert found.control_files[0] == "package.json"
+    assert (len(found.control_files), found.more_control_files) in {(100, 31), (100, 32)}
+
+
 def test_a_bare_repository_in_a_sub_folder_is_told(tmp_path: Path) -> None:
     made(tmp_path, "sub/HEAD", "sub/config", "sub/objects/x", "sub/refs/x")
 

@@ -185,6 +185,7 @@ def _result(governed: Governed, decision: Decision, code: int) -> dict[str, obje
         "denied_hosts": list(governed.tally.denied_hosts),
         "files_changed": changes.files if changes else 0,
         "control_files": list(changes.control_files) if changes else [],
+        "more_control_files": changes.more_control_files if changes else 0,
         "limits": [
             {"limit": limit, "allowed": allowed, "outcome": outcome, "times": times}
             for (limit, allowed, outcome), times in sorted(governed.tally.limits.items())

@@ -64,8 +64,9 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
         where = "wait to be applied to" if governed.staged else "changed in"
         lines.append(_line("files", f"{governed.changes.files}{more} {where} {visible(governed.workspace)}"))
         if governed.changes.control_files:
-            names = _some([visible(name) for name in governed.changes.control_files])
-            one = len(governed.changes.control_files) == 1
+            count = len(governed.changes.control_files) + governed.changes.more_control_files
+            names = _some([visible(name) for name in governed.changes.control_files], count)
+            one = count == 1
             what_for = "it may run or be obeyed by itself" if one else "these may run or be obeyed by themselves"
             lines.append(_line("look at", f"{palette.yellow(names)} ({what_for})"))
         if governed.staged:
@@ -107,8 +108,9 @@ def _line(name: str, text: str) -> str:
     return f"  {name:<8} {text}"
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+def _some(names: Sequence[str], count: int | None = None) -> str:
+    more = (len(names) if count is None else count) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _duration(seconds: float) -> str:

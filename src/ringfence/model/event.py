@@ -417,7 +417,9 @@ class WorkspaceChanged(msgspec.Struct, frozen=True, kw_only=True, tag_field="eve
 
     files: int
     control_files: tuple[str, ...]
-    """Files created or changed that a tool of yours may run later."""
+    """Files created or changed that a tool of yours may run later: at most a hundred, nearest to the top first."""
+    more_control_files: int = 0
+    """How many there are beyond those that are named."""
 
 
 class ChangesSettled(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="workspace.settled"):

@@ -554,7 +554,13 @@ async def _ended(governed: Governed, began_ns: int, asked: Asked) -> None:
     for text in governed.kept_out:
         await governed.tally.record(NoticeGiven(topic="git", text=text))
     if changes.files or changes.control_files:
-        await governed.tally.record(WorkspaceChanged(files=changes.files, control_files=changes.control_files))
+        await governed.tally.record(
+            WorkspaceChanged(
+                files=changes.files,
+                control_files=changes.control_files,
+                more_control_files=changes.more_control_files,
+            )
+        )
     unreported = governed.tally.unreported if governed.setup.hooks else ()
     if unreported:
         await governed.tally.record(NoticeGiven(topic="model", text=unreported_text(unreported)))

@@ -18,7 +18,7 @@ from ringfence.model.display import shortened, visible
 from ringfence.model.situations import RingfenceError, SandboxUnavailable, UsageInvalid
 from ringfence.policy.control_files import ControlFile, is_reported
 from ringfence.session.snapshots import TURN, Snapshots
-from ringfence.workspace.changes import Changes
+from ringfence.workspace.changes import Changes, named
 from ringfence.workspace.difference import Difference, differences
 from ringfence.workspace.entries import Entry, Kind, open_below, open_folder
 from ringfence.workspace.git_state import Role, below_git, in_object_folder, role
@@ -218,8 +218,8 @@ def collected(
             f"`{shortened(visible(os.fsdecode(path)), 80)}`: {why}" if path else why
             for path, why in pending.after.left_out
         ]
-    named = sorted(name for name in files if is_reported(name, rows))
-    changes = Changes(files=len(files), control_files=tuple(named[:_SHOWN]), complete=complete)
+    first, more = named(name for name in files if is_reported(name, rows))
+    changes = Changes(files=len(files), control_files=first, complete=complete, more_control_files=more)
     return changes, tuple(told[:_TOLD])
 
 

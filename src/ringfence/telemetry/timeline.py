@@ -109,7 +109,8 @@ def _row(body: events.Body) -> Row:
         case events.McpListed():
             return _listed(body)
         case events.WorkspaceChanged():
-            control = f"; may run later: {_text(', '.join(body.control_files))}" if body.control_files else ""
+            more = f" and {body.more_control_files} more" if body.more_control_files else ""
+            control = f"; may run later: {_text(', '.join(body.control_files))}{more}" if body.control_files else ""
             tone = Tone.ATTENTION if control else Tone.PLAIN
             return Row(symbol="≡", label="changed", what=f"{_count(body.files, 'file')}{control}", tone=tone)
         case events.ChangesSettled():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -17,6 +17,8 @@ from ringfence.workspace.git_index_names import misleads
 LIMIT = 200_000
 """Entries that are looked at; beyond it the count says so."""
 
+_NAMED = 100
+"""Control files that are named, and indices of Git's that are read: a session can make any number of them."""
 _UNINTERESTING = (
     ".git/HEAD",
     ".git/objects",
@@ -38,9 +40,17 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
     files: int
     control_files: tuple[str, ...]
-    """Relative paths, sorted, at most a hundred."""
+    """Relative paths, at most a hundred, those nearest to the top first."""
     complete: bool
     """False where the workspace has more entries than are looked at."""
+    more_control_files: int = 0
+    """How many there are beyond those that are named."""
+
+
+def named(control_files: Iterable[str]) -> tuple[tuple[str, ...], int]:
+    """Those that are named, and how many are not. Whoever would hide one behind many has to lay it deeper than them."""
+    by_depth = sorted(control_files, key=lambda name: (name.count("/"), name))
+    return tuple(by_depth[:_NAMED]), max(0, len(by_depth) - _NAMED)
 
 
 def changes_since(workspace: str, since_ns: int, is_control_file: Callable[[str], bool]) -> Changes:
@@ -50,23 +60,27 @@ def changes_since(workspace: str, since_ns: int, is_control_file: Callable[[str]
     for relative, status in _entries(workspace):
         looked_at += 1
         if looked_at > LIMIT:
-            return Changes(files=files, control_files=tuple(sorted(control)), complete=False)
+            break
         if status.st_ctime_ns < since_ns:
             continue
         if not relative.startswith(".git/"):
             files += 1
-        if len(control) == 100 or _SAMPLE.fullmatch(relative):
+        if _SAMPLE.fullmatch(relative):
             continue
-        if is_control_file(relative) or _is_hostile_index(workspace, relative):
+        if is_control_file(relative) or _is_hostile_index(workspace, relative, read=len(control) < _NAMED):
             control.append(relative)
-    return Changes(files=files, control_files=tuple(sorted(control)), complete=True)
+    first, more = named(control)
+    return Changes(files=files, control_files=first, complete=looked_at <= LIMIT, more_control_files=more)
 
 
-def _is_hostile_index(workspace: str, relative: str) -> bool:
-    """Whether this is an index of Git's that makes a later `git checkout` write elsewhere."""
+def _is_hostile_index(workspace: str, relative: str, *, read: bool) -> bool:
+    """Whether this is an index of Git's that makes a later `git checkout` write elsewhere; one that is not read counts
+    as such."""
     folder, name = os.path.split(relative)
     if not _INDEX.fullmatch(name) or os.path.basename(folder) != ".git":
         return False
+    if not read:
+        return True
     try:
         descriptor = os.open(os.path.join(workspace, relative), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
