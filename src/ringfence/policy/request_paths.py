@@ -7,6 +7,8 @@ request does, by all readings.
 from __future__ import annotations
 
 import re
+from itertools import chain
+from unicodedata import category, normalize
 from urllib.parse import unquote
 
 from ringfence.policy.globs import components
@@ -17,20 +19,29 @@ _MOST_DECODED = 4
 # SECURITY: `. .` and `.. ` are names to us, and ways up to file systems that drop dots and blanks behind a name.
 _AMBIGUOUS = re.compile(r"(?:^|/)[. ]+(?:/|;|$)|//|[\\;\x00-\x1f\x7f]")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+# SECURITY: `%u0061` is an `a` to some servers, and nothing to the standard.
+_STILL_ESCAPED = re.compile(r"%(?:[0-9A-Fa-f]{2}|[uU][0-9A-Fa-f]{4})")
+_WAY_UP = re.compile(r"(?:^|/)[. ]+(?:/|;|$)|^//|[\x00-\x1f\x7f]")
+_PARAMETERS = re.compile(r";[^/]*")
+_TAKEN_FOR_SLASHES = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9\u00a5\u20a9")
+"""Fractions, set minus and the currencies that stand where other code pages have a backslash."""
 _ODD = re.compile(r"\.[a-z]{2,6}$|[. ](?:/|$)|/ |[:?#]")
 _BEHIND = re.compile(r"[?#].*", re.DOTALL)
 _STREAM = re.compile(r":+\$.*")
 _FORMAT = re.compile(r"(?<=[^.])\.(?:jsonp?|xml|html?|js|txt|csv|ya?ml|atom|rss|pdf|action|do)$")
 """What frameworks take for the format of an answer, and not for a part of its name."""
 
+_STROKES = str.maketrans("øØłŁđĐħĦŧŦðÐ", "oOlLdDhHtTdD")
+"""Letters without a mark to take off, which databases hold for those without the stroke."""
+
 
 def plainly(path: str) -> str | None:
     """The path without query and escapes; None where servers could take it for more than one."""
     plain = path.partition("?")[0]
     decoded = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain) if "%" in plain else plain
-    if not plain.startswith("/") or not decoded.isascii() or _AMBIGUOUS.search(decoded) or _ESCAPE.search(decoded):
+    if not plain.startswith("/") or not decoded.isascii() or _AMBIGUOUS.search(decoded):
         return None
-    return decoded
+    return None if "%" in decoded and _STILL_ESCAPED.search(decoded) else decoded
 
 
 def leniently(plain: str) -> tuple[tuple[str, ...], ...]:
@@ -43,6 +54,53 @@ def leniently(plain: str) -> tuple[tuple[str, ...], ...]:
     trimmed = tuple(filter(None, (_STREAM.sub("", one).lstrip().rstrip(". ") for one in names)))
     bare = (*trimmed[:-1], _FORMAT.sub("", trimmed[-1])) if trimmed else trimmed
     return tuple(dict.fromkeys((components(folded), trimmed, bare)))
+
+
+def every_meaning(path: str) -> tuple[str, ...] | None:
+    """What servers may take a path for that is not plain; None where no list of that ends: it may lead up, is escaped
+    without end, or has bytes that are no text."""
+    text = path.partition("?")[0]
+    if not text.startswith("/"):
+        return None
+    found: dict[str, None] = {}
+    for _ in range(_MOST_DECODED):
+        try:
+            text = unquote(text, errors="strict")
+        except UnicodeDecodeError:
+            return None
+        for spelled in chain.from_iterable(map(_separated, _spelled(text))):
+            if _WAY_UP.search(spelled) or any(map(_is_invisible, spelled)):
+                return None
+            found[spelled] = None
+        if not _STILL_ESCAPED.search(text):
+            return tuple(found)
+    return None
+
+
+def every_name(path: str) -> tuple[tuple[str, ...], ...]:
+    """The names in a path: without empty ones, and with them."""
+    names = components(path)
+    return (names, tuple(path.split("/")[1:])) if "//" in path else (names,)
+
+
+def _spelled(text: str) -> tuple[str, ...]:
+    """How file systems and databases write a text that they hold for the same: `\uff41`, `\u00e1` and `\u0131` too."""
+    if text.isascii():
+        return (text,)
+    bare = "".join(one for one in normalize("NFKD", text) if category(one)[0] != "M").translate(_STROKES)
+    return tuple(dict.fromkeys((text, normalize("NFKC", text), bare, text.upper().lower(), bare.upper().lower())))
+
+
+def _separated(text: str) -> tuple[str, ...]:
+    """With a backslash as it stands and as a slash; with parameters, without, and without all that follows them."""
+    slashed = dict.fromkeys((text, text.replace("\\", "/")))
+    return tuple(
+        dict.fromkeys(one for each in slashed for one in (each, _PARAMETERS.sub("", each), each.partition(";")[0]))
+    )
+
+
+def _is_invisible(character: str) -> bool:
+    return not character.isascii() and (category(character)[0] in "CZ" or character in _TAKEN_FOR_SLASHES)
 
 
 def readings(path: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
-from ringfence.policy.request_paths import leniently, plainly
+from ringfence.policy.request_paths import every_meaning, every_name, leniently, plainly
 from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
 
@@ -341,11 +341,9 @@ class ConnectJudge:
         )
 
     def _path(self, rule: HostRule, path: str) -> bool | None:
-        # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
-        # that a rule allows, and always one that a rule denies.
         plain = plainly(path)
         if plain is None:
-            return None if rule.verdict is not Verdict.ALLOW else False
+            return self._by_every_meaning(rule, path)
         names = components(plain)
         if any(self._globs[text].matches(names) for text in rule.paths):
             return True
@@ -354,6 +352,20 @@ class ConnectJudge:
         # SECURITY: there are servers to which capitals make no difference, forges among them, and some that serve
         # `/admin` for `/admin.` as well.
         return any(self._folded[text].matches(names) for names in leniently(plain) for text in rule.paths)
+
+    def _by_every_meaning(self, rule: HostRule, path: str) -> bool | None:
+        # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
+        # that a rule allows, and always one that a rule denies. Where it is known what it may be, a rule allows it if
+        # it allows all of that, and denies it for any of it.
+        meanings = every_meaning(path)
+        allows = rule.verdict is Verdict.ALLOW
+        if meanings is None:
+            return False if allows else None
+        if allows:
+            every = (names for meaning in meanings for names in every_name(meaning))
+            return all(any(self._globs[text].matches(names) for text in rule.paths) for names in every)
+        every = (names for meaning in meanings for names in (*every_name(meaning.lower()), *leniently(meaning)))
+        return any(self._folded[text].matches(names) for names in every for text in rule.paths)
 
     def _default(self, host: Host) -> Reason:
         network = self._network
