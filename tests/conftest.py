@@ -49,3 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         files = {item.path for item in items if item.get_closest_marker(mark)}
         if hidden := sorted(str(file) for file in files if not _names(file, mark)):
             raise pytest.UsageError(f"`pytest.mark.{mark}` has to stand in the file of its tests: {', '.join(hidden)}")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name rows by what is written in them, and bytes that cannot be read by their place.
+
+    What a program packs may hold the second of its making, and processes that read a file in different seconds would
+    not have the same tests.
+    """
+    if not isinstance(val, bytes) or (len(val) <= 60 and val.isascii() and val.decode().isprintable()):
+        return None
+    return argname

@@ -64,7 +64,7 @@ def test_an_agent_known_by_name_gets_its_row_and_says_what_is_missing() -> None:
     assert "generativelanguage.googleapis.com:443" in setup.destinations
     assert "GEMINI_API_KEY" in setup.keep
     assert not setup.hooks
-    assert "not reported" in setup.notices[0]
+    assert "only those of servers of tools" in setup.notices[0]
 
 
 def test_a_program_of_the_workspace_gets_no_login_whatever_it_is_called(tmp_path: Path) -> None:

@@ -81,6 +81,39 @@ def test_a_project_to_whose_servers_nobody_agreed_starts_none_of_them() -> None:
     setup = claude(**{"/h/.claude.json": {"a": 1}, "/w/.mcp.json": {"mcpServers": {"notes": NOTES}}})
 
     assert json.loads(placed(setup, "/h/.claude.json")) == {"a": 1}
+    assert [(one.where, one.names) for one in setup.unseen] == [("/w/.mcp.json", ("notes",))]
+
+
+def test_servers_of_a_project_that_claude_starts_without_a_question_are_wrapped() -> None:
+    files = {
+        "/h/.claude.json": {"projects": {"/w": {"disabledMcpjsonServers": ["other"]}}},
+        "/w/.mcp.json": {"mcpServers": {"notes": NOTES, "other": NOTES}},
+    }
+
+    setup = claude("-p", "hello", **files)
+    limited = claude("-p", "hello", "--setting-sources=user", **files)
+    said = claude("--", "-p", **files)
+
+    assert json.loads(placed(setup, "/h/.claude.json"))["projects"]["/w"]["mcpServers"] == {"notes": WRAPPED}
+    assert setup.unseen == ()
+    for other in (limited, said):
+        assert "mcpServers" not in json.loads(placed(other, "/h/.claude.json"))["projects"]["/w"]
+        assert [one.names for one in other.unseen] == [("notes",)]
+
+
+def test_servers_that_a_folder_below_the_project_names_are_told() -> None:
+    setup = claude("-p", "hello", **{"/w/sub/.mcp.json": {"mcpServers": {"notes": NOTES}}})
+
+    assert [(one.where, one.names) for one in setup.unseen] == [("/w/sub/.mcp.json", ("notes",))]
+
+
+def test_a_word_of_ours_among_the_arguments_hides_no_server() -> None:
+    decoy = {"command": "evil", "args": ["/run/ringfence/mcp.py", "-I", "-S"]}
+
+    setup = claude(**{"/h/.claude.json": {"mcpServers": {"a": decoy}}})
+
+    server = json.loads(placed(setup, "/h/.claude.json"))["mcpServers"]["a"]
+    assert (server["command"], server["args"]) == ("/usr/bin/python3", [*BEHIND, "evil", *decoy["args"]])
 
 
 def test_servers_of_the_command_line_are_wrapped_and_those_of_a_file_do_not_come_on_record() -> None:
@@ -157,6 +190,9 @@ def test_servers_of_a_project_that_codex_trusts_are_said_on_its_command_line() -
 
     assert f"mcp_servers.notes.args={json.dumps([*BEHIND, 'npx', 'theirs'])}" in trusted.argv
     assert not any("mcp_servers" in word for word in untrusted.argv)
+    asked = codex(**{**files, "/h/.codex/config.toml": own})
+    assert [(one.where, one.names) for one in asked.unseen] == [("/w/.codex/config.toml", ("notes",))]
+    assert (trusted.unseen, untrusted.unseen) == ((), ())
     assert not any("far" in word for word in trusted.argv)
     assert trusted.argv[-2:] == ("exec", "hello")
 
@@ -172,3 +208,4 @@ def test_servers_that_an_administrator_names_by_their_commands_start_as_they_are
         "notes": {"identity": {"command": "npx"}}
     }
     assert any("lists of tools that change are not noticed" in notice for notice in setup.notices)
+    assert [(one.where, one.names) for one in setup.unseen] == [("/etc/codex/requirements.toml", ("notes",))]

@@ -1,4 +1,4 @@
-"""Servers of tools that plugins and extensions start, each behind the stand-in."""
+"""Servers of tools that plugins start, each behind the stand-in or told of."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from tests.agents.disk import DictDisk
 from ringfence.agents.agent import AgentRequest, AgentSetup
 from ringfence.agents.claude import Claude
 from ringfence.agents.codex import Codex
-from ringfence.agents.known_by_name import ROWS, KnownByName
 
 BEHIND = ["-I", "-S", "/run/ringfence/mcp.py", "--"]
 NOTES = {"command": "${CLAUDE_PLUGIN_ROOT}/notes", "args": ["-v"]}
 CACHE = "/h/.claude/plugins/cache/market"
-UNSEEN = "servers of tools that `{}` starts are not seen by Ringfence; its sandbox holds them"
+FLAT = "this sandbox has no mounts"
+NO_LIST = "it is no file of the plugin that lists servers"
+NAMED = "it is named on the command line"
 
 
 def behind(name: str, server: dict[str, object] = NOTES) -> dict[str, object]:
@@ -29,8 +30,7 @@ def prepared(name: str, files: dict[str, object], *argv: str, disk: type[DictDis
     request = AgentRequest(
         argv=(name, *argv), environ={}, home="/h", workspace="/w", session="s", interpreter="/usr/bin/python3"
     )
-    known = {row.name: KnownByName(row, "/h") for row in ROWS}
-    profile = {"claude": Claude(home="/h"), "codex": Codex(home="/h"), **known}[name]
+    profile = {"claude": Claude(home="/h"), "codex": Codex(home="/h")}[name]
     return profile.prepare(request, disk(there))
 
 
@@ -40,8 +40,14 @@ def over(setup: AgentSetup) -> dict[str, object]:
     return {file.path: json.loads(file.content) for file in setup.overlays}
 
 
-def told(setup: AgentSetup) -> list[str]:
-    return [notice for notice in setup.notices if "servers of tools" in notice]
+def told(setup: AgentSetup) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What starts unseen where the sandbox has mounts."""
+    return [(one.where, one.why, one.names) for one in setup.unseen if not one.behind_mounts]
+
+
+def flat(setup: AgentSetup) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What starts unseen only where it has none."""
+    return [(one.where, one.why, one.names) for one in setup.unseen if one.behind_mounts]
 
 
 def installed(*paths: str) -> dict[str, object]:
@@ -71,6 +77,54 @@ def test_servers_of_installed_plugins_of_claude_are_wrapped_wherever_the_plugin_
         f"{CACHE}/c/1/servers.json": {"mcpServers": {"notes": behind("plugin_c_notes")}},
     }
     assert told(setup) == []
+    assert flat(setup) == [
+        (f"{CACHE}/a/1/.mcp.json", FLAT, ("plugin_a_b_notes",)),
+        (f"{CACHE}/b/1/.claude-plugin/plugin.json", FLAT, ("plugin_b_notes",)),
+        (f"{CACHE}/c/1/.mcp.json", FLAT, ("plugin_c_other",)),
+        (f"{CACHE}/c/1/servers.json", FLAT, ("plugin_c_notes",)),
+    ]
+
+
+def test_plugins_of_markets_on_this_machine_are_found_where_claude_loads_them_from() -> None:
+    markets = "/h/.claude/plugins/marketplaces"
+    near, far = f"{markets}/near", "/src/far"
+    files: dict[str, object] = {
+        **installed(f"{CACHE}/a/1"),
+        "/h/.claude/plugins/known_marketplaces.json": {
+            "market": {"source": {"source": "directory", "path": near}, "installLocation": near},
+            "far": {"installLocation": far},
+        },
+        f"{near}/.claude-plugin/marketplace.json": {
+            "name": "market",
+            "plugins": [{"name": "p0", "source": "./a"}, {"name": "other", "source": "./other"}],
+        },
+        f"{near}/a/.claude-plugin/plugin.json": {"name": "a"},
+        f"{near}/a/.mcp.json": {"mcpServers": {"notes": NOTES}},
+        f"{near}/other/.mcp.json": {"mcpServers": {"notes": NOTES}},
+        "/w/.claude/settings.json": {"enabledPlugins": {"b@far": True}},
+        f"{far}/.claude-plugin/marketplace.json": {
+            "metadata": {"pluginRoot": "./plugins"},
+            "plugins": [{"name": "b", "source": "b", "mcpServers": {"listed": NOTES}}],
+        },
+        f"{far}/plugins/b/.mcp.json": {"mcpServers": {"notes": NOTES}},
+    }
+
+    setup = prepared("claude", files)
+
+    assert over(setup) == {f"{near}/a/.mcp.json": {"mcpServers": {"notes": behind("plugin_a_notes")}}}
+    assert told(setup) == [
+        (f"{far}/plugins/b/.mcp.json", "it lies outside of the agent's own folder", ("plugin_b_notes",)),
+        (f"{far}/.claude-plugin/marketplace.json", "the list of a market says them", ("listed",)),
+    ]
+
+
+def test_what_is_shown_of_plugins_leaves_room_for_a_folder_of_their_data() -> None:
+    plugins = "/h/.claude/plugins"
+
+    setup = prepared("claude", {f"{plugins}/cache/a": {}, f"{plugins}/data/old/x": {}, f"{plugins}/config.json": {}})
+
+    shown = [(bind.source, bind.writable) for bind in setup.binds if bind.source.startswith(plugins)]
+    assert shown == [(f"{plugins}/{name}", False) for name in ("cache", "config.json", "data/old")]
 
 
 def test_an_older_list_of_plugins_is_read_too() -> None:
@@ -100,10 +154,92 @@ def test_what_cannot_be_put_behind_the_stand_in_is_told_at_the_start() -> None:
 
     assert over(setup) == {}
     assert told(setup) == [
-        *(UNSEEN.format(path) for path in (f"{CACHE}/a/1/.mcp.json", "./tools.mcpb", "../../up.json")),
-        UNSEEN.format("/opt/plugin/.mcp.json"),
-        "servers of tools that the plugin in `./mine` starts are not seen by Ringfence; its sandbox holds them",
+        (f"{CACHE}/a/1/.mcp.json", "it lies behind a link", ("plugin_1_notes",)),
+        (f"{CACHE}/b/1/tools.mcpb", NO_LIST, ()),
+        (f"{CACHE}/up.json", NO_LIST, ()),
+        ("/opt/plugin/.mcp.json", "it lies outside of the agent's own folder", ("plugin_plugin_notes",)),
+        ("./mine", "it is no folder that can be looked into", ()),
     ]
+
+
+def test_plugins_of_the_command_line_are_told_with_the_names_of_their_servers() -> None:
+    files = {
+        "/w/one/.claude-plugin/plugin.json": {"name": "one"},
+        "/w/one/.mcp.json": {"notes": NOTES, "ours": {"command": "ringfence", "args": ["mcp", "--", "notes"]}},
+        "/many/two/.claude-plugin/plugin.json": {"name": "two", "mcpServers": {"more": NOTES}},
+        "/w/quiet/.claude-plugin/plugin.json": {"name": "quiet"},
+    }
+    words = (
+        "--plugin-dir",
+        "one",
+        "--plugin-dir=/many",
+        "--plugin-dir",
+        "quiet",
+        "--plugin-url",
+        "https://x.test/p.zip",
+    )
+
+    setup = prepared("claude", files, *words, "--agents", '{"a": {"mcpServers": {}}}')
+
+    assert (over(setup), flat(setup)) == ({}, [])
+    assert told(setup) == [
+        ("/w/one/.mcp.json", NAMED, ("plugin_one_notes",)),
+        ("/many/two/.claude-plugin/plugin.json", NAMED, ("plugin_two_more",)),
+        ("https://x.test/p.zip", "it is fetched at the start", ()),
+        ("--agents", NAMED, ()),
+    ]
+
+
+def test_folders_of_skills_that_are_plugins_are_wrapped_and_those_of_a_project_told() -> None:
+    files = {
+        "/h/.claude/skills/mine/.claude-plugin/plugin.json": {"name": "mine", "mcpServers": {"notes": NOTES}},
+        "/h/.claude/skills/plain/.mcp.json": {"mcpServers": {"notes": NOTES}},
+        "/w/.claude/skills/theirs/.claude-plugin/plugin.json": {"name": "theirs", "mcpServers": {"notes": NOTES}},
+    }
+
+    setup = prepared("claude", files)
+
+    manifest = "/h/.claude/skills/mine/.claude-plugin/plugin.json"
+    assert over(setup) == {manifest: {"name": "mine", "mcpServers": {"notes": behind("plugin_mine_notes")}}}
+    theirs = "/w/.claude/skills/theirs/.claude-plugin/plugin.json"
+    assert told(setup) == [(theirs, "the workspace is not ours to change", ("plugin_theirs_notes",))]
+
+
+def test_agents_that_bring_servers_are_told() -> None:
+    head = b"---\nname: a\nmcpServers:\n  - notes:\n      command: notes\n---\nHelp."
+    files = {
+        "/h/.claude/agents/a.md": head,
+        "/w/.claude/agents/b.md": head,
+        "/w/.claude/agents/c.md": b"---\nname: c\nmcpServers:\n  - known\n---\nRun a command.",
+        "/w/.claude/agents/d.md": b"---\nname: d\n---\nmcpServers: command",
+    }
+
+    why = "an agent's own servers stand in its text"
+    assert told(prepared("claude", files)) == [
+        ("/w/.claude/agents/b.md", why, ()),
+        ("/h/.claude/agents/a.md", why, ()),
+    ]
+
+
+def test_what_is_not_looked_at_any_more_is_told() -> None:
+    skills = {f"/h/.claude/skills/{number}/SKILL.md": b"x" for number in range(501)}
+    plugins = {f"/h/.codex/plugins/cache/{number}/x/y/z/a": b"x" for number in range(501)}
+    why = "there are more than the 500 folders that are looked at"
+
+    assert told(prepared("claude", skills)) == [("/h/.claude/skills", why, ())]
+    assert told(prepared("codex", plugins)) == [("/h/.codex/plugins", why, ())]
+
+
+def test_a_file_that_is_there_and_cannot_be_read_is_told() -> None:
+    files = installed(f"{CACHE}/a/1")
+    there = {path: json.dumps(value).encode() for path, value in files.items()}
+    request = AgentRequest(
+        argv=("claude",), environ={}, home="/h", workspace="/w", session="s", interpreter="/usr/bin/python3"
+    )
+
+    setup = Claude(home="/h").prepare(request, DictDisk({**there, f"{CACHE}/a/1/.mcp.json": None}))
+
+    assert told(setup) == [(f"{CACHE}/a/1/.mcp.json", "it cannot be read", ())]
 
 
 def test_a_plugin_that_starts_nothing_or_cannot_be_read_is_left_alone() -> None:
@@ -129,37 +265,4 @@ def test_servers_of_plugins_of_codex_are_wrapped_by_their_own_names() -> None:
     setup = prepared("codex", files)
 
     assert over(setup) == {f"{root}/.mcp.json": {"mcpServers": {"notes": behind("notes")}}}
-
-
-def test_settings_of_gemini_with_comments_are_told_because_it_can_read_them() -> None:
-    setup = prepared("gemini", {"/h/.gemini/settings.json": b'{"mcpServers": {} // mine\n}'})
-
-    assert (over(setup), told(setup)) == ({}, [UNSEEN.format("/h/.gemini/settings.json")])
-
-
-def test_servers_of_gemini_are_wrapped_in_its_settings_and_extensions_and_those_of_a_project_are_told() -> None:
-    manifest = "/h/.gemini/extensions/x/gemini-extension.json"
-    files: dict[str, object] = {
-        "/h/.gemini/settings.json": {"mcpServers": {"notes": NOTES}},
-        manifest: {"name": "x", "mcpServers": {"more": NOTES}},
-        "/w/.gemini/settings.json": {"mcpServers": {"notes": NOTES}},
-    }
-
-    setup = prepared("gemini", files)
-
-    assert over(setup) == {
-        "/h/.gemini/settings.json": {"mcpServers": {"notes": behind("notes")}},
-        manifest: {"name": "x", "mcpServers": {"more": behind("more")}},
-    }
-    assert "/run/ringfence/mcp.py" in [file.path for file in setup.files]
-    assert told(setup) == [UNSEEN.format("/w/.gemini/settings.json")]
-
-
-def test_agents_whose_servers_cannot_be_wrapped_say_so() -> None:
-    own = {"/h/.config/opencode/opencode.json": {"mcp": {"notes": {"type": "local", "command": ["notes"]}}}}
-
-    assert told(prepared("opencode", {**own, "/w/opencode.json": {"mcp": {}}, "/w/.opencode/opencode.json": {}})) == [
-        UNSEEN.format("/w/opencode.json"),
-        UNSEEN.format("/h/.config/opencode/opencode.json"),
-    ]
-    assert told(prepared("opencode", {})) == []
+    assert (told(setup), flat(setup)) == ([], [(f"{root}/.mcp.json", FLAT, ("notes",))])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import process_time
 
 import msgspec
 import pytest
@@ -183,9 +183,9 @@ async def test_looking_through_many_costs_little() -> None:
     desk = desk_at(":memory:", time)
     for number in range(300):
         desk.cast(vote(opened(desk, decision(command("make", str(number)))), f"v{number}"))
-    began = asyncio.get_running_loop().time()
+    began = process_time()
 
     found = since(command("make", "x"), "", desk.approved("/w", 200), desk.is_by_people, time.now_ns)
 
     assert found
-    assert asyncio.get_running_loop().time() - began < 0.5
+    assert process_time() - began < 0.5

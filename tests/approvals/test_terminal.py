@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from tests.approvals.made import Time, command, counting, decision, desk_at
 from tests.approvals.pseudoterminal import Person
+from tests.descriptors import left_open, opened
 
 from ringfence.approvals.channels.channel import Answer, Outcome, Unanswered
 from ringfence.approvals.channels.terminal import Terminal
@@ -143,14 +144,14 @@ async def test_the_terminal_gets_its_mode_back(person: Person, request_: Request
 
 async def test_a_cancelled_question_gives_the_terminal_back(person: Person, request_: Request) -> None:
     before = person.mode()
-    descriptors = os.listdir("/proc/self/fd")
+    descriptors = opened()
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await terminal(person.path).ask(request_)
 
     assert person.mode() == before
-    assert os.listdir("/proc/self/fd") == descriptors
+    assert await left_open(descriptors) == frozenset()
 
 
 async def test_the_screen_is_borrowed_and_given_back(person: Person, request_: Request) -> None:

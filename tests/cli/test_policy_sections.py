@@ -43,6 +43,30 @@ def test_an_agent_that_may_not_run_does_not(person: Person) -> None:
     assert "agent `generic` may not run here (agents.allowed, user," in done.err
 
 
+def test_a_session_with_a_server_of_tools_that_starts_unseen_is_told_of_or_refused(person: Person) -> None:
+    program = person.home / "bin" / "gemini"
+    settings = person.project / ".gemini" / "settings.json"
+    for file, content in (
+        (program, "#!/bin/sh\necho started\n"),
+        (settings, '{"mcpServers": {"a": {"command": "x"}}}'),
+    ):
+        file.parent.mkdir()
+        file.write_text(content)
+    program.chmod(0o755)
+
+    path = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    told = person.types("run", "--", "gemini", env=path)
+    policy(person, "[mcp]\nunseen = 'deny'\n")
+    refused = person.types("run", "--", "gemini", env=path)
+
+    assert "started" in told.out, told.err
+    assert "`a` of `" in told.err
+    assert refused.code == 126
+    assert "started" not in refused.out
+    assert f"`a` of `{settings}` (the workspace is not ours to change) (mcp.unseen, user," in refused.err
+    assert "ringfence mcp --name NAME" in refused.err
+
+
 def test_what_a_policy_protects_cannot_be_written_replaced_or_moved_away(person: Person) -> None:
     policy(person, "[control_files]\nprotect = ['deploy/prod.sh', 'missing/x']\n")
     (person.project / "deploy").mkdir()

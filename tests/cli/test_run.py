@@ -100,8 +100,8 @@ def test_the_program_has_a_terminal_of_its_own_with_job_control(seat: Seat) -> N
 def test_a_resize_reaches_the_program(seat: Seat) -> None:
     set_window_size(seat.master, 50, 132)
     os.kill(seat.process.pid, signal.SIGWINCH)
-    time.sleep(0.2)
-    seat.types("stty size\n")
+    # It hears of it in its time.
+    seat.types("until stty size | grep '50 1''32'; do sleep 0.1; done\n")
 
     seat.sees("50 132")
 

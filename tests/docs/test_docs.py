@@ -165,7 +165,15 @@ def test_everything_that_is_opened_for_an_agent_is_named() -> None:
     hosts = (claude.HOSTS, codex.OPENAI_HOSTS, codex.UNASKED, *(row.destinations for row in known_by_name.ROWS))
     named = [
         *(name for group in files for name in group),
-        *(claude.TRANSCRIPTS, claude.HELPER, codex.TRANSCRIPTS, codex.LOGIN, *codex.KEYS, *claude.LOGINS),
+        *(
+            claude.PLUGINS,
+            claude.TRANSCRIPTS,
+            claude.HELPER,
+            codex.TRANSCRIPTS,
+            codex.LOGIN,
+            *codex.KEYS,
+            *claude.LOGINS,
+        ),
         *(name for name, _ in claude.OUR_VARIABLES),
         *(str(port) for port in codex.LOCAL_PROVIDERS.values()),
         *(host.partition(":")[0] for group in hosts for host in group),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.place import Place
+from tests.e2e.place import CODEX_CONFIG, Place
 from tests.scripted_model import Call, Say, Turn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -30,8 +31,33 @@ args = ["python3", "{server}"]
 """
 
 
-def says(text: str) -> Turn:
-    return (Call("mcp__notes__say", {"text": text}),)
+PLUGIN = {"claude": ("install", "plugin_np_notes"), "codex": ("add", "notes")}
+"""How each agent installs a plugin, and what it calls the server."""
+
+
+def says(text: str, server: str = "notes") -> Turn:
+    return (Call(f"mcp__{server}__say", {"text": text}),)
+
+
+def install(place: Place, agent: str) -> None:
+    """A plugin with a server, from a market in the person's own folder, by the agent's own commands."""
+    market = place.home / f".{agent}" / "plugins" / "marketplaces" / "market"
+    plugin = {"name": "np", "version": "1.0.0", "description": "Notes."}
+    plugin |= {"mcpServers": "./.mcp.json"} if agent == "codex" else {}
+    entry = {"name": "np", "source": "./np", "description": "Notes."}
+    server = {"command": "/usr/bin/env", "args": ["python3", str(place.workspace / "server.py")]}
+    for path, content in (
+        (f"np/.{agent}-plugin/plugin.json", plugin),
+        ("np/.mcp.json", {"mcpServers": {"notes": server}}),
+        (".claude-plugin/marketplace.json", {"name": "market", "owner": {"name": "x"}, "plugins": [entry]}),
+    ):
+        (market / path).parent.mkdir(parents=True, exist_ok=True)
+        (market / path).write_text(json.dumps(content))
+    for words in (("marketplace", "add", str(market)), (PLUGIN[agent][0], "np@market")):
+        argv = [str(place.programs / agent), "plugin", *words]
+        subprocess.run(
+            argv, env=place._environment(1), cwd=place.workspace, check=True, timeout=60, capture_output=True
+        )
 
 
 def furnish(place: Place) -> Path:
@@ -95,15 +121,45 @@ async def test_a_server_of_a_project_that_codex_trusts_is_seen_as_well(place: Pl
 
 
 @pytest.mark.parametrize("place", ["this user"], indirect=True)
-async def test_a_server_of_a_project_to_which_the_person_agreed_in_claude_is_seen_as_well(place: Place) -> None:
+@pytest.mark.parametrize("settings", ['{"enableAllProjectMcpServers": true}', "{}"], ids=["agreed", "not asked"])
+async def test_a_server_of_a_project_that_claude_starts_is_seen_as_well(place: Place, settings: str) -> None:
     calls = furnish(place)
     servers = (place.home / ".claude.json").read_text()
     (place.home / ".claude.json").unlink()
     (place.workspace / ".mcp.json").write_text(servers)
-    (place.home / ".claude" / "settings.json").write_text('{"enableAllProjectMcpServers": true}')
+    (place.home / ".claude" / "settings.json").write_text(settings)
 
     outcome = await place.run("claude", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY)
 
     assert "no secrets in notes" in outcome.results[0], outcome.stderr
     assert not calls.exists()
     assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == ["notes"]
+
+
+@pytest.mark.parametrize("place", ["this user"], indirect=True)
+@pytest.mark.parametrize("agent", ["codex", "claude"])
+async def test_a_server_of_an_installed_plugin_is_seen_as_well(
+    place: Place, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = furnish(place)
+    (place.home / ".claude.json").unlink()
+    (place.home / ".codex" / "config.toml").unlink(missing_ok=True)
+    server = PLUGIN[agent][1]
+    install(place, agent)
+    written = place.home / ".codex" / "config.toml"
+    settings = written.read_text() if agent == "codex" else ""
+    monkeypatch.setattr("tests.e2e.place.CODEX_CONFIG", CODEX_CONFIG.replace("plugins = false", "plugins = true"))
+    policy = POLICY.replace('"notes"', f'"{server}"')
+
+    outcome = await place.run(
+        agent,
+        [says("secret key", server), (Say("done"),)],
+        governed=True,
+        policy=policy,
+        settings=settings,
+        model="gpt-6-sol",
+    )
+
+    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    assert not calls.exists()
+    assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == [server]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import ssl
 
 import pytest
+from tests.descriptors import opened
 
 from ringfence.egress.authority import Authority
 from ringfence.model.host import parse_host
@@ -49,8 +49,8 @@ def test_a_host_s_context_is_made_once() -> None:
 
 
 def test_the_key_is_nowhere_on_a_disk() -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = opened()
 
     Authority("s1", NOW).context(parse_host("a.test"))
 
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert opened() - before == frozenset()

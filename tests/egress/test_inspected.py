@@ -465,22 +465,23 @@ async def test_a_revoked_grant_ends_connections_that_are_looked_into_at_once() -
 
 @pytest.mark.parametrize("secure", [True, False])
 async def test_a_client_that_leaves_while_somebody_is_asked_withdraws_the_question(secure: bool) -> None:
-    withdrawn = asyncio.Event()
+    asked, withdrawn = asyncio.Event(), asyncio.Event()
 
     class Pending(Asked):
         def __call__(self, action: ConnectAction, origin: str, done: Callable[..., None]) -> Callable[[], None]:
             if action.method is None:
                 return super().__call__(action, origin, done)
+            asked.set()
             return withdrawn.set
 
-    async with inspecting(Pending()) as gateway, asyncio.timeout(5):
+    async with inspecting(Pending()) as gateway, asyncio.timeout(30):
         if secure:
             _, writer = await tunnel(gateway.port, 443)
             writer.write(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
         else:
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
             writer.write(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await asked.wait()
         await leave(writer)
         await withdrawn.wait()
 

@@ -82,6 +82,7 @@ reason = "r"
 [commands.profile.set]
 B = "c"
 [mcp]
+unseen = "deny"
 default = "ask"
 changed = "deny"
 [[mcp.server]]

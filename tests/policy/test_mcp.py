@@ -9,6 +9,7 @@ from tests.policy.test_documents import faults
 
 from ringfence.model.action import McpAction, ServerFacts
 from ringfence.model.decision import Verdict
+from ringfence.policy.effective import Unseen
 from ringfence.policy.evaluate import Evaluator
 from ringfence.policy.layers import Layer
 from ringfence.policy.mcp_identity import address, command_identity
@@ -140,3 +141,23 @@ def test_a_project_that_is_not_trusted_describes_servers_and_does_not_take_chang
 
     assert merged.mcp.changed is Verdict.ASK
     assert [server.name for server in merged.mcp.servers] == ["files", "docs"]
+
+
+@pytest.mark.parametrize("order", [(Layer.REQUIREMENTS, Layer.USER), (Layer.USER, Layer.REQUIREMENTS)])
+def test_the_stricter_one_wins_about_servers_that_start_unseen(order: tuple[Layer, Layer]) -> None:
+    values = {order[0]: "deny", order[1]: "allow"}
+
+    merged = policy(*(document(f'[mcp]\nunseen = "{value}"\n', layer) for layer, value in values.items()))
+
+    required = order[0] is Layer.REQUIREMENTS
+    assert merged.mcp.unseen is Unseen.DENY
+    assert merged.mcp.unseen_origin.layer == ("requirements" if required else "user")
+
+
+def test_a_project_that_is_not_trusted_does_not_let_servers_start_unseen() -> None:
+    project = msgspec.structs.replace(
+        document('[mcp]\nunseen = "allow"\n', Layer.PROJECT), trusted=False, distrust="it is not trusted"
+    )
+    own = document('[mcp]\nunseen = "deny"\n', Layer.USER)
+
+    assert policy(own, project).mcp.unseen is Unseen.DENY

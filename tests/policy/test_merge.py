@@ -171,6 +171,7 @@ def test_every_single_value_has_an_origin() -> None:
         "limits.wall_seconds": BUILT_IN,
         "mcp.changed": BUILT_IN,
         "mcp.default": BUILT_IN,
+        "mcp.unseen": BUILT_IN,
         "network.default": BUILT_IN,
         "network.host_ports.5432": Origin(layer="user", source="user.toml:2"),
         "sandbox.min_tier": Origin(layer="preset:base", source="base.toml:2"),

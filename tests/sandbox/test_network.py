@@ -12,7 +12,7 @@ from ringfence.sandbox.launch import Sandbox
 ORIGINAL_DESTINATION = 80
 CONNECT = (
     "import socket, sys\n"
-    "s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET); s.settimeout(3)\n"
+    "s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET); s.settimeout(30)\n"
     "s.connect((sys.argv[1], int(sys.argv[2]))); print(s.recv(100).decode())"
 )
 
@@ -41,7 +41,7 @@ async def test_the_explicit_proxy_answers_on_loopback(box: Box) -> None:
 async def test_names_are_asked_of_us_whatever_the_resolver(box: Box) -> None:
     listener = box.sandbox.listeners["dns_udp"]
     script = (
-        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(3)\n"
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(30)\n"
         "s.connect(('8.8.8.8', 53)); s.send(b'question'); print(s.recv(100).decode())"
     )
 
@@ -55,7 +55,7 @@ async def test_other_datagrams_are_refused_at_once(box: Box) -> None:
     script = (
         "import socket\n"
         "for family, address in ((2, '1.1.1.1'), (10, '2606:4700::1111')):\n"
-        "    s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(3); s.connect((address, 443)); s.send(b'x')\n"
+        "    s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(30); s.connect((address, 443)); s.send(b'x')\n"
         "    try: s.recv(1)\n"
         "    except OSError as error: print(type(error).__name__)\n"
     )

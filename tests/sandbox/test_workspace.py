@@ -17,6 +17,13 @@ from ringfence.sandbox.launch import Sandbox, launch
 STUBS = {".claude", ".codex", ".gemini", ".cursor", ".opencode", ".agents", ".mcp.json", ".vscode", ".idea"}
 
 
+async def test_an_agent_finds_what_it_would_write_into_its_folder_and_git_has_nothing_to_say(git_box: Box) -> None:
+    done = await git_box.shell("ls -A .opencode .codex; git status --porcelain .opencode .codex; touch .opencode/x")
+
+    assert done.out.split() == [".codex:", ".opencode:", ".gitignore"]
+    assert "Read-only file system" in done.err
+
+
 async def test_everyday_git_works_inside(git_box: Box) -> None:
     done = await git_box.shell(
         "set -e; echo b >> a; git status --porcelain; git add a; git commit -qm second; git switch -qc topic;"

@@ -55,8 +55,10 @@ async def test_commands_run_at_once(session: ringfence.Session) -> None:
 
 
 async def test_a_time_out_ends_the_command_and_what_it_started(session: ringfence.Session, project: Path) -> None:
-    result = await session.exec(["sh", "-c", "(sleep 2; touch late) & sleep 100"], timeout=0.3)
-    await asyncio.sleep(2.2)
+    waiting = "until [ -e now ]; do sleep 0.05; done; touch late"
+    result = await session.exec(["sh", "-c", f"({waiting}) & sleep 100"], timeout=0.3)
+    (project / "now").touch()
+    await asyncio.sleep(0.5)
 
     assert (result.timed_out, result.exit_code) == (True, 128 + 9)
     assert not (project / "late").exists()

@@ -33,7 +33,7 @@ async def test_a_detached_child_does_not_hold_a_call_longer_than_its_time(projec
 
         result = await session.exec(["sh", "-c", "echo before; setsid sleep 60 & sleep 60"], timeout=0.5)
 
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 40
         assert (result.stdout, result.timed_out, result.truncated) == ("before\n", True, True)
 
 

@@ -64,6 +64,19 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
     time-out, so that the denial comes from the gate with its reason."""
 
 
+class UnseenServers(msgspec.Struct, frozen=True, kw_only=True):
+    """Servers of tools that an agent starts as they are, without our stand-in in front of them."""
+
+    where: str
+    """The file, the option or the variable that names them."""
+    why: str
+    """Why they cannot be put behind it, as the end of a sentence."""
+    names: tuple[str, ...] = ()
+    """As the agent calls them; none where they cannot be known before it starts."""
+    behind_mounts: bool = False
+    """Whether this is so only where the sandbox has no mounts."""
+
+
 class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a session does for an agent; every widening it contains is named in the notices."""
 
@@ -91,6 +104,8 @@ class AgentSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the agent was configured to ask us through hooks; without them only the guarantees hold."""
     own_prompt: str = "the hooks of this agent cannot bring up a prompt of its own"
     """Why no question can be left to the agent's own prompt in this session; empty where it can."""
+    unseen: tuple[UnseenServers, ...] = ()
+    """Servers of tools that start without our stand-in; where the policy says so, the session does not begin."""
     notices: tuple[str, ...] = ()
     """What the person has to be told, one sentence each."""
 

@@ -8,6 +8,7 @@ the host later), commands, skills and plugins are read-only. `~/.claude.json` is
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from ringfence.agents import claude_hooks, claude_servers
 from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, HookAnswer, HookCall
@@ -22,7 +23,8 @@ from ringfence.model.shown import Bind, PlacedFile
 from ringfence.model.situations import RingfenceError
 
 COPIED = ("settings.json", "settings.local.json", "CLAUDE.md", "keybindings.json")
-READ_ONLY = ("agents", "commands", "hooks", "output-styles", "plugins", "rules", "skills", "workflows", "themes")
+READ_ONLY = ("agents", "commands", "hooks", "output-styles", "rules", "skills", "workflows", "themes")
+PLUGINS = "plugins"
 TRANSCRIPTS = "projects"
 WRITABLE = (".credentials.json", "todos", "tasks", "plans", "file-history", "history.jsonl")
 """SECURITY: nothing in these is run by a later Claude Code outside. What an agent notes for itself in `projects` is
@@ -75,7 +77,8 @@ class Claude:
         environ = _environment(request, settings)
         model = _model(environ)
         managed = managed_settings(request, disk)
-        copies = claude_servers.wrapped_files(_copies(folder, state, disk), state, request, disk)
+        originals = _copies(folder, state, disk)
+        copies = claude_servers.wrapped_files(originals, state, request, disk)
         plugins = claude_plugins(folder, request, disk)
         argv, configurations = claude_servers.with_servers(request, disk)
         variables = [*OUR_VARIABLES, *([("CLAUDE_CONFIG_DIR", own_folder)] if own_folder else [])]
@@ -93,11 +96,11 @@ class Claude:
             models=model.models,
             hooks=True,
             own_prompt=claude_hooks.silent_start(request.argv),
+            unseen=(*claude_servers.unseen_servers(originals, state, request, disk), *plugins.unseen),
             notices=(
                 *notices,
                 *model.notices,
                 *managed.notices,
-                *plugins.notices,
                 *_login(environ, settings, folder, disk),
             ),
         )
@@ -160,8 +163,21 @@ def _binds(folder: str, disk: Disk) -> tuple[Bind, ...]:
     rows = [(name, False) for name in READ_ONLY] + [(name, True) for name in WRITABLE]
     places = [(os.path.join(folder, name), writable) for name, writable in rows]
     found = [(path, writable) for path, writable in places if disk.exists(path)]
+    found += [(path, False) for path in _plugins(os.path.join(folder, PLUGINS), disk)]
     found.append((os.path.join(folder, TRANSCRIPTS), True))
     return tuple(Bind(source=path, target=path, writable=writable) for path, writable in found)
+
+
+def _plugins(folder: str, disk: Disk) -> Iterator[str]:
+    """What is shown of plugins: all of it, each for itself, because the servers of a plugin start only where a folder
+    for its data is there or can be made."""
+    data = os.path.join(folder, "data")
+    for name in disk.list_folder(folder):
+        path = os.path.join(folder, name)
+        if path != data or disk.is_link(path):
+            yield path
+        else:
+            yield from (os.path.join(data, each) for each in disk.list_folder(data))
 
 
 def _copies(folder: str, state: str, disk: Disk) -> tuple[PlacedFile, ...]:

@@ -19,7 +19,7 @@ from ringfence.agents.hook_answer import allowed, denial_text, denied
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
 from ringfence.agents.own_endpoint import OwnEndpoint, own_endpoint
-from ringfence.agents.plugin_servers import Plugins, codex_plugins
+from ringfence.agents.plugin_servers import codex_plugins
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.host import HOST_LOOPBACK
 from ringfence.model.shown import Bind, PlacedFile
@@ -59,10 +59,13 @@ class Codex:
         managed = merged_requirements(disk.read_file(REQUIREMENTS), disk.exists(REQUIREMENTS), request)
         plugins = _uses_plugins(config)
         ours = _arguments(argv, never_ask=managed.never_ask, plugins=plugins, nested=request.nested)
+        project = codex_servers.project_servers(argv, config, request, disk)
+        of_plugins = codex_plugins(folder, request, disk)
         if not managed.names_servers:
-            project = codex_servers.project_servers(argv, config, request, disk)
-            ours = codex_servers.with_servers(ours, config, project, request)
-        of_plugins = Plugins() if managed.names_servers else codex_plugins(folder, request, disk)
+            ours = codex_servers.with_servers(ours, config, project.agreed, request)
+        unseen = (*project.unseen, *of_plugins.unseen)
+        if managed.names_servers:
+            unseen = codex_servers.as_they_are(REQUIREMENTS, config, project, of_plugins.unseen, request)
         variables = [("CODEX_HOME", folder)] if "CODEX_HOME" in request.environ else []
         return AgentSetup(
             name=self.name,
@@ -76,18 +79,18 @@ class Codex:
                 PlacedFile(path=REQUIREMENTS, content=managed.content),
                 *_copies(folder, disk, None if managed.names_servers else request),
             ),
-            overlays=of_plugins.overlays,
+            overlays=() if managed.names_servers else of_plugins.overlays,
             folders=(os.path.join(folder, TRANSCRIPTS),),
             destinations=model.destinations,
             unasked=UNASKED,
             host_ports=model.host_ports,
             models=model.models,
             hooks=True,
+            unseen=unseen,
             notices=(
                 *notices,
                 *model.notices,
                 *managed.notices,
-                *of_plugins.notices,
                 *_login(provider, folder, request, disk),
             ),
         )

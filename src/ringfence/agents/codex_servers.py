@@ -12,15 +12,19 @@ import os
 import re
 from collections.abc import Mapping, MutableMapping
 
+import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from ringfence.agents.agent import AgentRequest, Disk
+from ringfence.agents.agent import AgentRequest, Disk, UnseenServers
 from ringfence.agents.codex_config import Table, effective_table, option_values, read_table
 from ringfence.agents.mcp_client import NAME
-from ringfence.agents.mcp_wrapping import PROGRAM, wrap_servers, wrapped
+from ringfence.agents.mcp_wrapping import is_wrapped, started_unseen, wrap_servers, wrapped
 
 SERVERS = "mcp_servers"
+_PENDING = "codex does not trust this folder yet, and starts them when somebody says that it may"
+_WITHOUT_QUESTION = frozenset(["exec", "e", "review"])
+"""Where nobody is asked whether a folder is trusted, so that its settings are not read."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 """Any other name Codex does not take either."""
 
@@ -38,20 +42,46 @@ def wrap_file(content: bytes, request: AgentRequest) -> bytes:
     return tomlkit.dumps(document).encode() if any(done) else content
 
 
-def project_servers(argv: tuple[str, ...], config: Table, request: AgentRequest, disk: Disk) -> Table:
-    """The servers of the project's own settings, where Codex reads those."""
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """The servers of a project's own settings."""
+
+    agreed: Table = {}
+    """Those that Codex reads."""
+    unseen: tuple[UnseenServers, ...] = ()
+
+
+def as_they_are(
+    where: str, config: Table, project: Project, plugins: tuple[UnseenServers, ...], request: AgentRequest
+) -> tuple[UnseenServers, ...]:
+    """All servers, where an administrator's file names them by their commands, so that none can be wrapped."""
+    tables = (config.get(SERVERS), project.agreed)
+    own = [name for table in tables for name in started_unseen(table, request.interpreter)]
+    others = [name for one in plugins for name in one.names]
+    names = tuple(dict.fromkeys([*own, *others]))
+    listed = UnseenServers(where=where, why="it names servers by their commands", names=names)
+    told = [one for one in plugins if not one.behind_mounts]
+    return (*([listed] if names else []), *project.unseen, *told)
+
+
+def project_servers(argv: tuple[str, ...], config: Table, request: AgentRequest, disk: Disk) -> Project:
+    """The servers of the project's own settings, as far as Codex reads those."""
     projects = config.get("projects")
     project = projects.get(request.workspace) if isinstance(projects, Mapping) else None
-    trusted = isinstance(project, Mapping) and project.get("trust_level") == "trusted"
+    level = project.get("trust_level") if isinstance(project, Mapping) else None
     path = os.path.join(request.workspace, ".codex", "config.toml")
     # SECURITY: what a repository's link leads to is not the project's.
-    if not (trusted or "--trust" in argv) or any(map(disk.is_link, (path, os.path.dirname(path)))):
-        return {}
+    if any(map(disk.is_link, (path, os.path.dirname(path)))):
+        linked = UnseenServers(where=path, why="a link stands there")
+        return Project(unseen=(linked,) if disk.exists(path) else ())
     try:
         servers = read_table(disk.read_file(path)).get(SERVERS)
     except ValueError:
-        return {}
-    return dict(servers) if isinstance(servers, Mapping) else {}
+        return Project()
+    if level == "trusted" or "--trust" in argv:
+        return Project(agreed=dict(servers) if isinstance(servers, Mapping) else {})
+    names = started_unseen(servers, request.interpreter)
+    asks = level != "untrusted" and not _WITHOUT_QUESTION.intersection(argv)
+    return Project(unseen=(UnseenServers(where=path, why=_PENDING, names=names),) if names and asks else ())
 
 
 def with_servers(argv: tuple[str, ...], config: Table, project: Table, request: AgentRequest) -> tuple[str, ...]:
@@ -67,9 +97,10 @@ def with_servers(argv: tuple[str, ...], config: Table, project: Table, request: 
             continue
         arguments = server.get("args")
         listed = arguments if isinstance(arguments, list) else []
-        if PROGRAM in listed:
+        started = (command, *map(str, listed))
+        if is_wrapped(started, request.interpreter):
             continue
-        program, *rest = wrapped((command, *map(str, listed)), request.interpreter)
+        program, *rest = wrapped(started, request.interpreter)
         for key, value in (("command", program), ("args", rest), (f"env.{NAME}", name)):
             words += ["-c", f"{SERVERS}.{name}.{key}={json.dumps(value)}"]
     last = max((number for number, word in enumerate(argv) if _server_of(_value(word))), default=0)

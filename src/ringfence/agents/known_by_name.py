@@ -1,7 +1,8 @@
 """Agents that are known by their name only: settings, key and model host, as data. Not verified with the real agents.
 
-They have no hooks yet, so their tool calls are not reported; sandbox and gateway hold as for any program. Their own
-settings are read-only, because they name programs that would run on the host later.
+They have no hooks yet, so of their tool calls only those of servers of tools are judged and reported; sandbox and
+gateway hold as for any program. Their own settings are read-only, because they name programs that would run on the host
+later.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import os
 
 import msgspec
 
-from ringfence.agents.agent import AgentRequest, AgentSetup, Disk
+from ringfence.agents.agent import AgentRequest, AgentSetup, Disk, UnseenServers
+from ringfence.agents.copilot_servers import HOME, copilot_folder, copilot_servers
+from ringfence.agents.gemini_servers import gemini_servers
 from ringfence.agents.generic import Generic
 from ringfence.agents.hook_command import hook_program
 from ringfence.agents.mcp_wrapping import stand_in
-from ringfence.agents.plugin_servers import Plugins, gemini_servers
-from ringfence.model.shown import Bind
+from ringfence.agents.opencode_servers import FILE, FOLDER, NO_PROJECT, opencode_servers
+from ringfence.agents.server_copies import beside
+from ringfence.model.shown import Bind, PlacedFile
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,13 +30,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Below HOME, read-only."""
     keys: tuple[str, ...]
     destinations: tuple[str, ...]
-    project_files: tuple[str, ...] = ()
-    """Below the workspace: settings that may name servers of tools."""
-    own_files: tuple[str, ...] = ()
-    """The same below HOME, of those that cannot be put behind our stand-in."""
 
 
-_NAMING = (b'"mcpServers"', b'"mcp"')
+class Servers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session does about the servers of one agent."""
+
+    argv: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+    set: tuple[tuple[str, str], ...] = ()
+    shown: tuple[str, ...] = ()
+    """Files and folders beside the agent's own that are to be visible."""
+    copies: tuple[PlacedFile, ...] = ()
+    """In the place of the person's files."""
+    private: tuple[str, ...] = ()
+    """What the agent keeps of itself, of which a session has one of its own."""
+    unseen: tuple[UnseenServers, ...] = ()
+
 
 ROWS = (
     Row(
@@ -44,22 +57,23 @@ ROWS = (
             "cloudcode-pa.googleapis.com:443",
             "oauth2.googleapis.com:443",
         ),
-        project_files=(".gemini/settings.json",),
     ),
     Row(
         name="opencode",
-        folders=(".config/opencode", ".local/share/opencode/auth.json"),
+        folders=(
+            ".config/opencode",
+            ".opencode/opencode.json",
+            ".opencode/opencode.jsonc",
+            ".local/share/opencode/auth.json",
+        ),
         keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY"),
         destinations=("api.anthropic.com:443", "api.openai.com:443", "opencode.ai:443", "openrouter.ai:443"),
-        project_files=("opencode.json", "opencode.jsonc", ".opencode/opencode.json", ".opencode/opencode.jsonc"),
-        own_files=(".config/opencode/opencode.json", ".config/opencode/opencode.jsonc", ".config/opencode/config.json"),
     ),
     Row(
         name="copilot",
         folders=(".copilot", ".config/github-copilot"),
         keys=("COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"),
         destinations=("api.github.com:443", "api.githubcopilot.com:443", "api.individual.githubcopilot.com:443"),
-        own_files=(".copilot/mcp-config.json",),
     ),
 )
 
@@ -74,25 +88,53 @@ class KnownByName(Generic):
 
     def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
         """What the row says, as far as it is there."""
-        paths = [os.path.join(request.home, folder) for folder in self._row.folders]
-        servers = gemini_servers(paths[0], request, disk) if self.name == "gemini" else Plugins()
-        notice = f"`{self.name}` is known by name only: its tool calls are not reported, and its settings are read-only"
+        servers = _servers(self.name, request, disk)
+        folders = [*(os.path.join(request.home, folder) for folder in self._row.folders), *servers.shown]
+        placed = frozenset([*(copy.path for copy in servers.copies), *servers.private])
+        shown = [path for folder in folders for path in beside(folder, placed, disk)]
+        paths = [path for path in shown if disk.exists(path) and not path.startswith(f"{request.workspace}/")]
         return AgentSetup(
             name=self.name,
-            argv=request.argv,
-            keep=self._row.keys,
-            binds=tuple(Bind(source=path, target=path) for path in paths if disk.exists(path)),
-            files=(hook_program(disk), stand_in(disk)),
-            overlays=servers.overlays,
+            argv=servers.argv,
+            keep=(*self._row.keys, *servers.keep),
+            set=servers.set,
+            binds=tuple(Bind(source=path, target=path) for path in dict.fromkeys(paths)),
+            files=(hook_program(disk), stand_in(disk), *servers.copies),
             destinations=self._row.destinations,
-            notices=(notice, *servers.notices, *self._starting_unseen(request, disk)),
+            unseen=servers.unseen,
+            notices=(
+                f"`{self.name}` is known by name only: of its tool calls only those of servers of tools (MCP) are "
+                "judged and reported, and its settings are read-only",
+            ),
         )
 
-    def _starting_unseen(self, request: AgentRequest, disk: Disk) -> tuple[str, ...]:
-        """The files of which the servers of tools start as they are."""
-        paths = [os.path.join(request.workspace, name) for name in self._row.project_files]
-        paths += [os.path.join(request.home, name) for name in self._row.own_files]
-        named = [path for path in paths if any(key in (disk.read_file(path) or b"") for key in _NAMING)]
-        return tuple(
-            f"servers of tools that `{path}` starts are not seen by Ringfence; its sandbox holds them" for path in named
-        )
+
+def _servers(name: str, request: AgentRequest, disk: Disk) -> Servers:
+    match name:
+        case "opencode":
+            found = opencode_servers(request, disk)
+            return Servers(
+                argv=request.argv,
+                keep=(FILE, FOLDER, NO_PROJECT),
+                set=found.variables,
+                shown=found.shown,
+                copies=found.copies,
+                unseen=found.unseen,
+            )
+        case "gemini":
+            settings = gemini_servers(request, disk)
+            return Servers(argv=request.argv, copies=settings.copies, unseen=settings.unseen)
+        case "copilot":
+            whole = copilot_servers(request, disk)
+            folder = copilot_folder(request)
+            shown = () if folder == os.path.join(request.home, ".copilot") else (folder,)
+            return Servers(
+                argv=whole.argv,
+                keep=(HOME,),
+                shown=shown,
+                copies=whole.copies,
+                private=whole.private,
+                unseen=whole.unseen,
+            )
+        case _:
+            return Servers(argv=request.argv)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from ringfence.agents.agent import HOOK_FOLDER, AgentRequest, AgentSetup, Disk
+from ringfence.agents.agent import AgentRequest, AgentSetup, Disk
 from ringfence.agents.generic import Generic
 from ringfence.agents.mcp_client import NAME
+from ringfence.agents.mcp_wrapping import ELSEWHERE, wrapped_anywhere
 
-FOLDER = "RINGFENCE_HOOKS"
+FOLDER = ELSEWHERE
 
 
 class ToolServer(Generic):
@@ -21,12 +22,10 @@ class ToolServer(Generic):
     def prepare(self, request: AgentRequest, disk: Disk) -> AgentSetup:
         """The stand-in in front of the server."""
         setup = super().prepare(request, disk)
-        # Without mounts the stand-in lies in another folder, which a variable names.
-        script = f'exec "$0" -I -S "${{{FOLDER}:-{HOOK_FOLDER}}}/mcp.py" -- "$@"'
         # The agent in front is told where nobody has answered yet, and may ask again, as one whose hooks ask.
         return msgspec.structs.replace(
             setup,
-            argv=("/bin/sh", "-c", script, request.interpreter, *request.argv),
+            argv=wrapped_anywhere(request.argv, request.interpreter),
             set=((NAME, self._server),),
             hooks=True,
         )

@@ -198,6 +198,7 @@ class _Printing:
         for rule in policy.mcp.rules:
             self.line(f"{rule.verdict.value:<6} {_mcp_rule(rule)}", rule.origin)
         self.line(f"MCP servers with another list of tools: {policy.mcp.changed.value}", policy.mcp.changed_origin)
+        self.line(f"sessions with MCP servers that start unseen: {policy.mcp.unseen.value}", policy.mcp.unseen_origin)
         for server in policy.mcp.servers:
             self.line(f"server {server.name} is {server.url or ' '.join(server.command)}", server.origin)
         for key in Limits.__struct_fields__:
@@ -253,6 +254,7 @@ class _Printing:
             ("network floor", policy.network.floor, watching.network.floor),
             ("mcp.default", policy.mcp.default, watching.mcp.default),
             ("mcp.changed", policy.mcp.changed, watching.mcp.changed),
+            ("mcp.unseen", policy.mcp.unseen, watching.mcp.unseen),
         ):
             if before is not after and after is not None:
                 self.line(f"{key} {after.value}")

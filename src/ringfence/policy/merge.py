@@ -26,6 +26,7 @@ from ringfence.policy.effective import (
     Policy,
     TelemetryPolicy,
     ToolArguments,
+    Unseen,
     WorkspaceMode,
 )
 from ringfence.policy.enforcement import holding, observes, soft_origins
@@ -138,12 +139,16 @@ def _mcp(merging: Merging) -> McpPolicy:
     rules = merged_rules(merging, [(document, document.mcp.rules) for document in merging.documents])
     lists = [(document, document.mcp.changed) for document in merging.documents]
     changed, changed_origin = merging.scalar("mcp.changed", lists, lambda verdict: verdict.strictness, Verdict.ASK)
+    starts = [(document, document.mcp.unseen) for document in merging.documents]
+    unseen, unseen_origin = merging.scalar("mcp.unseen", starts, [*Unseen].index, Unseen.ALLOW)
     return McpPolicy(
         default=default,
         default_origin=origin,
         rules=rules,
         changed=changed,
         changed_origin=changed_origin,
+        unseen=unseen,
+        unseen_origin=unseen_origin,
         # What a server has to be only tightens, so that every layer may say it.
         servers=tuple(server for document in merging.documents for server in document.mcp.servers),
     )

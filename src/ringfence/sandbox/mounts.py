@@ -54,8 +54,10 @@ class Root:
         attach(tree, place, "attach the new root")
         os.close(place)
         self._descriptor = tree
-        for name, mode in (("folder", 0o000), ("empty", 0o555)):
+        for name, mode in (("folder", 0o000), ("empty", 0o555), ("ignored", 0o555)):
             os.close(self._walk(f"{STORE}/{name}", folder=True))
+            if name == "ignored":
+                self.write(f"{STORE}/{name}/.gitignore", b"*\n", 0o444)
             os.chmod(f"{STORE[1:]}/{name}", mode, dir_fd=tree)
         self.write(f"{STORE}/file", b"", 0o000)
 
@@ -122,7 +124,8 @@ class Root:
             os.close(each)
 
     def cover(self, target: str, folder_with: str = "folder") -> None:
-        """Cover a path by something empty; a folder of mode 000, a file of mode 000, or an empty readable folder."""
+        """Cover a path by something empty; a folder of mode 000, a file of mode 000, an empty readable folder, or one
+        that says to Git that it has nothing."""
         point = self.open(target)
         source = self.open(f"{STORE}/{folder_with if _is_folder(point) else 'file'}")
         tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"cover `{target}`")

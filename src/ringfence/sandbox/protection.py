@@ -281,11 +281,16 @@ def _inside_repository(workspace: str) -> str | None:
     return os.path.relpath(found, workspace) if inside else None
 
 
+_IGNORED = frozenset([".opencode"])
+"""Folders in which an agent writes a `.gitignore` at its start where there is none, and ends where it cannot."""
+
+
 def stub_mount(stub: Stub) -> tuple[str, str]:
     """How a place holder is covered: (path, with what)."""
     # An empty folder that can be read: in a file's place it reads as an error either way, and Git warns of a closed
     # one.
-    return f"{stub.workspace}/{stub.name}", "itself" if stub.content is not None else "empty"
+    empty = "ignored" if os.path.basename(stub.name) in _IGNORED else "empty"
+    return f"{stub.workspace}/{stub.name}", "itself" if stub.content is not None else empty
 
 
 def _kind(root: int, name: str) -> int | None:

@@ -71,6 +71,7 @@ from ringfence.session.tally import Tally, unreported_text
 from ringfence.session.transcribing import told
 from ringfence.session.trusting import Trusting, trusting
 from ringfence.session.turns import Turns
+from ringfence.session.unseen_servers import unseen_servers
 from ringfence.session.ways.opened import Ways, way_variables
 from ringfence.session.ways.relay import serve
 from ringfence.session.witnessing import witness
@@ -174,6 +175,7 @@ async def _start(
         on_lost=lambda: _lose(lost, SandboxLost("the sandbox ended unexpectedly")),
     )
     stack.push_async_callback(sandbox.close)
+    unseen = unseen_servers(setup, policy.mcp, tier=dict(sandbox.enforcement).get("tier", ""))
     began_ns = time.time_ns()
     tally = Tally(_recorder(ledger, policy, asked), on_denial=on_denial)
     await tally.record(asked.started(setup, policy, sandbox.enforcement))
@@ -195,7 +197,7 @@ async def _start(
         tally=tally,
         stage=stage,
         notices=_notices(
-            (*unmet, *credentials.notices, *policy.notices, *setup.notices, *plan.notices, *sandbox.notices),
+            (*unmet, *credentials.notices, *policy.notices, *setup.notices, *unseen, *plan.notices, *sandbox.notices),
             (*shortened, *left_to_agents(asked.options.ask, setup, policy.approvals.delegate), *unkept),
             policy,
             sandbox,
@@ -221,6 +223,7 @@ def _ruled(asked: Asked, agent: Agent) -> tuple[AgentSetup, Policy]:
     for folder in setup.folders:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     asked.check_agent(policy, setup)
+    unseen_servers(setup, policy.mcp, tier=None)
     return setup, policy
 
 

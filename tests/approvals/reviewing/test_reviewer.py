@@ -180,13 +180,13 @@ def test_whatever_a_service_does_instead_of_answering_is_no_judgement(
 @pytest.mark.slow
 def test_a_service_that_is_slow_is_not_waited_for(service: tuple[Service, str]) -> None:
     made, url = service
-    made.slow = 3.0
+    made.slow = 60.0
     began = time.monotonic()
 
     reviewed = review("anthropic", url, seconds=0.5)
 
     assert reviewed.conclusion is Conclusion.UNAVAILABLE
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30
 
 
 def test_nobody_at_the_address_is_unavailable() -> None:

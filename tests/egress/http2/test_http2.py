@@ -383,14 +383,14 @@ async def test_a_client_without_requests_is_told_goodbye_whatever_else_it_says()
 
     async with (
         http2_server() as (port, _),
-        inspecting(http2=True, limits=Limits(idle_seconds=0.4)) as gateway,
-        asyncio.timeout(10),
+        inspecting(http2=True, limits=Limits(idle_seconds=1.5)) as gateway,
+        asyncio.timeout(30),
         http2_client(gateway.port, port) as client,
         asyncio.TaskGroup() as group,
     ):
         answers = []
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
             answers.append(await client.whole(client.ask(request(port))))
         group.create_task(pinging(client))
         await client.over.wait()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from bench.command_lists import ATTACKS, EVERYDAY, own
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.policy.compare.pairs import BASE, CONTEXT, LAYERS, PATH_RULES, judging, networks
-from tests.policy.making import document, judge, policy
+from tests.policy.making import WORKSPACE, document, judge, policy
 
 from ringfence.model.action import CommandAction, EffectKind, FileAction, FileOperation
 from ringfence.model.decision import Verdict
@@ -39,6 +40,12 @@ SCRIPTS = st.sampled_from(
         "cat < ~/x.pem",
         "echo x > /dev/tcp/10.1.2.3/80",
         "git clean -fd && ls",
+        "find / -name x.pem",
+        "unknown-tool ~/a/b",
+        "for f in ~/*; do cat $f; done; echo /etc/null",
+        "python3 -c 'open(\"/home/u/x.pem\")'",
+        "tar --file=~/x.pem -x",
+        "ln -s ~/a b; cat b/x.pem",
     ]
 )
 COMMAND_RULES = st.lists(
@@ -136,7 +143,7 @@ def _further_down(origin: Origin) -> Origin:
         ("", 0),
         ("[[network.rule]]\nid = 'r'\nhosts = ['**.github.com', 'x.test']\nverdict = 'deny'\n", 60),
         ("[[commands.rule]]\nid = 'r'\nprefix = ['kubectl', 'delete']\nverdict = 'deny'\n", 12),
-        ("[filesystem]\nwrite = ['~/.cache']\n", None),
+        ("[filesystem]\nwrite = ['~/.cache']\n", 1000),
         ("[network]\nhost_ports = [5432]\n", None),
     ],
 )
@@ -151,6 +158,29 @@ def test_a_change_of_what_is_shipped_leaves_out_only_commands_that_do_not_change
     assert {(one.before, one.after) for one in found} == {(one.before, one.after) for one in everything}
     assert {one.action for one in everything} <= set(judged)
     assert asked is None or len(judged) <= asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[filesystem]\ndeny = ['/', '~/', ':workspace', '/etc', '/usr', '**/*']\n",
+        "[filesystem]\nwrite = ['/', '~/']\nread = ['~/.ssh', '~/.aws', '~/.netrc']\n",
+        "[[network.rule]]\nhosts = ['*']\nverdict = 'deny'\n",
+        "[[network.rule]]\nhosts = ['*', '0.0.0.0/0', '::/0']\nverdict = 'allow'\n",
+        "[[commands.rule]]\neffects = ['read', 'execute']\nverdict = 'ask'\n",
+    ],
+)
+def test_of_the_commands_of_the_corpora_none_that_is_left_out_is_judged_differently(text: str) -> None:
+    before, after = judge(policy()), judge(policy(document(text)))
+    suspects = Suspects(before, after)
+    rows = [row.command for row in own((*ATTACKS, *EVERYDAY))]
+    actions = [CommandAction(argv=("bash", "-c", row), shell=row, cwd=WORKSPACE) for row in rows]
+
+    differing = [one.action for one in compared(Area.COMMANDS, (("", one) for one in actions), before, after)]
+
+    assert differing
+    assert [one for one in differing if not suspects.include(one)] == []
 
 
 def test_a_rule_that_somebody_may_override_is_another_one() -> None:

@@ -71,6 +71,14 @@ def test_to_say_less_about_what_a_server_of_tools_has_to_be_loosens() -> None:
     ]
 
 
+def test_to_let_sessions_begin_with_servers_that_start_unseen_loosens() -> None:
+    refuses, tells = (policy(document(f"[mcp]\nunseen = '{value}'\n")) for value in ("deny", "allow"))
+
+    assert [*value_differences(refuses, tells)] == [
+        ValueDifference(key="mcp.unseen", before="deny", after="allow", loosens=True)
+    ]
+
+
 def test_to_take_other_tools_without_a_question_loosens() -> None:
     asks, takes = (policy(document(f"[mcp]\nchanged = '{verdict}'\n")) for verdict in ("ask", "allow"))
 

@@ -14,7 +14,7 @@ import msgspec
 from ringfence.agents.exchange.draft import Note, Unmapped
 from ringfence.agents.exchange.effect_words import worded
 from ringfence.model.decision import Verdict
-from ringfence.policy.effective import CommandRule, HostRule, McpRule, PathRule, Policy
+from ringfence.policy.effective import CommandRule, HostRule, McpRule, PathRule, Policy, Unseen
 from ringfence.policy.schema import escaped
 
 POLICY = "policy"
@@ -89,8 +89,15 @@ class Losses:
         self._stricter[Note(origin=origin, item=item, text=text)] = None
 
 
+def lose_unseen(policy: Policy, losses: Losses) -> None:
+    """List that servers which start unseen refuse a session: there all of them do."""
+    if policy.mcp.unseen is Unseen.DENY:
+        losses.lose(policy.mcp.unseen_origin.source, "mcp.unseen deny", "servers start by themselves", restricts=True)
+
+
 def lose_mcp(policy: Policy, losses: Losses) -> None:
     """List what a policy says about tools of MCP servers, for agents that cannot be told."""
+    lose_unseen(policy, losses)
     if policy.mcp.default is not Verdict.ALLOW:
         source = policy.mcp.default_origin.source
         losses.lose(source, f"mcp.default {policy.mcp.default.value}", "there is no such setting", restricts=True)

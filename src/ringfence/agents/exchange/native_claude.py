@@ -18,6 +18,7 @@ from ringfence.agents.exchange.native import (
     host_item,
     lose_environment,
     lose_rest,
+    lose_unseen,
     mcp_item,
     path_item,
 )
@@ -161,6 +162,7 @@ def _domain(rule: HostRule, text: str, losses: Losses) -> str | None:
 
 def _tools(policy: Policy, lists: dict[str, list[str]], losses: Losses) -> None:
     """Tools of MCP servers, which it names `mcp__SERVER__TOOL`; `*` is understood for the tool alone."""
+    lose_unseen(policy, losses)
     if policy.mcp.default is not Verdict.ALLOW:
         reason = "Claude Code has no verdict for all servers; name them in `allowedMcpServers`"
         losses.lose(policy.mcp.default_origin.source, f"mcp.default {policy.mcp.default.value}", reason, restricts=True)

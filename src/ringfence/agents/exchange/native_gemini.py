@@ -23,6 +23,7 @@ from ringfence.agents.exchange.native import (
     host_item,
     lose_environment,
     lose_rest,
+    lose_unseen,
     mcp_item,
 )
 from ringfence.agents.exchange.spellings import Variant, variants
@@ -204,6 +205,7 @@ def _fetching(policy: Policy, losses: Losses) -> list[_Rule]:
 def _tools(policy: Policy, losses: Losses) -> list[_Rule]:
     """Tools of MCP servers. Gemini CLI asks for those that no rule names."""
     found = []
+    lose_unseen(policy, losses)
     if policy.mcp.default is Verdict.DENY:
         found.append(_Rule(tool=("*",), server="*", decision="deny", priority=ASK_PRIORITY))
     for rule in policy.mcp.rules:

@@ -15,7 +15,7 @@ from ringfence.model.action import CommandAction
 from ringfence.policy.commands import CommandTable
 from ringfence.policy.effective import BUILT_IN, CommandPolicy, CommandRule, Origin, Policy
 from ringfence.policy.evaluate import Evaluator
-from ringfence.policy.judges.command import asks_hosts
+from ringfence.policy.judges.command import asks_hosts, asks_paths
 from ringfence.policy.paths import BINDING
 from ringfence.policy.shell.analysis import analyse
 
@@ -36,11 +36,12 @@ class Suspects:
 
     def __init__(self, before: Evaluator, after: Evaluator) -> None:
         self._home = before.context.home
-        self._every = not files_alike(before, after)
+        self._every = before.context != after.context
+        self._asking_paths = _about_files(before.policy) != _about_files(after.policy)
         self._asking_hosts = _beside_files_and_commands(before.policy) != _beside_files_and_commands(after.policy)
         first, second = _command_rules(before.policy), _command_rules(after.policy)
         self._only = CommandTable((rule for rule, _ in first ^ second), home=self._home)
-        self._none = first == second and not self._every and not self._asking_hosts
+        self._none = first == second and not (self._every or self._asking_paths or self._asking_hosts)
 
     def include(self, action: CommandAction) -> bool:
         """Whether a command has to be judged by both."""
@@ -52,8 +53,11 @@ class Suspects:
             analysis = analyse(action, home=self._home)
         except Exception:  # noqa: BLE001 - to evaluate it is to deny it, with the reason
             return True
-        hit = any(True for invocation in analysis.invocations for _ in self._only.hits(invocation))
-        return hit or (self._asking_hosts and asks_hosts(analysis))
+        return (
+            any(True for invocation in analysis.invocations for _ in self._only.hits(invocation))
+            or (self._asking_hosts and asks_hosts(analysis))
+            or (self._asking_paths and asks_paths(analysis))
+        )
 
 
 def _about_files(policy: Policy) -> Hashable:

@@ -27,6 +27,7 @@ from ringfence.policy.effective import (
     OnSecret,
     Policy,
     Remember,
+    Unseen,
 )
 
 _ELSEWHERE = frozenset(
@@ -60,6 +61,7 @@ def _risk(text: str) -> int:
 
 _STRICTNESS: Mapping[str, Callable[[str], int]] = {
     "mcp.changed": ("allow", "ask", "deny").index,
+    "mcp.unseen": _order(Unseen),
     "approvals.timeout_seconds": lambda text: -int(text),
     "approvals.remember": lambda text: -_order(Remember)(text),
     "approvals.remember_days": lambda text: -int(text),

@@ -38,7 +38,7 @@ from ringfence.policy.effective.network import ContentBudget, ContentPolicy, Hos
 from ringfence.policy.effective.origins import BUILT_IN, Inactive, Origin
 from ringfence.policy.effective.policy import Policy, PolicyTest
 from ringfence.policy.effective.record import AgentPolicy, ModelContent, TelemetryPolicy, ToolArguments
-from ringfence.policy.effective.tools import McpPolicy, McpRule, McpServer
+from ringfence.policy.effective.tools import McpPolicy, McpRule, McpServer, Unseen
 from ringfence.policy.effective.ways import BusWay, PublishedPort, SshAgentWay, WayPolicy
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "StepRule",
     "TelemetryPolicy",
     "ToolArguments",
+    "Unseen",
     "WayPolicy",
     "WebhookKind",
     "WebhookRule",

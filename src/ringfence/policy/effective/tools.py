@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from ringfence.model.decision import Verdict
@@ -41,6 +43,14 @@ class McpServer(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class Unseen(StrEnum):
+    """What happens with a session of which a server of tools starts without us in front of it, loosest first."""
+
+    ALLOW = "allow"
+    """It starts, and says which servers those are."""
+    DENY = "deny"
+
+
 class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What may be asked of MCP servers."""
 
@@ -51,4 +61,7 @@ class McpPolicy(msgspec.Struct, frozen=True, kw_only=True):
     changed: Verdict = Verdict.ASK
     """For a server whose list of tools is another than the one that was taken before."""
     changed_origin: Origin = BUILT_IN
+    unseen: Unseen = Unseen.ALLOW
+    """For a session of an agent that starts a server which cannot be put behind us."""
+    unseen_origin: Origin = BUILT_IN
     servers: tuple[McpServer, ...] = ()

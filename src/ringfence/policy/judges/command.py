@@ -373,6 +373,19 @@ def asks_hosts(analysis: Analysis) -> bool:
     return any(map(_is_destination, facts)) or any(opened.redirect.network for opened in analysis.opened)
 
 
+def asks_paths(analysis: Analysis) -> bool:
+    """Whether path rules may have a say in what is decided about a command."""
+    # INVARIANT: every way on which `CommandJudge` comes to ask about a path begins with one of these.
+    return bool(analysis.opened) or any(
+        one.reading is None
+        or _is_opaque(one)
+        or one.name in _SEARCHES
+        or bool(one.reading.mentions)
+        or any(fact.role is Role.PATH for fact in one.reading.facts)
+        for one in analysis.invocations
+    )
+
+
 def _is_destination(fact: Fact) -> bool:
     return fact.role is not Role.PATH and fact.role is not Role.PHRASE
 

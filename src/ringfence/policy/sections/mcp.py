@@ -1,4 +1,5 @@
-"""`[mcp]`: what holds for tools that no rule names and for lists of tools that changed, rules, and servers."""
+"""`[mcp]`: what holds for tools that no rule names, for lists of tools that changed and for servers that start unseen;
+rules, and servers."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import re
 import msgspec
 
 from ringfence.model.decision import Verdict
-from ringfence.policy.effective import McpRule, McpServer, Origin
+from ringfence.policy.effective import McpRule, McpServer, Origin, Unseen
 from ringfence.policy.layers import Layer
 from ringfence.policy.mcp_identity import address
 from ringfence.policy.schema import Table, escaped
@@ -24,6 +25,7 @@ class McpSection(msgspec.Struct, frozen=True, kw_only=True):
     default: tuple[Verdict, Origin] | None = None
     rules: tuple[McpRule, ...] = ()
     changed: tuple[Verdict, Origin] | None = None
+    unseen: tuple[Unseen, Origin] | None = None
     servers: tuple[McpServer, ...] = ()
 
 
@@ -35,6 +37,8 @@ def section(table: Table, layer: Layer) -> McpSection:
     rules = [_rule(entry, ids, layer) for entry in table.take_tables("rule", most=MAX_RULES, about=about)]
     about = "The verdict for a server whose list of tools is another than the one that was taken before."
     changed = table.take_choice("changed", Verdict, about=about)
+    about = "What happens with a session of an agent of which a server cannot be put behind Ringfence."
+    unseen = table.take_choice("unseen", Unseen, about=about)
     names: dict[str, str] = {}
     about = "What the server of one name has to be: anything else that is called so is denied."
     servers = [_server(entry, names) for entry in table.take_tables("server", most=MAX_RULES, about=about)]
@@ -43,6 +47,7 @@ def section(table: Table, layer: Layer) -> McpSection:
         default=None if default is None else (default, table.faults.origin(table.at("default"))),
         rules=tuple(rule for rule in rules if rule is not None),
         changed=None if changed is None else (changed, table.faults.origin(table.at("changed"))),
+        unseen=None if unseen is None else (unseen, table.faults.origin(table.at("unseen"))),
         servers=tuple(server for server in servers if server is not None),
     )
 

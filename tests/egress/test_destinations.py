@@ -1,0 +1,163 @@
+"""Where the gateway dials: what a name or an address may lead to, and what is said where nothing answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from ipaddress import ip_network
+
+import pytest
+from tests.egress.conversing import CHOSEN, CONNECTED, Server, connect, socks
+from tests.egress.gatewaying import LOOPBACK, Names, allow, allow_loopback, answer, gateway_on
+
+from ringfence.egress import Authorization, Cancel, Resolution
+from ringfence.egress.dialling import Dialling
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Decision
+from ringfence.model.event import ConnectionClosed
+
+
+@pytest.mark.parametrize(
+    ("addresses", "rule"),
+    [
+        (("127.0.0.1",), "address.loopback"),
+        (("169.254.169.254",), "address.metadata"),
+        (("10.0.0.1", "fd00::1"), "address.private"),
+        (("64:ff9b::7f00:1",), "address.translated"),
+        (("::ffff:127.0.0.1",), "address.loopback"),
+        (("::ffff:a9fe:a9fe",), "address.metadata"),
+        (("0.0.0.0",), "address.unspecified"),
+        (("fe80::1%1",), "address.unknown"),
+        (("nonsense",), "address.unknown"),
+    ],
+)
+async def test_a_name_that_leads_inside_is_refused(
+    server: Server, dials, addresses: tuple[str, ...], rule: str
+) -> None:
+    refused: list[Decision] = []
+    names = Names({"a.test": addresses})
+    async with gateway_on("proxy", allow, resolver=names, on_refused=refused.append) as gateway:
+        client = await dials(gateway)
+        client.says(connect("a.test", server.port))
+        assert (await client.hears_all()).startswith(b"HTTP/1.1 403")
+
+    assert [decision.reasons[0].rule for decision in refused] == [rule]
+    assert server.unvisited
+
+
+async def test_of_several_addresses_only_those_that_may_be_are_dialled_and_the_next_if_one_fails(
+    server: Server, dials
+) -> None:
+    closed: list[ConnectionClosed] = []
+    names = Names({"a.test": ("10.0.0.1", "127.0.0.2", "::1", "127.0.0.1")})
+    async with gateway_on("proxy", allow_loopback, resolver=names, on_closed=closed.append) as gateway:
+        client = await dials(gateway)
+        client.says(connect("a.test", server.port))
+        await client.hears(CONNECTED)
+        client.leaves()
+        await server.answers()
+
+    assert [event.address for event in closed] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("address", "dialled"),
+    [
+        ("10.0.0.1", True),
+        ("100.64.0.1", True),
+        ("fd00::1", True),
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.100.100.200", False),
+        ("fd00:ec2::254", False),
+        ("198.18.0.1", False),
+        ("64:ff9b::a00:1", False),
+    ],
+)
+async def test_a_name_of_the_own_network_leads_there_and_not_to_this_machine_or_its_cloud(
+    address: str, dialled: bool, dials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No packet of a test leaves the machine: what would be dialled is told instead.
+    monkeypatch.setattr(Dialling, "_dial", lambda dialling, addresses: dialling._unreachable(f"dialled {addresses}"))
+
+    def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        done(answer(action, private=True, refused=(ip_network("10.0.0.0/8"), ip_network("100.64.0.0/10"))))
+        return lambda: None
+
+    def unrefused(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        done(answer(action, private=True))
+        return lambda: None
+
+    said = []
+    for judge in (unrefused, authorize):
+        async with gateway_on("proxy", judge, resolver=Names({"a.test": (address,)})) as gateway:
+            client = await dials(gateway)
+            client.says(connect("a.test", 1))
+            said.append(await client.hears_all())
+
+    assert (f"dialled ['{address}']".encode() in said[0]) is dialled
+    assert dialled or b"and no rule declares it" in said[0]
+    assert (b"in a range that a rule denies" in said[1]) is address.startswith(("10.0", "100.64", "100.100"))
+
+
+async def test_a_range_that_a_rule_denies_is_not_dialled_even_where_it_is_declared(server: Server, dials) -> None:
+    def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        done(answer(action, declared=LOOPBACK, refused=(ip_network("127.0.0.0/30"),)))
+        return lambda: None
+
+    async with gateway_on("proxy", authorize) as gateway:
+        client = await dials(gateway)
+        client.says(connect("127.0.0.1", server.port))
+        assert b"in a range that a rule denies" in await client.hears_all()
+
+    assert server.unvisited
+
+
+async def test_an_allowed_host_that_is_not_there_is_an_error_and_not_a_denial(dials) -> None:
+    closed: list[ConnectionClosed] = []
+    async with gateway_on("proxy", allow_loopback, on_closed=closed.append) as gateway:
+        client = await dials(gateway)
+        client.says(connect("127.0.0.1", 1))
+        said = await client.hears_all()
+        other = await dials(gateway)
+        other.says(b"\x05\x01\x00" + socks("127.0.0.1", 1))
+        assert await other.hears_all() == CHOSEN + b"\x05\x05\x00\x01" + bytes(6)
+
+    assert said.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert b"X-Ringfence-Verdict: error" in said
+    assert b"`127.0.0.1:1` is allowed, but cannot be reached: `127.0.0.1`: connection refused" in said
+    assert [event.error for event in closed] == ["`127.0.0.1`: connection refused"] * 2
+
+
+async def test_a_name_that_nobody_knows_is_an_error_that_says_so(dials) -> None:
+    async with gateway_on("proxy", allow_loopback) as gateway:
+        client = await dials(gateway)
+        client.says(connect("unknown.test", 443))
+        assert b"its name cannot be resolved (test)" in await client.hears_all()
+
+
+async def test_a_resolver_that_answers_after_the_client_left_harms_nobody(dials) -> None:
+    waiting: list[Callable[[Resolution], None]] = []
+
+    class Late(Names):
+        def __call__(self, name: str, done: Callable[[Resolution], None]) -> None:
+            waiting.append(done)
+
+    async with gateway_on("proxy", allow_loopback, resolver=Late({})) as gateway:
+        client = await dials(gateway)
+        client.says(connect("a.test", 443))
+        while not waiting:
+            await asyncio.sleep(0.005)
+        client.leaves()
+        await gateway.idle()
+        waiting[0](Resolution(addresses=("127.0.0.1",)))
+
+        assert gateway.gateway.open_connections == 0
+
+
+async def test_the_machines_own_resolver_finds_localhost(server: Server, dials) -> None:
+    async with gateway_on("proxy", allow_loopback, resolver=None) as gateway:
+        for _ in range(2):
+            client = await dials(gateway)
+            client.says(connect("localhost", server.port))
+            await client.hears(CONNECTED)
