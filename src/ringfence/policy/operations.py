@@ -18,6 +18,7 @@ from ringfence.policy.graphql import (
     persists,
     read_json,
 )
+from ringfence.policy.mcp_messages import CALL, misspelt
 from ringfence.policy.request_paths import readings
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -157,8 +158,16 @@ def _in_body(path: str, query: Query, body: Body | None) -> list[str]:
 def _calls(value: object) -> list[str]:
     """The calls of MCP in a JSON text."""
     listed = value if isinstance(value, list) else [value]
-    methods = [one.get("method") for one in listed if isinstance(one, dict) and one.get("jsonrpc") == "2.0"]
-    return ["mcp-call" if one == "tools/call" else "mcp-other" for one in methods if isinstance(one, str)]
+    return [kind for one in listed if isinstance(one, dict) for kind in _mcp(one)]
+
+
+def _mcp(message: dict[str, object]) -> tuple[str, ...]:
+    if misspelt(message):
+        return (UNKNOWN,)
+    method = message.get("method")
+    if method == CALL:
+        return ("mcp-call",)
+    return ("mcp-other",) if message.get("jsonrpc") == "2.0" and isinstance(method, str) else ()
 
 
 _BEFORE_JSON = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xfe\xff"
