@@ -12,7 +12,7 @@ from ringfence.policy.graphql import (
     Body,
     Query,
     anywhere,
-    graphql_kinds,
+    in_query,
     objects,
     of_server,
     persists,
@@ -135,8 +135,7 @@ def _is_graphql(path: str, body: Body | None) -> bool:
 
 
 def _asked_in_query(query: Query) -> list[str]:
-    found = [kind for text in query.get("query", ()) for kind in graphql_kinds(text)]
-    return found or (["read"] if not query else [UNKNOWN])
+    return in_query(query) or (["read"] if not query else [UNKNOWN])
 
 
 def _in_body(path: str, query: Query, body: Body | None) -> list[str]:
