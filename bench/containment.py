@@ -13,9 +13,11 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -34,6 +36,7 @@ from ringfence.version import __version__
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _CACHE = os.path.join(ROOT, ".cache")
 _WORKERS = 4
+_MOUNT_POINTS = (".agents", ".aws", ".codex", ".git")
 
 STOPPED, OUT, LEFT_OUT, IMPOSSIBLE, FAILED = "stopped", "out", "left out", "impossible", "did not start"
 _SIGNS = {STOPPED: "stopped", OUT: "**out**", LEFT_OUT: "-", IMPOSSIBLE: "", FAILED: "did not start"}
@@ -159,7 +162,8 @@ def main() -> int:
     os.environ["LD_LIBRARY_PATH"] = os.path.join(peers.FOLDER, "debian", "usr", "lib", "x86_64-linux-gnu")
     every = contenders()
     chosen = [row for row in battery.attacks() if not sys.argv[1:] or row.id in sys.argv[1:]]
-    outcomes = _all(chosen, every)
+    with swept(tempfile.gettempdir()):
+        outcomes = _all(chosen, every)
     os.makedirs(_CACHE, exist_ok=True)
     with open(os.path.join(_CACHE, "containment.json"), "w", encoding="utf-8") as stream:
         json.dump([[*key, outcome] for key, outcome in outcomes.items()], stream)
@@ -169,6 +173,19 @@ def main() -> int:
         _write("docs/verification.md", "containment", _summary(chosen, every, outcomes))
         _write("docs/reference/containment.md", "rows", _rows(chosen, every, outcomes))
     return 0
+
+
+@contextmanager
+def swept(folder: str) -> Iterator[None]:
+    """Remove what `codex sandbox` leaves behind where it is killed: empty folders beside everybody's temporary files,
+    over which it had mounted what its agent must not make there."""
+    fresh = [path for name in _MOUNT_POINTS if not os.path.lexists(path := os.path.join(folder, name))]
+    try:
+        yield
+    finally:
+        for path in fresh:
+            with suppress(OSError):  # not there, or not empty: then it is somebody else's
+                os.rmdir(path)
 
 
 def _all(chosen: list[Attack], every: list[Contender]) -> dict[tuple[str, str], str]:

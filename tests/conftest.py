@@ -1,12 +1,16 @@
 """Which files are read at all: one that names no mark has no test with it, and reading takes longer than many tests.
 
-`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes.
+`pytest -m e2e` reads a dozen files instead of three hundred, in each of its processes. And what rows of tests are
+called: the same in each of them.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import re
+import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +31,19 @@ def wanted(expression: str) -> frozenset[str]:
     return frozenset(terms).intersection(MARKS) if plain else frozenset()
 
 
+def _goes_away(path: Path, seconds: float = 10) -> bool:
+    """Whether nothing is there, at the latest after a while: another run may be cleaning up."""
+    deadline = time.monotonic() + seconds
+    while os.path.lexists(path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not os.path.lexists(path)
+
+
 def pytest_sessionstart() -> None:
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for repository in (folder / ".git" for folder in (temporary, *temporary.parents)):
+        if not _goes_away(repository):
+            pytest.exit(f"`{repository}` makes one project of all that tests make below it: move it away", 4)
     # What is read here stays to the end: to look through it for garbage, again and again, takes a fifth of the time.
     gc.disable()
 

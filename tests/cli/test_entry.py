@@ -40,6 +40,41 @@ def test_every_command_explains_itself(name: str) -> None:
     assert done.stdout.startswith(f"usage: ringfence {name}")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["workspace", "diff"],
+            "ringfence workspace diff: the following arguments are required: SESSION\n"
+            "  what to do: `ringfence sessions` lists the sessions; `ringfence workspace diff --help` explains it\n",
+        ),
+        (
+            ["workspace", "undo"],
+            "ringfence workspace undo: the following arguments are required: SESSION\n"
+            "  what to do: `ringfence sessions` lists the sessions; `ringfence workspace undo --help` explains it\n",
+        ),
+        (
+            ["run", "--ask", "me"],
+            "ringfence run: argument --ask: invalid choice: 'me' (choose from "
+            "'terminal', 'web', 'queue', 'deny', 'delegated')\n  what to do: `ringfence run --help` explains it\n",
+        ),
+    ],
+)
+def test_wrong_usage_says_what_to_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+
+    assert left.value.code == codes.USAGE
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_the_help_of_a_part_opens_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["policy", "registries", "--help"])
+
+    assert "\n\nWhere package managers fetch from here, and who says so.\n\n" in capsys.readouterr().out
+
+
 def test_version_imports_nothing_heavy() -> None:
     program = "import sys; from ringfence.cli.entry import main; main(['--version']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

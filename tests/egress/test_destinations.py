@@ -78,7 +78,7 @@ async def test_a_name_of_the_own_network_leads_there_and_not_to_this_machine_or_
     address: str, dialled: bool, dials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No packet of a test leaves the machine: what would be dialled is told instead.
-    monkeypatch.setattr(Dialling, "_dial", lambda dialling, addresses: dialling._unreachable(f"dialled {addresses}"))
+    monkeypatch.setattr(Dialling, "_dial_next", lambda made: made._unreachable(f"dialled {made._addresses}"))
 
     def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
         done(answer(action, private=True, refused=(ip_network("10.0.0.0/8"), ip_network("100.64.0.0/10"))))

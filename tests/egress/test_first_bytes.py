@@ -63,6 +63,20 @@ def test_any_bytes_are_a_hello_incomplete_or_invalid(data: bytes) -> None:
         assert str(invalid)
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=12)), max_size=4))
+def test_a_hello_in_one_record_is_read_as_the_same_in_several(extensions: list[tuple[int, bytes]]) -> None:
+    named = [server_name(content[1:]) if content[:1] > b"\x7f" else (kind, content) for kind, content in extensions]
+
+    assert _understood(made_hello(*named)) == _understood(made_hello(*named, record=20))
+
+
+def _understood(data: bytes) -> ClientHello | str | None:
+    try:
+        return read_hello(data)
+    except HelloInvalid as invalid:
+        return str(invalid)
+
+
 @given(st.binary(max_size=100), st.booleans())
 def test_any_first_bytes_are_something_undecided_or_invalid(data: bytes, ended: bool) -> None:
     try:

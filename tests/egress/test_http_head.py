@@ -29,6 +29,21 @@ def to(host: str, port: int) -> Destination:
     return Destination(host=Host(name=host), port=port)
 
 
+@given(st.text("/.ab~-_9?", min_size=1, max_size=12))
+def test_a_path_is_the_same_whether_its_letters_are_escaped_or_not(rest: str) -> None:
+    path, question, query = f"/{rest}".partition("?")
+    escaped = "".join(letter if letter == "/" else f"%{ord(letter):02x}" for letter in path)
+
+    assert _outcome(path + question + query) == _outcome(escaped + question + query)
+
+
+def _outcome(target: str) -> RequestHead | bool:
+    try:
+        return parse_head(head(f"GET {target} HTTP/1.1", "Host: a.test"))
+    except HeadInvalid:
+        return False
+
+
 def test_a_connect_request_names_its_destination() -> None:
     assert parse_head(head("CONNECT A.test:443 HTTP/1.1", "Host: a.test:443")) == RequestHead(
         method="CONNECT",

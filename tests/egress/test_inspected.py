@@ -496,3 +496,15 @@ async def test_a_client_of_the_proxy_may_go_to_another_host_with_each_plain_requ
             assert seen == f"GET /x HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
         await leave(writer)
     assert [action.host for action in asked.actions] == ["a.test", "b.test"]
+
+
+async def test_a_client_of_the_proxy_has_to_name_the_whole_url_on_every_request() -> None:
+    asked = Asked()
+    async with server(echo, secure=False) as port, inspecting(asked) as gateway, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(f"GET http://a.test:{port}/x HTTP/1.1\r\nHost: a.test:{port}\r\n\r\n".encode())
+        await heads(reader)
+        writer.write(f"GET /y HTTP/1.1\r\nHost: a.test:{port}\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n")
+        await leave(writer)
+    assert (answer, [action.path for action in asked.actions]) == (b"HTTP/1.1 403 Forbidden\r\n", ["/x"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ringfence.egress.http_fields import said
+from ringfence.egress.http_fields import _said_again, said
 from ringfence.egress.http_head import RequestHead, parse_head
 from ringfence.egress.posing import LongForm, may_pose_in_form, posing, posing_in_form
 from ringfence.model.host import HOST_LOOPBACK, Destination, parse_host
@@ -164,3 +166,19 @@ def test_a_packed_form_is_unpacked_or_refused(coding: str, body: bytes, rule: st
 def test_a_body_that_is_no_form_is_not_looked_into() -> None:
     assert not may_pose_in_form(_head("POST /x", "Content-Type: application/json", "Content-Length: 9"))
     assert not may_pose_in_form(_head("PUT /x", FORM, "Content-Length: 9"))
+
+
+def test_a_long_header_is_not_kept() -> None:
+    before = _said_again.cache_info().currsize
+    for at in range(5):
+        said(((b"host", b"a.test"), (b"x-note", b"%d" % at + b"n" * 5000)))
+
+    assert _said_again.cache_info().currsize == before
+
+
+@given(st.binary(max_size=200), st.integers(0, 250), st.sampled_from([b'; name="_method"\r\n', b"name*0=x"]))
+def test_wherever_a_form_is_cut_its_names_are_seen(around: bytes, at: int, name: bytes) -> None:
+    body = around + b"\r\n" + name + around
+    form = LongForm(_head("POST /x", PARTS, "Content-Length: 9"))
+
+    assert form.feed(body[:at]) is not None or form.feed(body[at:]) is not None

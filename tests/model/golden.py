@@ -170,6 +170,15 @@ EVENTS: dict[str, events.Body] = {
         path="/upload",
         shown="ghp_…9f",
     ),
+    "decision.counted": events.DenialsCounted(
+        count=16,
+        total=32,
+        like=41,
+        rule="network.default",
+        kind="connect",
+        asked_by="gateway",
+        digest="ab" * 32,
+    ),
     "content.unread": events.ContentUnread(
         host="files.test",
         port=443,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -246,9 +247,10 @@ async def _sleeper(box: Box):  # type: ignore[no-untyped-def]
 
 
 def _descendants(pid: int) -> list[int]:
-    children = [
-        each for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
-    ]
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            children += (task / "children").read_text().split()
     return [pid, *(each for child in children for each in _descendants(int(child)))]
 
 

@@ -370,7 +370,7 @@ async def test_secrets_and_overlong_texts_do_not_reach_the_record(path: str) -> 
     first, second = bodies(path)
     assert "hunter2" not in str(first["arguments"])
     assert "API_KEY=secret:" in str(first["arguments"])
-    assert str(second["text"]).endswith("y… [cut: 33616 more characters]")
+    assert "y… [cut: 33616 more characters, sha256 " in str(second["text"])
 
 
 async def test_the_clean_up_is_called_when_the_session_is_over(path: str, tmp_path: Path) -> None:

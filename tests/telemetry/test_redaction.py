@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ringfence.telemetry.redaction import MARKS, Redaction
+from ringfence.model.action import CommandAction, Effect, EffectKind
+from ringfence.model.decision import Decision, Reason, Verdict
+from ringfence.model.event import DecisionMade
+from ringfence.telemetry.redaction import MARKS, Redaction, is_suspicious
 
 SECRETS = [
     ('"echo API_KEY=hunter2hunter2"', "hunter2hunter2"),
@@ -70,11 +77,14 @@ def test_plain_text_stays(redaction: Redaction, text: str) -> None:
 
 
 def test_no_mark_is_missed_because_of_its_case() -> None:
-    assert [mark for _, marks in MARKS for mark in marks if mark != mark.lower()] == []
+    assert [mark for mark in MARKS if mark != mark.lower()] == []
 
 
-def test_no_mark_is_missed_because_what_its_group_has_in_common_is_not_there() -> None:
-    assert all(common in mark for common, marks in MARKS for mark in marks)
+@given(st.lists(st.sampled_from([piece for mark in MARKS for piece in (mark, mark[:-1], mark[1:])]), max_size=4))
+def test_a_text_with_a_mark_is_looked_at_and_no_other(pieces: list[bytes]) -> None:
+    text = b" a".join(pieces)
+
+    assert is_suspicious(text) == any(mark in text for mark in MARKS)
 
 
 def test_one_secret_has_one_stand_in_under_one_key(redaction: Redaction) -> None:
@@ -86,12 +96,41 @@ def test_one_secret_has_one_stand_in_under_one_key(redaction: Redaction) -> None
     assert first != other
 
 
-def test_long_texts_and_lists_are_cut_and_say_so(redaction: Redaction) -> None:
-    argv = [str(number) for number in range(5000)]
-    cleaned = json.loads(redaction.clean(json.dumps({"argv": argv, "text": "x" * 20_000}).encode()))
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
-    assert cleaned["argv"] == [*argv[:256], "… [cut: 4744 more words]"]
-    assert cleaned["text"] == "x" * 16_384 + "… [cut: 3616 more characters]"
+
+def test_long_texts_and_lists_are_cut_and_say_of_what(redaction: Redaction) -> None:
+    argv, path, script = [str(number) for number in range(5000)], "/p" * 20_000, "x" * 20_000
+    cleaned = json.loads(redaction.clean(json.dumps({"argv": argv, "path": path, "shell": script}).encode()))
+
+    assert cleaned == {
+        "argv": [*argv[:256], f"… [cut: 4744 more words, sha256 {_sha(chr(0).join(argv[256:]))}]"],
+        "path": path[:4096] + f"… [cut: 35904 more characters, sha256 {_sha(path)}]",
+        "shell": script[:16_384] + f"… [cut: 3616 more characters, sha256 {_sha(script)}]",
+    }
+
+
+def test_a_decision_about_a_thousand_effects_is_still_one(redaction: Redaction) -> None:
+    long = ["/" + str(number) * 200 for number in range(5000)]
+    effects = tuple(Effect(kind=EffectKind.READ, object=path) for path in long)
+    reasons = tuple(Reason(rule=path, layer="user", source="a:1", verdict=Verdict.DENY, text=path) for path in long)
+    action = CommandAction(argv=("sh", "-c", "x" * 50_000), cwd="/" + "c" * 50_000, shell="x" * 50_000)
+    decision = Decision(verdict=Verdict.DENY, action=action, reasons=reasons, policy="", effects=effects)
+
+    written = redaction.clean(msgspec.json.encode(DecisionMade(decision=decision, asked_by="exec")))
+
+    kept = msgspec.json.decode(written, type=DecisionMade).decision
+    assert len(written) <= 64 * 1024
+    assert 0 < len(kept.effects) < 100 and kept.effects[0].object.startswith("/000")
+    assert "more like this, sha256 " in kept.effects[-1].object
+    assert "more like this, sha256 " in kept.reasons[-1].text
+
+
+def test_what_is_signed_is_never_cut(redaction: Redaction) -> None:
+    vote = json.dumps({"event": "approval.vote", "vote": {"reason": "x" * 50_000}}).encode()
+
+    assert redaction.clean(vote) == vote
 
 
 @pytest.mark.parametrize("filling", ["-", " --a", "?a", "&token"])

@@ -31,6 +31,12 @@ def test_what_every_commit_changes_is_not_told(tmp_path: Path) -> None:
     assert changes_since(str(tmp_path), LONG_AGO, is_reported).control_files == ()
 
 
+def test_the_samples_of_a_new_repository_do_not_bury_what_git_would_run(tmp_path: Path) -> None:
+    made(tmp_path, *(f"new/.git/hooks/{name}" for name in ("pre-commit.sample", "pre-commit", "update.sample")))
+
+    assert changes_since(str(tmp_path), LONG_AGO, is_reported).control_files == ("new/.git/hooks/pre-commit",)
+
+
 def test_a_bare_repository_in_a_sub_folder_is_told(tmp_path: Path) -> None:
     made(tmp_path, "sub/HEAD", "sub/config", "sub/objects/x", "sub/refs/x")
 

@@ -98,6 +98,14 @@ def test_what_a_person_changed_since_is_left_as_it_is(scene: Scene) -> None:
     assert mine.read_text() == "before"
 
 
+def test_a_repository_that_a_session_made_in_a_folder_goes_without_a_failure(scene: Scene) -> None:
+    scene.session(lambda: scene.git("init", "-q", "new"))
+
+    done = scene.undo()
+
+    assert (scene.tree(), done.failed) == ({}, ())
+
+
 def test_an_undo_can_be_undone(scene: Scene) -> None:
     file = scene.workspace / "a"
     file.write_text("before")

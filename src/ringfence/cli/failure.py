@@ -6,18 +6,33 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ringfence.cli import codes
 from ringfence.model.situations import PolicyInvalid, RingfenceError, RunDenied, UsageInvalid
 
 
+class _Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """Commands of a command: the help of each opens with the line that lists it."""
+
+    def add_parser(self, name: str, **words: Any) -> Arguments:
+        about: str = words.get("help", "")
+        words.setdefault("description", f"{about[:1].upper()}{about[1:]}.")
+        made: Arguments = super().add_parser(name, **words)
+        return made
+
+
 class Arguments(argparse.ArgumentParser):
-    """An argument parser that leaves with the contract's code for wrong usage."""
+    """An argument parser that leaves with the contract's code for wrong usage, and says where to read on."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**words)
+        self.register("action", "parsers", _Commands)
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(codes.USAGE, f"{self.prog}: {message}\n")
+        sessions = "`ringfence sessions` lists the sessions; " if "required: SESSION" in message else ""
+        self.exit(codes.USAGE, f"{self.prog}: {message}\n  what to do: {sessions}`{self.prog} --help` explains it\n")
 
 
 def guarded(command: Callable[[], int]) -> int:

@@ -27,11 +27,23 @@ def parser(program: str, description: str, what: str) -> Arguments:
     add("--min-tier", choices=("A", "B", "C"), help="refuse to run with less containment than this")
     add("--image", metavar="IMAGE|DIR", help="take programs from this container image instead of this machine")
     add("--oci-runtime", metavar="NAME", help="make the sandbox a container of this runtime: runsc, crun or runc")
-    add("--allow-host", metavar="H", action="append", default=[], help="allow this destination in this session")
+    add(
+        "--allow-host",
+        metavar="H",
+        action="append",
+        default=[],
+        help="allow this destination in this session: `HOST` or `HOST:PORT`",
+    )
     add("--read", metavar="P", action="append", default=[], help="make this path readable in this session")
     add("--write", metavar="P", action="append", default=[], help="make this path writable in this session")
     add("--publish", metavar="PORT", action="append", default=[], help="show this port of the sandbox on 127.0.0.1")
-    add("--ask", choices=tuple(Ask), default="terminal", help="who answers questions")
+    add(
+        "--ask",
+        choices=tuple(each.value for each in Ask),
+        default="terminal",
+        help="who answers questions: you here, the page of `ringfence ui`, `ringfence approvals` elsewhere (it waits), "
+        "nobody, or the agent's own prompt",
+    )
     add("--env", metavar="NAME", action="append", default=[], help="pass this variable of your environment on")
     add("--json", action="store_true", help="write the result as one JSON line to descriptor 3, or to --result")
     add("--result", metavar="FILE", help="write the result as one JSON line to this file")

@@ -30,7 +30,7 @@ def _parser() -> Arguments:
     parser = Arguments(prog="ringfence policy", description="Check, show and explain the policy in force.")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     check = actions.add_parser("check", help="validate policy files, by default all that apply here")
-    check.add_argument("files", nargs="*", metavar="FILE")
+    check.add_argument("files", nargs="*", default=(), metavar="FILE", help="only these, without the layers below them")
     check.set_defaults(run=_check)
     show = actions.add_parser("show", help="the effective policy")
     show.add_argument("--origin", action="store_true", help="say for each value who wrote it, and what does not apply")

@@ -52,7 +52,9 @@ def main(words: Sequence[str]) -> int:
         description="Put files back to how they were before a session. What you changed since is left as it is.",
     )
     _shared(undone)
-    undone.add_argument("paths", nargs="*", metavar="PATH", help="only these paths, relative to the workspace")
+    undone.add_argument(
+        "paths", nargs="*", default=(), metavar="PATH", help="only these paths, relative to the workspace"
+    )
     undone.add_argument("--force", action="store_true", help="also what was changed since the session ended")
     for each in (shown, undone):
         each.add_argument(

@@ -38,7 +38,9 @@ _HELP = "y: apply it; n: leave it; a: this and all that follow in the file; d: n
 
 def add_arguments(apply: argparse.ArgumentParser, discard: argparse.ArgumentParser) -> None:
     """What the two commands understand, beside what all share."""
-    apply.add_argument("paths", nargs="*", metavar="PATH", help="only these paths, relative to the workspace")
+    apply.add_argument(
+        "paths", nargs="*", default=(), metavar="PATH", help="only these paths, relative to the workspace"
+    )
     apply.add_argument("-i", "--interactive", action="store_true", help="choose part by part, as with `git add -p`")
     apply.add_argument("-y", "--yes", action="store_true", help="do not ask about changes that are not flagged")
     apply.add_argument(

@@ -8,7 +8,7 @@ from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.farewell import Farewell
-from ringfence.egress.front import Front, Reject, Say, Wanted
+from ringfence.egress.front import Front, Reject, Say, Wanted, tunnel_asked
 from ringfence.egress.opening import Opening
 from ringfence.egress.pump import CHUNK
 from ringfence.model.host import Destination
@@ -23,8 +23,9 @@ class Arrival:
         self.destination: Destination | None = None
         self._core = core
         self._client = client
-        self._front = Front(core.limits)
-        core.enter(self)
+        self._front: Front | None = None
+        """Where it says it in pieces, or anything but the usual."""
+        core.open.add(self)
         core.expect(self, core.limits.head_seconds, self._too_late)
         core.engine.watch(client, self._ready)
 
@@ -51,10 +52,14 @@ class Arrival:
 
     def _advance(self, data: bytes, edges: int) -> bool:
         """Whether the stage is over."""
-        step = self._front.feed(data)
-        while isinstance(step, Say):
-            self._client.send(step.data)
-            step = self._front.feed(b"")
+        usual = self._front is None and len(data) <= self._core.limits.head
+        step = tunnel_asked(data) if usual else None
+        if step is None:
+            front = self._front = self._front or Front(self._core.limits)
+            step = front.feed(data)
+            while isinstance(step, Say):
+                self._client.send(step.data)
+                step = front.feed(b"")
         if isinstance(step, Wanted):
             self._core.leave(self)
             if step.head is not None and self._core.inspector is not None:
@@ -66,7 +71,8 @@ class Arrival:
         return step is not None
 
     def _too_late(self) -> None:
-        self._reject(self._front.reject(refusal.too_late(self._core.limits.head_seconds)))
+        front = self._front or Front(self._core.limits)
+        self._reject(front.reject(refusal.too_late(self._core.limits.head_seconds)))
 
     def _reject(self, step: Reject) -> None:
         self._core.leave(self)

@@ -237,7 +237,7 @@ class Course:
         self.named = own or self._destination
         if header.twice:
             return self.refuse(refusal.malformed(f"its header says `{header.twice}` more than once"))
-        if header.words or head.query:
+        if header.words or (head.query and head.method == "POST"):
             found = posing(head, header.words, self._destination)
             if found is not None:
                 return self._posing(found)
@@ -326,7 +326,13 @@ class Course:
             found = posing_in_form(self._head, bytes(self._first), complete=self._client.finished)
             if found is not None:
                 return self._posing(found)
-        action = self._action = self._described()
+        head, to = self._head, self._destination
+        assert head is not None and self._said is not None
+        if self._wanted.anything or self._said.upgrades:
+            action = self._described()
+        else:
+            action = ConnectAction(host=to.host.name, port=to.port, method=head.method, path=head.path)
+        self._action = action
         answer: Answer[Authorization] = Answer()
         try:
             cancel = self._core.authorize(action, self._origin, answer)
@@ -597,35 +603,29 @@ class Course:
         return self._head.length
 
     def _server_ready(self) -> None:
-        upstream, server = self._upstream, self._alone
+        upstream, server, client = self._upstream, self._alone, self._client
         if upstream is None or server is None or self._server is None:
-            return
+            return None
         try:
             if upstream.leg.waiting:
                 server.resume()
-            if self._exchange is None and self._client.waiting <= ENOUGH:
-                self._receive(server)
-            else:
-                self._exchanging().move()
+            if self._exchange is not None or client.waiting > ENOUGH:
+                return self._exchanging().move()
+            # The most usual answer comes whole, when all of the request is written, and nobody looks into it.
+            try:
+                head = server.receive()
+            except ServerFailed as failure:
+                return self.server_failed(failure)
+            if head is None:
+                return None
+            assert isinstance(head, ResponseHead) and self._prepared is not None
+            body = server.whole() if head.status >= 200 and not upstream.leg.waiting else None
+            if body is None:
+                return self._exchanging().go_on(head)
+            client.answer(head, body, bodyless=not body and bodyless(head, self._prepared.head))
+            return self.answered_all(reusable=server.reusable, keep=client.keeps)
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
-            self._owner.broke(fault)
-
-    def _receive(self, server: Http1Server) -> None:
-        """The most usual answer comes whole, when all of the request is written, and nobody looks into it."""
-        client = self._client
-        try:
-            head = server.receive()
-        except ServerFailed as failure:
-            return self.server_failed(failure)
-        if head is None:
-            return None
-        assert isinstance(head, ResponseHead) and self._prepared is not None
-        body = server.whole() if head.status >= 200 and not server.waiting else None
-        if body is None:
-            return self._exchanging().go_on(head)
-        client.answer(head, body, bodyless=bodyless(head, self._prepared.head))
-        client.flush()
-        return self.answered_all(reusable=server.reusable, keep=client.keeps)
+            return self._owner.broke(fault)
 
     def upstream_unreachable(self, reason: str, status: int) -> None:
         """The request is allowed, and its server is not there."""

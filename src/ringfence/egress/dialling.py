@@ -13,7 +13,7 @@ from typing import Protocol
 from ringfence.egress import refusal
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core, Stage
-from ringfence.egress.engine import BROKEN, WRITABLE
+from ringfence.egress.engine import BROKEN, WRITABLE, bare
 from ringfence.egress.resolver import Resolution
 from ringfence.model.action import ConnectAction
 from ringfence.model.addresses import OWN_NETWORK, AddressKind, Row, canonical, classify, within
@@ -48,6 +48,7 @@ class Dialling:
         "_action",
         "_addresses",
         "_authorization",
+        "_awaited",
         "_core",
         "_destination",
         "_dialler",
@@ -81,13 +82,16 @@ class Dialling:
         self._problem = "it has no address"
         self._server: socket.socket | None = None
         self._resolution_used = False
+        self._awaited = False
+        """Whether a deadline is about the name."""
         self._over = False
 
     def start(self) -> None:
         """Begin."""
         host = self._destination.host
         if host.name == HOST_LOOPBACK:
-            return self._dial(list(_LOOPBACK))
+            self._addresses = list(_LOOPBACK)
+            return self._dial_next()
         if host.address is not None:
             return self._resolved(Resolution(addresses=(host.address,)))
         problem = self._core.looked_up.spend(host.name) if self._authorization.chosen else ""
@@ -97,6 +101,7 @@ class Dialling:
         self._core.resolver(host.name, self._resolved)
         # Most names are known, and the answer was there at once.
         if not self._resolution_used and not self._over:
+            self._awaited = True
             self._core.expect(self._stage, _RESOLVE_SECONDS, self._unresolved)
         return None
 
@@ -113,7 +118,8 @@ class Dialling:
     def _resolved(self, resolution: Resolution) -> None:
         if not self._resolution_used and not self._over:
             self._resolution_used = True
-            self._core.relax(self._stage)
+            if self._awaited:
+                self._core.relax(self._stage)
             try:
                 self._check(resolution)
             except Exception:  # noqa: BLE001  as `guarded` does, and without a function for each connection
@@ -138,14 +144,16 @@ class Dialling:
             else:
                 reasons.append(problem)
         if good:
-            return self._dial(good)
+            self._addresses = good
+            return self._dial_next()
         self._over = True
         row = _row(resolution.addresses[0])
         return self._dialler.forbidden(_refusal(self._action, reasons[0], row))
 
     def _forbidden(self, address: str) -> str:
         """Why this address must not be dialled; empty where it may."""
-        if within(address, self._authorization.refused):
+        refused = self._authorization.refused
+        if refused and within(address, refused):
             return f"`{address}` is in a range that a rule denies"
         row = classify(address)
         if row.kind is AddressKind.GLOBAL or within(address, self._authorization.declared):
@@ -154,10 +162,6 @@ class Dialling:
             return ""
         return f"`{address}` is {row.why}, and no rule declares it"
 
-    def _dial(self, addresses: list[str]) -> None:
-        self._addresses = addresses
-        self._dial_next()
-
     def _dial_next(self) -> None:
         if self._server is not None:
             self._drop()
@@ -165,7 +169,7 @@ class Dialling:
             address = self.address = self._addresses.pop(0)
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
-                server = self._server = socket.socket(family, _DIAL, socket.IPPROTO_TCP)
+                server = self._server = bare(family, _DIAL, socket.IPPROTO_TCP)
             except OSError as error:
                 return self._unreachable(f"no socket can be opened ({error.strerror})", status=503)
             code = server.connect_ex((address, self._destination.port))

@@ -58,7 +58,7 @@ class ClientEnd(Protocol):
         ...
 
     def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
-        """The whole answer, which is as long as its head says."""
+        """The whole answer, which is as long as its head says. It is written, and whatever was gathered before it."""
         ...
 
     def piece(self, data: bytes) -> None:

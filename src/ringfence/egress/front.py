@@ -103,9 +103,16 @@ class Front:
         if (end < 0 and b"\n\n" not in data) or end > self._limits.head:
             return Reject(refusal.too_large(self._limits.head).as_http())
         said, rest = (data[: end + len(END)], data[end + len(END) :]) if end >= 0 else (data, b"")
-        # A client asks for tunnels to the same host in the same words again and again; for other things in new ones.
-        again = not rest and len(said) < _SHORT and said.startswith(b"CONNECT ")
-        return _asked_again(said) if again else _asked(said, rest)
+        return (None if rest else tunnel_asked(said)) or _asked(said, rest)
+
+
+def tunnel_asked(data: bytes) -> Step | None:
+    """What a client wants whose first bytes are the whole of a request for a tunnel; None for any other beginning.
+
+    Clients ask for tunnels to the same host in the same words again and again."""
+    if len(data) < _SHORT and data.startswith(b"CONNECT ") and data.find(END) == len(data) - 4:
+        return _asked_again(data)
+    return None
 
 
 def _asked(said: bytes, rest: bytes = b"") -> Step:

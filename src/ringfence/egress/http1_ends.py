@@ -79,10 +79,11 @@ class Http1Client:
         self._put(answered(head, length=length, chunked=self._chunked, keep=self.keeps, bodyless=bodyless))
 
     def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
-        """The whole answer, which is as long as its head says."""
+        """The whole answer, which is as long as its head says. It is written, and whatever was gathered before it."""
         first = answered(head, length=head.length, chunked=False, keep=self.keeps, bodyless=bodyless)
         if self._out:
             self._put(first + data)
+            self.flush()
         else:
             self.leg.write(first + data)
 
@@ -222,10 +223,19 @@ class Http1Server:
                 self._rest = data
                 return None if read is None else self._ended()
             self.said = True
-            data += read
+            data = data + read if data else read
         self.said = True
         if answer is None:
-            return self._parse(data)
+            end = data.find(END) + 4
+            try:
+                answer = parse_response(data[:end], self._method)
+            except ResponseInvalid as invalid:
+                raise ServerFailed(str(invalid)) from None
+            self._rest = data[end:]
+            if answer.status >= 200 or answer.status == 101:
+                self._answer = answer
+                self.finished = answer.length == 0 and answer.status != 101
+            return answer
         self._rest = b""
         if self.finished:
             self.broken, self._rest = True, data
@@ -250,18 +260,6 @@ class Http1Server:
 
     def leave(self) -> None:
         """Nobody waits for the rest of the answer: the connection is of no use any more, and its owner closes it."""
-
-    def _parse(self, data: bytes) -> ResponseHead:
-        end = data.find(END) + len(END)
-        try:
-            answer = parse_response(data[:end], self._method)
-        except ResponseInvalid as invalid:
-            raise ServerFailed(str(invalid)) from None
-        self._rest = data[end:]
-        if answer.status >= 200 or answer.status == 101:
-            self._answer = answer
-            self.finished = answer.length == 0 and answer.status != 101
-        return answer
 
     def _ended(self) -> bytes:
         answer = self._answer

@@ -7,6 +7,7 @@ changes its fields cannot leave something behind that was true of the old ones.
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 from typing import TypeAlias
 
 import msgspec
@@ -27,7 +28,9 @@ AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenti
 SPEAKING = _HOP_BY_HOP | _NOT_FOR_CLIENTS | AGREEMENTS
 """The names of what is about the message or its connection, beside those that begin with `proxy-`."""
 _USUAL = frozenset((b"close", b"keep-alive"))
-_FEW = 48
+_FEW, _SHORT = 48, 4096
+"""So many fields, and so many bytes of them: what is longer is not kept for the next time."""
+_value = itemgetter(1)
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +60,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def said(fields: tuple[Field, ...]) -> Said:
     """What the header of a request says."""
-    return _said_again(fields) if len(fields) < _FEW else said_once(fields)
+    again = len(fields) < _FEW and len(b"".join(map(_value, fields))) < _SHORT
+    return _said_again(fields) if again else said_once(fields)
 
 
 def said_once(fields: tuple[Field, ...]) -> Said:

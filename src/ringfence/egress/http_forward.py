@@ -57,6 +57,10 @@ def reissued(
 def answered(head: ResponseHead, *, length: int | None, chunked: bool, keep: bool, bodyless: bool) -> bytes:
     """The head for the client: our framing, without what was for us. `bodyless`: the length is not that of what
     follows, but the server's word about the resource."""
+    if keep and length is not None and not chunked and not bodyless and head.status >= 200:
+        known = head.written
+        lines = known[1] if known is not None and known[0] is head.fields else answer_lines(head.fields, bodyless=False)
+        return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n" % (head.status, head.phrase, lines, length)
     framing = ending = b""
     if head.status == 101:
         ending = _UPGRADE

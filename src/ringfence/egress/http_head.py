@@ -29,6 +29,10 @@ _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x
 _OF_A_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings"))
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
+_PLAIN = re.compile(
+    rb"((?:/(?:[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*)?)+)(\?[\x21-\x7e]*)?",
+)
+"""A path that has one spelling only, nothing escaped and no segment that begins with a dot, and a query."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -79,29 +83,37 @@ def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
     request = _REQUEST_LINE.fullmatch(line)
     if request is None:
         raise HeadInvalid(f"the request line {_show(line)} is not `METHOD target HTTP/1.1`")
-    header = _header_again(rest) if len(rest) < _LONG else _header(rest)
-    minor = int(request[3])
-    if header.chunked and not minor:
+    fields, length, chunked, host = _header_again(rest) if len(rest) < _LONG else _header(rest)
+    text, target, version = request.groups()
+    minor, method = 0 if version == b"0" else 1, text.decode("ascii")
+    if chunked and not minor:
         raise HeadInvalid("the transfer encoding `chunked` is not accepted in HTTP/1.0")
-    method, target = request[1].decode("ascii"), request[2].decode("ascii")
-    if header.host is None and minor and method != "CONNECT":
+    plain = _PLAIN.fullmatch(target)
+    if plain is not None and host is not None and method != "CONNECT":
+        path, query = plain.groups()
+        return RequestHead(
+            method=method,
+            target=Target.ORIGIN,
+            destination=_destination(host, default_port),
+            path=path.decode("ascii"),
+            query=query.decode("ascii") if query else "",
+            fields=fields,
+            length=length,
+            chunked=chunked,
+            minor=minor,
+        )
+    if host is None and minor and method != "CONNECT":
         raise HeadInvalid("the request has no Host header")
-    if target[0] == "/" and header.host is not None and method != "CONNECT":
-        path, question, query = target.partition("?")
-        form, query = Target.ORIGIN, question + query
-        destination: Destination | None = _destination(header.host, default_port)
-        path = _path(path)
-    else:
-        form, destination, path, query = _target(method, target, header.host, default_port)
+    form, destination, path, query = _target(method, target.decode("ascii"), host, default_port)
     return RequestHead(
         method=method,
         target=form,
         destination=destination,
         path=path,
         query=query,
-        fields=header.fields,
-        length=header.length,
-        chunked=header.chunked,
+        fields=fields,
+        length=length,
+        chunked=chunked,
         minor=minor,
     )
 

@@ -61,11 +61,12 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     """The response whose head, up to and including the empty line, is `head`, to a request with that method."""
     if not head.endswith(END):
         raise ResponseInvalid("the response's head has no end")
-    line, *lines = head[: -len(END)].split(b"\r\n")
-    if len(lines) > _MOST_FIELDS:
+    lines = head[:-4].split(b"\r\n")
+    if len(lines) > _MOST_FIELDS + 1:
         raise ResponseInvalid(f"the response has more than {_MOST_FIELDS} header fields")
     # Most lines come again and again in the same words.
     again = len(head) < _SHORT
+    line = lines.pop(0)
     minor, code, phrase = _status_again(line) if again else _status(line)
     known = tuple(map(_line_again if again else _line, lines))
     if None in known:
@@ -73,7 +74,7 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     fields, tells, written = zip(*known, strict=True) if known else ((), (), ())
     telling = tuple(filter(None, tells))
     length, chunked, closes, bound = _framing_again(telling, minor) if again else _framing(telling, minor)
-    if method == "HEAD" or code in _BODYLESS or code < 200:
+    if code in _BODYLESS or code < 200 or method == "HEAD":
         length, chunked = 0, False
     return ResponseHead(
         status=code,
@@ -106,8 +107,10 @@ def _line(line: bytes) -> _Line | None:
     match = FIELD.fullmatch(line)
     if match is None:
         return None
-    field = (match[1].lower(), match[2].strip(b" \t"))
-    if field[0] in SPEAKING or field[0].startswith(b"proxy-"):
+    name, value = match.groups()
+    name = name.lower()
+    field = (name, value.strip(b" \t"))
+    if name in SPEAKING or name[:6] == b"proxy-":
         return field, field if _tells(field) else None, answer_line(field)
     return field, None, b"%b: %b\r\n" % field
 

@@ -28,8 +28,10 @@ def foreign(spoken: Spoken, destination: Destination, *, needs_request: bool, or
     """The denial of a client that means another host, or that speaks so that a rule cannot be checked; else None."""
     if isinstance(spoken, Tls):  # the usual one, and mostly it is the one that was authorised
         name = spoken.server_name
-        if name is not None and not needs_request and _is_named(name, destination):
-            return None
+        if name is not None and not needs_request:
+            # Mostly it is written as we write it, and need not be read.
+            if name.decode("latin-1") == destination.host.name or _is_named(name, destination):
+                return None
         return _tls(name, destination, _action(destination), needs_request=needs_request)
     action = _action(destination)
     match spoken:

@@ -15,12 +15,12 @@ from ringfence.egress import refusal
 from ringfence.egress.core import Core
 from ringfence.egress.course import Course, Told
 from ringfence.egress.course import State as Progress
-from ringfence.egress.engine import BROKEN, HANGUP
+from ringfence.egress.engine import BROKEN, HANGUP, READABLE
 from ringfence.egress.exchange import Side
 from ringfence.egress.farewell import Farewell
 from ringfence.egress.front import Wanted
 from ringfence.egress.http1_ends import Http1Client
-from ringfence.egress.http_fields import Said, said
+from ringfence.egress.http_fields import Field, Said, said
 from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.identity import same
 from ringfence.egress.inspection import Held, Inspection, Steps
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 _UPGRADES = frozenset((b"websocket", b"h2c"))
 """The first is looked into; the second is not handed on, and a server that was not asked for it goes on in HTTP/1.1."""
 
+_NOTHING_SAID: tuple[tuple[Field, ...], Said] = ((), said(()))
+_SHORT = 4096
 
 TakesHttp2: TypeAlias = Callable[[Leg, Destination, str, float], None]
 """Takes a client over after its handshake: where it wants to go, how it came here, and when."""
@@ -72,7 +74,8 @@ class Inspected:
     ) -> None:
         """`http2` takes a client over that chose to speak that."""
         self.destination: Destination | None = wanted.destination
-        self._destination = wanted.destination
+        self._destination = self._named = wanted.destination
+        """`_named` is how the last request called it that was found to mean the same."""
         self._core = core
         self._inspection = inspection
         self._upstreams = upstreams
@@ -80,6 +83,9 @@ class Inspected:
         self._client = Http1Client(client, b"" if secure else wanted.rest)
         self._origin = wanted.origin
         self._secure = secure
+        self._most = core.limits.head
+        self._said = _NOTHING_SAID
+        """The header fields of the last request, and what they say: mostly the next one says the same."""
         self._http2 = http2
         self._started = core.clock.monotonic()
         self._state = State.HANDSHAKE
@@ -108,9 +114,10 @@ class Inspected:
 
     def _client_ready(self, events: int) -> None:
         leg = self._leg
-        leg.stirred(events)
-        if events & HANGUP:
-            self._hangup = True
+        if events & READABLE:
+            leg.drained, leg.ready = False, True
+            if events & HANGUP:
+                leg.ending = self._hangup = True
         if self._state is State.OVER:
             return
         try:
@@ -199,25 +206,29 @@ class Inspected:
         return self._read_request()
 
     def _read_request(self) -> None:
-        client, most = self._client, self._core.limits.head
-        while True:
-            end = client.unread.find(END)
-            if end >= 0 or b"\n\n" in client.unread:
-                break
-            if len(client.unread) > most:
+        client, leg, most = self._client, self._leg, self._most
+        raw = client.unread
+        end = raw.find(END) if raw else -1
+        while end < 0 and b"\n\n" not in raw:
+            if len(raw) > most:
                 return self._refuse(refusal.too_large(most))
-            data = self._leg.read() if self._leg.ready else None
-            if data is None:
-                return None
+            data = leg.read() if leg.ready else None
             if not data:
-                return self._end("" if not client.unread else "the client went away within a request", reset=False)
-            if not client.unread and END not in data:
+                if data is None:
+                    return None
+                return self._end("the client went away within a request" if raw else "", reset=False)
+            began, raw = not raw, raw + data if raw else data
+            client.unread = raw
+            end = raw.find(END)
+            if began and end < 0:
                 self._core.expect(self, self._core.limits.head_seconds, self._too_late)
-            client.unread += data
         if end > most:
             return self._refuse(refusal.too_large(most))
-        length = end + len(END) if end >= 0 else len(client.unread)
-        raw, client.unread = client.unread[:length], client.unread[length:]
+        length = end + 4 if end >= 0 else len(raw)
+        if length == len(raw):
+            client.unread = b""
+        else:
+            raw, client.unread = raw[:length], raw[length:]
         try:
             head = parse_head(raw, default_port=self._destination.port)
         except HeadInvalid as invalid:
@@ -227,11 +238,18 @@ class Inspected:
     def _look_at(self, head: RequestHead) -> None:
         """The head is read; is it one that can be judged?"""
         self._head = head
-        header = said(head.fields)
+        fields, header = self._said
+        if head.fields is not fields:
+            header = said(head.fields)
+            if len(header.lines) < _SHORT:
+                self._said = (head.fields, header)
         self._client.expect(head, header)
-        problem = self._unacceptable(head, header)
-        if problem is not None:
-            return self._refuse(self._core.refuse(problem))
+        # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
+        again = head.destination is self._named and head.target is Target.ORIGIN and self._origin != "http"
+        if not again or header.upgrades:
+            problem = self._unacceptable(head, header)
+            if problem is not None:
+                return self._refuse(self._core.refuse(problem))
         self._state = State.COURSE
         course = self._course = Course(
             self._core,
@@ -251,7 +269,6 @@ class Inspected:
         if self._origin == "http" and head.target is Target.ABSOLUTE and head.destination is not None:
             # A client of the proxy may go to another host with every request; each is judged.
             self.destination = self._destination = head.destination
-        # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
         named, absolute = head.destination, head.target is Target.ABSOLUTE
         as_authorised = named is self._destination or same(named, self._destination, self._origin)
         if not as_authorised or absolute != (self._origin == "http"):
@@ -264,6 +281,8 @@ class Inspected:
             word = min(wanted).decode("latin-1")
             text = f"the request asks to switch to `{word}`, which cannot be inspected"
             return self._no(head, "http.upgrade", text, "ask for the host in `network.pass_through`")
+        if named is not None:
+            self._named = named
         return None
 
     def _no(self, head: RequestHead, rule: str, text: str, *steps: str) -> Decision:
@@ -275,10 +294,17 @@ class Inspected:
 
     def answered(self, *, keep: bool) -> None:
         """The request is answered."""
-        course = self._course
+        course, core = self._course, self._core
         if course is None or course.destination is not self._reached.last or course.address != self._address:
             self._forget()
-        return self._next() if keep else self._leave_orderly("")
+        if not keep:
+            return self._leave_orderly("")
+        self._head = self._course = None
+        self._state = State.REQUEST
+        core.expect(self, core.limits.idle_seconds, self._idle)
+        if self._client.unread or self._leg.ready:
+            self.again()
+        return None
 
     def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
         """The request cannot be answered."""
@@ -328,13 +354,6 @@ class Inspected:
 
     # the end of a request, and of everything
 
-    def _next(self) -> None:
-        self._head = self._course = None
-        self._state = State.REQUEST
-        self._core.expect(self, self._core.limits.idle_seconds, self._idle)
-        if self._client.unread or self._leg.ready:
-            self.again()
-
     def _forget(self) -> None:
         """Keep of a request what is needed once it is over."""
         if self._course is not None:
@@ -347,7 +366,7 @@ class Inspected:
         keep = head is not None and client.finished and head.method != "HEAD" and not sent and client.keeps
         self._leg.write(reason.as_http(keep=keep))
         if keep:
-            return self._next()
+            return self.answered(keep=True)
         return self._leave_orderly(error or (f"denied: {reason.rule}" if reason.rule else "the request is refused"))
 
     # Both are about the time until a request is there. It is not worth the while to take them back with each.

@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 
 from ringfence.egress.engine import HANGUP, READABLE
 
@@ -21,7 +22,7 @@ MOST_READ = 65_536
 class Leg:
     """A socket of the engine's. What cannot be written at once waits here, and is written first."""
 
-    __slots__ = ("_drained", "_ending", "_out", "_quiet", "ended", "moved_in", "moved_out", "ready", "sock", "waiting")
+    __slots__ = ("_out", "_quiet", "drained", "ended", "ending", "moved_in", "moved_out", "ready", "sock", "waiting")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -33,20 +34,20 @@ class Leg:
         """How many bytes wait to be written."""
         self.moved_in = 0
         self.moved_out = 0
-        self._ending = True
+        self.ending = True
         """Whether the end of the connection may have come already; otherwise an edge will tell it."""
-        self._drained = False
+        self.drained = False
         """Whether nothing is left in the kernel before the next edge."""
         self._out: deque[bytes | memoryview] = deque()
         self._quiet: select.poll | None = None
         """Asks whether there is something to read, without an error where there is nothing: that takes long."""
 
     def stirred(self, events: int) -> None:
-        """An edge was reported."""
+        """An edge was reported. Those who see many of them do the same themselves."""
         if events & READABLE:
-            self._drained, self.ready = False, True
+            self.drained, self.ready = False, True
             if events & HANGUP:
-                self._ending = True
+                self.ending = True
 
     def handshake(self) -> bool:
         """Whether the connection is ready for bytes; `OSError` where it will never be."""
@@ -93,7 +94,7 @@ class Leg:
             self._quiet = select.poll()
             self._quiet.register(self.sock, select.POLLIN)
         if not self._quiet.poll(0):
-            self.ready = self._ending = False
+            self.ready = self.ending = False
             return True
         try:
             return self.read() is None
@@ -109,11 +110,11 @@ class Leg:
         try:
             data = self.sock.recv(MOST_READ)
         except BlockingIOError:
-            self._drained, self.ready, self._ending = True, False, False
+            self.drained, self.ready, self.ending = True, False, False
             return None
         # INVARIANT: unless the end may have come, a read that got less than it asked for has followed the edge.
-        self._drained = len(data) < MOST_READ and (not data or not self._ending)
-        self.ready = not self._drained
+        self.drained = len(data) < MOST_READ and (not data or not self.ending)
+        self.ready = not self.drained
         return data
 
     def _put(self, data: bytes) -> None:
@@ -124,14 +125,17 @@ class Leg:
             except BlockingIOError:
                 written = 0
         if written != len(data):
-            self._out.append(memoryview(data)[written:] if written else data)
-            self.waiting += len(data) - written
+            self._wait(data, written)
+
+    def _wait(self, data: bytes, written: int) -> None:
+        self._out.append(memoryview(data)[written:] if written else data)
+        self.waiting += len(data) - written
 
 
 class TlsLeg(Leg):
     """TLS, between the socket and two buffers in memory: one system call takes or gives all records that there are."""
 
-    __slots__ = ("_client", "_incoming", "_outgoing", "tls")
+    __slots__ = ("_client", "_decrypt", "_encrypt", "_incoming", "_outgoing", "tls")
 
     def __init__(
         self, sock: socket.socket, context: ssl.SSLContext, *, server_name: str | None, first: bytes = b""
@@ -145,6 +149,10 @@ class TlsLeg(Leg):
         self.tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_name is None, server_hostname=server_name
         )
+        # What its `read` and `write` call, which add a function each and nothing else.
+        inner = self.tls._sslobj  # type: ignore[attr-defined]
+        self._decrypt: Callable[[int], bytes] = inner.read
+        self._encrypt: Callable[[bytes | memoryview], int] = inner.write
 
     def handshake(self) -> bool:
         while True:
@@ -167,22 +175,25 @@ class TlsLeg(Leg):
         return True
 
     def read(self) -> bytes | None:
-        incoming = self._incoming
+        incoming, outgoing = self._incoming, self._outgoing
         while True:
             if not incoming.pending:
-                came = self._receive()
-                if came is None:
+                try:
+                    came = self.sock.recv(MOST_READ)
+                except BlockingIOError:
+                    self.drained, self.ready, self.ending = True, False, False
                     return None
+                # As `_receive`, which would be a function more for each message.
+                self.drained = len(came) < MOST_READ and (not came or not self.ending)
                 if came:
                     incoming.write(came)
                 else:
                     incoming.write_eof()
             try:
-                data = self.tls.read(MOST_READ)
+                data = self._decrypt(MOST_READ)
             except ssl.SSLWantReadError:
-                if self._outgoing.pending:
-                    self._give()
-                if self._drained:
+                self._give()
+                if self.drained:
                     self.ready = False
                     return None
                 continue
@@ -195,25 +206,42 @@ class TlsLeg(Leg):
                 self._give()  # what is wrong, in the words of TLS
                 raise
             break
-        if self._outgoing.pending:
+        if outgoing.pending:
             self._give()
-        self.moved_in += len(data)
-        if not data:
+        if data:
+            self.moved_in += len(data)
+            self.ready = not self.drained or incoming.pending > 0
+        else:
             self.ended = True
             self.ready = False
-        else:
-            self.ready = not self._drained or incoming.pending > 0
         return data
 
     def write(self, data: bytes) -> None:
-        self.moved_out += len(data)
-        written = self.tls.write(data) if data else 0
-        while written < len(data):
-            written += self.tls.write(memoryview(data)[written:])
-        self._put(self._outgoing.read())
+        size = len(data)
+        self.moved_out += size
+        written = self._encrypt(data) if data else 0
+        while written < size:
+            written += self._encrypt(memoryview(data)[written:])
+        records = self._outgoing.read()
+        if self._out or not records:
+            return self._put(records)
+        # As `_put`, which would be a function more for each message.
+        try:
+            given = self.sock.send(records)
+        except BlockingIOError:
+            given = 0
+        if given != len(records):
+            self._wait(records, given)
+        return None
 
     def idle(self) -> bool:
-        return not self._incoming.pending and super().idle()
+        if self._incoming.pending:
+            return False
+        quiet = self._quiet
+        if quiet is None or quiet.poll(0):
+            return super().idle()
+        self.ready = self.ending = False
+        return True
 
     def protocol(self) -> str:
         return self.tls.selected_alpn_protocol() or ""

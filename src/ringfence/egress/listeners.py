@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from ringfence.egress import refusal
 from ringfence.egress.arrival import Arrival
 from ringfence.egress.core import Core
+from ringfence.egress.engine import bare
 from ringfence.egress.farewell import Unspoken
 from ringfence.egress.front import Wanted
 from ringfence.egress.opening import Opening
@@ -48,7 +50,7 @@ class Listener:
     def _take(self) -> socket.socket:
         # As `accept`, which finds out the family and the type of each connection anew.
         descriptor, _ = self._sock._accept()  # type: ignore[attr-defined]
-        return socket.socket(self._family, self._type, 0, fileno=descriptor)
+        return bare(self._family, self._type, 0, descriptor)
 
     def _ready(self, events: int) -> None:
         for _ in range(_AT_ONCE):
@@ -86,9 +88,9 @@ class Entrance:
         else:
             self._start(client)
 
-    def _starter(self, kind: str) -> Callable[[socket.socket], None]:
+    def _starter(self, kind: str) -> Callable[[socket.socket], object]:
         if kind == "proxy":
-            return self._explicit
+            return partial(Arrival, self._core)
         if kind in ("capture4", "capture6"):
             return self._captured
         name, colon, port = kind.partition(":")
@@ -97,9 +99,6 @@ class Entrance:
             wanted = Wanted(origin=kind, destination=destination, direct=True)
             return lambda client: self._open(client, wanted)
         raise ValueError(f"listener kind `{kind}` is not one of `proxy`, `capture4`, `capture6` and `host_port:N`")
-
-    def _explicit(self, client: socket.socket) -> None:
-        Arrival(self._core, client)
 
     def _open(self, client: socket.socket, wanted: Wanted) -> None:
         self._core.engine.watch(client, _ignore)

@@ -14,6 +14,7 @@ from ringfence.egress.authorization import Authorization, Cancel
 from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.credentials.secret import Credential
+from ringfence.egress.databases.bound import Databases
 from ringfence.egress.databases.stage import DatabaseSession
 from ringfence.egress.dialling import Dialling
 from ringfence.egress.engine import BROKEN, HANGUP
@@ -61,7 +62,13 @@ class Opening:
         self._client = client
         self._wanted = wanted
         self._edges = edges
-        self._action = _action(wanted)
+        destination, head = wanted.destination, wanted.head
+        self._action = ConnectAction(
+            host=destination.host.name,
+            port=destination.port,
+            method=None if head is None else head.method,
+            path=None if head is None else head.path,
+        )
         self._address = ""
         self._answered = False
         self._cancel: Cancel | None = None
@@ -69,7 +76,7 @@ class Opening:
         self._authorization: Authorization | None = None
         self._bound: Sequence[Credential] | None = None
         self._started = core.clock.monotonic()
-        core.enter(self)
+        core.open.add(self)
         core.engine.handle(client, self._client_ready)
         self._ask()
 
@@ -123,7 +130,9 @@ class Opening:
         elif authorization.decision.verdict is not Verdict.ALLOW:
             self._refuse(refusal.denied(authorization.decision))
         else:
-            self._bound = self._databases()
+            inspection = self._core.inspection
+            if inspection is not None and inspection.databases is not None:
+                self._bound = self._databases(inspection.databases)
             spoken = authorization.protocols
             if self._bound is not None and spoken is not None and not _DATABASE & set(spoken):
                 return self._refuse(self._core.refuse(unspeakable(self._action, spoken)))
@@ -132,28 +141,22 @@ class Opening:
                 step = "`ringfence credentials test` says why"
                 decision = refusal.built_in(self._action, "credentials.unavailable", text, step)
                 return self._refuse(self._core.refuse(decision))
-            self._dial(authorization)
+            self._authorization = authorization
+            dialling = self._dialling = Dialling(
+                self._core,
+                self,
+                self,
+                action=self._action,
+                destination=self._wanted.destination,
+                authorization=authorization,
+            )
+            dialling.start()
         return None
 
-    def _databases(self) -> Sequence[Credential] | None:
+    def _databases(self, databases: Databases) -> Sequence[Credential] | None:
         """The credentials with which the gateway logs in by itself; None where it does not."""
-        inspection = self._core.inspection
-        if inspection is None or inspection.databases is None:
-            return None
-        bound = inspection.databases.bound(self._wanted.destination)
+        bound = databases.bound(self._wanted.destination)
         return None if bound is None else tuple(bound)
-
-    def _dial(self, authorization: Authorization) -> None:
-        self._authorization = authorization
-        self._dialling = Dialling(
-            self._core,
-            self,
-            self,
-            action=self._action,
-            destination=self._wanted.destination,
-            authorization=authorization,
-        )
-        self._dialling.start()
 
     def connected(self, server: socket.socket, events: int) -> None:
         """The connection stands."""
@@ -176,7 +179,8 @@ class Opening:
             )
             return None
 
-        if not _may_be_ssh(authorization) or self._wanted.head is not None:
+        keys = authorization.host_keys
+        if not keys or not _may_be_ssh(authorization) or self._wanted.head is not None:
             carried = Carried(wanted=self._wanted, client_events=self._edges, server_events=events)
             return self._carry(server, authorization, carried)
         Handshake(
@@ -184,7 +188,7 @@ class Opening:
             self._client,
             server,
             self._wanted,
-            keys=authorization.host_keys,
+            keys=keys,
             only=authorization.protocols == ("ssh",),
             address=self._address,
             started=self._started,
@@ -267,10 +271,3 @@ def _may_be_ssh(authorization: Authorization) -> bool:
 def request_line(wanted: Wanted) -> bytes:
     """The first bytes of a client that were read already, as far as its language shows in them."""
     return b"GET / HTTP/1.1\n" if wanted.head is not None else wanted.rest
-
-
-def _action(wanted: Wanted) -> ConnectAction:
-    destination, head = wanted.destination, wanted.head
-    if head is None:
-        return ConnectAction(host=destination.host.name, port=destination.port)
-    return ConnectAction(host=destination.host.name, port=destination.port, method=head.method, path=head.path)

@@ -37,7 +37,7 @@ class Pump:
     `OSError` comes from `run` when either side is broken.
     """
 
-    # INVARIANT: bytes wait in `_pending` or in the pipe (`_piped` of them), never in both; while any wait, nothing is
+    # INVARIANT: bytes wait in `pending` or in the pipe (`piped` of them), never in both; while any wait, nothing is
     # read. Everything that decides about going on is kept here and not in a local, because a turn can end anywhere.
     __slots__ = (
         "_again",
@@ -45,12 +45,12 @@ class Pump:
         "_hangup",
         "_last",
         "_meter",
-        "_pending",
         "_pipe",
-        "_piped",
         "_pipes",
         "finished",
         "moved",
+        "pending",
+        "piped",
         "sink",
         "source",
     )
@@ -76,9 +76,10 @@ class Pump:
         self.moved = 0
         self.finished = False
         """Whether nothing will move any more: the source ended, or `stop` was called."""
-        self._pending: bytes | memoryview = first
+        self.pending: bytes | memoryview = first
+        """What waits for the sink to take it, beside what is in the pipe."""
         self._pipe: Pipe | None = None
-        self._piped = 0
+        self.piped = 0
         self._hangup = 0
         self._pipes = pipes
         self._ended = ended
@@ -87,7 +88,7 @@ class Pump:
     @property
     def blocked(self) -> bool:
         """Whether bytes wait for the sink to take them."""
-        return bool(self._pending) or self._piped > 0
+        return bool(self.pending) or self.piped > 0
 
     def run(self, hangup: int = 0) -> None:
         """Move what can be moved. `hangup`: the source was reported to have ended, somewhere behind its bytes."""
@@ -96,17 +97,25 @@ class Pump:
             self._hangup = hangup
         if self.finished:
             return
-        if self._pending and not self._write(self._pending):
-            return
+        if self.pending:
+            self.start()
+            if self.pending:
+                return
         if self._pipe is not None:
             self._splice(self._pipe)
         else:
             self._copy()
 
     def start(self) -> None:
-        """Write what was given to begin with, and read nothing yet."""
-        if self._pending:
-            self._write(self._pending)
+        """Write what waits, as far as there is room, and read nothing yet."""
+        data = self.pending
+        if data:
+            try:
+                written = os.write(self.sink, data)
+            except BlockingIOError:
+                return
+            self.moved += written
+            self.pending = b"" if written == len(data) else memoryview(data)[written:]
 
     def stop(self) -> None:
         """Move nothing any more, and let go of the pipe and of the owner."""
@@ -115,7 +124,7 @@ class Pump:
         self._ended = self._again = _nothing
         self._last = None
         if self._pipe is not None:
-            self._release(empty=self._piped == 0)
+            self._release(empty=self.piped == 0)
 
     def _copy(self) -> None:
         source, sink = self.source, self.sink
@@ -125,7 +134,8 @@ class Pump:
             except BlockingIOError:
                 return None
             if not data:
-                return self._end()
+                self.finished = True
+                return self._ended()
             if self._meter is not None:
                 self._meter(len(data))
             size = len(data)
@@ -137,7 +147,7 @@ class Pump:
                 written = 0
             self.moved += written
             if written != size:
-                self._pending = memoryview(data)[written:]
+                self.pending = memoryview(data)[written:]
                 return None
             if size == CHUNK:
                 # Bytes that are counted before they go on have to be seen.
@@ -171,43 +181,35 @@ class Pump:
         if broken is not None:
             raise broken
         if written != len(data):
-            self._pending = memoryview(data)[written:]
+            self.pending = memoryview(data)[written:]
         elif ended:
-            self._end()
+            self.finished = True
+            self._ended()
         else:
             self._again()
 
     def _splice(self, pipe: Pipe) -> None:
         reading, writing = pipe
         for _ in range(_ROUNDS):
-            if self._piped == 0:
+            if self.piped == 0:
                 try:
-                    self._piped = os.splice(self.source, writing, CAPACITY, flags=_SPLICE)
+                    self.piped = os.splice(self.source, writing, CAPACITY, flags=_SPLICE)
                 except BlockingIOError:
                     return self._release(empty=True)
-                if self._piped == 0:
+                if self.piped == 0:
                     self._release(empty=True)
                     return self._end()
             try:
-                moved = os.splice(reading, self.sink, self._piped, flags=_SPLICE)
+                moved = os.splice(reading, self.sink, self.piped, flags=_SPLICE)
             except BlockingIOError:
                 return None
-            self._piped -= moved
+            self.piped -= moved
             self.moved += moved
         self._again()
         return None
 
-    def _write(self, data: bytes | memoryview) -> bool:
-        try:
-            written = os.write(self.sink, data)
-        except BlockingIOError:
-            return False
-        self.moved += written
-        self._pending = b"" if written == len(data) else memoryview(data)[written:]
-        return not self._pending
-
     def _release(self, *, empty: bool) -> None:
-        pipe, self._pipe, self._piped = self._pipe, None, 0
+        pipe, self._pipe, self.piped = self._pipe, None, 0
         if pipe is not None:
             self._pipes.give_back(pipe, empty=empty)
 
@@ -261,10 +263,11 @@ class RequestPump(Pump):
                 return self._end()
             if part and self._meter is not None:
                 self._meter(len(part))
-            if part and not self._write(part):
-                if not self._pending:
-                    self._pending = part
-                return None
+            if part:
+                self.pending = part
+                self.start()
+                if self.pending:
+                    return None
         self._again()
         return None
 
@@ -301,9 +304,10 @@ class RequestsPump(Pump):
             part = self._requests.take(data)
             if part and self._meter is not None:
                 self._meter(len(part))
-            if part and not self._write(part):
-                if not self._pending:
-                    self._pending = part
-                return None
+            if part:
+                self.pending = part
+                self.start()
+                if self.pending:
+                    return None
         self._again()
         return None

@@ -10,7 +10,10 @@ _HANDSHAKE = 0x16
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
 _RECORD = struct.Struct(">BBBH")
+_BEGINNING = struct.Struct(">BBBHBBH")
+"""Of a record that holds a whole message: its own head, then that of the message."""
 _EXTENSION = struct.Struct(">HH")
+_NAMES = struct.Struct(">HBH")
 _LONGEST_RECORD = 16_384 + 256
 _LONGEST_HELLO = 65_536
 _MOST_RECORDS = 64
@@ -32,11 +35,19 @@ def read_hello(data: bytes) -> ClientHello | None:
     message = _message(data)
     if message is None:
         return None
-    return ClientHello(_server_name(message))
+    try:
+        return ClientHello(_server_name(message))
+    except (IndexError, struct.error):
+        raise HelloInvalid("the TLS ClientHello ends too early") from None
 
 
 def _message(data: bytes) -> bytes | None:
     """The body of the first handshake message, put together from the records that carry it."""
+    if len(data) > 9:
+        kind, major, _, length, what, high, low = _BEGINNING.unpack_from(data)
+        alone = length == low + 4 and not high and len(data) >= length + 5
+        if alone and kind == _HANDSHAKE and major == 3 and what == _CLIENT_HELLO and length <= _LONGEST_RECORD:
+            return data[9 : length + 5]
     message = b""
     at = records = 0
     while len(data) >= at + 5:
@@ -61,13 +72,6 @@ def _message(data: bytes) -> bytes | None:
 
 
 def _server_name(hello: bytes) -> bytes | None:
-    try:
-        return _find_server_name(hello)
-    except (IndexError, struct.error):
-        raise HelloInvalid("the TLS ClientHello ends too early") from None
-
-
-def _find_server_name(hello: bytes) -> bytes | None:
     at = 2 + 32  # version and random number
     at += 1 + hello[at]  # session id
     at += 2 + (hello[at] << 8 | hello[at + 1])  # cipher suites
@@ -77,8 +81,9 @@ def _find_server_name(hello: bytes) -> bytes | None:
     end = at + 2 + (hello[at] << 8 | hello[at + 1])
     at += 2
     names: list[bytes] = []
+    unpack = _EXTENSION.unpack_from
     while at < end:
-        kind, length = _EXTENSION.unpack_from(hello, at)
+        kind, length = unpack(hello, at)
         at += 4 + length
         if kind == _SERVER_NAME:
             names.append(_only_name(hello[at - length : at]))
@@ -93,8 +98,6 @@ def _find_server_name(hello: bytes) -> bytes | None:
 def _only_name(content: bytes) -> bytes:
     """The name in a list that holds one name and nothing else: list length, type 0, name length, name."""
     length = len(content)
-    if length < 5 or content[2] != 0:
-        raise HelloInvalid("the TLS ClientHello has a server name list that is not one host name")
-    if int.from_bytes(content[:2], "big") != length - 2 or int.from_bytes(content[3:5], "big") != length - 5:
+    if length < 5 or _NAMES.unpack_from(content) != (length - 2, 0, length - 5):
         raise HelloInvalid("the TLS ClientHello has a server name list that is not one host name")
     return content[5:]

@@ -12,7 +12,7 @@ from ringfence.egress.carried import Carried
 from ringfence.egress.core import Core
 from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.farewell import Farewell
-from ringfence.egress.first_bytes import Http, Spoken, look
+from ringfence.egress.first_bytes import Http, look
 from ringfence.egress.http_body import Body
 from ringfence.egress.http_forward import server_head
 from ringfence.egress.http_head import HeadInvalid, RequestHead
@@ -91,7 +91,7 @@ class Tunnel:
             first=wanted.opened,
             last=client,
         )
-        core.enter(self)
+        core.open.add(self)
         engine.handle(client, self._client_ready)
         engine.handle(server, self._server_ready)
         try:
@@ -148,6 +148,7 @@ class Tunnel:
     def _connect_up(self, first: bytes, events: int, *, checked: bool = False) -> None:
         """Let the client's bytes go up; `events` are those of the client that have not been acted upon. `checked`: they
         are HTTP requests, and each has to name the host that was authorised."""
+        inspection = self._core.inspection
         if checked:
             self._up = self._requests_pump(first)
         else:
@@ -158,7 +159,7 @@ class Tunnel:
                 ended=self._up_ended,
                 again=self._up_again,
                 first=first,
-                meter=self._meter(),
+                meter=None if inspection is None or inspection.budget is None else self._meter(),
             )
         self._first = b""
         if events & READABLE:
@@ -197,7 +198,8 @@ class Tunnel:
                 spoken = look(self._first, ended=ended)
             except (HeadInvalid, HelloInvalid) as invalid:
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", str(invalid)))
-            speaks = spoken and self._may_speak(spoken, ended=ended)
+            may = self._protocols
+            speaks = spoken and (may is None or may_be_spoken(spoken, self._first, may, ended=ended))
             if spoken is not None and speaks is not None:
                 decision = foreign(spoken, self._wanted.destination, needs_request=False)
                 if self._carried.bars_ssh and self._first.startswith(b"SSH-"):
@@ -212,11 +214,6 @@ class Tunnel:
                 text = f"the first bytes cannot be understood within {self._core.limits.head} bytes"
                 return self._refuse(refusal.built_in(self._action(), "protocol.malformed", text))
             read = True
-
-    def _may_speak(self, spoken: Spoken, *, ended: bool) -> bool | None:
-        if self._protocols is None:
-            return True
-        return may_be_spoken(spoken, self._first, self._protocols, ended=ended)
 
     def _refuse(self, decision: Decision) -> None:
         """The client says something else inside than what was authorised. Nothing of it has reached the server."""
@@ -239,7 +236,7 @@ class Tunnel:
                     self._listen(events, read=True)
                 else:
                     up.run(events & HANGUP)
-            if events & select.EPOLLOUT and down.blocked:
+            if events & select.EPOLLOUT and (down.pending or down.piped):
                 down.run()
         except (OSError, HeadInvalid) as error:
             self._fail(error)
@@ -249,7 +246,7 @@ class Tunnel:
         try:
             if events & READABLE:
                 self._down.run(events & HANGUP)
-            if events & select.EPOLLOUT and up is not None and up.blocked:
+            if events & select.EPOLLOUT and up is not None and (up.pending or up.piped):
                 up.run()
         except (OSError, HeadInvalid) as error:
             self._fail(error)
@@ -279,23 +276,24 @@ class Tunnel:
         self._guarded(self._down.run)
 
     def _up_ended(self) -> None:
-        self._half_closed(self._server, other=self._down.finished)
+        if self._down.finished:
+            return self._finish("", reset=False)
+        return self._half_closed(self._server)
 
     def _down_ended(self) -> None:
+        up = self._up
         # A forwarded request is over with its answer; whatever else the client says is not forwarded anyway.
-        self._half_closed(
-            self._client, other=self._wanted.head is not None or (self._up is not None and self._up.finished)
-        )
-
-    def _half_closed(self, sink: socket.socket, *, other: bool) -> None:
-        if other:
+        if self._wanted.head is not None or (up is not None and up.finished):
             return self._finish("", reset=False)
+        return self._half_closed(self._client)
+
+    def _half_closed(self, sink: socket.socket) -> None:
         try:  # noqa: SIM105  a context manager costs more than all else here
             sink.shutdown(socket.SHUT_WR)
         except OSError:  # where it is closed already, its own event says so
             pass
         self._core.expect(self, self._core.limits.half_closed_seconds, self._stale)
-        return None
+        return
 
     def _stale(self) -> None:
         moved = self._down.moved + (self._up.moved if self._up is not None else 0)
@@ -317,14 +315,15 @@ class Tunnel:
         self._report(error)
 
     def _report(self, error: str) -> None:
-        destination = self._wanted.destination
+        destination, told = self._wanted.destination, self._carried.told
+        received = self._down.moved - (len(self._wanted.opened) if told is None else told)
         self._core.closed(
             ConnectionClosed(
                 host=destination.host.name,
                 port=destination.port,
                 address=self._address,
                 sent_bytes=self._carried.sent + (self._up.moved if self._up is not None else 0),
-                received_bytes=self._carried.received + max(0, self._down.moved - self._told),
+                received_bytes=self._carried.received + max(0, received),
                 duration_ms=int((self._core.clock.monotonic() - self._started) * 1000),
                 error=error,
                 inspection=self._sight,

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core, Stage
 from ringfence.egress.dialling import Dialling
+from ringfence.egress.engine import HANGUP, READABLE
 from ringfence.egress.leg import Leg, TlsLeg
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
@@ -49,7 +50,11 @@ class Upstream:
 
     def stirred(self, events: int) -> None:
         """An edge of its socket was reported."""
-        self.leg.stirred(events)
+        leg = self.leg
+        if events & READABLE:
+            leg.drained, leg.ready = False, True
+            if events & HANGUP:
+                leg.ending = True
         if self.then is not None:
             self.then()
         else:
@@ -77,6 +82,7 @@ class Upstreams:
 
     def __init__(self, core: Core, trust: Callable[[], ssl.SSLContext]) -> None:
         self._core = core
+        self._now = core.clock.monotonic
         self._make_context = trust
         self._contexts: dict[bool, ssl.SSLContext] = {}
         self._idle: dict[Key, list[tuple[float, Upstream]]] = {}
@@ -96,12 +102,14 @@ class Upstreams:
 
     def give(self, upstream: Upstream) -> None:
         """Keep it for the next request."""
-        upstream.then = None
-        waiting = self._idle.setdefault(upstream.key, [])
-        if len(waiting) >= _KEPT_PER_HOST or self._count >= _KEPT or upstream.rest:
+        upstream.then, key = None, upstream.key
+        waiting = self._idle.get(key)
+        if waiting is None:
+            waiting = self._idle[key] = []
+        if upstream.rest or self._count >= _KEPT or len(waiting) >= _KEPT_PER_HOST:
             self.dismiss(upstream)
             return
-        waiting.append((self._core.clock.monotonic() + _KEPT_SECONDS, upstream))
+        waiting.append((self._now() + _KEPT_SECONDS, upstream))
         self._count += 1
         if not self._sweeping:
             self._sweeping = True

@@ -93,6 +93,25 @@ class DecisionMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     """The agent's own id of the tool call, where there is one."""
 
 
+class DenialsCounted(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="decision.counted"):
+    """Denials that are not written one by one: the same one again and again, or more than a session may write."""
+
+    count: int
+    """How many since the last such event."""
+    total: int
+    """How many in the session, with those that are written."""
+    like: int | None
+    """The sequence of the last event that says the same, or that counts those which are alike; None where this is the
+    first."""
+    rule: str
+    """Of the strictest reason."""
+    kind: str
+    """Of the action: `command`, `file`, `connect` ...; `closed` where connections are counted that ended so."""
+    asked_by: str
+    digest: str
+    """Of the decision; where they are different ones, of the digest before and the next one, from the first on."""
+
+
 class ApprovalRequested(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="approval.requested"):
     """Somebody is being asked."""
 
@@ -466,6 +485,7 @@ Body: TypeAlias = (
     | ToolCallCompleted
     | PromptSubmitted
     | DecisionMade
+    | DenialsCounted
     | ApprovalRequested
     | ApprovalTransition
     | VoteTaken

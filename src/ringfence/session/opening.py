@@ -65,6 +65,7 @@ from ringfence.session.redacting import Redacting
 from ringfence.session.revoking import close_revoked
 from ringfence.session.screening import Leaving, leaving
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
+from ringfence.session.sparing import Sparing
 from ringfence.session.stage import Stage
 from ringfence.session.staging import collected
 from ringfence.session.tally import Tally, unreported_text
@@ -498,11 +499,11 @@ async def _connect(
 
 
 def _recorder(ledger: Ledger, policy: Policy, asked: Asked) -> Recorder:
-    """The ledger, behind what the policy keeps out of it."""
+    """The ledger, behind what the policy keeps out of it, and what is only counted."""
     if policy.telemetry == TelemetryPolicy():
-        return ledger
+        return Sparing(ledger, time.monotonic)
     path = os.path.join(asked.places.state, "redaction-key")
-    return Redacting(ledger, policy.telemetry, cache(lambda: load_key(path)))
+    return Sparing(Redacting(ledger, policy.telemetry, cache(lambda: load_key(path))), time.monotonic)
 
 
 def _lose(lost: asyncio.Future[RingfenceError], reason: RingfenceError) -> None:

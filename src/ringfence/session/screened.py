@@ -10,7 +10,8 @@ import msgspec
 from ringfence.egress import refusal
 from ringfence.egress.content.budgets import Budgets
 from ringfence.egress.content.canaries import Canaries, canaries, places
-from ringfence.egress.content.matching import Forms, Kind, Known, KnownTexts
+from ringfence.egress.content.known_texts import KnownTexts
+from ringfence.egress.content.matching import Forms, Kind, Known
 from ringfence.egress.content.names import KnownInNames
 from ringfence.egress.content.patterns import patterns
 from ringfence.egress.content.scanning import Scanner
@@ -68,7 +69,7 @@ class Screened:
         self._scanner = Scanner(
             forms=forms,
             # What is known by itself says more than where it stands.
-            known=KnownTexts((*never, *hidden)),
+            known=KnownTexts((*never, *hidden)) if hidden else self._known,
             limits=Limits(),
             clock=clock,
             digest=digest,

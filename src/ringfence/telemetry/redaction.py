@@ -10,13 +10,24 @@ import hmac
 import os
 import re
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 
-TEXT_LIMIT = 16 * 1024
+TEXT_LIMIT = 4 * 1024
 """Characters of one text that are kept."""
+SCRIPT_LIMIT = 16 * 1024
+"""Characters that are kept of what is run or called: a policy can be tried on it later."""
 ITEMS_LIMIT = 256
-"""Words of one list that are kept."""
+"""Words of one list, and effects or reasons of one decision, that are kept."""
+EVENT_LIMIT = 64 * 1024
+"""Bytes that an event has room for. Where it is longer all the same, its texts are cut shorter."""
+
+_SCRIPTS = frozenset(("argv", "arguments", "environment", "result", "shell", "text"))
+_OF_DECISIONS = frozenset(("effects", "observed", "reasons"))
+_WHOLE = frozenset(("approval.vote", "battery"))
+"""What is signed, or is about no agent."""
+_SHORTER = (1, 8, 64)
 
 _PATTERNS = re.compile(
     rb"""
@@ -41,14 +52,27 @@ _PATTERNS = re.compile(
 
 
 MARKS = (
-    (b"", (b"key", b"token", b"secret", b"passw", b"credential", b"signature", b"uthorization")),
-    (b"", (b"xox", b"npm_", b"://", b"akia", b"asia", b"aiza", b"eyj")),
-    (b"-", (b"sk-", b"glpat-", b"pypi-")),
-    (b"gh", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")),
-    (b"_p", (b"github_pat_",)),
+    *(b"key", b"token", b"secret", b"passw", b"credential", b"signature", b"uthorization"),
+    *(b"xox", b"npm_", b"://", b"akia", b"asia", b"aiza", b"eyj", b"sk-", b"glpat-", b"pypi-"),
+    *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
 )
 """INVARIANT: whatever a pattern matches holds one of these, in whatever case. Most events hold none, and looking is far
-cheaper. A group of them is only looked for where what they have in common is there."""
+cheaper."""
+_RARE_FIRST = b"zjxkw/_gvb-phcuymfdlrsniotae:"
+"""How seldom a letter is in an event."""
+
+
+def _any_of(marks: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Finds any of them in one pass, which stops at the rarest letter of each and nowhere else."""
+    around: dict[bytes, list[bytes]] = {}
+    for mark in marks:
+        at = min(range(len(mark)), key=lambda place: _RARE_FIRST.index(mark[place]))
+        before, behind = re.escape(mark[: at + 1]), re.escape(mark[at + 1 :])
+        around.setdefault(mark[at : at + 1], []).append(b"(?<=%b)%b" % (before, behind))
+    return re.compile(b"|".join(b"%b(?:%b)" % (re.escape(one), b"|".join(all_)) for one, all_ in around.items()))
+
+
+_MARKED = _any_of(MARKS)
 
 
 class Redaction:
@@ -60,11 +84,19 @@ class Redaction:
 
     def clean(self, content: bytes) -> bytes:
         """An encoded event without known secrets and without overlong texts; still JSON of the same shape."""
-        if _is_suspicious(content):
+        if is_suspicious(content):
             content = _PATTERNS.sub(self._replace, content)
         if len(content) <= TEXT_LIMIT:
             return content
-        return msgspec.json.encode(_cut(msgspec.json.decode(content)))
+        value = msgspec.json.decode(content)
+        if isinstance(value, dict) and value.get("event") in _WHOLE:
+            return content
+        # SECURITY: an agent chooses what it is denied, as often as it likes: none of its texts may fill a disk.
+        for divisor in _SHORTER:
+            cut = msgspec.json.encode(_cut(value, "", divisor))
+            if len(cut) <= EVENT_LIMIT:
+                break
+        return cut
 
     def _replace(self, found: re.Match[bytes]) -> bytes:
         group = found.lastgroup
@@ -81,36 +113,49 @@ class Redaction:
 
 def holds_secret(content: bytes) -> bool:
     """Whether a text holds something of the shape of a secret."""
-    return _is_suspicious(content) and _PATTERNS.search(content) is not None
+    return is_suspicious(content) and _PATTERNS.search(content) is not None
 
 
-def _is_suspicious(content: bytes) -> bool:
-    lowered = content.lower()
-    for common, marks in MARKS:
-        if common in lowered:
-            for mark in marks:
-                if mark in lowered:
-                    return True
-    return False
+def is_suspicious(content: bytes) -> bool:
+    """Whether there may be a secret in it, so that it is worth the while to look for one."""
+    return _MARKED.search(content.lower()) is not None
 
 
-def _cut(value: object) -> object:
+def _cut(value: object, key: str, divisor: int) -> object:
     match value:
-        case str() if len(value) > TEXT_LIMIT:
-            return f"{value[:TEXT_LIMIT]}… [cut: {len(value) - TEXT_LIMIT} more characters]"
+        case str():
+            limit = (SCRIPT_LIMIT if key in _SCRIPTS else TEXT_LIMIT) // divisor
+            return value if len(value) <= limit else f"{value[:limit]}{_note(len(value) - limit, 'characters', value)}"
         case dict():
-            return {key: _cut(item) for key, item in value.items()}
+            # A reason has a text as well, and that is none which is run.
+            return {name: _cut(item, "" if key in _OF_DECISIONS else name, divisor) for name, item in value.items()}
         case list():
-            kept = [_cut(item) for item in value[:ITEMS_LIMIT]] if _are_words(value) else [_cut(item) for item in value]
-            missing = len(value) - len(kept)
-            return [*kept, f"… [cut: {missing} more words]"] if missing else kept
+            kept = value[: ITEMS_LIMIT // divisor] if _is_shortened(value, key) else value
+            cut = [_cut(item, key, divisor) for item in kept]
+            return [*cut, *_instead(value[len(kept) :])]
         case _:
             return value
 
 
-def _are_words(items: list[object]) -> bool:
-    # Only lists of texts are shortened: a note in any other list would not be of its type.
-    return len(items) > ITEMS_LIMIT and all(isinstance(item, str) for item in items)
+def _is_shortened(items: list[object], key: str) -> bool:
+    # A note in any other list would not be of its type.
+    return key in _OF_DECISIONS or all(isinstance(item, str) for item in items)
+
+
+def _instead(missing: list[object]) -> list[object]:
+    """What stands in the place of items that are left out: of the same type as they."""
+    if not missing:
+        return []
+    first = missing[0]
+    if not isinstance(first, dict):
+        return [_note(len(missing), "words", "\0".join(map(str, missing)))]
+    note = _note(len(missing), "like this", msgspec.json.encode(missing).decode())
+    return [{name: note if name in ("object", "text") else item for name, item in first.items()}]
+
+
+def _note(count: int, what: str, whole: str) -> str:
+    """What says that something is missing. Who has all of it can show that it is what was recorded."""
+    return f"… [cut: {count} more {what}, sha256 {sha256(whole.encode()).hexdigest()}]"
 
 
 def load_key(path: str) -> bytes:

@@ -102,6 +102,10 @@ def _row(body: events.Body) -> Row:
             what = f"not looked into: {visible(body.method)} {visible(body.host)}:{body.port}{_text(body.path)}"
             why = f"{visible(body.reason)}; {visible(body.outcome)}"
             return Row(symbol="⚑", label="unread", what=what, why=why, tone=Tone.ATTENTION)
+        case events.DenialsCounted():
+            like = "" if body.like is None else f", as in event {body.like}"
+            what = f"{body.count} times {visible(body.kind)} ({visible(body.rule)}){like}"
+            return Row(symbol="✗", label="denied", what=what, why=f"{body.total} in all", tone=Tone.STOPPED)
         case events.McpListed():
             return _listed(body)
         case events.WorkspaceChanged():

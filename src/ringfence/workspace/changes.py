@@ -26,7 +26,8 @@ _UNINTERESTING = (
     ".git/ORIG_HEAD",
 )
 """What every commit changes, and nothing runs."""
-
+_SAMPLE = re.compile(r"(?:.*/)?\.git/hooks/[^/]+\.sample")
+"""What `git init` copies into each repository. Git runs hooks by their exact names, so none of these."""
 
 _INDEX = re.compile(r"index|sharedindex\..*")
 _MOST_OF_AN_INDEX = 256 * 1024 * 1024
@@ -54,7 +55,9 @@ def changes_since(workspace: str, since_ns: int, is_control_file: Callable[[str]
             continue
         if not relative.startswith(".git/"):
             files += 1
-        if len(control) < 100 and (is_control_file(relative) or _is_hostile_index(workspace, relative)):
+        if len(control) == 100 or _SAMPLE.fullmatch(relative):
+            continue
+        if is_control_file(relative) or _is_hostile_index(workspace, relative):
             control.append(relative)
     return Changes(files=files, control_files=tuple(sorted(control)), complete=True)
 

@@ -73,7 +73,10 @@ class _Restoring:
             self.failed.append((one.path, (error.strerror or str(error)).lower()))
 
     def remove(self, top: int, one: Difference) -> None:
-        folder, name = _parent(top, one.path)
+        try:
+            folder, name = _parent(top, one.path)
+        except FileNotFoundError:
+            return  # Its folder went before it, as the objects of a new repository do: it is gone, as it should be.
         try:
             if one.after is not None and one.after.kind is Kind.FOLDER:
                 os.rmdir(name, dir_fd=folder)

@@ -7,7 +7,8 @@ import random
 import string
 import time
 
-from ringfence.egress.content.matching import Forms, Kind, Known, KnownTexts
+from ringfence.egress.content.known_texts import KnownTexts
+from ringfence.egress.content.matching import Forms, Kind, Known
 from ringfence.egress.content.patterns import patterns
 from ringfence.egress.content.scanning import Scanner
 from ringfence.egress.content.views import Limits

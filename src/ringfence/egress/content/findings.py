@@ -48,7 +48,7 @@ def finding(match: Match, value: bytes, place: str, digest: str) -> Finding:
         name=match.name,
         about=match.about,
         place=place,
-        length=len(value),
+        length=len(value) if match.known is None else len(match.known.value),
         shown=shown,
         digest=digest,
     )

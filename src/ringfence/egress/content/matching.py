@@ -1,4 +1,4 @@
-"""Finds secrets in a text: by their form, or because they are known. Pure; it knows no request.
+"""Finds secrets in a text by their form, and says what a finding is. Pure; it knows no request.
 
 A form alone says little: what is written in place of a secret (`your-token`, `xxxx`) has it too. So what is found has
 to be random enough for its kind, and must not read like a stand-in.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -77,27 +77,6 @@ class Match(msgspec.Struct, frozen=True):
     known: Known | None = None
 
 
-class KnownTexts:
-    """Looks for texts that are known, in the spellings in which they do not look like themselves."""
-
-    def __init__(self, known: Iterable[Known]) -> None:
-        self._known: dict[bytes, Known] = {}
-        for one in known:
-            for spelled in _spellings(one.value):
-                self._known.setdefault(spelled.lower(), one)
-        longest_first = sorted(self._known, key=len, reverse=True)
-        self._any = expression(b"(?i)" + b"|".join(map(literal, longest_first))) if longest_first else None
-
-    def find(self, text: bytes) -> Iterator[Match]:
-        """Every one that is there."""
-        if self._any is None:
-            return
-        for found in self._any.finditer(text):
-            start, end = found.start(), found.end()
-            one = self._known[text[start:end].lower()]
-            yield Match(one.kind, one.name, one.about, start, end, one)
-
-
 class Forms:
     """Looks for what has the form of a secret."""
 
@@ -137,12 +116,12 @@ def entropy(value: bytes) -> float:
 def _is_secret(value: bytes, pattern: Pattern) -> bool:
     if len(value) <= _LONGEST_STAND_IN and _STAND_IN.search(value):
         return False
-    if pattern.id in _LOOSE and (_NAME.fullmatch(value) or not _is_mixed(value)):
+    if pattern.id in _LOOSE and (_NAME.fullmatch(value) or not is_mixed(value)):
         return False
     return entropy(value) >= pattern.entropy
 
 
-def _is_mixed(value: bytes) -> bool:
+def is_mixed(value: bytes) -> bool:
     """Whether letters and digits are mixed as chance would, and not as in words with a number."""
     switches = sum(one.isdigit() != other.isdigit() for one, other in zip(*_neighbours(value), strict=True))
     return switches >= 3 or (switches >= 2 and len(value) <= 20)
@@ -151,18 +130,3 @@ def _is_mixed(value: bytes) -> bool:
 def _neighbours(value: bytes) -> tuple[list[bytes], list[bytes]]:
     letters = [value[at : at + 1] for at in range(len(value))]
     return letters[:-1], letters[1:]
-
-
-def _spellings(value: str) -> Iterator[bytes]:
-    """As it is, and as a part of a longer text in base64, which has three spellings by where it begins."""
-    from base64 import b64encode
-
-    raw = value.encode()
-    yield raw
-    yield raw.hex().encode()
-    for before in range(3):
-        coded = b64encode(b"\0" * before + raw)
-        middle = coded[(0, 2, 3)[before] : (before + len(raw)) // 3 * 4]
-        if len(middle) >= 12:
-            yield middle
-            yield middle.translate(bytes.maketrans(b"+/", b"-_"))

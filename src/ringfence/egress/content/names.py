@@ -26,9 +26,10 @@ class KnownInNames:
 
 
 def _spellings(value: str) -> Iterable[str]:
-    """As it is, in hexadecimal digits and in base32, and large parts of each: a name has little room."""
+    """As it is, turned round, in hexadecimal digits and in base32, and large parts of each: a name has little room."""
     raw = value.encode()
-    found = [_plain(value), binascii.hexlify(raw).decode(), base64.b32encode(raw).decode().lower().rstrip("=")]
+    found = [_plain(value), _plain(value)[::-1], binascii.hexlify(raw).decode()]
+    found += [one(raw).decode().lower().rstrip("=") for one in (base64.b32encode, base64.b32hexencode)]
     for spelled in found:
         if len(spelled) < _SHORTEST:
             continue

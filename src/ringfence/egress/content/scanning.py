@@ -12,7 +12,8 @@ import msgspec
 
 from ringfence.egress.content.archives import PACK, ZIP, GitPack, Zip
 from ringfence.egress.content.findings import Finding, finding
-from ringfence.egress.content.matching import Forms, Kind, KnownTexts, Match
+from ringfence.egress.content.known_texts import KnownTexts
+from ringfence.egress.content.matching import Forms, Kind, Match
 from ringfence.egress.content.unpacking import ZLIB, Room, Unpacker, Unreadable, packed_as, unpacker
 from ringfence.egress.content.views import Limits, Readings
 
@@ -86,7 +87,9 @@ class Scan:
 
     def _is_harmless(self, value: bytes) -> bool:
         # SECURITY: with more around it than a word, it is not that text alone that was found.
-        return any(value in one or (one in value and len(value) < len(one) + 8) for one in self._harmless)
+        return bool(value) and any(
+            value in one or (one in value and len(value) < len(one) + 8) for one in self._harmless
+        )
 
     def miss(self, why: str) -> None:
         """Note that something was not looked at."""

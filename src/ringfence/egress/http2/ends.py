@@ -63,9 +63,10 @@ class Http2Client:
         self._header = write_answer(head, length=length, bodyless=bodyless)
 
     def answer(self, head: ResponseHead, data: bytes, *, bodyless: bool) -> None:
-        """The whole answer, which is as long as its head says."""
+        """The whole answer, which is as long as its head says. It is written, and whatever was gathered before it."""
         self.begin(head, length=head.length, bodyless=bodyless)
         self.last(data, ())
+        self.flush()
 
     def piece(self, data: bytes) -> None:
         """A piece of the answer."""

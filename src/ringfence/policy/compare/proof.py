@@ -1,7 +1,8 @@
 """Four questions about a change of policy, each answered with yes and a witness, with no, or with what is undecided.
 
-A no is a proof: every kind of connection and path that the two policies can tell apart was judged by both. Commands
-are the exception, because nobody can list them; there a no means that every rule that stopped one still does.
+A no is a proof: every kind of connection and path that the two policies can tell apart was judged by both, or all that
+decides about it is the same in both (`alike`). Commands are the exception, because nobody can list them; there a no
+means that every rule that stopped one still does.
 """
 
 from __future__ import annotations
