@@ -70,6 +70,11 @@ def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
             )
         ),
         (FactsWanted(operations=True), posted(b"/r.git/git-receive-pack", b""), RequestFacts(operations=("git-push",))),
+        (
+            FactsWanted(query=("kind",)),
+            posted(b"/a?kind=a&%4bIND=b&kind%5b0%5d=c&kinds=d", b"{}"),
+            RequestFacts(query=(("kind", "a"), ("KIND", "b"), ("kind[0]", "c"))),
+        ),
     ],
 )
 async def test_policy_is_told_what_its_rules_ask_about_and_nothing_else(

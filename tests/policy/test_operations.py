@@ -390,6 +390,11 @@ id = "no-debug"
 hosts = ["find.test"]
 query = { debug = "*" }
 verdict = "deny"
+[[network.rule]]
+id = "no-raw"
+hosts = ["find.test"]
+query = { mode = "Raw" }
+verdict = "deny"
 """
 
 
@@ -419,6 +424,12 @@ def verdict(host: str, method: str, path: str, facts: RequestFacts | None) -> Ve
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC,)), Verdict.ASK),
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("kind", "x")), headers=(TEAM,)), Verdict.ASK),
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("debug", "")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("Debug", "1")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, (" debug[a]", "1")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("mode", "RAW")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("mode", "rare")), headers=(TEAM,)), Verdict.ALLOW),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("KIND", "secret")), headers=(TEAM,)), Verdict.ASK),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("kind", "PUBLIC")), headers=(TEAM,)), Verdict.ASK),
         ("find.test", "GET", "/", None, Verdict.DENY),
     ],
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""What servers may take the path of a request for: as it stands, without escapes, detours, parameters and capitals.
+"""What servers may take the path of a request for, and the keys of its query: as they stand, without escapes, detours,
+parameters and capitals.
 
 Pure, and it decides nothing. A rule that allows goes by the path as it stands; one that denies or asks, and what a
 request does, by all readings.
@@ -31,6 +32,7 @@ _STREAM = re.compile(r":+\$.*")
 _FORMAT = re.compile(r"(?<=[^.])\.(?:jsonp?|xml|html?|js|txt|csv|ya?ml|atom|rss|pdf|action|do)$")
 """What frameworks take for the format of an answer, and not for a part of its name."""
 
+_LIST = re.compile(r"\[.*", re.DOTALL)
 _STROKES = str.maketrans("øØłŁđĐħĦŧŦðÐ", "oOlLdDhHtTdD")
 """Letters without a mark to take off, which databases hold for those without the stroke."""
 
@@ -75,6 +77,11 @@ def every_meaning(path: str) -> tuple[str, ...] | None:
         if not _STILL_ESCAPED.search(text):
             return tuple(found)
     return None
+
+
+def query_key(key: str) -> str:
+    """What the most lenient servers take a key of a query for: without capitals, blanks and what makes a list of it."""
+    return _LIST.sub("", key.partition("\0")[0].strip().casefold()).replace(".", "_").replace(" ", "_")
 
 
 def every_name(path: str) -> tuple[tuple[str, ...], ...]:

@@ -27,7 +27,7 @@ from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
-from ringfence.policy.request_paths import every_meaning, every_name, leniently, plainly
+from ringfence.policy.request_paths import every_meaning, every_name, leniently, plainly, query_key
 from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
 
@@ -327,7 +327,12 @@ class ConnectJudge:
             (rule.headers, facts.headers if facts else None),
         ):
             for name, text in predicates:
-                yield None if known is None else _holds(rule, text, [value for key, value in known if key == name])
+                meant = query_key(name)
+                yield (
+                    None
+                    if known is None
+                    else _holds(rule, text, [value for key, value in known if query_key(key) == meant])
+                )
 
     def wants(self, name: str, port: int) -> FactsWanted:
         """What has to be read of a request to a destination so that every rule about it can be judged."""
@@ -404,9 +409,12 @@ def operates(rule: HostRule, action: ConnectAction) -> bool | None:
 
 def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
     # SECURITY: of two values of one key a server may take either: an allowance needs all of them to match, any other
-    # rule one.
-    matching = [fnmatchcase(value, glob) for value in values]
-    return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
+    # rule one. The same holds for what some take for the key, and to a denial capitals make no difference.
+    if rule.verdict is Verdict.ALLOW:
+        return bool(values) and all(fnmatchcase(value, glob) for value in values)
+    return any(
+        fnmatchcase(one, text) for value in values for one, text in ((value, glob), (value.lower(), glob.lower()))
+    )
 
 
 def _becomes_websocket(action: ConnectAction) -> bool:
