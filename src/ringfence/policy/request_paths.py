@@ -52,10 +52,15 @@ def leniently(plain: str) -> tuple[tuple[str, ...], ...]:
     folded = plain.lower()
     if not _ODD.search(folded):
         return (components(folded),)
-    names = components(_BEHIND.sub("", folded))
-    trimmed = tuple(filter(None, (_STREAM.sub("", one).lstrip().rstrip(". ") for one in names)))
-    bare = (*trimmed[:-1], _FORMAT.sub("", trimmed[-1])) if trimmed else trimmed
-    return tuple(dict.fromkeys((components(folded), trimmed, bare)))
+    found = [components(folded)]
+    # SECURITY: what one server cuts off is a name to another, which drops something else.
+    cut = _BEHIND.sub("", folded)
+    streams = ("/".join(_STREAM.sub("", one) for one in text.split("/")) for text in (folded, cut))
+    for text in dict.fromkeys((folded, cut, *streams)):
+        trimmed = tuple(filter(None, (one.lstrip().rstrip(". ") for one in components(text))))
+        bare = (*trimmed[:-1], _FORMAT.sub("", trimmed[-1])) if trimmed else trimmed
+        found += [trimmed, bare]
+    return tuple(dict.fromkeys(found))
 
 
 def every_meaning(path: str) -> tuple[str, ...] | None:
@@ -65,16 +70,20 @@ def every_meaning(path: str) -> tuple[str, ...] | None:
     if not text.startswith("/"):
         return None
     found: dict[str, None] = {}
+    left = (text,)
     for _ in range(_MOST_DECODED):
+        # SECURITY: who cuts parameters off before he decodes cuts off the slashes that are escaped in them, too.
+        before = chain.from_iterable((each, _PARAMETERS.sub("", each)) for each in left)
         try:
-            text = unquote(text, errors="strict")
+            decoded = tuple(dict.fromkeys(unquote(each, errors="strict") for each in before))
         except UnicodeDecodeError:
             return None
-        for spelled in chain.from_iterable(map(_separated, _spelled(text))):
+        for spelled in chain.from_iterable(_separated(one) for each in decoded for one in _spelled(each)):
             if _WAY_UP.search(spelled) or any(map(_is_invisible, spelled)):
                 return None
             found[spelled] = None
-        if not _STILL_ESCAPED.search(text):
+        left = tuple(each for each in decoded if _STILL_ESCAPED.search(each))
+        if not left:
             return tuple(found)
     return None
 
