@@ -70,7 +70,7 @@ def every_meaning(path: str) -> tuple[str, ...] | None:
     if not text.startswith("/"):
         return None
     found: dict[str, None] = {}
-    left = (text,)
+    left: tuple[str, ...] = (text,)
     for _ in range(_MOST_DECODED):
         # SECURITY: who cuts parameters off before he decodes cuts off the slashes that are escaped in them, too.
         before = chain.from_iterable((each, _PARAMETERS.sub("", each)) for each in left)
