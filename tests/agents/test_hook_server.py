@@ -15,7 +15,7 @@ from ringfence.agents import hook_wire
 from ringfence.agents.agent import HookAnswer, HookCall, HookMoment
 from ringfence.agents.claude import Claude
 from ringfence.agents.codex import Codex
-from ringfence.agents.hook_server import HookServer, Judge, serve_hooks
+from ringfence.agents.hook_server import ROOM, SMALL, HookServer, Judge, serve_hooks
 from ringfence.model.action import Action, CommandAction, FileAction
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.event import Body, NoticeGiven, PromptSubmitted, ToolCallCompleted, ToolCallRequested
@@ -281,6 +281,24 @@ async def test_visitors_that_say_nothing_or_nonsense_do_not_stop_the_service(tmp
         answer = await ask("PreToolUse", bash("ls"))
 
     assert answer.exit_code == 0
+
+
+async def test_only_so_many_bytes_of_large_questions_are_held_at_once(tmp_path: Path) -> None:
+    path, heads = str(tmp_path / "hook.sock"), b"RFQ1" + hook_wire.LARGEST.to_bytes(4, "big")
+    async with served(tmp_path, always(Verdict.ALLOW), Record()) as ask, asyncio.TaskGroup() as tasks:
+        visitors = []
+        for _ in range(ROOM // hook_wire.LARGEST):
+            visitors.append(socket.socket(socket.AF_UNIX))
+            visitors[-1].connect(path)
+            visitors[-1].sendall(heads)
+        small = await ask("PreToolUse", bash("ls"))
+        large = tasks.create_task(ask("PreToolUse", bash("ls", more="x" * SMALL)))  # type: ignore[arg-type]
+        again = await ask("PreToolUse", bash("ls"))
+        waits = not large.done()
+        for visitor in visitors:
+            visitor.close()
+
+    assert (small.exit_code, again.exit_code, waits, large.result().exit_code) == (0, 0, True, 0)
 
 
 async def test_a_prompt_begins_a_turn_before_the_agent_goes_on(tmp_path: Path) -> None:

@@ -194,9 +194,19 @@ def test_a_batch_is_judged_call_by_call_and_stopped_as_a_whole(tmp_path: Path) -
         ]
 
 
-def test_a_message_that_could_be_read_in_two_ways_does_not_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"bad"}}',
+        '{"jsonrpc":"2.0","id":1,"Method":"tools/call","params":{"name":"bad"}}',
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good","NAME":"bad"}}',
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"good"},"param\u017f":{"name":"bad"}}',
+        '[{"jsonrpc":"2.0","id":1,"METHOD":"tools/call","params":{"name":"bad"}}]',
+    ],
+)
+def test_a_message_that_could_be_read_in_two_ways_does_not_go_on(tmp_path: Path, message: str) -> None:
     with between(tmp_path, allow) as server:
-        server.send('{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"bad"}}')
+        server.send(message)
 
         assert server.read()["error"]["code"] == -32700
         assert server.asked == []

@@ -70,6 +70,11 @@ def posted(path: bytes, content: bytes, *fields: bytes) -> bytes:
             )
         ),
         (FactsWanted(operations=True), posted(b"/r.git/git-receive-pack", b""), RequestFacts(operations=("git-push",))),
+        (
+            FactsWanted(query=("kind",)),
+            posted(b"/a?kind=a&%4bIND=b&kind%5b0%5d=c&kinds=d", b"{}"),
+            RequestFacts(query=(("kind", "a"), ("KIND", "b"), ("kind[0]", "c"))),
+        ),
     ],
 )
 async def test_policy_is_told_what_its_rules_ask_about_and_nothing_else(
@@ -217,6 +222,12 @@ async def test_calls_of_tools_over_http_are_judged_one_by_one(message: object, t
         '{"jsonrpc":"2.0"}'.encode("utf-16"),
         '{"jsonrpc":"2.0"}'.encode("utf-16-be"),
         b'{"jsonrpc":"2.0","a":' + b"[" * 100_000,
+        b'{"jsonrpc":"2.0","id":1,"Method":"tools/call","params":{"name":"delete"}}',
+        b'{"JSONRPC":"2.0","METHOD":"tools\\/call","params":{"name":"delete"}}',
+        b'{"jsonrpc":"2.0","method":"ping","Method":"tools/call","params":{"name":"delete"}}',
+        b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"look","Name":"delete"}}',
+        '{"jsonrpc":"2.0","method":"tools/call","params":{"name":"look"},"param\u017f":{"name":"delete"}}'.encode(),
+        b'[{"jsonrpc":"2.0","method":"ping"},{"jsonrpc":"2.0","Method":"tools/call"}]',
     ],
 )
 def test_what_may_call_a_tool_and_cannot_be_read_is_refused(content: bytes) -> None:
@@ -284,6 +295,9 @@ def test_a_call_is_read_with_its_server_tool_and_arguments() -> None:
     assert tool_calls("a.test", json.dumps(CALL).encode(), complete=True) == (DELETE,)
     escaped = json.dumps(CALL).replace("jsonrpc", "\\u006asonrpc").encode()
     assert tool_calls("a.test", escaped, complete=True) == (DELETE,)
+    unversioned = json.dumps({key: value for key, value in CALL.items() if key != "jsonrpc"}).encode()
+    assert tool_calls("a.test", unversioned.replace(b"/", b"\\/"), complete=True) == (DELETE,)
+    assert tool_calls("a.test", b'{"Method":"card","Params":{"Name":"x"},"x":"\\u0061"}', complete=True) == ()
 
 
 def _gzip(data: bytes) -> bytes:

@@ -74,6 +74,7 @@ def sent(value: object, *, complete: bool = True, media: str = "application/json
         ("POST", "/-/npm/v1/security/audits/quick", {}, ("package-audit",)),
         ("GET", "/graphql", {"query": ("{ viewer { login } }",)}, ("graphql-query",)),
         ("GET", "/graphql", {"query": ("mutation { x }",)}, ("graphql-mutation",)),
+        ("GET", "/graphql", {"query": ("{a}",), "Query": ("mutation { x }",)}, BOTH),
         ("GET", "/graphql", {"extensions": ("{}",)}, (UNKNOWN,)),
         ("POST", "/graphql", {}, (UNKNOWN,)),
     ],
@@ -88,6 +89,8 @@ def test_what_a_request_does_by_its_head(method: str, path: str, query: Query, d
         ("/graphql", sent({"query": "query A { a }"}), ("graphql-query",)),
         ("/api/graphql", sent({"query": "query A {a} mutation B {b}", "operationName": "A"}), BOTH),
         ("/graphql", sent([{"query": "{a}"}, {"query": "mutation{b}"}]), BOTH),
+        ("/graphql", sent({"query": "{a}", "Query": "mutation{b}"}), BOTH),
+        ("/graphql", sent({"QUERY": "{a}"}), ("graphql-query", UNKNOWN)),
         ("/graphql", sent({"extensions": {"persistedQuery": {"sha256Hash": "0"}}}), (UNKNOWN,)),
         ("/graphql", sent({"query": "{a}"}, complete=False), (UNKNOWN,)),
         ("/graphql", Body(content=b"not json", complete=True, media="application/json"), (UNKNOWN,)),
@@ -111,6 +114,11 @@ def test_what_a_request_does_by_its_body(path: str, body: Body, done: tuple[str,
         (b" " * 99, False, "text/plain", (UNKNOWN,)),
         (b'\xef\xbb\xbf\n{"a":"', False, "application/octet-stream", (UNKNOWN,)),
         (b'{"jsonrpc":"2.0","method":"ping","method":"tools/call"}', True, "text/plain", (UNKNOWN,)),
+        (b'{"jsonrpc":"2.0","Method":"tools/call"}', True, "application/json", (UNKNOWN,)),
+        (b'{"jsonrpc":"2.0","method":"ping","METHOD":"tools/call"}', True, "application/json", (UNKNOWN,)),
+        (b'{"JsonRpc":"2.0","Method":"resources/read"}', True, "application/json", (UNKNOWN,)),
+        (b'{"method":"tools\\/call"}', True, "application/json", ("mcp-call",)),
+        (b'{"Method":"card","Params":{}}', True, "application/json", ("write",)),
         (b'[{"jsonrpc":"2.0","method":"tools/call"},1]', True, "application/json", ("mcp-call",)),
         (' {"jsonrpc":"2.0","method":"tools/call"}'.encode("utf-16-le"), True, "text/plain", (UNKNOWN,)),
         ('{"jsonrpc":"2.0","method":"tools/call"}'.encode("utf-32-be"), True, "", (UNKNOWN,)),
@@ -382,6 +390,11 @@ id = "no-debug"
 hosts = ["find.test"]
 query = { debug = "*" }
 verdict = "deny"
+[[network.rule]]
+id = "no-raw"
+hosts = ["find.test"]
+query = { mode = "Raw" }
+verdict = "deny"
 """
 
 
@@ -411,6 +424,12 @@ def verdict(host: str, method: str, path: str, facts: RequestFacts | None) -> Ve
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC,)), Verdict.ASK),
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("kind", "x")), headers=(TEAM,)), Verdict.ASK),
         ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("debug", "")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("Debug", "1")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, (" debug[a]", "1")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("mode", "RAW")), headers=(TEAM,)), Verdict.DENY),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("mode", "rare")), headers=(TEAM,)), Verdict.ALLOW),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("KIND", "secret")), headers=(TEAM,)), Verdict.ASK),
+        ("find.test", "GET", "/", RequestFacts(query=(PUBLIC, ("kind", "PUBLIC")), headers=(TEAM,)), Verdict.ASK),
         ("find.test", "GET", "/", None, Verdict.DENY),
     ],
 )  # fmt: skip

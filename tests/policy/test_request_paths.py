@@ -1,60 +1,108 @@
-"""What servers may take a path for."""
+"""Paths as servers of several kinds read them: none serves what a rule denies."""
 
 from __future__ import annotations
 
-import pytest
+import re
+import unicodedata
+from urllib.parse import unquote
+
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.policy.making import EMPTY, document, judge, policy
 
-from ringfence.policy.globs import components
-from ringfence.policy.request_paths import leniently, plainly, readings
+from ringfence.model.action import ConnectAction
+from ringfence.model.decision import Verdict
 
-PATHS = st.text("/aB.% ;:?#$\\2eé\0", max_size=24).map("/".__add__)
+RULES = """
+[[network.rule]]
+hosts = ["a.test"]
+paths = ["/repos/**"]
+verdict = "allow"
+[[network.rule]]
+hosts = ["a.test"]
+paths = ["/repos/*/admin/**"]
+verdict = "deny"
+"""
+PIECES = [
+    "/repos",
+    "/a",
+    "/admin",
+    "admin",
+    "adm",
+    "in",
+    "%61",
+    "%2561",
+    "ADMIN",
+    "%2e",
+    "%2f",
+    "%252f",
+    "%5c",
+    "\\",
+    ";",
+    "%3b",
+    ";x=1",
+    "..",
+    ".",
+    "%20",
+    "//",
+    "/",
+    "%C3%AD",
+    "%EF%BC%8F",
+    "%09",
+    "%EF%BD%81",
+    "?q=1",
+    "%23",
+    "%3f",
+    ":$data",
+    "%u0061",
+    "%c0%af",
+    "%E2%80%8B",
+    ".json",
+    "..;",
+    "%2e%2e",
+]
+EVALUATOR = judge(policy(document(RULES), base=EMPTY))
 
 
-@pytest.mark.parametrize(
-    ("path", "plain"),
-    [
-        ("/a/b", "/a/b"),
-        ("/a%20b?c", "/a b"),
-        ("/a//b", None),
-        ("/a/.%20./b", None),
-        ("/a;x", None),
-        ("/a%252e", None),
-        ("/%c3%a9", None),
-        ("/a%0ab", None),
-        ("a", None),
-        ("*", None),
-    ],
-)
-def test_a_path_that_can_be_read_in_one_way_only_is_plain(path: str, plain: str | None) -> None:
-    assert plainly(path) == plain
+def _resolved(path: str) -> list[str]:
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    return names
 
 
-@pytest.mark.parametrize(
-    ("path", "readings"),
-    [
-        ("/a/b", ["a/b"]),
-        ("/A/b.txt.", ["a/b.txt.", "a/b.txt", "a/b"]),
-        ("/a. /b", ["a. /b", "a/b"]),
-        ("/a:$data/b", ["a:$data/b", "a/b"]),
-        ("/a?b/c", ["a?b/c", "a"]),
-        ("/v1.2/a-1.0.tgz", ["v1.2/a-1.0.tgz"]),
-        ("/.git/x", [".git/x"]),
-        ("/a/.json", ["a/.json"]),
-        ("/", [""]),
-    ],
-)
-def test_lenient_servers_drop_what_stands_behind_a_name(path: str, readings: list[str]) -> None:
-    assert ["/".join(one) for one in leniently(path)] == readings
+def _parameters_first(path: str) -> list[str]:
+    return _resolved(unquote(re.sub(r";[^/]*", "", path)))
 
 
-@given(PATHS)
-def test_no_path_is_an_error_and_what_is_read_stays_as_it_is(path: str) -> None:
-    assert readings(path)[0] == path
-    assert readings(readings(path)[-1])[-1] == readings(path)[-1] or path.count("%") > 4
-    plain = plainly(path)
-    if plain is not None:
-        read = leniently(plain)
-        assert read[0] == components(plain.lower())
-        assert all(".." not in one and "." not in one for one in read)
+def _parameters_last(path: str) -> list[str]:
+    return _resolved(re.sub(r";[^/]*", "", unquote(path)))
+
+
+def _literally(path: str) -> list[str]:
+    return _resolved(unquote(path))
+
+
+def _by_a_lenient_file_system(path: str) -> list[str]:
+    path = re.sub(r"%u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), path)
+    plain = unicodedata.normalize("NFKD", unquote(unquote(path)))
+    plain = "".join(one for one in plain if not unicodedata.combining(one)).replace("\\", "/").lower()
+    return [name for one in _resolved(plain) if (name := one.rstrip(". "))]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_no_server_serves_what_is_denied_or_not_allowed_for_a_path_that_passes(rest: str) -> None:
+    path = f"/repos/a{rest}"
+    action = ConnectAction(host="a.test", port=443, method="GET", path=path)
+    readers = (_parameters_first, _parameters_last, _literally, _by_a_lenient_file_system)
+
+    verdict = EVALUATOR.evaluate(action).verdict
+
+    read = [tuple(name.lower() for name in reader(path.partition("?")[0])) for reader in readers]
+    if any(names[:1] == ("repos",) and names[2:3] == ("admin",) for names in read):
+        assert verdict is Verdict.DENY
+    if verdict is Verdict.ALLOW:
+        assert {names[:1] for names in read} == {("repos",)}

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ringfence.agents import hook_wire
 from ringfence.agents.agent import Agent, HookAnswer, HookCall, HookMoment, HookUnreadable
@@ -31,7 +31,12 @@ READ_SECONDS = 30.0
 LARGEST_TEXT = 16 * 1024
 """How much of a tool call's arguments or result is put on record."""
 MOST_AT_ONCE = 64
+SMALL = 64 * 1024
+"""A question of so many bytes is read whatever else is held."""
+ROOM = 4 * hook_wire.LARGEST
+"""How many bytes of larger questions are held at once; further ones wait, as long as they may take to be sent."""
 _REMEMBERED = 4096
+_LATE = "the call did not arrive in time, or too many large ones are being judged; try again later, or a smaller one"
 
 
 Questions = Callable[[str, bytes], Awaitable[HookAnswer]]
@@ -96,6 +101,8 @@ class HookServer:
         self._judge = judge
         self._recorder = recorder
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._room = ROOM
+        self._freed = asyncio.Condition()
 
     async def serve(self, connection: socket.socket) -> None:
         """One question and its answer."""
@@ -108,14 +115,38 @@ class HookServer:
                 logger.debug("a hook went away: %s", error)
 
     async def _converse(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    header = await _read_exactly(connection, hook_wire.HEADER)
+                    length = hook_wire.body_length(header, hook_wire.QUESTION)
+                    if length > SMALL:
+                        await held.enter_async_context(self._holding(length))
+                    event, payload = hook_wire.read_question(await _read_exactly(connection, length))
+            except HookUnreadable as unreadable:
+                content = self._agent.refuse("PreToolUse", f"denied by ringfence (hook.unreadable): {unreadable}")
+            except TimeoutError:
+                content = self._agent.refuse("PreToolUse", f"denied by ringfence (hook.unavailable): {_LATE}")
+            else:
+                content = await self._answer_while_connected(connection, event, payload)
+        async with asyncio.timeout(READ_SECONDS):
+            await loop.sock_sendall(connection, hook_wire.answer(content))
+
+    @contextlib.asynccontextmanager
+    async def _holding(self, size: int) -> AsyncIterator[None]:
+        """Room for a question of this size, until it is answered."""
+        # SECURITY: whoever is inside may send the largest questions there are on every connection. They are held out
+        # here, where no limit of the sandbox counts them (T24).
+        async with self._freed:
+            await self._freed.wait_for(lambda: size <= self._room)
+            self._room -= size
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                event, payload = hook_wire.read_question(await _read_frame(connection, hook_wire.QUESTION))
-        except HookUnreadable as unreadable:
-            content = self._agent.refuse("PreToolUse", f"denied by ringfence (hook.unreadable): {unreadable}")
-        else:
-            content = await self._answer_while_connected(connection, event, payload)
-        await asyncio.get_running_loop().sock_sendall(connection, hook_wire.answer(content))
+            yield
+        finally:
+            self._room += size
+            async with self._freed:
+                self._freed.notify_all()
 
     async def _answer_while_connected(self, connection: socket.socket, event: str, payload: bytes) -> HookAnswer:
         """The answer; cancelled when the client goes away, so that nobody is asked for a call that no longer waits."""
@@ -197,11 +228,6 @@ async def _gone(connection: socket.socket) -> None:
     """Return when the client closes; anything more that it sends is against the protocol and counts as the same."""
     with contextlib.suppress(OSError):
         await asyncio.get_running_loop().sock_recv(connection, 1)
-
-
-async def _read_frame(connection: socket.socket, kind: bytes) -> bytes:
-    length = hook_wire.body_length(await _read_exactly(connection, hook_wire.HEADER), kind)
-    return await _read_exactly(connection, length)
 
 
 async def _read_exactly(connection: socket.socket, size: int) -> bytes:

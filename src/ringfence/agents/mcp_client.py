@@ -362,7 +362,19 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _read(line: bytes) -> Any:
     """A message. SECURITY: a key that stands there twice could be one thing here and another in the server."""
-    return json.loads(line, object_pairs_hook=_once, parse_constant=_no_number)
+    message = json.loads(line, object_pairs_hook=_once, parse_constant=_no_number)
+    for one in message if isinstance(message, list) else [message]:
+        _check_keys(one, ("jsonrpc", "id", "method", "params"))
+        if isinstance(one, dict) and one.get("method") == "tools/call":
+            _check_keys(one.get("params"), ("name", "arguments"))
+    return message
+
+
+def _check_keys(message: object, known: tuple[str, ...]) -> None:
+    # SECURITY: a server in Go takes `Method` for `method`, and `param\u017f` too.
+    for key in message if isinstance(message, dict) else ():
+        if key not in known and key.casefold() in known:
+            raise ValueError(f"the key {key!r} is spelled in a way that servers differ on")
 
 
 def _once(pairs: list[tuple[str, object]]) -> Message:

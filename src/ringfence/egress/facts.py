@@ -11,6 +11,7 @@ from ringfence.model.action import RequestFacts
 from ringfence.policy.graphql import Body
 from ringfence.policy.judges.connect import FactsWanted
 from ringfence.policy.operations import operations
+from ringfence.policy.request_paths import query_key
 
 _BOUNDARY = re.compile(rb'(?i);[ \t]*boundary=("[^"\\]{1,70}"|[A-Za-z0-9\'()+_,./:=?-]{1,70})[ \t]*(?=;|$)')
 
@@ -20,6 +21,7 @@ def facts(
 ) -> RequestFacts:
     """The facts that are wanted. `content` is the beginning of the body, or nothing where it was not read."""
     query = _query(head.query)
+    keys = frozenset(map(query_key, wanted.query))
     body = None
     if content is not None:
         body = _body(head, content, complete=complete)
@@ -34,7 +36,7 @@ def facts(
     )
     return RequestFacts(
         operations=done,
-        query=tuple((key, value) for key, value in query if key in wanted.query),
+        query=tuple((key, value) for key, value in query if query_key(key) in keys),
         headers=headers,
     )
 

@@ -11,6 +11,7 @@ from ringfence.egress.request_body import BodyUnread, plain
 from ringfence.model.action import McpAction, ServerFacts
 from ringfence.model.canonical import json_text, text_from_os
 from ringfence.policy.graphql import read_json
+from ringfence.policy.mcp_messages import CALL, may_call, misspelt
 from ringfence.policy.operations import may_be_json
 
 _MENTION = b'"jsonrpc"'
@@ -30,22 +31,23 @@ def tool_calls(
     likely = may_be_json(content, media.decode("latin-1").lower(), complete=complete)
     if not complete:
         # SECURITY: what is padded with white space calls a tool behind the part that is read.
-        if likely or _MENTION in content:
+        if likely or _MENTION in content.lower():
             raise CallsUnread("a body that may call a tool is longer than what is read of it")
         return ()
     if likely and b"\0" in content:
         raise CallsUnread("a JSON text that is not UTF-8")
-    if _MENTION not in content and b"\\u" not in content:
+    if not may_call(content):
         return ()
     try:
         value = read_json(content)
     except ValueError as error:
-        if likely or _MENTION in content:
+        if likely or _MENTION in content.lower():
             raise CallsUnread(f"a message of MCP that cannot be read: {error}") from None
         return ()
-    messages = value if isinstance(value, list) else [value]
-    calls = [one for one in messages if isinstance(one, dict) and one.get("method") == "tools/call"]
-    return tuple(_call(server, address, one) for one in calls if one.get("jsonrpc") == "2.0")
+    messages = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+    if any(map(misspelt, messages)):
+        raise CallsUnread("a message of MCP whose keys are spelled in a way that servers differ on")
+    return tuple(_call(server, address, one) for one in messages if one.get("method") == CALL)
 
 
 def _call(server: str, address: str, message: dict[str, object]) -> McpAction:

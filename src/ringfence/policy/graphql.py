@@ -56,7 +56,7 @@ _UTF8 = frozenset((b"utf-8", b"utf8", b"us-ascii", b"ascii"))
 
 def of_server(query: Query, body: Body | None) -> list[str]:
     """The operations of a request to a path that is named as a GraphQL server's."""
-    found = [kind for text in query.get("query", ()) for kind in graphql_kinds(text)]
+    found = in_query(query)
     if body is None or not body.complete:
         return [*found, UNKNOWN]
     if body.media == "application/graphql":
@@ -64,10 +64,18 @@ def of_server(query: Query, body: Body | None) -> list[str]:
     if _is_form(body):
         return found + _of_form(body) or [UNKNOWN]
     for one in objects(body):
-        text = one.get("query")
+        # SECURITY: programs in Go take `Query` for `query`, and of both the last.
+        texts = [value for key, value in one.items() if key.casefold() == "query"]
         # A persisted query is a hash: what it does is known to the server alone.
-        found += graphql_kinds(text) if isinstance(text, str) else [UNKNOWN]
+        found += [kind for text in texts for kind in (graphql_kinds(text) if isinstance(text, str) else [UNKNOWN])]
+        found += [UNKNOWN] if "query" not in one else []
     return found or [UNKNOWN]
+
+
+def in_query(query: Query) -> list[str]:
+    """The operations that the query of a server's path says."""
+    asked = [text for key, texts in query.items() if key.casefold() == "query" for text in texts]
+    return [kind for text in asked for kind in graphql_kinds(text)]
 
 
 def anywhere(query: Query, body: Body | None, value: object = None) -> list[str]:

@@ -12,12 +12,13 @@ from ringfence.policy.graphql import (
     Body,
     Query,
     anywhere,
-    graphql_kinds,
+    in_query,
     objects,
     of_server,
     persists,
     read_json,
 )
+from ringfence.policy.mcp_messages import CALL, misspelt
 from ringfence.policy.request_paths import readings
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -134,8 +135,7 @@ def _is_graphql(path: str, body: Body | None) -> bool:
 
 
 def _asked_in_query(query: Query) -> list[str]:
-    found = [kind for text in query.get("query", ()) for kind in graphql_kinds(text)]
-    return found or (["read"] if not query else [UNKNOWN])
+    return in_query(query) or (["read"] if not query else [UNKNOWN])
 
 
 def _in_body(path: str, query: Query, body: Body | None) -> list[str]:
@@ -157,8 +157,16 @@ def _in_body(path: str, query: Query, body: Body | None) -> list[str]:
 def _calls(value: object) -> list[str]:
     """The calls of MCP in a JSON text."""
     listed = value if isinstance(value, list) else [value]
-    methods = [one.get("method") for one in listed if isinstance(one, dict) and one.get("jsonrpc") == "2.0"]
-    return ["mcp-call" if one == "tools/call" else "mcp-other" for one in methods if isinstance(one, str)]
+    return [kind for one in listed if isinstance(one, dict) for kind in _mcp(one)]
+
+
+def _mcp(message: dict[str, object]) -> tuple[str, ...]:
+    if misspelt(message):
+        return (UNKNOWN,)
+    method = message.get("method")
+    if method == CALL:
+        return ("mcp-call",)
+    return ("mcp-other",) if message.get("jsonrpc") == "2.0" and isinstance(method, str) else ()
 
 
 _BEFORE_JSON = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xfe\xff"

@@ -360,6 +360,15 @@ def test_no_request_makes_the_reading_fail(interface: Interface, body: object) -
         assert said.interface is interface
 
 
+@pytest.mark.parametrize("key", ["Model", "MODELS", "Max_Tokens", "re\u017fponse"])
+def test_a_key_that_only_some_servers_take_for_a_known_one_is_not_read_where_it_matters(key: str) -> None:
+    body = json.dumps({"model": "small", key: "large"}).encode()
+
+    with pytest.raises(Unreadable, match="spelled in a way that servers differ on"):
+        read_request(Meant(interface=Interface.CHAT), body, strict=True)
+    assert read_request(Meant(interface=Interface.CHAT), body, strict=False).models == ("small",)
+
+
 REQUESTS = [
     (
         Interface.RESPONSES,

@@ -9,6 +9,10 @@ from ringfence.egress.model_wire.shapes import DEEPEST_ERRORS, Values, number, p
 from ringfence.egress.model_wire.unpacking import Unreadable
 from ringfence.policy.model_endpoints import Interface, Meant
 
+_NAMES = frozenset(
+    ("model", "models", "response", "request", "max_tokens", "max_output_tokens", "max_completion_tokens")
+)
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a model."""
@@ -42,6 +46,10 @@ def read_request(meant: Meant, body: bytes, *, strict: bool) -> Asked:
         raise Unreadable(f"its body is not JSON that can be read in one way: {error}"[:200]) from None
     if not isinstance(found, dict):
         raise Unreadable("its body is not a JSON object")
+    # SECURITY: servers in Go take `Model` for `model`, and of both the last.
+    odd = next((key for key in found if key not in _NAMES and key.casefold() in _NAMES), None)
+    if strict and odd is not None:
+        raise Unreadable(f"its key {odd!r} is spelled in a way that servers differ on"[:200])
     return asked(meant, found, size=len(body))
 
 

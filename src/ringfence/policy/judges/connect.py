@@ -27,7 +27,7 @@ from ringfence.policy.mcp_identity import address
 from ringfence.policy.operations import SAFE, covered, needs_body, operations
 from ringfence.policy.paths import BINDING
 from ringfence.policy.protocols import HTTP, TLS, Protocol
-from ringfence.policy.request_paths import leniently, plainly
+from ringfence.policy.request_paths import every_meaning, every_name, leniently, plainly, query_key
 from ringfence.policy.resolvers import DNS_OVER_TLS, is_public_resolver
 from ringfence.policy.schema import escaped
 
@@ -327,7 +327,12 @@ class ConnectJudge:
             (rule.headers, facts.headers if facts else None),
         ):
             for name, text in predicates:
-                yield None if known is None else _holds(rule, text, [value for key, value in known if key == name])
+                meant = query_key(name)
+                yield (
+                    None
+                    if known is None
+                    else _holds(rule, text, [value for key, value in known if query_key(key) == meant])
+                )
 
     def wants(self, name: str, port: int) -> FactsWanted:
         """What has to be read of a request to a destination so that every rule about it can be judged."""
@@ -341,11 +346,9 @@ class ConnectJudge:
         )
 
     def _path(self, rule: HostRule, path: str) -> bool | None:
-        # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
-        # that a rule allows, and always one that a rule denies.
         plain = plainly(path)
         if plain is None:
-            return None if rule.verdict is not Verdict.ALLOW else False
+            return self._by_every_meaning(rule, path)
         names = components(plain)
         if any(self._globs[text].matches(names) for text in rule.paths):
             return True
@@ -354,6 +357,20 @@ class ConnectJudge:
         # SECURITY: there are servers to which capitals make no difference, forges among them, and some that serve
         # `/admin` for `/admin.` as well.
         return any(self._folded[text].matches(names) for names in leniently(plain) for text in rule.paths)
+
+    def _by_every_meaning(self, rule: HostRule, path: str) -> bool | None:
+        # SECURITY: `/repos/..%2fadmin` is one path to us and another to the server; such a path is never the one
+        # that a rule allows, and always one that a rule denies. Where it is known what it may be, a rule allows it if
+        # it allows all of that, and denies it for any of it.
+        meanings = every_meaning(path)
+        allows = rule.verdict is Verdict.ALLOW
+        if meanings is None:
+            return False if allows else None
+        if allows:
+            every = (names for meaning in meanings for names in every_name(meaning))
+            return all(any(self._globs[text].matches(names) for text in rule.paths) for names in every)
+        every = (names for meaning in meanings for names in (*every_name(meaning.lower()), *leniently(meaning)))
+        return any(self._folded[text].matches(names) for names in every for text in rule.paths)
 
     def _default(self, host: Host) -> Reason:
         network = self._network
@@ -392,9 +409,12 @@ def operates(rule: HostRule, action: ConnectAction) -> bool | None:
 
 def _holds(rule: HostRule, glob: str, values: list[str]) -> bool:
     # SECURITY: of two values of one key a server may take either: an allowance needs all of them to match, any other
-    # rule one.
-    matching = [fnmatchcase(value, glob) for value in values]
-    return bool(matching) and (all(matching) if rule.verdict is Verdict.ALLOW else any(matching))
+    # rule one. The same holds for what some take for the key, and to a denial capitals make no difference.
+    if rule.verdict is Verdict.ALLOW:
+        return bool(values) and all(fnmatchcase(value, glob) for value in values)
+    return any(
+        fnmatchcase(one, text) for value in values for one, text in ((value, glob), (value.lower(), glob.lower()))
+    )
 
 
 def _becomes_websocket(action: ConnectAction) -> bool:
