@@ -232,7 +232,10 @@ _REFUSED = {
         'mount -t tmpfs t $W; D=$(printf \'%s/x\\ny\' $W); mkdir "$D"; mount -t tmpfs t "$D"',
         "is mounted in it",
     ),
-    "the state disk is full": ("mount -t tmpfs -o size=64k t state; chown nobody: state", "disk is full"),
+    **{
+        f"the state disk has {size}": (f"mount -t tmpfs -o size={size} t state; chown nobody: state", "disk is full")
+        for size in ("32k", "48k", "64k")
+    },
     "the state disk is read-only": ("mount -t tmpfs -o ro t state", "Read-only file system"),
 }
 

@@ -28,6 +28,8 @@ STAGED = frozenset({"staged", "applied"})
 """The moments at which a snapshot is no picture of the real tree, so that its stamps are none of it."""
 _PIECE_LEVEL = 1
 """Compression: fast, because a person waits for it."""
+_LEAST_ROOM = 65536
+"""Bytes without which SQLite does not open a database: its log, and the index of that."""
 
 _TABLES = """
 CREATE TABLE piece (hash BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -64,6 +66,7 @@ class Store:
     """The snapshots of one workspace."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -73,7 +76,8 @@ class Store:
             self._prepare()
         except (OSError, sqlite3.Error) as failure:
             raise SnapshotsBroken(
-                f"the snapshots in `{path}` cannot be opened: {failure}", remedy=f"move `{path}` aside, or free space"
+                f"the snapshots in `{path}` cannot be opened: {_said(failure, path)}",
+                remedy=f"move `{path}` aside, or free space",
             ) from failure
 
     def _prepare(self) -> None:
@@ -108,7 +112,8 @@ class Store:
                 raise
         except sqlite3.Error as failure:
             raise SnapshotsBroken(
-                f"the snapshots cannot be written: {failure}", remedy="free space on the disk of your state folder"
+                f"the snapshots cannot be written: {_said(failure, self._path)}",
+                remedy="free space on the disk of your state folder",
             ) from failure
 
     def add_piece(self, body: bytes) -> bytes:
@@ -188,6 +193,16 @@ class Store:
         self._database.executemany("INSERT OR IGNORE INTO used VALUES (?)", ((key,) for key in keys))
         self._database.execute("DELETE FROM piece WHERE hash NOT IN (SELECT hash FROM used)")
         self._database.execute("DROP TABLE used")
+
+
+def _said(failure: Exception, path: str) -> str:
+    # SQLite calls it a failure of the disk, where not even its index of the log has room.
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return str(failure)
+    full = disk.f_bavail * disk.f_frsize < _LEAST_ROOM and "full" not in str(failure)
+    return f"{failure}: the disk is full" if full else str(failure)
 
 
 def pack(entries: tuple[Entry, ...]) -> tuple[bytes, bytes]:

@@ -74,7 +74,8 @@ class SqliteStore:
         except (OSError, sqlite3.Error) as failure:
             raise ApprovalsBroken(
                 f"the approvals in `{path}` cannot be opened: {failure}",
-                remedy="make the file and its folder writable for you, or move the file aside and be asked again",
+                remedy="make the file and its folder writable for you, free space on its disk, or move the file aside"
+                " and be asked again",
             ) from failure
 
     def _prepare(self) -> None:
