@@ -1,4 +1,4 @@
-"""A server of tools on standard streams: it says its text again, and notes each call that reached it."""
+"""A server of tools on standard streams: it says its text again, and notes each call that reached it, and a list."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def answer(message: dict[str, object]) -> object:
             about = {"name": "notes", "version": "1"}
             return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": about}
         case {"method": "tools/list"}:
+            (HERE / "listed.txt").touch()
             more = (HERE / "more.txt").read_text() if (HERE / "more.txt").exists() else ""
             schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
             return {"tools": [{"name": "say", "description": f"Says it again.{more}", "inputSchema": schema}]}

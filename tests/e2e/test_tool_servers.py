@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.place import CODEX_CONFIG, Place
-from tests.scripted_model import Call, Say, Turn
+from tests.scripted_model import Call, Say, Shell, Turn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -33,6 +33,21 @@ args = ["python3", "{server}"]
 
 PLUGIN = {"claude": ("install", "plugin_np_notes"), "codex": ("add", "notes")}
 """How each agent installs a plugin, and what it calls the server."""
+
+
+WAITED = "for n in 1 2 3 4 5 6 7 8 9; do if test -e listed.txt; then break; fi; sleep 1; done; sleep 1; echo waited"
+
+
+def first(agent: str) -> list[Turn]:
+    """What an agent does before its first call: Claude Code does not wait for its servers before it asks its model."""
+    return [(Shell(WAITED),)] if agent == "claude" else []
+
+
+def answers(agent: str, results: tuple[str, ...]) -> tuple[str, ...]:
+    """What the model was told of the calls behind that."""
+    waited = results[: len(first(agent))]
+    assert all("waited" in one for one in waited), waited
+    return results[len(waited) :]
 
 
 def says(text: str, server: str = "notes") -> Turn:
@@ -63,7 +78,7 @@ def install(place: Place, agent: str) -> None:
 def furnish(place: Place) -> Path:
     """A server in the workspace that is named by the person's own settings of both agents."""
     shutil.copy(SERVER, place.workspace / "server.py")
-    for name in ("calls.txt", "more.txt"):
+    for name in ("calls.txt", "more.txt", "listed.txt", ".mcp.json"):
         (place.workspace / name).unlink(missing_ok=True)
     server = {"command": "/usr/bin/env", "args": ["python3", str(place.workspace / "server.py")]}
     (place.home / ".claude.json").write_text(json.dumps({"mcpServers": {"notes": server}}))
@@ -75,10 +90,15 @@ async def ask(place: Place, agent: str, turns: Sequence[Turn]) -> tuple[tuple[st
     """What the agent told its model about each call, and the record."""
     extra = CODEX_SERVER.format(server=place.workspace / "server.py")
     outcome = await place.run(
-        agent, [*turns, (Say("done"),)], governed=True, policy=POLICY, settings=extra, model="gpt-6-sol"
+        agent,
+        [*first(agent), *turns, (Say("done"),)],
+        governed=True,
+        policy=POLICY,
+        settings=extra,
+        model="gpt-6-sol",
     )
     assert outcome.code == 0, outcome.stderr
-    return outcome.results, place.events()
+    return answers(agent, outcome.results), place.events()
 
 
 @pytest.mark.parametrize("place", ["this user"], indirect=True)
@@ -129,9 +149,11 @@ async def test_a_server_of_a_project_that_claude_starts_is_seen_as_well(place: P
     (place.workspace / ".mcp.json").write_text(servers)
     (place.home / ".claude" / "settings.json").write_text(settings)
 
-    outcome = await place.run("claude", [says("secret key"), (Say("done"),)], governed=True, policy=POLICY)
+    turns = [*first("claude"), says("secret key"), (Say("done"),)]
 
-    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    outcome = await place.run("claude", turns, governed=True, policy=POLICY)
+
+    assert "no secrets in notes" in answers("claude", outcome.results)[0], outcome.stderr
     assert not calls.exists()
     assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == ["notes"]
 
@@ -153,13 +175,13 @@ async def test_a_server_of_an_installed_plugin_is_seen_as_well(
 
     outcome = await place.run(
         agent,
-        [says("secret key", server), (Say("done"),)],
+        [*first(agent), says("secret key", server), (Say("done"),)],
         governed=True,
         policy=policy,
         settings=settings,
         model="gpt-6-sol",
     )
 
-    assert "no secrets in notes" in outcome.results[0], outcome.stderr
+    assert "no secrets in notes" in answers(agent, outcome.results)[0], outcome.stderr
     assert not calls.exists()
     assert [event["body"]["server"] for event in place.events() if event["event"] == "mcp.tools"] == [server]
