@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from tests.agents.disk import DictDisk
+from tests.agents.known import set_up
 
-from ringfence.agents.agent import AgentRequest, AgentSetup
-from ringfence.agents.known_by_name import ROWS, KnownByName
+from ringfence.agents.agent import AgentSetup
 from ringfence.agents.mcp_wrapping import SCRIPT
 
 FOLDER = "/h/.copilot"
@@ -27,21 +28,7 @@ def behind(name: str) -> dict[str, object]:
     return {**NOTES, "command": "/bin/sh", "args": wrapped, "env": {"KEY": "$KEY", "RINGFENCE_MCP_NAME": name}}
 
 
-def prepared(
-    files: dict[str, object], *words: str, cwd: str = "/w", disk: type[DictDisk] = DictDisk, **environ: str
-) -> AgentSetup:
-    there = {path: value if isinstance(value, bytes) else json.dumps(value).encode() for path, value in files.items()}
-    row = next(row for row in ROWS if row.name == "copilot")
-    request = AgentRequest(
-        argv=("copilot", *words),
-        environ=environ,
-        home="/h",
-        workspace="/w",
-        session="s",
-        cwd=cwd,
-        interpreter="/usr/bin/python3",
-    )
-    return KnownByName(row, "/h").prepare(request, disk(there))
+prepared = partial(set_up, "copilot")
 
 
 def placed(setup: AgentSetup) -> dict[str, object]:
