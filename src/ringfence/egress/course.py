@@ -540,17 +540,23 @@ class Course:
             if self._exchange is not None or client.waiting > ENOUGH:
                 return self._exchanging().move()
             # The most usual answer comes whole, when all of the request is written, and nobody looks into it.
+            prepared, is_sent = self._prepared, not upstream.leg.waiting
+            assert prepared is not None
+            pass_on = client.pass_on if is_sent and prepared.head.method != "HEAD" else None
             try:
-                head = server.receive()
+                head = server.receive(passes_on=pass_on is not None)
             except ServerFailed as failure:
                 return self.server_failed(failure)
             if head is None:
                 return None
-            assert isinstance(head, ResponseHead) and self._prepared is not None
-            body = server.whole() if head.status >= 200 and not upstream.leg.waiting else None
+            if pass_on is not None and not isinstance(head, ResponseHead):
+                pass_on(head)
+                return self.answered_all(reusable=server.reusable, keep=True)
+            assert isinstance(head, ResponseHead)
+            body = server.whole() if head.status >= 200 and is_sent else None
             if body is None:
                 return self._exchanging().go_on(head)
-            client.answer(head, body, bodyless=not body and bodyless(head, self._prepared.head))
+            client.answer(head, body, bodyless=not body and bodyless(head, prepared.head))
             return self.answered_all(reusable=server.reusable, keep=client.keeps)
         except Exception as fault:  # noqa: BLE001  whatever it is, it is dealt with there
             return self._owner.broke(fault)

@@ -6,6 +6,7 @@ An end frames and unframes, and holds back what its peer does not take yet. It l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ringfence.egress.http_fields import Said
@@ -42,6 +43,11 @@ class ClientEnd(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether the client may send another request behind the answer."""
+        ...
+
+    @property
+    def pass_on(self) -> Callable[[bytes], None] | None:
+        """Writes an answer that is whole and worded as HTTP/1.1 words it, where the client takes one as it is."""
         ...
 
     def take(self) -> bytes | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ringfence.egress.ends import ServerFailed
 from ringfence.egress.http_fields import Said
 from ringfence.egress.http_forward import answered, reissued
@@ -11,10 +13,13 @@ from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_
 from ringfence.egress.inspection import Fields
 from ringfence.egress.leg import Leg
 from ringfence.egress.upstreams import Upstream
+from ringfence.egress.whole_answers import passed_on
 from ringfence.model.host import Destination
 
 _TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
+_PASSED_ON = ResponseHead(status=200, fields=(), length=0)
+"""Of an answer that nobody read field by field: it neither ends its connection nor binds it to a client."""
 
 
 class Http1Client:
@@ -47,6 +52,11 @@ class Http1Client:
         self.finished = not (head.length or head.chunked)
         self._body = None if self.finished else FramedBody(head.length, chunked=head.chunked, strict=True)
         self.keeps = bool(head.minor) and not header.closes
+
+    @property
+    def pass_on(self) -> Callable[[bytes], None] | None:
+        """Writes a whole answer as it is, where the client keeps its connection and nothing was gathered for it."""
+        return self.leg.write if self.keeps and not self._out else None
 
     def take(self) -> bytes | None:
         """A piece of the body."""
@@ -209,8 +219,10 @@ class Http1Server:
             except OSError:
                 self.broken = True
 
-    def receive(self) -> ResponseHead | bytes | None:
-        """The head of an answer, then pieces of its body. Behind the answer, whatever happens breaks the connection."""
+    def receive(self, *, passes_on: bool = False) -> ResponseHead | bytes | None:
+        """The head of an answer, then pieces of its body. Behind the answer, whatever happens breaks the connection.
+
+        `passes_on`: instead of the head, the whole answer as `pass_on` writes it, where that is all that came."""
         data, answer, leg = self._rest, self._answer, self._upstream.leg
         while not data or (answer is None and END not in data):
             if len(data) > _LONGEST_HEAD:
@@ -226,6 +238,11 @@ class Http1Server:
             data = data + read if data else read
         self.said = True
         if answer is None:
+            if passes_on:
+                whole = passed_on(data)
+                if whole is not None:
+                    self._answer, self._rest, self.finished = _PASSED_ON, b"", True
+                    return whole
             end = data.find(END) + 4
             try:
                 answer = parse_response(data[:end], self._method)

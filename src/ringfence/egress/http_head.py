@@ -30,9 +30,10 @@ _OF_A_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
 _PLAIN = re.compile(
-    rb"((?:/(?:[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*)?)+)(\?[\x21-\x7e]*)?",
+    rb"(?!CONNECT )([A-Z][A-Z-]{0,31}) "
+    rb"((?:/(?:[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*)?)+)(\?[\x21-\x7e]*)? HTTP/1\.1\r\n",
 )
-"""A path that has one spelling only, nothing escaped and no segment that begins with a dot, and a query."""
+"""A request line with a path that has one spelling only, nothing escaped and no segment that begins with a dot."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -79,6 +80,22 @@ def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
     # SECURITY: a bare CR or LF ends a line for some parsers and not for others; so does a folded line.
     if not head.endswith(END):
         raise HeadInvalid("the request's head has no end")
+    plain = _PLAIN.match(head)
+    if plain is not None:
+        rest = head[plain.end() :]
+        fields, length, chunked, host = _header_again(rest) if len(rest) < _LONG else _header(rest)
+        if host is not None:
+            method, path, query = plain.groups()
+            return RequestHead(
+                method=method.decode("ascii"),
+                target=Target.ORIGIN,
+                destination=_destination(host, default_port),
+                path=path.decode("ascii"),
+                query=query.decode("ascii") if query else "",
+                fields=fields,
+                length=length,
+                chunked=chunked,
+            )
     line, _, rest = head.partition(b"\r\n")
     request = _REQUEST_LINE.fullmatch(line)
     if request is None:
@@ -88,20 +105,6 @@ def parse_head(head: bytes, *, default_port: int = 80) -> RequestHead:
     minor, method = 0 if version == b"0" else 1, text.decode("ascii")
     if chunked and not minor:
         raise HeadInvalid("the transfer encoding `chunked` is not accepted in HTTP/1.0")
-    plain = _PLAIN.fullmatch(target)
-    if plain is not None and host is not None and method != "CONNECT":
-        path, query = plain.groups()
-        return RequestHead(
-            method=method,
-            target=Target.ORIGIN,
-            destination=_destination(host, default_port),
-            path=path.decode("ascii"),
-            query=query.decode("ascii") if query else "",
-            fields=fields,
-            length=length,
-            chunked=chunked,
-            minor=minor,
-        )
     if host is None and minor and method != "CONNECT":
         raise HeadInvalid("the request has no Host header")
     form, destination, path, query = _target(method, target.decode("ascii"), host, default_port)

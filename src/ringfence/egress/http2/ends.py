@@ -38,6 +38,10 @@ class Http2Client:
         """How many bytes wait to be written."""
         return self._wire.waiting(self._stream)
 
+    @property
+    def pass_on(self) -> None:
+        """Nobody: it has frames of its own."""
+
     def take(self) -> bytes | None:
         """A piece of the body."""
         stream = self._stream
