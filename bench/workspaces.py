@@ -3,11 +3,15 @@
 The same commands run plainly, in a direct session, in a staged one, and on an overlay of the kernel without any of
 ours, which is the least that staging can cost. Each of them, in each round, has a fresh copy of the same project, and
 nothing is removed before the end: a file system that avoids what was just freed makes whoever comes next pay for it.
-What is timed is the commands alone, not the session around them, and the snapshot of a large tree by itself.
+All four stand open at once and run each command one right after the other, and what is compared is those pairs: a
+machine is never the same for a minute, and nearly so for a tenth of a second. What is timed is the commands alone, not
+the session around them, and the snapshot of a large tree by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -15,7 +19,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,31 +53,21 @@ WORK = (
 FILES = 200_000
 
 NAMES = tuple(name for name, _, _ in WORK)
-FIGURES: tuple[tuple[str, Callable[[Iterable[float]], float]], ...] = (
-    ("milliseconds, median", statistics.median),
-    ("milliseconds, best", min),
-    ("of processor time, median", statistics.median),
-)
-"""What is measured of each work, and which of the rounds counts. The best is what other work on the machine disturbs
-least."""
-Times: TypeAlias = dict[str, tuple[float, float, float]]
-"""By the name of the work, in the order of `FIGURES`."""
+Sample: TypeAlias = tuple[float, float]
+"""Milliseconds, and milliseconds of processor time."""
+Rounds: TypeAlias = list[list[Sample]]
+"""What one way took for one work: for each round, each time in order."""
 
 _TIMED = """
 import json, resource, subprocess, sys, time
 def used():
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return children.ru_utime + children.ru_stime
-found = {}
-for name, script, times in json.load(open(sys.argv[1])):
-    taken = []
-    for _ in range(times):
-        began, before = time.monotonic(), used()
-        subprocess.run(("bash", "-c", script), check=True, stdout=subprocess.DEVNULL)
-        taken.append((time.monotonic() - began, used() - before))
-    walls, processors = (sorted(each) for each in zip(*taken))
-    found[name] = [each * 1000 for each in (walls[times // 2], walls[0], processors[times // 2])]
-print(json.dumps(found))
+print(flush=True)
+for line in sys.stdin:
+    began, before = time.monotonic(), used()
+    subprocess.run(("bash", "-c", json.loads(line)), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    print(json.dumps([(time.monotonic() - began) * 1000, (used() - before) * 1000]), flush=True)
 """
 _OVERLAY = (
     'mount -t overlay overlay -o "lowerdir=$1,upperdir=$1.upper,workdir=$1.work,userxattr,volatile" "$1"'
@@ -94,29 +88,70 @@ def _work(home: Path, rounds: int) -> None:
     template = home / "template"
     _fill(template)
     environment = {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"} | modules()
-    program, work = home / "timed.py", home / "work.json"
+    program = home / "timed.py"
     program.write_text(_TIMED)
-    work.write_text(json.dumps(WORK))
-    inner = (PYTHON, str(program), str(work))
-    ours = (*ringfence(), "exec", "-q", "--read", str(program), "--read", str(work))
+    inner = (PYTHON, str(program))
+    ours = (*ringfence(), "exec", "-q", "--read", str(program))
     ways = {"outside": inner, "direct": (*ours, "--direct", "--", *inner), "staged": (*ours, "--staged", "--", *inner)}
     if _has_overlay(home):
         ways["overlay"] = ("unshare", "-Urm", "sh", "-c", _OVERLAY, "sh", "{project}", *inner)
     else:
         print("this account cannot mount an overlay of its own: the column `overlay` is left out")
-    found: dict[str, list[Times]] = {way: [] for way in ways}
+    found: dict[str, dict[str, Rounds]] = {way: {name: [] for name in NAMES} for way in ways}
     for number in range(rounds):
-        turn = number % len(ways)
-        for way in (*list(ways)[turn:], *list(ways)[:turn]):
-            project = _copied(template, home / f"{number}-{way}")
-            command = tuple(str(project) if word == "{project}" else word for word in ways[way])
-            found[way].append(_timed(command, project, environment, way))
-    for at, (what, chosen) in enumerate(FIGURES):
-        print(
-            _table(
-                what, {way: {name: chosen(each[name][at] for each in found[way]) for name in NAMES} for way in found}
-            )
+        with contextlib.ExitStack() as stack:
+            open_ways = {}
+            for way, words in ways.items():
+                project = _copied(template, home / f"{number}-{way}")
+                command = tuple(str(project) if word == "{project}" else word for word in words)
+                open_ways[way] = stack.enter_context(_Open(way, command, project, environment))
+            _side_by_side(open_ways, found, number)
+    for at, what in enumerate(("milliseconds", "of processor time")):
+        print(_table(what, found, at))
+
+
+def _side_by_side(ways: Mapping[str, _Open], found: Mapping[str, Mapping[str, Rounds]], number: int) -> None:
+    """Each work once in each way, one right after the other in an order that rotates, as often as it is to run."""
+    names = list(ways)
+    for name, script, times in WORK:
+        for way in names:
+            found[way][name].append([])
+        for time_ in range(times):
+            turn = (number + time_) % len(names)
+            for way in (*names[turn:], *names[:turn]):
+                found[way][name][-1].append(ways[way].run(script))
+
+
+class _Open:
+    """A program that stands in one way and runs scripts there when it is told to."""
+
+    def __init__(self, way: str, command: Sequence[str], project: Path, environment: dict[str, str]) -> None:
+        self._way = way
+        self._process = subprocess.Popen(
+            command, cwd=project, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+
+    def __enter__(self) -> _Open:
+        self._line()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, script: str) -> Sample:
+        """Run it once."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(script) + "\n")
+        self._process.stdin.flush()
+        wall, processor = json.loads(self._line())
+        return wall, processor
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self._way}: it ended with {self._process.wait()}")
+        return line
 
 
 def _has_overlay(home: Path) -> bool:
@@ -136,23 +171,26 @@ def _copied(template: Path, project: Path) -> Path:
     return project
 
 
-def _timed(command: Sequence[str], project: Path, environment: dict[str, str], way: str) -> Times:
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{way}: {done.stderr}")
-    found: Times = json.loads(done.stdout)
-    return found
-
-
-def _table(what: str, found: dict[str, dict[str, float]]) -> str:
-    """A figure of each work, and for each way how many times that of outside it is."""
+def _table(what: str, found: Mapping[str, Mapping[str, Rounds]], at: int) -> str:
+    """The median of each work, and how many times that of outside each way takes: the median of the pairs that ran one
+    after the other, and in brackets that of the lowest and of the highest round."""
     others = [way for way in found if way != "outside"]
-    lines = [f"{what:<38}" + "".join(f"{way:>9}" for way in found) + "  " + "".join(f"{way:>9}" for way in others)]
+    lines = [f"{what:<38}" + "".join(f"{way:>9}" for way in found) + "".join(f"{way:>21}" for way in others)]
     for name in NAMES:
-        plain = found["outside"][name]
-        figures = "".join(f"{found[way][name]:>9.1f}" for way in found)
-        lines.append(f"{name:<38}{figures}  " + "".join(f"{found[way][name] / plain:>9.2f}" for way in others))
+        figures = "".join(f"{statistics.median(_flat(found[way][name], at)):>9.1f}" for way in found)
+        ratios = [_ratios(found[way][name], found["outside"][name], at) for way in others]
+        lines.append(f"{name:<38}{figures}" + "".join(f"{ratio:>21}" for ratio in ratios))
     return "\n".join(lines)
+
+
+def _flat(rounds: Rounds, at: int) -> list[float]:
+    return [sample[at] for samples in rounds for sample in samples]
+
+
+def _ratios(mine: Rounds, plain: Rounds, at: int) -> str:
+    pairs = [[a[at] / b[at] for a, b in zip(*both, strict=True)] for both in zip(mine, plain, strict=True)]
+    each = sorted(statistics.median(ratios) for ratios in pairs)
+    return f"{statistics.median(itertools.chain(*pairs)):.2f} ({each[0]:.2f}-{each[-1]:.2f})"
 
 
 def _fill(project: Path) -> None:

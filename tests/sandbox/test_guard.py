@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tests.sandbox.boxes import Box, Place
 
+import ringfence
 from ringfence.sandbox.launch import Sandbox
 
 
@@ -72,3 +76,91 @@ async def test_what_is_removed_outside_cannot_be_made_inside(repository: Place, 
     assert said == [("held", path.name)]
     assert tried.code != 0
     assert not path.exists(), "nothing of it stays"
+
+
+@pytest.mark.parametrize("name", [".vscode", ".mcp.json", ".git/hooks", ".git/config"])
+async def test_what_is_moved_away_outside_cannot_be_made_inside(repository: Place, name: str) -> None:
+    path = repository.workspace / name
+    if name == ".vscode":
+        path.mkdir()
+    elif name == ".mcp.json":
+        path.write_text("{}")
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        os.rename(path, f"{path}.mine")
+        said = await _told(box, 1)
+        tried = await box.shell(f"mkdir -p {name}; echo evil > {name}/evil || echo evil > {name}")
+        is_made = os.path.exists(f"{path}/evil") or (path.is_file() and "evil" in path.read_text())
+    finally:
+        await sandbox.close()
+
+    assert said == [("held", path.name)]
+    # What Git settings lead to is the session's copy, and may be written.
+    assert tried.code != 0 or name == ".git/config"
+    assert not is_made
+
+
+async def test_what_runs_inside_does_not_wake_the_guard(git_box: Box) -> None:
+    # `git status` makes a file beside Git's settings each time, and programs make them beside the control files.
+    busy = "for n in $(seq 200); do : > x$n; mv x$n y; rm y; done; for n in $(seq 5); do git status; git add a; done"
+
+    await git_box.shell("true")
+    before = _woken(git_box)
+    done = await git_box.shell(busy)
+    woken = _woken(git_box) - before
+    git_box.place.git("config", "branch.main.description", "mine")
+    said = await _told(git_box, 1)
+
+    assert done.code == 0, done.err
+    assert woken == 0
+    assert said == [("again", "config")]
+    assert _woken(git_box) > before, "it is the guard that is counted"
+
+
+def _woken(box: Box) -> int:
+    with open(f"/proc/{box.sandbox._launcher}/status", encoding="ascii") as stream:
+        return next(int(line.split()[1]) for line in stream if line.startswith("voluntary_ctxt_switches"))
+
+
+_WITHOUT_WORD = """
+import os, socket, sys, threading
+from ringfence.sandbox import guard, mounts, syscalls
+at = mounts.Root.open
+def open_(self, path, flags=os.O_PATH):
+    if path.endswith("mountinfo"):
+        raise PermissionError(path)
+    return at(self, path, flags)
+mounts.Root.open = open_
+path = sys.argv[1]
+mounts.Root.entered().rebind(path, syscalls.RDONLY)
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+standing = guard.Guard({"read_only": [path], "stubs": [], "settings": []}, theirs)
+print("ready", flush=True)
+threading.Thread(target=lambda: print(ours.recv(4096).decode(), flush=True), daemon=True).start()
+standing.serve(os.getppid())
+"""
+
+
+@pytest.mark.parametrize("change", ["replaced", "removed", "moved"])
+def test_where_the_kernel_says_nothing_of_mounts_every_change_is_looked_at(tmp_path: Path, change: str) -> None:
+    protected = tmp_path / "control"
+    protected.write_text("mine")
+    environment = {**os.environ, "PYTHONPATH": str(Path(ringfence.__file__).parents[1])}
+    command = ("unshare", "-Urm", sys.executable, "-c", _WITHOUT_WORD, str(protected))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as watching:
+        try:
+            assert watching.stdout is not None
+            assert watching.stdout.readline() == "ready\n"
+            if change == "replaced":
+                (tmp_path / "new").write_text("new")
+                os.rename(tmp_path / "new", protected)
+            elif change == "removed":
+                protected.unlink()
+            else:
+                os.rename(protected, tmp_path / "elsewhere")
+            said = watching.stdout.readline()
+        finally:
+            watching.kill()
+
+    assert said == f"{'again' if change == 'replaced' else 'held'} {protected}\n"

@@ -3,6 +3,10 @@ that is renamed over or removed elsewhere, as `git config` and editors do.
 
 Runs in the launcher, beside the sandbox and not in it, with the one capability that mounting takes. It follows no link,
 heeds nothing that anybody inside says, and tells the session what it did.
+
+The kernel says when a mount is taken away, and when a file that bears one is moved. Neither can be brought about from
+inside, so whatever runs there does not wake the guard. Where the kernel does not say so, every change in the folders of
+what is protected is looked at instead.
 """
 
 from __future__ import annotations
@@ -14,10 +18,16 @@ from _struct import pack, unpack_from
 
 from ringfence.sandbox import mounts, syscalls
 
-_MASK = 0x01000000 | 0x40 | 0x80 | 0x100 | 0x200
+_IN_FOLDER = 0x01000000 | 0x40 | 0x80 | 0x100 | 0x200
 """Folders only: moved from, moved to, created, deleted."""
+_MOVED_ITSELF = 0x02000000 | 0x800
+"""No link is followed."""
+_OVERFLOW = 0x4000
 _NO_CROSSING = 0x01
+_MISSING = 2
 _EVENT = 16
+_TRIES = 8
+"""So often is a name protected again that somebody outside keeps replacing."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +43,16 @@ class Guard:
         self._wanted = _wanted(layout)
         self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
         self._folders: dict[int, str] = {}
+        """Those in which every change is looked at, by the number of the watch."""
+        self._moves: dict[int, str] = {}
+        """What is told when it is moved."""
+        try:
+            # That of process 1, which has the same mounts: this process has no number in there.
+            self._mounts = self._root.open("/proc/1/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._mounts = -1
         for path in self._wanted:
-            self._watch(os.path.dirname(path))
+            self._watch(path)
 
     def serve(self, child: int) -> None:
         """Until the sandbox's process 1 ends, or the session is gone, which ends everything inside."""
@@ -42,10 +60,17 @@ class Guard:
         poll = select.poll()
         poll.register(ended, select.POLLIN)
         poll.register(self._events, select.POLLIN)
+        if self._mounts >= 0:
+            poll.register(self._mounts, select.POLLPRI)
         for path in self._wanted:
             self._look(path)
-        while not any(descriptor == ended for descriptor, _ in poll.poll()):
-            changed = self._changed()
+        while True:
+            happened = {descriptor for descriptor, _ in poll.poll()}
+            if ended in happened:
+                return
+            changed = self._changed() if self._events in happened else []
+            if self._mounts in happened:
+                changed = list(self._wanted)
             if self._is_alone():
                 # INVARIANT: whoever sweeps up after a session that was killed must not have it made anew behind them.
                 return
@@ -58,16 +83,41 @@ class Guard:
         poll.register(self._link, 0)
         return bool(poll.poll(0))
 
-    def _watch(self, folder: str) -> None:
+    def _watch(self, path: str) -> None:
+        folder, name = os.path.split(path)
         try:
             opened = self._root.open(folder, os.O_PATH | os.O_DIRECTORY)
         except OSError:
             # Below something that is hidden: nobody inside can reach it either.
             return
-        os.fchdir(opened)
-        os.close(opened)
-        watch = syscalls.checked(syscalls.LIBC.inotify_add_watch(self._events, b".", _MASK), "watch a folder")
-        self._folders[watch] = folder
+        try:
+            if not self._watch_moves(opened, name, path):
+                os.fchdir(opened)
+                watch = syscalls.LIBC.inotify_add_watch(self._events, b".", _IN_FOLDER)
+                self._folders[syscalls.checked(watch, "watch a folder")] = folder
+        finally:
+            os.close(opened)
+
+    def _watch_moves(self, folder: int, name: str, path: str) -> bool:
+        """Whether the kernel says when what bears the mount is moved, as it says when a mount is taken away."""
+        if self._mounts < 0:
+            return False
+        try:
+            # What lies below the mount, in a copy of the folder without it.
+            uncovered = syscalls.clone_tree(folder, 0, f"look below `{path}`", recursive=False)
+        except OSError:
+            return False
+        try:
+            os.fchdir(uncovered)
+            watch = syscalls.LIBC.inotify_add_watch(self._events, os.fsencode(name), _MOVED_ITSELF)
+            self._moves[syscalls.checked(watch, f"watch `{path}`")] = path
+        except OSError as error:
+            # What is missing is made at the next look, and watched then.
+            return error.errno == _MISSING
+        finally:
+            os.fchdir(folder)
+            os.close(uncovered)
+        return True
 
     def _changed(self) -> list[str]:
         data, at, found = os.read(self._events, 65536), 0, list[str]()
@@ -75,35 +125,39 @@ class Guard:
             watch, mask, _, length = unpack_from("iIII", data, at)
             name = os.fsdecode(data[at + _EVENT : at + _EVENT + length].split(b"\0")[0])
             at += _EVENT + length
-            if mask & 0x4000:
+            if mask & _OVERFLOW:
                 # More happened than was told: everything is looked at.
                 return list(self._wanted)
-            path = f"{self._folders.get(watch, '')}/{name}"
+            path = self._moves.get(watch) or f"{self._folders.get(watch, '')}/{name}"
             if path in self._wanted:
                 found.append(path)
         return found
 
     def _look(self, path: str) -> None:
-        folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-        try:
-            if _is_mount(folder, os.path.basename(path)):
-                return
-            how = self._wanted[path]
-            made = _hold(folder, os.path.basename(path), is_folder=how == "folder")
-        except OSError:
-            self._tell("lost", path)
-            return
-        finally:
-            os.close(folder)
-        try:
-            if how.startswith("/"):
-                self._root.stand_in(path, how)
-            else:
-                self._root.rebind(path, syscalls.RDONLY)
-        except OSError:
-            self._tell("lost", path)
-            return
-        self._tell("held" if made else "again", path)
+        """Protect it where it is not, and watch what bears the mount then; until it stays."""
+        for _ in range(_TRIES):
+            folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+            try:
+                if _is_mount(folder, os.path.basename(path)):
+                    return
+                made = self._protect(path, folder)
+            except OSError:
+                break
+            finally:
+                os.close(folder)
+            self._watch(path)
+            self._tell("held" if made else "again", path)
+        self._tell("lost", path)
+
+    def _protect(self, path: str, folder: int) -> bool:
+        """Put the mount on it again; whether the name was missing."""
+        how = self._wanted[path]
+        made = _hold(folder, os.path.basename(path), is_folder=how == "folder")
+        if how.startswith("/"):
+            self._root.stand_in(path, how)
+        else:
+            self._root.rebind(path, syscalls.RDONLY)
+        return made
 
     def _tell(self, what: str, path: str) -> None:
         try:

@@ -108,10 +108,12 @@ def _openat2(folder: int, path: str | bytes, flags: int, resolve: int) -> int:
     return call(OPENAT2, folder, os.fsencode(path), how, len(how), what=f"open `{os.fsdecode(path)}`")
 
 
-def clone_tree(source: int, attributes: int, what: str) -> int:
+def clone_tree(source: int, attributes: int, what: str, *, recursive: bool = True) -> int:
     """A detached copy of the mount behind a descriptor, with everything below it, and its attributes set."""
-    # Recursive, because a copy of a folder without the mounts below would show what they cover: the kernel refuses it.
-    tree = call(OPEN_TREE, source, b"", _OPEN_TREE_CLONE | _CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE, what=what)
+    # Recursive, because a copy of a folder without the mounts below shows what they cover: the kernel refuses it where
+    # they are not ours.
+    flags = _OPEN_TREE_CLONE | _CLOEXEC | _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    tree = call(OPEN_TREE, source, b"", flags, what=what)
     if attributes:
         set_attributes(tree, attributes, recursive=True, what=what)
     return tree
