@@ -8,6 +8,7 @@ the link is what is mounted, and it leads to the copy.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 
@@ -21,6 +22,8 @@ from ringfence.sandbox.syscalls import open_plain
 INSIDE = "/run/ringfence-git"
 """Where the copies lie in the sandbox."""
 _SIZE = 1 << 20
+_IGNORES = "ignore"
+_EXCLUDES = re.compile(r"^[ \t]*(?:\[core\][ \t]*)?excludesfile\b", re.IGNORECASE | re.MULTILINE)
 
 
 class PrivateSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +71,19 @@ class PrivateGit(msgspec.Struct, frozen=True, kw_only=True):
         shutil.rmtree(f"{self.folder}.folders", ignore_errors=True)
 
 
-def prepare(folder: str, found: Protection, protected: tuple[str, ...]) -> PrivateGit:
-    """Make the copies in a folder of ours. `protected`: repositories of submodules that are protected one by one."""
+def prepare(
+    folder: str, found: Protection, protected: tuple[str, ...], *, own: str = "", ignores: str = ""
+) -> PrivateGit:
+    """Make the copies in a folder of ours. `protected`: repositories of submodules that are protected one by one.
+    `own`: the settings of the workspace's repository, whose working tree Git is to ignore `ignores` in."""
     settings, folders = list[PrivateSettings](), list[PrivateFolder]()
     try:
         os.makedirs(folder, mode=0o700)
         for number, path in enumerate(found.settings):
             start = _content(path)
+            if path == own and ignores and not _EXCLUDES.search(start.decode("latin-1")):
+                # In the start as well, so that it is no change of the session's.
+                start += _ignoring(folder, ignores)
             copy = f"{folder}/{number}/{os.path.basename(path)}"
             os.mkdir(os.path.dirname(copy), 0o700)
             with open(copy, "wb") as stream:
@@ -95,6 +104,12 @@ def prepare(folder: str, found: Protection, protected: tuple[str, ...]) -> Priva
             remedy="free space on the disk of your state folder",
         ) from error
     return PrivateGit(folder=folder, settings=tuple(settings), folders=tuple(folders))
+
+
+def _ignoring(folder: str, ignores: str) -> bytes:
+    with open(f"{folder}/{_IGNORES}", "wb") as stream:
+        stream.write(os.fsencode(ignores))
+    return f"\n[core]\n\texcludesFile = {INSIDE}/{_IGNORES}\n".encode()
 
 
 def modules(git: str, limit: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -20,6 +20,7 @@ FILES = 200
 """How many settings files are read for one sandbox."""
 
 _SIZE = 1 << 20
+_IGNORES = "core.excludesfile"
 _TOKEN = re.compile(
     r"""
     [ \t\n]+ | [#;][^\n]*
@@ -75,6 +76,16 @@ def named(files: Iterable[str], trees: Iterable[str], home: str) -> Found:
             notices.append(text)
             break
     return Found(named=tuple(found), notices=tuple(notices))
+
+
+def personal_ignores(files: Iterable[str], home: str, may_show: Callable[[str], bool]) -> str:
+    """The patterns that a person has Git ignore in every repository, where the file of them may be shown."""
+    # SECURITY: what is included is not followed. It may lie where an agent writes, and would name any file there is.
+    files = tuple(files)
+    read = [value for path in files if may_show(path) for key, value in settings(_read(path)) if key == _IGNORES]
+    usual = [f"{os.path.dirname(path)}/ignore" for path in files if path.endswith("/git/config")]
+    places = _places(read[-1], (home,), home) if read else usual
+    return "\n".join(_read(path) for path in places if may_show(path))
 
 
 def settings(text: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ the process inside follows; it is plain data, because that process has no decode
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -40,6 +41,9 @@ from ringfence.sandbox.worktree import GIT_FOLDER, Linked, linked
 
 INSIDE_ROOT = 1000
 """Who the host's root is inside: nobody is user 0 there."""
+
+_PLAIN = re.compile(r"[\w./-]+")
+"""Names that Git takes for no pattern."""
 
 
 class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +86,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     inner = git_private.modules(f"{workspace}/.git", protection.NESTED_LIMIT)
     nested = (*nested, *(os.path.relpath(each, workspace) for each in inner))
     found, mounted, release = _protected(plan, workspace, repository, nested, name, staged)
-    copies = _private_git(plan, found, inner, name, release)
+    ignores = _ignores(plan, workspace, mounted)
+    copies = _private_git(plan, found, inner, name, release, own=f"{workspace}/.git/config", ignores=ignores)
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
     layout |= {
         "binds": [
@@ -179,14 +184,40 @@ def _held(
     }
 
 
+def _ignores(plan: Plan, workspace: str, mounted: Iterable[tuple[str, str]]) -> str:
+    """What Git is to ignore: place holders, which it would look into for files and try to clean away, and whatever it
+    ignores for the person, because one file stands for both."""
+    paths = [path for path, _ in mounted if path.startswith(f"{workspace}/")]
+    names = [path[len(workspace) :] for path in paths if _PLAIN.fullmatch(path[len(workspace) :])]
+    if not names:
+        return ""
+    personal = plan.facts.git_settings or git_settings.personal(plan.facts.home)
+    table = _table(plan)
+
+    def may_show(path: str) -> bool:
+        # SECURITY: nothing that an agent wrote chooses what is shown, and no rule is gone round (T2).
+        real = os.path.realpath(path)
+        return not (covers(workspace, real) or _is_denied(table, real) or strays(path, (workspace,)))
+
+    kept = git_settings.personal_ignores(personal, plan.facts.home, may_show)
+    return "\n".join((*names, kept))
+
+
 def _private_git(
-    plan: Plan, found: protection.Protection, inner: tuple[str, ...], name: str, release: Callable[[], None]
+    plan: Plan,
+    found: protection.Protection,
+    inner: tuple[str, ...],
+    name: str,
+    release: Callable[[], None],
+    *,
+    own: str,
+    ignores: str,
 ) -> PrivateGit | None:
     if not found.settings and not found.repositories:
         return None
     folder = os.path.join(plan.facts.state or stubs.usual_state(plan.facts.home), "git", f"{os.getpid()}-{name}")
     try:
-        return git_private.prepare(folder, found, inner)
+        return git_private.prepare(folder, found, inner, own=own, ignores=ignores)
     except BaseException:
         release()
         raise

@@ -1,0 +1,84 @@
+"""Git looks past the place holders in a workspace, and goes on ignoring what it ignores for the person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.sandbox.boxes import Box, Place
+
+from ringfence.sandbox.launch import Sandbox
+
+
+async def _said(place: Place, script: str) -> str:
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        done = await Box(sandbox, place).shell(f"exec 2>&1; {script}; echo $?")
+    finally:
+        await sandbox.close()
+    return done.out
+
+
+async def test_git_clean_leaves_place_holders_alone(repository: Place) -> None:
+    (repository.workspace / "junk").write_text("x")
+    settings = (repository.workspace / ".git" / "config").read_text()
+
+    said = await _said(repository, "test -d .claude && git clean -fd -e sub")
+
+    assert said == "Removing junk\n0\n"
+    assert (repository.workspace / ".git" / "config").read_text() == settings
+
+
+@pytest.mark.parametrize("named", ["usual", "by a setting"])
+async def test_what_git_ignores_for_the_person_stays_ignored(repository: Place, named: str) -> None:
+    ignores = repository.home / (".config/git/ignore" if named == "usual" else ".mine")
+    ignores.parent.mkdir(parents=True, exist_ok=True)
+    ignores.write_text("*.mine\n")
+    if named == "by a setting":
+        (repository.home / ".gitconfig").write_text("[core]\n\texcludesFile = ~/.mine\n")
+    (repository.workspace / "x.mine").write_text("x")
+
+    said = await _said(repository, "git status --short --ignored x.mine")
+
+    assert said == "!! x.mine\n0\n"
+
+
+async def test_ignores_of_the_repository_itself_stay(repository: Place) -> None:
+    (repository.workspace / "own").write_text("*.mine\n")
+    repository.git("config", "core.excludesFile", "own")
+    (repository.workspace / "x.mine").write_text("x")
+
+    said = await _said(repository, "git status --short --ignored x.mine; git config core.excludesFile")
+
+    assert said == "!! x.mine\nown\n0\n"
+
+
+@pytest.mark.parametrize("way", ["a denied file", "an included setting", "a file of the workspace", "a link"])
+async def test_nobody_has_a_file_shown_by_calling_it_ignores(repository: Place, way: str) -> None:
+    secret = repository.home / ".ssh" / "id"
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_text("SECRET")
+    theirs = repository.workspace / "theirs"
+    place: Path = secret
+    match way:
+        case "an included setting":
+            place = repository.home / "unseen"
+            place.write_text("SECRET")
+            theirs.write_text(f"[core]\n\texcludesFile = {place}\n")
+            settings = f"[include]\n\tpath = {theirs}\n"
+        case "a file of the workspace":
+            place = theirs
+            place.write_text("SECRET")
+            settings = f"[core]\n\texcludesFile = {place}\n"
+        case "a link":
+            theirs.symlink_to(secret)
+            settings = f"[core]\n\texcludesFile = {theirs}\n"
+        case _:
+            settings = f"[core]\n\texcludesFile = {secret}\n"
+    (repository.home / ".gitconfig").write_text(settings)
+
+    said = await _said(repository, "cat /run/ringfence-git/ignore")
+
+    assert place.read_text() in ("SECRET", settings)
+    assert "/.claude" in said
+    assert "SECRET" not in said
