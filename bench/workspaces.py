@@ -1,9 +1,10 @@
 """Work on many files inside and outside, in both modes of a workspace, and what a snapshot costs.
 
-The same commands run plainly, in a direct session, in a staged one, and on an overlay of the kernel without any of
-ours, which is the least that staging can cost. Each of them, in each round, has a fresh copy of the same project, and
+The same commands run plainly, in a direct session and in a staged one; and with nothing of ours, behind a Landlock rule
+and a seccomp filter that allow everything, on an overlay of the kernel, and with both: the least that sandboxing and
+staging can cost. Each of them, in each round, has a fresh copy of the same project, and
 nothing is removed before the end: a file system that avoids what was just freed makes whoever comes next pay for it.
-All four stand open at once and run each command one right after the other, and what is compared is those pairs: a
+All of them stand open at once and run each command one right after the other, and what is compared is those pairs: a
 machine is never the same for a minute, and nearly so for a tenth of a second. What is timed is the commands alone, not
 the session around them, and the snapshot of a large tree by itself.
 """
@@ -69,6 +70,24 @@ for line in sys.stdin:
     subprocess.run(("bash", "-c", json.loads(line)), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     print(json.dumps([(time.monotonic() - began) * 1000, (used() - before) * 1000]), flush=True)
 """
+_FILTERS = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *words):
+    got = libc.syscall(number, *words)
+    if got < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number}")
+    return got
+libc.prctl(38, 1, 0, 0, 0)
+rights = (1 << 13) - 1
+rules = call(444, struct.pack("Q", rights), 8, 0)
+call(445, rules, 1, struct.pack("=Qi", rights, os.open("/", os.O_PATH)), 0)
+call(446, rules, 0)
+allow = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7FFF0000))
+call({"x86_64": 317, "aarch64": 277}[os.uname().machine], 1, 0, struct.pack("HxxxxxxP", 1, ctypes.addressof(allow)))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A Landlock rule and a seccomp filter that allow everything: what having both costs, whatever they say."""
 _OVERLAY = (
     'mount -t overlay overlay -o "lowerdir=$1,upperdir=$1.upper,workdir=$1.work,userxattr,volatile" "$1"'
     ' && cd "$1" && shift && exec "$@"'
@@ -93,10 +112,13 @@ def _work(home: Path, rounds: int) -> None:
     inner = (PYTHON, str(program))
     ours = (*ringfence(), "exec", "-q", "--read", str(program))
     ways = {"outside": inner, "direct": (*ours, "--direct", "--", *inner), "staged": (*ours, "--staged", "--", *inner)}
+    filtered = (PYTHON, "-c", _FILTERS, *inner)
+    ways["filters"] = filtered
     if _has_overlay(home):
-        ways["overlay"] = ("unshare", "-Urm", "sh", "-c", _OVERLAY, "sh", "{project}", *inner)
+        overlaid = ("unshare", "-Urm", "sh", "-c", _OVERLAY, "sh", "{project}")
+        ways |= {"overlay": (*overlaid, *inner), "both": (*overlaid, *filtered)}
     else:
-        print("this account cannot mount an overlay of its own: the column `overlay` is left out")
+        print("this account cannot mount an overlay of its own: the columns `overlay` and `both` are left out")
     found: dict[str, dict[str, Rounds]] = {way: {name: [] for name in NAMES} for way in ways}
     for number in range(rounds):
         with contextlib.ExitStack() as stack:
@@ -175,11 +197,11 @@ def _table(what: str, found: Mapping[str, Mapping[str, Rounds]], at: int) -> str
     """The median of each work, and how many times that of outside each way takes: the median of the pairs that ran one
     after the other, and in brackets that of the lowest and of the highest round."""
     others = [way for way in found if way != "outside"]
-    lines = [f"{what:<38}" + "".join(f"{way:>9}" for way in found) + "".join(f"{way:>21}" for way in others)]
+    lines = [f"{what:<38}" + "".join(f"{way:>9}" for way in found) + "".join(f"{way:>18}" for way in others)]
     for name in NAMES:
         figures = "".join(f"{statistics.median(_flat(found[way][name], at)):>9.1f}" for way in found)
         ratios = [_ratios(found[way][name], found["outside"][name], at) for way in others]
-        lines.append(f"{name:<38}{figures}" + "".join(f"{ratio:>21}" for ratio in ratios))
+        lines.append(f"{name:<38}{figures}" + "".join(f"{ratio:>18}" for ratio in ratios))
     return "\n".join(lines)
 
 
