@@ -30,6 +30,8 @@ from bench.gateway_process import Contender, Proxy, memory, start, timed
 PARTS = ("tunnels", "requests", "rules")
 _ROUNDS = 3
 _SECONDS = 1.5
+_TURNS = 15
+_TURN_SECONDS = 0.5
 _IDLE = 1000
 _MANY = 100_000
 
@@ -71,10 +73,11 @@ def main(words: Sequence[str] = ()) -> None:
             tunnels, requests, rules = Figures(TUNNELS), Figures(REQUESTS), Figures(RULES)
             if "tunnels" in parts:
                 chosen = _chosen(contenders.for_tunnels(ground), asked.only)
-                _rounds(stand, chosen, tunnels, _tunnel, asked.rounds, _first)
+                _rounds(stand, chosen, tunnels, _tunnel, asked.rounds, _first, _connection_turn)
                 print(tunnels.table("tunnels", contenders.OURS), "\n")
             if "requests" in parts:
-                _rounds(stand, _chosen(contenders.for_requests(ground), asked.only), requests, _request, asked.rounds)
+                chosen = _chosen(contenders.for_requests(ground), asked.only)
+                _rounds(stand, chosen, requests, _request, asked.rounds, turn_of=_request_turn)
                 print(requests.table("requests looked into", contenders.OURS), "\n")
             if "rules" in parts:
                 many = contenders.with_rules(ground, _MANY)
@@ -142,6 +145,7 @@ def _rounds(
     measure: Measure,
     rounds: int,
     first: Measure | None = None,
+    turn_of: Measure | None = None,
 ) -> None:
     with contextlib.ExitStack() as stack:
         proxies = []
@@ -155,10 +159,11 @@ def _rounds(
         warm = Figures(tuple(figures.columns.values()))
         turns = [] if first is None else [(first, figures)]
         turns += [(measure, warm), *[(measure, figures)] * rounds]
+        turns += [] if turn_of is None else [(turn_of, figures)] * _TURNS
         for turn, into in turns:
             for proxy in tuple(proxies):
                 try:
-                    turn(stand, proxy, into, _SECONDS)
+                    turn(stand, proxy, into, _TURN_SECONDS if turn is turn_of else _SECONDS)
                 except OSError as failure:
                     print(f"  left out: {proxy.name}: {failure}")
                     figures.forget(proxy.name)
@@ -176,6 +181,18 @@ def _tunnel(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> Non
     figures.add(name, "sixteen", got / took / 1e6)
     figures.add(name, "byte_cpu", used / got * 1e9)
     _latency(stand, proxy, figures, seconds)
+
+
+def _connection_turn(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    ends = proxy.to(stand.small)
+    count, used, _ = timed(proxy, lambda: load.connections(*ends, seconds=seconds, at_once=32))
+    figures.add_turn(proxy.name, "connection_cpu", used / count * 1e6)
+
+
+def _request_turn(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:
+    ends = proxy.to(stand.secure)
+    count, used, _ = timed(proxy, lambda: secured.keep_alive(ends, named=stand.secure, seconds=seconds, at_once=8))
+    figures.add_turn(proxy.name, "request_cpu", used / count * 1e6)
 
 
 def _first(stand: Stand, proxy: Proxy, figures: Figures, seconds: float) -> None:

@@ -1,10 +1,13 @@
 """What was measured of each proxy, as tables and as goals that are reached or not.
 
-Of several rounds the best one counts: whatever else the machine did made the others worse, never better.
+Of several rounds the best one counts: whatever else the machine did made the others worse, never better. Processor time
+depends on how fast the machine is just then as well, by a fifth and more; where proxies are compared by it, they take
+turns of half a second, and the medians count, of the times and of what one takes of the other in the same turn.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 import msgspec
@@ -53,21 +56,37 @@ class Figures:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = {column.key: column for column in columns}
         self._rounds: dict[str, dict[str, list[float]]] = {}
+        self._turns: dict[str, dict[str, list[float]]] = {}
 
     def add(self, name: str, key: str, value: float) -> None:
         """One measurement."""
         self._rounds.setdefault(name, {}).setdefault(key, []).append(value)
 
+    def add_turn(self, name: str, key: str, value: float) -> None:
+        """One of the turns that all of them take, one right after the other."""
+        self._turns.setdefault(name, {}).setdefault(key, []).append(value)
+
     def forget(self, name: str) -> None:
         """What failed half-way does not count."""
         self._rounds.pop(name, None)
+        self._turns.pop(name, None)
 
     def best(self, name: str, key: str) -> float | None:
-        """The best round; None where nothing was measured."""
+        """The median of the turns, or else the best round; None where nothing was measured."""
+        if turns := self._turns.get(name, {}).get(key):
+            return statistics.median(turns)
         values = self._rounds.get(name, {}).get(key)
         if not values:
             return None
         return max(values) if self.columns[key].most else min(values)
+
+    def ratio(self, name: str, other: str, key: str) -> float | None:
+        """How many times what the other takes; None where one of them was not measured."""
+        mine, theirs = self._turns.get(name, {}).get(key), self._turns.get(other, {}).get(key)
+        if mine and theirs:
+            return statistics.median(one / two for one, two in zip(mine, theirs, strict=True))
+        best, others = self.best(name, key), self.best(other, key)
+        return best / others if best and others else None
 
     def table(self, title: str, yardstick: str) -> str:
         """The best of each, and how many times the yardstick's that is."""
@@ -110,19 +129,14 @@ def goals(tunnels: Figures, requests: Figures) -> list[Goal]:
                 (tunnels, "byte_cpu", 0.5, "processor time of a GB"),
                 (requests, "request_cpu", 0.5, "processor time of an inspected keep-alive request"),
             ):
-                ratio = _ratio(figures, key, ours, squid)
+                ratio = figures.ratio(ours, squid, key)
                 found.append(Goal(text=f"{what}, {ours}, of `{squid}`", limit=limit, reached=ratio))
-        ratio = _ratio(requests, "request_cpu", ours, MITMPROXY)
+        ratio = requests.ratio(ours, MITMPROXY, "request_cpu")
         found.append(Goal(text=f"the same, {ours}, of mitmproxy", limit=0.05, reached=ratio))
         for figures, limit, what in ((tunnels, 0.3, "a tunnel"), (requests, 1.0, "inspection")):
             added = _added(figures, ours)
             found.append(Goal(text=f"ms that {what} adds to a request, p50, {ours}", limit=limit, reached=added))
     return found
-
-
-def _ratio(figures: Figures, key: str, ours: str, other: str) -> float | None:
-    mine, theirs = figures.best(ours, key), figures.best(other, key)
-    return mine / theirs if mine and theirs else None
 
 
 def _added(figures: Figures, ours: str) -> float | None:

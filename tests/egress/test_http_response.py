@@ -22,7 +22,7 @@ def test_an_answer_is_read_into_one_value() -> None:
         length=5,
         chunked=False,
         minor=1,
-        written=(head.fields, b"x-a: b\r\n"),
+        written=(head.fields, b"X-A: b\r\n"),
     )
 
 
@@ -32,7 +32,7 @@ def test_a_client_gets_the_fields_that_somebody_changed() -> None:
 
     assert [
         answered(one, length=5, chunked=False, keep=True, bodyless=False).split(b"\r\n")[1] for one in (head, changed)
-    ] == [b"x-a: b", b"x-a: c"]
+    ] == [b"X-A: b", b"x-a: c"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
     binds: bool = False
     """Whether it is about who the client is for the whole connection, and not for one request."""
     written: tuple[tuple[Field, ...], bytes] | None = None
-    """Fields, and how HTTP/1 writes what goes on of them.
+    """Fields, and how HTTP/1 writes what goes on of them, with names as the server spells them.
 
     SECURITY: whoever changes `fields` leaves this behind, so it holds only where it is about those very `fields`."""
 
@@ -107,12 +107,12 @@ def _line(line: bytes) -> _Line | None:
     match = FIELD.fullmatch(line)
     if match is None:
         return None
-    name, value = match.groups()
-    name = name.lower()
+    spelled, value = match.groups()
+    name = spelled.lower()
     field = (name, value.strip(b" \t"))
     if name in SPEAKING or name[:6] == b"proxy-":
         return field, field if _tells(field) else None, answer_line(field)
-    return field, None, b"%b: %b\r\n" % field
+    return field, None, b"%b: %b\r\n" % (spelled, field[1])
 
 
 _status_again = lru_cache(maxsize=64)(_status)

@@ -7,10 +7,12 @@ from http.client import HTTPMessage, parse_headers
 from urllib.parse import unquote, urlsplit
 
 import h11
+import msgspec
 
 from ringfence.egress.http_forward import answered, reissued
-from ringfence.egress.http_head import HeadInvalid, RequestHead, Target, parse_head
+from ringfence.egress.http_head import END, HeadInvalid, RequestHead, Target, parse_head
 from ringfence.egress.http_response import ResponseHead, ResponseInvalid, parse_response
+from ringfence.egress.whole_answers import passed_on
 from ringfence.model.host import parse_host
 
 
@@ -92,6 +94,7 @@ def hosts_of(request: h11.Request) -> list[bytes]:
 def response_head(data: bytes) -> None:
     """An answer's head that is accepted frames its body as h11 says, or h11 does not take it at all; any cut of a
     body behind it gives the same."""
+    same_when_passed_on(data)
     try:
         head = parse_response(data, "GET")
     except ResponseInvalid:
@@ -109,6 +112,25 @@ def response_head(data: bytes) -> None:
     if isinstance(theirs, h11.Response):
         assert theirs.status_code == head.status
         _same_framing(head, connection)
+
+
+def same_when_passed_on(data: bytes) -> bool:
+    """What is passed on as a whole is what comes of reading it field by field; whether it is passed on."""
+    passed = passed_on(data)
+    if passed is None:
+        return False
+    end = data.index(END) + len(END)
+    head, body = parse_response(data[:end], "GET"), data[end:]
+    assert (head.length, head.chunked, head.minor, head.closes, head.binds) == (len(body), False, 1, False, False)
+    assert head.status >= 200 and head.status not in (204, 304)
+    read = answered(head, length=head.length, chunked=False, keep=True, bodyless=False) + body
+    assert _meaning(passed) == _meaning(read), (passed, read)
+    return True
+
+
+def _meaning(data: bytes) -> tuple[ResponseHead, bytes]:
+    end = data.index(END) + len(END)
+    return msgspec.structs.replace(parse_response(data[:end], "GET"), written=None), data[end:]
 
 
 def _issued_anew(head: ResponseHead) -> None:
