@@ -105,8 +105,7 @@ async def test_what_runs_inside_does_not_wake_the_guard(git_box: Box) -> None:
     # `git status` makes a file beside Git's settings each time, and programs make them beside the control files.
     busy = "for n in $(seq 200); do : > x$n; mv x$n y; rm y; done; for n in $(seq 5); do git status; git add a; done"
 
-    await git_box.shell("true")
-    before = _woken(git_box)
+    before = await _asleep(git_box)
     done = await git_box.shell(busy)
     woken = _woken(git_box) - before
     git_box.place.git("config", "branch.main.description", "mine")
@@ -116,6 +115,16 @@ async def test_what_runs_inside_does_not_wake_the_guard(git_box: Box) -> None:
     assert woken == 0
     assert said == [("again", "config")]
     assert _woken(git_box) > before, "it is the guard that is counted"
+
+
+async def _asleep(box: Box) -> int:
+    """How often the guard was woken when it has looked at everything at its start."""
+    before, count = -1, 0
+    async with asyncio.timeout(20):
+        while before != count:
+            await asyncio.sleep(0.3)
+            before, count = count, _woken(box)
+    return count
 
 
 def _woken(box: Box) -> int:
@@ -135,7 +144,7 @@ mounts.Root.open = open_
 path = sys.argv[1]
 mounts.Root.entered().rebind(path, syscalls.RDONLY)
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-standing = guard.Guard({"read_only": [path], "stubs": [], "settings": []}, theirs)
+standing = guard.Guard({"read_only": [path], "pinned": [], "stubs": [], "settings": []}, theirs)
 print("ready", flush=True)
 threading.Thread(target=lambda: print(ours.recv(4096).decode(), flush=True), daemon=True).start()
 standing.serve(os.getppid())
@@ -164,3 +173,20 @@ def test_where_the_kernel_says_nothing_of_mounts_every_change_is_looked_at(tmp_p
             watching.kill()
 
     assert said == f"{'again' if change == 'replaced' else 'held'} {protected}\n"
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+async def test_a_session_learns_that_the_folder_of_what_is_protected_was_moved(
+    repository: Place, put_back: bool
+) -> None:
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        os.rename(repository.workspace / ".git", repository.root / "away")
+        if put_back:
+            repository.host("git", "init", "-q")
+        said = await _told(Box(sandbox, repository), 1)
+    finally:
+        await sandbox.close()
+
+    # Nothing that is there now was looked at when the session began: it is the agent's to fill.
+    assert said == [("lost", ".git")]

@@ -41,6 +41,8 @@ class Guard:
         self._link = link
         self._root = mounts.Root.entered()
         self._wanted = _wanted(layout)
+        self._pinned = frozenset(layout["pinned"]) - self._wanted.keys()
+        """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
         self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
         self._folders: dict[int, str] = {}
         """Those in which every change is looked at, by the number of the watch."""
@@ -51,7 +53,7 @@ class Guard:
             self._mounts = self._root.open("/proc/1/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             self._mounts = -1
-        for path in self._wanted:
+        for path in (*self._pinned, *self._wanted):
             self._watch(path)
 
     def serve(self, child: int) -> None:
@@ -62,20 +64,41 @@ class Guard:
         poll.register(self._events, select.POLLIN)
         if self._mounts >= 0:
             poll.register(self._mounts, select.POLLPRI)
-        for path in self._wanted:
-            self._look(path)
-        while True:
+        changed = [*self._pinned, *self._wanted]
+        while self._look_at(changed):
             happened = {descriptor for descriptor, _ in poll.poll()}
             if ended in happened:
                 return
             changed = self._changed() if self._events in happened else []
             if self._mounts in happened:
-                changed = list(self._wanted)
+                changed = [*self._pinned, *self._wanted]
             if self._is_alone():
                 # INVARIANT: whoever sweeps up after a session that was killed must not have it made anew behind them.
                 return
-            for path in changed:
+
+    def _look_at(self, paths: list[str]) -> bool:
+        """Protect what is not; whether there is still something to guard."""
+        for path in paths:
+            # SECURITY: a new repository in its place has hooks and settings that nobody looked at (T3). Nothing is put
+            # into it, and the session ends.
+            if path in self._pinned and not self._stands(path):
+                self._tell("lost", path)
+                return False
+        for path in paths:
+            if path not in self._pinned:
                 self._look(path)
+        return True
+
+    def _stands(self, path: str) -> bool:
+        try:
+            folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            # Hidden, or moved with a folder above, which is pinned as well.
+            return True
+        try:
+            return _is_mount(folder, os.path.basename(path))
+        finally:
+            os.close(folder)
 
     def _is_alone(self) -> bool:
         """Whether the session has ended: the kernel closes its end of the link before anybody hears of its death."""
@@ -127,9 +150,9 @@ class Guard:
             at += _EVENT + length
             if mask & _OVERFLOW:
                 # More happened than was told: everything is looked at.
-                return list(self._wanted)
+                return [*self._pinned, *self._wanted]
             path = self._moves.get(watch) or f"{self._folders.get(watch, '')}/{name}"
-            if path in self._wanted:
+            if path in self._wanted or path in self._pinned:
                 found.append(path)
         return found
 
