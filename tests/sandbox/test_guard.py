@@ -105,6 +105,8 @@ async def test_what_runs_inside_does_not_wake_the_guard(git_box: Box) -> None:
     # `git status` makes a file beside Git's settings each time, and programs make them beside the control files.
     busy = "for n in $(seq 200); do : > x$n; mv x$n y; rm y; done; for n in $(seq 5); do git status; git add a; done"
 
+    git_box.place.git("config", "branch.main.description", "first")
+    assert await _told(git_box, 1) == [("again", "config")]
     before = await _asleep(git_box)
     done = await git_box.shell(busy)
     woken = _woken(git_box) - before
@@ -118,7 +120,7 @@ async def test_what_runs_inside_does_not_wake_the_guard(git_box: Box) -> None:
 
 
 async def _asleep(box: Box) -> int:
-    """How often the guard was woken when it has looked at everything at its start."""
+    """How often the guard was woken, once it has nothing left to do."""
     before, count = -1, 0
     async with asyncio.timeout(20):
         while before != count:
