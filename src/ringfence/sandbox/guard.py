@@ -53,8 +53,11 @@ class Guard:
             self._mounts = self._root.open("/proc/1/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             self._mounts = -1
+        folders: dict[str, list[str]] = {}
         for path in (*self._pinned, *self._wanted):
-            self._watch(path)
+            folders.setdefault(os.path.dirname(path), []).append(path)
+        for folder, paths in folders.items():
+            self._watch(folder, paths)
 
     def serve(self, child: int) -> None:
         """Until the sandbox's process 1 ends, or the session is gone, which ends everything inside."""
@@ -73,7 +76,6 @@ class Guard:
             if self._mounts in happened:
                 changed = [*self._pinned, *self._wanted]
             if self._is_alone():
-                # INVARIANT: whoever sweeps up after a session that was killed must not have it made anew behind them.
                 return
 
     def _look_at(self, paths: list[str]) -> bool:
@@ -106,37 +108,41 @@ class Guard:
         poll.register(self._link, 0)
         return bool(poll.poll(0))
 
-    def _watch(self, path: str) -> None:
-        folder, name = os.path.split(path)
+    def _watch(self, folder: str, paths: list[str]) -> None:
+        """Hear of what happens to paths in a folder."""
         try:
             opened = self._root.open(folder, os.O_PATH | os.O_DIRECTORY)
         except OSError:
             # Below something that is hidden: nobody inside can reach it either.
             return
         try:
-            if not self._watch_moves(opened, name, path):
+            if not self._watch_moves(opened, paths):
                 os.fchdir(opened)
                 watch = syscalls.LIBC.inotify_add_watch(self._events, b".", _IN_FOLDER)
                 self._folders[syscalls.checked(watch, "watch a folder")] = folder
         finally:
             os.close(opened)
 
-    def _watch_moves(self, folder: int, name: str, path: str) -> bool:
-        """Whether the kernel says when what bears the mount is moved, as it says when a mount is taken away."""
+    def _watch_moves(self, folder: int, paths: list[str]) -> bool:
+        """Whether the kernel says when what bears a mount is moved, as it says when a mount is taken away."""
         if self._mounts < 0:
             return False
         try:
-            # What lies below the mount, in a copy of the folder without it.
-            uncovered = syscalls.clone_tree(folder, 0, f"look below `{path}`", recursive=False)
+            # What lies below the mounts, in a copy of the folder without them.
+            uncovered = syscalls.clone_tree(folder, 0, "look below what is protected", recursive=False)
         except OSError:
             return False
         try:
             os.fchdir(uncovered)
-            watch = syscalls.LIBC.inotify_add_watch(self._events, os.fsencode(name), _MOVED_ITSELF)
-            self._moves[syscalls.checked(watch, f"watch `{path}`")] = path
-        except OSError as error:
-            # What is missing is made at the next look, and watched then.
-            return error.errno == _MISSING
+            for path in paths:
+                name = os.fsencode(os.path.basename(path))
+                watch = syscalls.LIBC.inotify_add_watch(self._events, name, _MOVED_ITSELF)
+                try:
+                    self._moves[syscalls.checked(watch, f"watch `{path}`")] = path
+                except OSError as error:
+                    # What is missing is made at the next look, and watched then.
+                    if error.errno != _MISSING:
+                        return False
         finally:
             os.fchdir(folder)
             os.close(uncovered)
@@ -161,14 +167,16 @@ class Guard:
         for _ in range(_TRIES):
             folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
             try:
-                if _is_mount(folder, os.path.basename(path)):
+                if _is_mount(folder, os.path.basename(path)) or self._is_alone():
+                    # INVARIANT: whoever sweeps up after a session that was killed must not have it made anew behind
+                    # them.
                     return
                 made = self._protect(path, folder)
             except OSError:
                 break
             finally:
                 os.close(folder)
-            self._watch(path)
+            self._watch(os.path.dirname(path), [path])
             self._tell("held" if made else "again", path)
         self._tell("lost", path)
 
