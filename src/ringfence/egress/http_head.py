@@ -29,9 +29,10 @@ _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x
 _OF_A_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings"))
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ESCAPE = re.compile(r"%(..?)?", re.DOTALL)
+# SECURITY: a group for each segment would hold hundreds of bytes for each slash of the path until it has matched.
 _PLAIN = re.compile(
-    rb"(?!CONNECT )([A-Z][A-Z-]{0,31}) "
-    rb"((?:/(?:[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*)?)+)(\?[\x21-\x7e]*)? HTTP/1\.1\r\n",
+    rb"(?!CONNECT )([A-Z][A-Z-]{0,31}) (?![^? ]*/\.)"
+    rb"(/[A-Za-z0-9_~!$&'()*+,;=:@./-]*)(\?[\x21-\x7e]*)? HTTP/1\.1\r\n",
 )
 """A request line with a path that has one spelling only, nothing escaped and no segment that begins with a dot."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -19,10 +19,15 @@ _SPEAKS = (
     rb"connection|keep-alive|te|trailer|upgrade|http2-settings|host|content-length|transfer-encoding|alt-svc"
     rb"|authorization|www-authenticate|proxy-[^:]*"
 )
-_FIELDS = rb"((?:(?!(?i:" + _SPEAKS + rb"):)[!#$%&'*+.^_`|~0-9A-Za-z-]+:" + _TEXT + rb"\r\n|" + _KEEPS + rb")*)"
+# SECURITY: each line that the pattern may take back is held until it has matched, a hundred times the line's length.
+_FIELDS = (
+    rb"((?:(?!(?i:" + _SPEAKS + rb"):)[!#$%&'*+.^_`|~0-9A-Za-z-]+:" + _TEXT + rb"\r\n|" + _KEEPS + rb"){0,"
+    rb"" + b"%d" % _MOST_FIELDS + rb"})"
+)
+# SECURITY: the length is sent as it came, and some read one that begins with a zero by eights.
 _WHOLE = re.compile(
     rb"HTTP/1\.1 (?!204|304)([2-5][0-9][0-9]) (" + _TEXT + rb")\r\n"
-    rb"" + _FIELDS + rb"[Cc]ontent-[Ll]ength: ?([0-9]{1,18})\r\n" + _FIELDS + rb"\r\n"
+    rb"" + _FIELDS + rb"[Cc]ontent-[Ll]ength: ?(0|[1-9][0-9]{0,17})\r\n" + _FIELDS + rb"\r\n"
 )
 _KEPT = re.compile(rb"^" + _KEEPS, re.MULTILINE)
 
