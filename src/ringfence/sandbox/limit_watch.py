@@ -8,11 +8,12 @@ the limit. A level costs the largest program, as with the kernel's own killing; 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -27,6 +28,8 @@ _SHORTEST, _LONGEST = 0.01, 0.25
 _AT_ONCE = 8
 """Programs that are ended for memory before memory is counted again."""
 _WAVES = 50
+_ASKED = 8
+"""Processes that are asked for their error stream, until one has it."""
 _PATIENCE = 1.0
 """Seconds for which a process may hide what it writes."""
 _OURS = 2
@@ -147,7 +150,7 @@ class Watch:
             program = self._table.shown(writer) if writer is not None else ""
             reached = self._reached("disk_mb", -(-used // MIB), Outcome.ENDED, program)
             if writer is not None:
-                reached = await self._last_words(found[writer], reached, lambda: True) or reached
+                reached = await self._last_words([found[writer]], reached, lambda: True) or reached
             self._inside.tell(reached)
         return most - used
 
@@ -200,11 +203,10 @@ class Watch:
         if count <= most:
             return
         # A program that starts others faster than one can look: all of the largest family, until no more come.
-        top = family(found)
-        program = self._table.shown(top)
-        victims = _members(found, top)
+        victims = family(found, self._table.shown)
+        program = next(filter(None, map(self._table.shown, victims)), "")
         reached = self._reached("processes", count, Outcome.KILLED, program)
-        reached = await self._last_words(found[top], reached, lambda: True) or reached
+        reached = await self._last_words(victims.values(), reached, lambda: True) or reached
         for _ in range(_WAVES):
             await asyncio.to_thread(self._end_all, victims, signal.SIGSTOP)
             await asyncio.to_thread(self._end_all, victims, signal.SIGKILL)
@@ -212,7 +214,7 @@ class Watch:
             if sum(each.threads for each in again.values()) <= most:
                 break
             new = {pid: each for pid, each in again.items() if pid not in found}
-            victims = new | _members(again, family(again))
+            victims = new | family(again, self._table.shown)
         self._inside.tell(reached)
 
     def _end_all(self, victims: Mapping[int, Process], number: signal.Signals) -> None:
@@ -241,20 +243,20 @@ class Watch:
 
     async def _kill(self, process: Process, limit: str, seen: int) -> None:
         reached = self._reached(limit, seen, Outcome.KILLED, self._table.shown(process.pid))
-        told = await self._last_words(process, reached, lambda: self._table.signal(process, signal.SIGKILL))
+        told = await self._last_words([process], reached, lambda: self._table.signal(process, signal.SIGKILL))
         if told is not None:
             self._inside.tell(told)
 
-    async def _last_words(self, process: Process, reached: Reached, act: Callable[[], bool]) -> Reached | None:
-        """Do something to a process, and say in its error stream what and why: that is where an agent reads why its
-        tool ended. None when there was no such process any more."""
+    async def _last_words(
+        self, processes: Iterable[Process], reached: Reached, act: Callable[[], bool]
+    ) -> Reached | None:
+        """Do something to processes, and say in the error stream of the first that has one what and why: that is where
+        an agent reads why its tool ended. None when there was nothing to do it to any more."""
         stream = None
-        with contextlib.suppress(OSError):
-            handle = await self._inside.handle(process.pid)
-            stream = error_stream(handle)
-            os.close(handle)
-            # Containers forbid to take a descriptor, and not to open the pipe that it stands for.
-            stream = self._table.error_pipe(process) if stream is None else stream
+        for process in itertools.islice(processes, _ASKED):
+            stream = await self._error_stream(process)
+            if stream is not None:
+                break
         try:
             if not act():
                 return None
@@ -265,6 +267,18 @@ class Watch:
         finally:
             if stream is not None:
                 os.close(stream)
+
+    async def _error_stream(self, process: Process) -> int | None:
+        try:
+            handle = await self._inside.handle(process.pid)
+        except OSError:
+            return None
+        try:
+            stream = error_stream(handle)
+        finally:
+            os.close(handle)
+        # Containers forbid to take a descriptor, and not to open the pipe that it stands for.
+        return self._table.error_pipe(process) if stream is None else stream
 
     def _reached(self, limit: str, seen: int, outcome: Outcome, program: str = "") -> Reached:
         return Reached(
@@ -289,18 +303,29 @@ def shared_memory(*, mapped: int, named: int, grown: int) -> int:
     return min(mapped + named, max(mapped, named, grown))
 
 
-def family(found: Mapping[int, Process]) -> int:
-    """Whoever multiplies: the process furthest down with at least half of what the largest command has started, so that
-    a shell or an agent does not go with its tool."""
+def family(found: Mapping[int, Process], shown: Callable[[int], str]) -> dict[int, Process]:
+    """Whoever multiplies, the first of them first: the process furthest down with at least half of what the largest
+    command has started, and all that it started, so that a shell or an agent does not go with its tool.
+
+    What is left of a program that has ended already has nobody above it: those that show the same command line are one
+    family.
+    """
     tops = [pid for pid, each in found.items() if each.parent not in found]
-    sizes = {pid: len(_members(found, pid)) for pid in tops}
-    chosen = max(tops, key=lambda pid: sizes[pid])
-    enough = sizes[chosen] / 2
+    families = {pid: _members(found, pid) for pid in tops}
+    chosen = max(tops, key=lambda pid: len(families[pid]))
+    alone: dict[str, list[int]] = {}
+    for pid in tops:
+        if len(families[pid]) == 1:
+            alone.setdefault(shown(pid), []).append(pid)
+    orphans = max(alone.values(), key=len, default=[])
+    if len(orphans) > len(families[chosen]):
+        return {pid: found[pid] for pid in orphans}
+    enough = len(families[chosen]) / 2
     while True:
         below = [pid for pid, each in found.items() if each.parent == chosen and pid != chosen]
         heir = max(below, key=lambda pid: len(_members(found, pid)), default=None)
         if heir is None or len(_members(found, heir)) < enough:
-            return chosen
+            return _members(found, chosen)
         chosen = heir
 
 
@@ -319,7 +344,7 @@ def _members(found: Mapping[int, Process], top: int) -> dict[int, Process]:
 
 def _shared_memory() -> int:
     """Bytes in shared memory on the whole machine."""
-    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
         for line in file:
             if line.startswith("Shmem:"):
                 return int(line.split()[1]) * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
@@ -25,9 +25,20 @@ ORIGIN = Origin(layer="user", source="policy.toml:7")
 class Limited:
     """A sandbox with limits, and what was told of them."""
 
-    def __init__(self, box: Box, told: list[Reached]) -> None:
+    def __init__(self, box: Box) -> None:
         self.box = box
-        self.told = told
+        self.told: list[Reached] = []
+
+    async def watch(self) -> None:
+        sandbox = self.box.sandbox
+
+        def reached(what: Reached) -> None:
+            self.told.append(what)
+            if what.outcome is Outcome.ENDED:
+                sandbox.end()
+
+        with suppress(SandboxLost):
+            await sandbox.watch(reached)
 
     async def until_told(self) -> Reached:
         async with asyncio.timeout(10):
@@ -37,30 +48,21 @@ class Limited:
 
 
 @asynccontextmanager
-async def limited(place: Place, tier: str, **limits: int) -> AsyncIterator[Limited]:
+async def limited(place: Place, tier: str, *, watched: bool = True, **limits: int) -> AsyncIterator[Limited]:
     if tier not in require("C"):
         pytest.skip(f"this machine gives no tier {tier}")
     origins = tuple((key, ORIGIN) for key in limits)
     plan = msgspec.structs.replace(place.plan(), limits=Limits(**limits), limit_origins=origins)
     sandbox = await Sandbox.start(plan, tier=tier)
-    told: list[Reached] = []
+    bound = Limited(Box(sandbox, place))
     try:
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_watch(sandbox, told.append))
-            yield Limited(Box(sandbox, place), told)
-            watch.cancel()
+            watch = group.create_task(bound.watch()) if watched else None
+            yield bound
+            if watch is not None:
+                watch.cancel()
     finally:
         await sandbox.close()
-
-
-async def _watch(sandbox: Sandbox, tell: Callable[[Reached], None]) -> None:
-    def reached(what: Reached) -> None:
-        tell(what)
-        if what.outcome is Outcome.ENDED:
-            sandbox.end()
-
-    with suppress(SandboxLost):
-        await sandbox.watch(reached)
 
 
 HOG = """
@@ -216,6 +218,27 @@ async def test_a_fork_bomb_does_not_take_along_who_started_it(place: Place) -> N
         assert reached.program.split("/")[-1].startswith(("python3", "cat")) or not reached.program
         assert result.out.endswith("goes on\n")
         assert "processes limit 64 reached" in result.err
+
+
+@pytest.mark.slow
+async def test_what_a_fork_bomb_left_behind_is_ended_and_not_its_neighbours(place: Place) -> None:
+    """The bomb itself has ended before anybody looks."""
+    bomb = FORK_BOMB.replace("sleep(1)", "sleep(20)")
+    async with limited(place, "B", processes=64, watched=False) as bound, asyncio.TaskGroup() as group:
+        script = f'{{ /usr/bin/python3 -I -S -c "{bomb}"; touch orphaned; }} | cat; echo goes on'
+        running = group.create_task(bound.box.shell(script))
+        async with asyncio.timeout(20):
+            while not (place.workspace / "orphaned").exists():
+                await asyncio.sleep(0.01)
+        watch = group.create_task(bound.watch())
+        result = await running
+        reached = await bound.until_told()
+        watch.cancel()
+
+    assert result.out == "four hundred\ngoes on\n"
+    assert "processes limit 64 reached" in result.err
+    assert "Killed" not in result.err
+    assert reached.program.split("/")[-1].startswith("python3")
 
 
 DISK_FILLER = """

@@ -94,7 +94,19 @@ async def test_a_chain_that_ended_between_two_looks_is_counted_once() -> None:
     ],
 )
 def test_who_multiplies_is_the_one_furthest_down_with_half_of_it(parents: dict[int, int], chosen: int) -> None:
-    assert family({pid: process(pid, parent) for pid, parent in parents.items()}) == chosen
+    found = family({pid: process(pid, parent) for pid, parent in parents.items()}, "program {}".format)
+
+    assert next(iter(found)) == chosen
+
+
+def test_what_a_program_left_behind_is_one_family_and_not_whoever_started_it() -> None:
+    """A shell with the rest of a pipe, and orphans of the program before it."""
+    parents = {2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1}
+    shown = {2: "bash", 3: "cat", 7: "gpg-agent"}
+
+    found = family({pid: process(pid, parent) for pid, parent in parents.items()}, lambda pid: shown.get(pid, "bomb"))
+
+    assert list(found) == [4, 5, 6]
 
 
 @pytest.mark.parametrize(
