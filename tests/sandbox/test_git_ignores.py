@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.sandbox.boxes import Box, Place
+from tests.sandbox.boxes import RULES, Box, Place
 
+from ringfence.policy.effective import Access
 from ringfence.sandbox.launch import Sandbox
 
 
-async def _said(place: Place, script: str) -> str:
-    sandbox = await Sandbox.start(place.plan())
+async def _said(
+    place: Place, script: str, *, staged: bool = False, rules: tuple[tuple[str, Access], ...] = RULES
+) -> str:
+    staging = str(place.state / "staged" / "one") if staged else None
+    sandbox = await Sandbox.start(place.plan(rules, staging=staging))
     try:
         done = await Box(sandbox, place).shell(f"exec 2>&1; {script}; echo $?")
     finally:
@@ -19,18 +23,20 @@ async def _said(place: Place, script: str) -> str:
     return done.out
 
 
-async def test_git_clean_leaves_place_holders_alone(repository: Place) -> None:
+@pytest.mark.parametrize("staged", [False, True], ids=["direct", "staged"])
+async def test_git_clean_leaves_place_holders_alone(repository: Place, staged: bool) -> None:
     (repository.workspace / "junk").write_text("x")
     settings = (repository.workspace / ".git" / "config").read_text()
 
-    said = await _said(repository, "test -d .claude && git clean -fd -e sub")
+    said = await _said(repository, "test -d .claude && git clean -fd -e sub", staged=staged)
 
     assert said == "Removing junk\n0\n"
     assert (repository.workspace / ".git" / "config").read_text() == settings
 
 
+@pytest.mark.parametrize("staged", [False, True], ids=["direct", "staged"])
 @pytest.mark.parametrize("named", ["usual", "by a setting"])
-async def test_what_git_ignores_for_the_person_stays_ignored(repository: Place, named: str) -> None:
+async def test_what_git_ignores_for_the_person_stays_ignored(repository: Place, named: str, staged: bool) -> None:
     ignores = repository.home / (".config/git/ignore" if named == "usual" else ".mine")
     ignores.parent.mkdir(parents=True, exist_ok=True)
     ignores.write_text("*.mine\n")
@@ -38,9 +44,36 @@ async def test_what_git_ignores_for_the_person_stays_ignored(repository: Place, 
         (repository.home / ".gitconfig").write_text("[core]\n\texcludesFile = ~/.mine\n")
     (repository.workspace / "x.mine").write_text("x")
 
-    said = await _said(repository, "git status --short --ignored x.mine")
+    said = await _said(repository, "git status --short --ignored x.mine", staged=staged)
 
     assert said == "!! x.mine\n0\n"
+
+
+async def test_settings_of_the_machine_hold_in_a_staged_session(repository: Place) -> None:
+    machine = Path("/etc/gitconfig")
+    before = machine.read_text() if machine.exists() else ""
+
+    said = await _said(repository, "git config --system --list | grep -v '^core.excludesfile='", staged=True)
+
+    host = repository.host("git", "config", "--list", "--file", str(machine)) if before else ""
+    assert said == f"{host}{0 if host else 1}\n"
+
+
+@pytest.mark.parametrize("way", ["a folder that is shown", "a link", "upwards"])
+async def test_a_file_of_ignores_is_never_written_for_real(repository: Place, way: str) -> None:
+    shown = repository.home / "shown"
+    shown.mkdir()
+    (shown / "mine").write_text("*.mine\n")
+    (repository.home / "led").symlink_to(shown)
+    named = {"a folder that is shown": "~/shown/mine", "a link": "~/led/mine", "upwards": "~/shown/../shown/mine"}[way]
+    (repository.home / ".gitconfig").write_text(f"[core]\n\texcludesFile = {named}\n")
+    rules = (*RULES, ("~/shown", Access.WRITE), ("/etc", Access.READ))
+
+    said = await _said(repository, "git status --short --ignored a", staged=True, rules=rules)
+
+    assert said == "0\n"
+    assert [each.name for each in shown.iterdir()] == ["mine"]
+    assert (shown / "mine").read_text() == "*.mine\n"
 
 
 async def test_ignores_of_the_repository_itself_stay(repository: Place) -> None:

@@ -22,7 +22,10 @@ from ringfence.sandbox.syscalls import open_plain
 INSIDE = "/run/ringfence-git"
 """Where the copies lie in the sandbox."""
 _SIZE = 1 << 20
-_IGNORES = "ignore"
+IGNORES = f"{INSIDE}/ignore"
+"""Where what Git is to ignore lies in the sandbox."""
+IGNORING = f"\n[core]\n\texcludesFile = {IGNORES}\n"
+"""The setting that says so."""
 _EXCLUDES = re.compile(r"^[ \t]*(?:\[core\][ \t]*)?excludesfile\b", re.IGNORECASE | re.MULTILINE)
 
 
@@ -107,9 +110,9 @@ def prepare(
 
 
 def _ignoring(folder: str, ignores: str) -> bytes:
-    with open(f"{folder}/{_IGNORES}", "wb") as stream:
+    with open(f"{folder}/{os.path.basename(IGNORES)}", "wb") as stream:
         stream.write(os.fsencode(ignores))
-    return f"\n[core]\n\texcludesFile = {INSIDE}/{_IGNORES}\n".encode()
+    return IGNORING.encode()
 
 
 def modules(git: str, limit: int) -> tuple[str, ...]:

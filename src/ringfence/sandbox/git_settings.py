@@ -19,6 +19,9 @@ DEPTH = 10
 FILES = 200
 """How many settings files are read for one sandbox."""
 
+MACHINE = "/etc/gitconfig"
+"""The settings of everybody on a machine."""
+
 _SIZE = 1 << 20
 _IGNORES = "core.excludesfile"
 _TOKEN = re.compile(
@@ -51,7 +54,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def personal(home: str) -> tuple[str, ...]:
     """Where Git looks for the settings of a person and of the machine, unless variables say otherwise."""
-    return (f"{home}/.gitconfig", f"{home}/.config/git/config", "/etc/gitconfig")
+    return (f"{home}/.gitconfig", f"{home}/.config/git/config", MACHINE)
 
 
 def named(files: Iterable[str], trees: Iterable[str], home: str) -> Found:
@@ -60,7 +63,7 @@ def named(files: Iterable[str], trees: Iterable[str], home: str) -> Found:
     pending, notices = [(path, 0) for path in files], list[str]()
     while pending:
         path, depth = pending.pop(0)
-        text = "" if path in seen else _read(path)
+        text = "" if path in seen else read(path)
         seen.add(path)
         if not text:
             continue
@@ -78,14 +81,16 @@ def named(files: Iterable[str], trees: Iterable[str], home: str) -> Found:
     return Found(named=tuple(found), notices=tuple(notices))
 
 
-def personal_ignores(files: Iterable[str], home: str, may_show: Callable[[str], bool]) -> str:
-    """The patterns that a person has Git ignore in every repository, where the file of them may be shown."""
+def personal_ignores(files: Iterable[str], home: str, may_show: Callable[[str], bool]) -> tuple[str, str]:
+    """The patterns that a person has Git ignore in every repository, where the file of them may be shown; and where a
+    setting says that they lie, if one does."""
     # SECURITY: what is included is not followed. It may lie where an agent writes, and would name any file there is.
     files = tuple(files)
-    read = [value for path in files if may_show(path) for key, value in settings(_read(path)) if key == _IGNORES]
+    given = [value for path in files if may_show(path) for key, value in settings(read(path)) if key == _IGNORES]
     usual = [f"{os.path.dirname(path)}/ignore" for path in files if path.endswith("/git/config")]
-    places = _places(read[-1], (home,), home) if read else usual
-    return "\n".join(_read(path) for path in places if may_show(path))
+    named = [path for path in (_places(given[-1], (home,), home) if given else ()) if may_show(path)]
+    places = named if given else [path for path in usual if may_show(path)]
+    return "\n".join(read(path) for path in places), next(iter(named), "")
 
 
 def settings(text: str) -> list[tuple[str, str]]:
@@ -117,7 +122,8 @@ def _places(value: str, folders: Iterable[str], home: str) -> list[str]:
     return [os.path.join(folder, os.path.expanduser(value)) for folder in folders]
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """A settings file, or a file of ignores; empty where there is none that can be read."""
     try:
         # A pipe or a device in a settings file's place would be waited for, or do something.
         if not stat.S_ISREG(os.stat(path).st_mode):

@@ -86,10 +86,14 @@ def survey(plan: Plan, name: str) -> Surveyed:
     inner = git_private.modules(f"{workspace}/.git", protection.NESTED_LIMIT)
     nested = (*nested, *(os.path.relpath(each, workspace) for each in inner))
     found, mounted, release = _protected(plan, workspace, repository, nested, name, staged)
-    ignores = _ignores(plan, workspace, mounted)
+    ignores, named = _ignores(plan, workspace, mounted)
     copies = _private_git(plan, found, inner, name, release, own=f"{workspace}/.git/config", ignores=ignores)
+    ignoring = _ignoring(ignores, home, named, bound) if staged and plan.image is None else []
+    # What is made for this sandbox takes the place of the host's here too.
+    bound = [bind for bind in bound if bind.target not in {path for path, *_ in ignoring}]
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
     layout |= {
+        "files": [*_files(plan, workspace, _accounts(plan, *_ids(plan), home), ordered), *ignoring],
         "binds": [
             *((bind.source, bind.target, bind.writable, bind.required) for bind in bound),
             *(copies.binds() if copies else ()),
@@ -129,9 +133,10 @@ def _arranged(
     staged: Sequence[overlay.Overlay],
     links: Links,
 ) -> dict[str, object]:
-    """The sandbox without what is held in it: who one is there, its own folders and files, and its ways out."""
+    """The sandbox without what is held in it and the files in it: who one is there, its own folders, and its ways
+    out."""
     facts = plan.facts
-    uid, gid = (INSIDE_ROOT, INSIDE_ROOT) if facts.uid == 0 else (facts.uid, facts.gid)
+    uid, gid = _ids(plan)
     layout: dict[str, object] = {
         "uid": uid,
         "gid": gid,
@@ -143,12 +148,16 @@ def _arranged(
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
         "overlays": [(each.covered, (each.covered, each.holders, each.upper, each.work)) for each in staged],
         "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
-        "files": _files(plan, workspace, _accounts(plan, uid, gid, home), ordered),
         "writable": [place[0] for place in private]
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
     }
     return layout | way_places(plan.ways, ordered, commands=any(covers(PROGRAMS, file.path) for file in plan.files))
+
+
+def _ids(plan: Plan) -> tuple[int, int]:
+    """User and group inside."""
+    return (INSIDE_ROOT, INSIDE_ROOT) if plan.facts.uid == 0 else (plan.facts.uid, plan.facts.gid)
 
 
 def _files(
@@ -184,13 +193,13 @@ def _held(
     }
 
 
-def _ignores(plan: Plan, workspace: str, mounted: Iterable[tuple[str, str]]) -> str:
+def _ignores(plan: Plan, workspace: str, mounted: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """What Git is to ignore: place holders, which it would look into for files and try to clean away, and whatever it
-    ignores for the person, because one file stands for both."""
+    ignores for the person, because one file stands for both; and where the person's settings say that it lies."""
     paths = [path for path, _ in mounted if path.startswith(f"{workspace}/")]
     names = [path[len(workspace) :] for path in paths if _PLAIN.fullmatch(path[len(workspace) :])]
     if not names:
-        return ""
+        return "", ""
     personal = plan.facts.git_settings or git_settings.personal(plan.facts.home)
     table = _table(plan)
 
@@ -199,8 +208,27 @@ def _ignores(plan: Plan, workspace: str, mounted: Iterable[tuple[str, str]]) -> 
         real = os.path.realpath(path)
         return not (covers(workspace, real) or _is_denied(table, real) or strays(path, (workspace,)))
 
-    kept = git_settings.personal_ignores(personal, plan.facts.home, may_show)
-    return "\n".join((*names, kept))
+    kept, named = git_settings.personal_ignores(personal, plan.facts.home, may_show)
+    return "\n".join((*names, kept)), named
+
+
+def _ignoring(ignores: str, home: str, named: str, bound: list[Bind]) -> list[tuple[str, bytes, int]]:
+    """Files by which Git ignores that too where a repository's settings are the session's own: the settings of the
+    machine, and what a setting of the person names in their place."""
+    if not ignores:
+        return []
+    content = git_settings.read(git_settings.MACHINE) + git_private.IGNORING
+    found = [(git_settings.MACHINE, content), (git_private.IGNORES, ignores)]
+    # SECURITY: through a link, or in a folder of the host, the host's file would be written, which a person's setting
+    # or whoever made the link has chosen.
+    folder = os.path.dirname(named)
+    if named and covers(home, named) and os.path.realpath(folder) == folder:
+        found.append((named, ignores))
+    return [
+        (path, os.fsencode(text), 0o644)
+        for path, text in found
+        if not any(bind.target != path and covers(bind.target, path) for bind in bound)
+    ]
 
 
 def _private_git(
