@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -106,3 +107,19 @@ def test_everything_ends_with_any_part(
     if victim is not _writer:
         ended = person.log("--event", "session.ended")
         assert [event["event"] for event in ended] == ["session.ended"]
+
+
+def test_a_session_whose_record_was_removed_ends_with_the_reason_and_leaves_nothing(
+    person: Person, running: subprocess.Popen[str]
+) -> None:
+    held = [each.name for each in person.project.iterdir()]
+    shutil.rmtree(person.home / ".local" / "state" / "ringfence")
+
+    os.kill(running.pid, signal.SIGTERM)
+    _, said = running.communicate(timeout=30)
+
+    assert ".claude" in held
+    assert running.returncode == 125
+    assert "was removed, moved or replaced" in said
+    assert "Traceback" not in said
+    assert [each.name for each in person.project.iterdir()] == [".git"]

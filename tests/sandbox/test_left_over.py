@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from ringfence.sandbox import stubs
 from ringfence.sandbox.left_over import clear
@@ -37,6 +40,25 @@ def test_place_holders_of_a_session_that_was_killed_are_removed(tmp_path: Path) 
     removed = clear(str(state))
 
     assert (before, removed, list(workspace.iterdir())) == (True, 1, [])
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["", "another session began since"])
+def test_place_holders_go_with_their_session_where_somebody_removed_what_says_so(tmp_path: Path, anew: bool) -> None:
+    workspace, state = tmp_path / "w", tmp_path / "state"
+    workspace.mkdir()
+    wanted = [stubs.Stub(workspace=str(workspace), name=name, content=None) for name in (".a", ".a/b")]
+    _, release = stubs.claim(str(state), lambda _: tuple(wanted), "x")
+    shutil.rmtree(state)
+    if anew:
+        other = stubs.Stub(workspace=str(workspace), name=".other", content="")
+        _, release_other = stubs.claim(str(state), lambda _: (other,), "y")
+
+    release()
+
+    assert [each.name for each in workspace.iterdir()] == ([".other"] if anew else [])
+    if anew:
+        release_other()
+        assert list(workspace.iterdir()) == []
 
 
 def test_where_nothing_was_left_next_to_nothing_is_loaded(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -281,6 +282,39 @@ async def test_a_writer_never_makes_anew_what_was_removed_behind_its_session(tmp
     os.waitpid(ledger.pid, 0)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def _replaced(path: Path) -> None:
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    copy.rename(path)
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda path: shutil.rmtree(path.parent),
+        lambda path: path.unlink(),
+        lambda path: path.with_name("ledger.db-wal").unlink(),
+        lambda path: path.rename(path.with_name("elsewhere")),
+        lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+        _replaced,
+    ],
+    ids=["folder", "file", "log", "moved", "folder moved", "replaced"],
+)
+async def test_nothing_is_acknowledged_where_nobody_would_find_it(path: str, remove: Callable[[Path], None]) -> None:
+    ledger = await Ledger.start(path, session="s")
+    await ledger.record(started())
+
+    remove(Path(path))
+
+    with pytest.raises(LedgerBroken, match="was removed, moved or replaced") as broken:
+        await ledger.record(notice("unseen"))
+    await ledger.close()
+    assert (
+        broken.value.remedy
+        == f"find out what cleared `{Path(path).parent}` while the session ran, then start a new one"
+    )
 
 
 async def test_a_ledger_that_is_no_database_is_never_overwritten(path: str) -> None:

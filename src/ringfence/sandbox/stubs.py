@@ -76,7 +76,7 @@ def claim(
             raise
         refused = set(standing) - set(made)
         entries[:] = [entry for entry in entries if entry.stub not in refused]
-    return made, lambda: _release(state, owner)
+    return made, lambda: _release(state, owner, made)
 
 
 def standing(state: str) -> frozenset[tuple[str, str]]:
@@ -114,9 +114,14 @@ def remove_untouched(path: str) -> None:
         _remove(Stub(workspace=os.path.dirname(path), name=os.path.basename(path), content=content))
 
 
-def _release(state: str, owner: tuple[int, int, str]) -> None:
+def _release(state: str, owner: tuple[int, int, str], made: tuple[Stub, ...]) -> None:
+    # Somebody may have removed the whole folder, and the manifest with it, while the session ran.
+    os.makedirs(state, mode=0o700, exist_ok=True)
     with _manifest(state) as entries:
+        lost = [stub for stub in made if not any(each.stub == stub for each in entries)]
         _leave(entries, owner)
+        for stub in sorted(lost, key=lambda each: -each.name.count("/")):
+            _remove(stub)
 
 
 def _leave(entries: list[Entry], owner: tuple[int, int, str]) -> None:

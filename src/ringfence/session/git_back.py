@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ringfence.model.display import shortened, visible
+from ringfence.model.situations import UsageInvalid
 from ringfence.sandbox.git_private import PrivateGit
 from ringfence.session.snapshots import Snapshots, SnapshotsBroken
 from ringfence.workspace.branches import branches
@@ -53,7 +54,8 @@ def _branches(snapshots: Snapshots, session: str, repository: bytes, *, inside: 
     try:
         with snapshots.store() as store:
             return branches(store.entries(snapshots.start_of(store, session)), store, repository)
-    except SnapshotsBroken:
+    except (SnapshotsBroken, UsageInvalid):
+        # Somebody removed it while the session ran.
         return None
 
 

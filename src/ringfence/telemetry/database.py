@@ -82,6 +82,34 @@ def open_for_writing(path: str, lock_seconds: float = LOCK_SECONDS) -> sqlite3.C
     return connection
 
 
+class FilesGone(Exception):
+    """A file of the ledger is not where it was any more."""
+
+
+class Files:
+    """The files of an open ledger. SQLite goes on writing where they were removed, moved or replaced, and what it
+    writes is on no record that anybody can find."""
+
+    def __init__(self, path: str) -> None:
+        self._known = {path: _identity(path)}
+        self._log = f"{path}-wal"
+
+    def check(self) -> None:
+        """After a batch: `FilesGone` unless it lies where it is looked for."""
+        self._known.setdefault(self._log, _identity(self._log))
+        for path, known in self._known.items():
+            if known is None or _identity(path) != known:
+                raise FilesGone(f"`{path}` was removed, moved or replaced")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _set_journal(connection: sqlite3.Connection, deadline: float) -> None:
     """Switch to the write-ahead log. SQLite does not wait for a lock in this one statement, so we do: two sessions may
     start on a ledger that neither has made yet."""

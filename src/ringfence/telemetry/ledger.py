@@ -50,6 +50,7 @@ _REMEDIES = {
     "io": "check the disk that holds `{folder}`: it is full, over its quota, or failing",
     "readonly": "make `{folder}` writable for you, then start a new session",
     "unopenable": "make `{folder}` a folder that you own and can write to",
+    "removed": "find out what cleared `{folder}` while the session ran, then start a new one",
     "busy": "another session has held the ledger for too long; look for a stopped one with `ringfence sessions`",
     "corrupt": "check it with `ringfence log verify`, move `{folder}` aside and start a new session",
 }

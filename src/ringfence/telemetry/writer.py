@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from ringfence.model.ids import new_id
 from ringfence.telemetry import frames
-from ringfence.telemetry.database import Draft, append, open_for_writing, unended
+from ringfence.telemetry.database import Draft, Files, FilesGone, append, open_for_writing, unended
 from ringfence.telemetry.entries import MAX_CONTENT, is_name
 from ringfence.telemetry.presence import Presence, folder_beside, lost
 
@@ -64,12 +64,14 @@ class Writer:
         """Record until the session is gone, and return the open database."""
         connection = open_for_writing(self._path, self._lock_seconds)
         self._presence = Presence(self._folder, self._session)
+        files = Files(self._path)
         settled = False
         while self._waiting or not self._ended:
             drafts = self.take()
             if drafts:
                 receipts = append(connection, drafts, time.time_ns())
                 self._note(drafts)
+                files.check()
                 self._answer(frames.receipts_frame(receipts))
             if not settled:
                 # After the first answer: nobody should wait for what another session left undone.
@@ -184,6 +186,8 @@ def clean_up(name: str) -> str:
 
 def kind_of(failure: BaseException) -> str:
     """The situation behind a failure, by the name that the session turns into advice."""
+    if isinstance(failure, FilesGone):
+        return "removed"
     code = getattr(failure, "sqlite_errorcode", None)
     if isinstance(code, int):
         kinds = {
@@ -242,7 +246,7 @@ def send(link: int, data: bytes) -> None:
 
 
 def _tell(link: int, failure: Exception) -> None:
-    text = f"{type(failure).__name__}: {failure}"
+    text = str(failure) if isinstance(failure, FilesGone) else f"{type(failure).__name__}: {failure}"
     with suppress(OSError):
         send(link, frames.frame(frames.BROKEN, f"{kind_of(failure)}\0{text}".encode("utf-8", "replace")))
 

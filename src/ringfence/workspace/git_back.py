@@ -57,7 +57,7 @@ def bring_settings(
         finally:
             os.close(folder)
     except OSError as error:
-        return (KeptOut(what="every change", where=where, why=(error.strerror or str(error)).lower()),)
+        return (KeptOut(what="every change", where=where, why=_why(error)),)
     return tuple(KeptOut(what=key, where=where, why=why) for key, why in found.refused)
 
 
@@ -65,7 +65,11 @@ def bring_repositories(top: str, path: bytes, copy: str, kept: Iterable[str]) ->
     """Bring repositories that are new in a copy into the folder at a path: `modules` or `worktrees` of a repository."""
     known = frozenset(map(os.fsencode, kept))
     bringing = _Bringing(path.rpartition(b"/")[2])
-    source = open_folder(copy)
+    try:
+        source = open_folder(copy)
+    except OSError as error:
+        bringing.refuse(path, _why(error))
+        return tuple(bringing.kept_out)
     try:
         found = [one.path for one in walk(source, known.__contains__, bringing.refuse, bringing.special)]
         if all(any(each.startswith(one + b"/") for each in known) for one in found):
@@ -78,10 +82,14 @@ def bring_repositories(top: str, path: bytes, copy: str, kept: Iterable[str]) ->
         finally:
             os.close(real)
     except OSError as error:
-        bringing.refuse(path, (error.strerror or str(error)).lower())
+        bringing.refuse(path, _why(error))
     finally:
         os.close(source)
     return tuple(bringing.kept_out)
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 class _Bringing:
@@ -111,7 +119,7 @@ class _Bringing:
             elif what is not Role.DERIVED:
                 self._file(found, what, rest, real)
         except OSError as error:
-            self.refuse(found.path, (error.strerror or str(error)).lower())
+            self.refuse(found.path, _why(error))
 
     def _file(self, found: Found, what: Role, rest: bytes, real: int) -> None:
         with open(open_file(found.name, found.folder), "rb", buffering=0) as stream:
