@@ -42,12 +42,13 @@ class Person:
     home: Path
     project: Path
     warm: Warm
+    path: str = "/usr/local/bin:/usr/bin:/bin"
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             "HOME": str(self.home),
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": self.path,
             "LANG": "C.UTF-8",
         }
 

@@ -10,17 +10,22 @@ import time
 from pathlib import Path
 
 import pytest
+from tests import debian
 from tests.cli.conftest import Person
+from tests.e2e.installed import Unavailable
 
 pytestmark = pytest.mark.slow
 SECONDS = 10.0
 
 
 @pytest.fixture(params=["crun", "runc"])
-def runtime(request: pytest.FixtureRequest) -> str:
+def runtime(request: pytest.FixtureRequest, person: Person) -> str:
     name: str = request.param
-    if shutil.which(name, path="/usr/sbin:/usr/bin") is None:
-        pytest.skip(f"{name} is not installed")
+    try:
+        folder = os.path.dirname(debian.program(name))
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    person.path = f"{folder}:{person.path}"
     return name
 
 
@@ -85,7 +90,7 @@ def _with(mark: str) -> list[int]:
 def _runtime_above(mark: str) -> int:
     """The process that is the runtime: two above the program, whose parent is the container's process 1."""
     found = [_parent(each) for each in _with(mark)]
-    while not _command(found[0]).startswith((b"/usr/bin/crun", b"/usr/sbin/runc", b"/usr/bin/runc")):
+    while _command(found[0]).partition(b"\0")[0].rpartition(b"/")[2] not in (b"crun", b"runc"):
         found = [_parent(found[0])]
     return found[0]
 

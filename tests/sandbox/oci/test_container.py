@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests import debian
+from tests.e2e.installed import Unavailable
 from tests.sandbox.boxes import Box, Place
 from tests.sandbox.test_image import rootfs
 
@@ -25,9 +26,10 @@ SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def contained(plan: Plan, name: str) -> Plan:
-    program = shutil.which(name, path=SYSTEM)
-    if program is None:
-        pytest.skip(f"{name} is not installed")
+    try:
+        program = debian.program(name)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     return msgspec.structs.replace(plan, runtime=Runtime(name=name, program=os.path.realpath(program)))
 
 

@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import debian
+from tests.e2e.installed import Unavailable
 from tests.sandbox.tier_b.container_profile import CAPABILITIES, PROFILE
 
 LINKS = ("bin", "sbin", "lib", "lib64")
@@ -51,8 +53,10 @@ class Engine:
 
     def check(self) -> None:
         """`NoContainer` where not even `true` can be run."""
-        if shutil.which(self.name) is None:
-            raise NoContainer(f"{self.name} is not installed")
+        try:
+            debian.program(self.name)
+        except Unavailable as reason:
+            raise NoContainer(str(reason)) from reason
         if os.geteuid() != 0:
             raise NoContainer("only root makes containers without more ado")
         done = self.run(["/usr/bin/true"], shown=[], writable=[])
@@ -83,7 +87,7 @@ class Engine:
         (bundle / "config.json").write_text(json.dumps(self._description(argv, shown, writable)))
         disabled = ("--cgroup-manager=disabled",) if self.name == "crun" else ()
         return (
-            *(self.name, f"--root={self.work}/state", *disabled),
+            *(debian.program(self.name), f"--root={self.work}/state", *disabled),
             *("run", f"--bundle={bundle}", f"ringfence-test-{os.getpid()}"),
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import CDPSession, Page, sync_playwright
+from tests import debian
+from tests.e2e.installed import Unavailable
 
 _AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -21,10 +22,10 @@ _AUTHENTICATOR = {
 
 def program() -> str:
     """Where it is; skips where it cannot be had."""
-    found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    if found is None:
-        pytest.skip("Chromium is not installed: `apt-get install chromium-headless-shell`")
-    return found
+    try:
+        return debian.program("chromium-headless-shell")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 @contextmanager
