@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Person
+from tests.cli.conftest import Done, Person
 
 SERVER = """
 import json, os, sys
@@ -41,18 +41,24 @@ def call(tool: str, **arguments: object) -> tuple[str, dict[str, object]]:
     return "tools/call", {"name": tool, "arguments": arguments}
 
 
-def said(person: Person, *asked: tuple[str, dict[str, object]], policy: str = POLICY) -> dict[int, Any]:
-    """What a server answers, by the number of the question."""
+def typed(person: Person, *asked: tuple[str, dict[str, object]], policy: str = POLICY, quiet: bool = True) -> Done:
+    """What is printed where a server is asked this."""
     (person.project / "server.py").write_text(SERVER)
     (person.project / "rules.toml").write_text(f'extends = "workspace"\n{policy}')
     lines = [
         json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": given})
         for number, (method, given) in enumerate(asked)
     ]
-    done = person.types(
-        *("mcp", "-q", "--ask", "deny", "--policy", "rules.toml", "--name", "notes", "--", "python3", "server.py"),
+    quietly = ["-q"] if quiet else []
+    return person.types(
+        *("mcp", *quietly, "--ask", "deny", "--policy", "rules.toml", "--name", "notes", "--", "python3", "server.py"),
         given="\n".join(lines) + "\n",
     )
+
+
+def said(person: Person, *asked: tuple[str, dict[str, object]], policy: str = POLICY) -> dict[int, Any]:
+    """What a server answers, by the number of the question."""
+    done = typed(person, *asked, policy=policy)
     assert done.code == 0, done.err
     answers = [json.loads(line) for line in done.out.splitlines()]
     return {one["id"]: one for one in answers}
@@ -77,6 +83,13 @@ def test_a_server_is_in_a_sandbox_and_its_calls_are_judged(person: Person) -> No
     assert [event["event"] for event in events if event["event"] == "mcp.tools"] == ["mcp.tools"]
     asked_by = [event["body"]["asked_by"] for event in events if event["event"] == "decision"]  # type: ignore[index]
     assert asked_by == ["run", "mcp", "mcp", "mcp", "mcp"]
+
+
+def test_the_summary_counts_the_calls_that_no_hook_reported(person: Person) -> None:
+    done = typed(person, LIST, call("say", text="secret key"), call("say", text="hello"), quiet=False)
+
+    line = "  actions  3 allowed, 0 asked, 1 denied; 2 calls judged on the way to a server"
+    assert line in done.err.splitlines()
 
 
 def test_tools_that_are_not_those_of_the_last_session_are_not_shown_and_not_used(person: Person) -> None:

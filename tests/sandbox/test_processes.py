@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from tests.descriptors import left_open, opened
 from tests.sandbox.boxes import SYSTEM_PATH, Box, Place
 
 from ringfence.model.situations import ProgramNotFound, SandboxLost, SandboxUnavailable
+from ringfence.sandbox import wire
 from ringfence.sandbox.launch import Command, Sandbox
 
 Start = Coroutine[Any, Any, Command]
@@ -298,6 +301,28 @@ async def test_a_request_that_makes_no_sense_is_refused_and_ends_nothing(box: Bo
         "nothing listens on port 70000 in the sandbox",
     ]
     assert (await box.shell("echo goes on")).out == "goes on\n"
+
+
+async def test_a_signal_for_which_there_is_no_memory_just_now_is_sent_later(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, refused = wire.send_request, list[str]()
+
+    def short(channel: socket.socket, request: wire.Request, descriptors: tuple[int, ...] = ()) -> None:
+        if len(refused) < 2:
+            refused.append(request["op"])
+            raise OSError(errno.ENOBUFS, "no memory")
+        send(channel, request, descriptors)
+
+    with open(os.devnull, "r+b", buffering=0) as null:
+        command = await _true(box, null.fileno(), argv=("sleep", "20"))
+        monkeypatch.setattr(wire, "send_request", short)
+
+        command.signal(signal.SIGKILL)
+
+        async with asyncio.timeout(5):
+            assert await command.wait() == 128 + signal.SIGKILL
+    assert refused == ["signal", "signal"]
 
 
 async def test_of_more_starts_at_once_than_process_1_takes_each_has_its_turn(box: Box) -> None:

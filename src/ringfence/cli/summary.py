@@ -22,6 +22,10 @@ def summary(governed: Governed, code: int, seconds: float, palette: Palette) -> 
     # A program without our hooks is held and asked about at the gateway, but its commands are not judged one by one.
     calls = f"{tally.tool_calls or 'no'} tool call{'' if tally.tool_calls == 1 else 's'} reported"
     lines = [f"ringfence: session ended with exit code {code} after {_duration(seconds)}"]
+    if tally.server_calls:
+        # Of a server that stands alone there are no others.
+        seen = f"{tally.server_calls} call{'' if tally.server_calls == 1 else 's'} judged on the way to a server"
+        calls = f"{calls}, {seen}" if tally.tool_calls else seen
     lines.append(_line("actions", f"{counts}; {calls}"))
     if tally.observed:
         lines.append(

@@ -37,6 +37,8 @@ _CLOSE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _ENOENT, _EACCES = 2, 13
 _SIGXFSZ = 25
+_NO_MEMORY = (errno.ENOBUFS, errno.ENOMEM)
+_AGAIN_SECONDS = 0.05
 _DEAD_MOUNT = frozenset({errno.ENOTCONN, errno.ESTALE, errno.EIO})
 _TRIALS = {"landlock": "landlock", "namespaces": "namespaces", "network": "capture", "privileges": "no capabilities"}
 """Which trial of the probe speaks of a step of the set-up."""
@@ -334,7 +336,7 @@ class Sandbox:
 
     def _send_waiting(self) -> None:
         """Send what waits. Of more starts at once than the socket has room for, none is refused."""
-        while self._waiting:
+        while self._waiting and not self._closed:
             number, (request, descriptors) = next(iter(self._waiting.items()))
             try:
                 wire.send_request(self._control, request, descriptors)
@@ -346,11 +348,16 @@ class Sandbox:
                 self._lose()
                 return
             except OSError as error:
+                if error.errno in _NO_MEMORY:
+                    # Nothing tells when there is some again.
+                    self._full = True
+                    self._loop.call_later(_AGAIN_SECONDS, self._send_waiting)
+                    return
                 # A stream that is closed, or too many under way: this request's fault, and no other's.
                 if number in self._answers:
                     _fail(self._answers[number], SandboxUnavailable(f"the command was not started: {error.strerror}"))
             del self._waiting[number]
-        if self._full:
+        if self._full and not self._closed:
             self._full = False
             self._loop.remove_writer(self._control.fileno())
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ringfence.approvals.reviewing.transcript import Transcript
-from ringfence.model.action import ConnectAction
+from ringfence.model.action import Action, ConnectAction, McpAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.display import shortened, visible
 from ringfence.model.event import (
@@ -24,6 +24,7 @@ from ringfence.model.event import (
 )
 from ringfence.model.ports import Recorder
 from ringfence.model.situations import LedgerBroken
+from ringfence.session.mcp.stand_in import ASKED_BY as BEFORE_SERVERS
 from ringfence.session.transcribing import note
 
 _MAX_DENIALS = 100
@@ -39,6 +40,9 @@ class Tally:
         self.verdicts: Counter[Verdict] = Counter()
         self.asked = 0
         self.tool_calls = 0
+        """What hooks reported."""
+        self.server_calls = 0
+        """Calls of tools of servers that no hook reported, judged on their way to the server."""
         self.hosts: dict[str, int] = {}
         """Bytes sent and received on connections, by destination that was reached."""
         self._denied_hosts: set[str] = set()
@@ -113,6 +117,7 @@ class Tally:
                 self.audits += 1
             case DecisionMade(decision=decision):
                 self.verdicts[decision.verdict] += 1
+                self.server_calls += body.asked_by == BEFORE_SERVERS and _is_call(decision.action)
                 self.observed += bool(decision.observed)
                 if decision.verdict is Verdict.DENY:
                     self._deny(body)
@@ -170,6 +175,11 @@ def unreported_text(tools: tuple[str, ...]) -> str:
     some = ", ".join(f"`{shortened(visible(name), 40)}`" for name in names[:5]) + (" and others" if names[5:] else "")
     many = "a call" if len(tools) == 1 else f"{len(tools)} calls"
     return f"the model asked for {many} of tools that no hook reported ({some}): not carried out, or past the hooks"
+
+
+def _is_call(action: Action) -> bool:
+    """Of a tool on a server; that a server shows its tools is none."""
+    return isinstance(action, McpAction) and not (action.facts and action.facts.listing)
 
 
 def _same(one: Decision, other: Decision) -> bool:
