@@ -20,6 +20,7 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import DecisionMade, Event, Receipt, ToolCallRequested
 from ringfence.model.situations import LedgerBroken
+from ringfence.telemetry import ledger as ledgers
 from ringfence.telemetry.ledger import Cleanup, Ledger
 from ringfence.telemetry.reader import LedgerReader, Wanted
 from ringfence.telemetry.redaction import Redaction, load_key
@@ -305,6 +306,8 @@ def _replaced(path: Path) -> None:
 async def test_nothing_is_acknowledged_where_nobody_would_find_it(path: str, remove: Callable[[Path], None]) -> None:
     ledger = await Ledger.start(path, session="s")
     await ledger.record(started())
+    # By then it has looked for what other sessions left.
+    await ledger.record(notice())
 
     remove(Path(path))
 
@@ -382,6 +385,28 @@ async def test_more_than_the_disk_can_take_is_refused_not_kept(path: str) -> Non
     os.kill(ledger.pid, signal.SIGCONT)
     await ledger.close()
     assert len(texts(path)) == 8192
+
+
+async def test_a_session_that_would_fill_the_disk_with_its_record_ends(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers, "SESSION_BYTES", 1 << 20)
+    ledger = await Ledger.start(path, session="s")
+    outcomes: list[Receipt | LedgerBroken] = []
+    for number in range(2000):
+        ledger.record_soon(notice(f"{number:0900}"), outcomes.append)
+
+    async with asyncio.timeout(5):
+        broken = await ledger.lost()
+    with pytest.raises(LedgerBroken, match="has put 1 MiB on record"):
+        await ledger.record(notice())
+    await ledger.close()
+    kept = sum(isinstance(outcome, Receipt) for outcome in outcomes)
+    assert (broken.message, len(outcomes)) == (
+        "this session has put 1 MiB on record, which is the most that one may",
+        2000,
+    )
+    assert 0 <= kept <= len(texts(path)) < 1200
 
 
 async def test_an_event_nobody_waits_for_breaks_the_ledger_when_it_is_lost(path: str) -> None:

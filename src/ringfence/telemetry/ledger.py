@@ -34,6 +34,8 @@ Done: TypeAlias = Callable[[Receipt | LedgerBroken], None]
 PENDING_EVENTS = 8192
 """Events that may wait for the disk; beyond, the ledger cannot keep up and says so."""
 PENDING_BYTES = 64 * 1024 * 1024
+SESSION_BYTES = 2 << 30
+"""What one session puts on record at most: millions of decisions. Whatever runs inside would fill the disk else."""
 
 _RECEIVED = 16 * 1024
 """Bytes of receipts that are read at once."""
@@ -81,6 +83,7 @@ class Ledger(asyncio.BufferedProtocol):
         self._again = lru_cache(maxsize=_REMEMBERED)(self._written)
         self._pending: deque[tuple[Done | None, int]] = deque()
         self._pending_bytes = 0
+        self._left = SESSION_BYTES
         self._unsent: list[bytes] = []
         """What is handed to the writer at the end of this turn of the event loop, all at once."""
         self._broken: LedgerBroken | None = None
@@ -222,6 +225,12 @@ class Ledger(asyncio.BufferedProtocol):
             return LedgerBroken(
                 "the ledger cannot keep up: too many events wait for the disk", remedy="use a faster disk"
             )
+        self._left -= len(content)
+        if self._left < 0:
+            # Nothing more could be decided: the session ends, and says why.
+            full = f"this session has put {SESSION_BYTES >> 20} MiB on record, which is the most that one may"
+            self._break(LedgerBroken(full, remedy="see in `ringfence log` what it did so often, and start a new one"))
+            return self._broken
         self._pending.append((done, len(content)))
         self._pending_bytes += len(content)
         if not self._unsent:
