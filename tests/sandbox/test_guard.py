@@ -192,3 +192,28 @@ async def test_a_session_learns_that_the_folder_of_what_is_protected_was_moved(
 
     # Nothing that is there now was looked at when the session began: it is the agent's to fill.
     assert said == [("lost", ".git")]
+
+
+@pytest.mark.parametrize("name", ["worktrees", "modules"])
+async def test_folders_of_repositories_that_are_removed_outside_stay_the_sessions_own(git_box: Box, name: str) -> None:
+    place = git_box.place
+    git = place.workspace / ".git"
+    make = f"mkdir -p .git/{name}/{{}}/hooks && echo evil > .git/{name}/{{}}/hooks/post-checkout"
+
+    before = await git_box.shell(make.replace("{}", "before"))
+    if name == "worktrees":
+        # It prunes working trees, and removes their folder where there is none.
+        place.git("gc", "-q")
+    else:
+        (git / name).rmdir()
+    said = await _told(git_box, 1)
+    again = await git_box.shell(f"ls .git/{name}; {make.replace('{}', 'after')}")
+    (git / name).rmdir()
+    second = await _told(git_box, 1)
+    more = await git_box.shell(f"ls .git/{name}")
+
+    assert before.code == again.code == 0, again.err
+    assert said == second == [("held", name)]
+    assert again.out == "before\n"
+    assert more.out == "after\nbefore\n"
+    assert not os.listdir(git / name), "what is made there would run outside"

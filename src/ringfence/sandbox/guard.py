@@ -48,6 +48,8 @@ class Guard:
         """Those in which every change is looked at, by the number of the watch."""
         self._moves: dict[int, str] = {}
         """What is told when it is moved."""
+        self._copies = {path: self._copy(path) for path in layout.get("repositories", ())}
+        """What is put in the place of a folder again that the session has one of its own for."""
         try:
             # That of process 1, which has the same mounts: this process has no number in there.
             self._mounts = self._root.open("/proc/1/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
@@ -184,11 +186,32 @@ class Guard:
         """Put the mount on it again; whether the name was missing."""
         how = self._wanted[path]
         made = _hold(folder, os.path.basename(path), is_folder=how == "folder")
-        if how.startswith("/"):
+        copy = self._copies.get(path, -1)
+        if copy >= 0:
+            self._root.mount(copy, path, folder=True)
+            self._copies[path] = self._copy(path)
+        elif how.startswith("/"):
             self._root.stand_in(path, how)
         else:
             self._root.rebind(path, syscalls.RDONLY)
         return made
+
+    def _copy(self, path: str) -> int:
+        """A copy of what is mounted on a path, for the next time; -1 where nothing is any more."""
+        try:
+            copy = self._root.copy(path)
+            folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            return -1
+        try:
+            # SECURITY: what is mounted goes away and does not come back by itself. So it was there when it was copied
+            # if it is there now; without it, this is a copy of the folder on the host, which may be written.
+            if _is_mount(folder, os.path.basename(path)):
+                return copy
+        finally:
+            os.close(folder)
+        os.close(copy)
+        return -1
 
     def _tell(self, what: str, path: str) -> None:
         try:
@@ -202,6 +225,7 @@ def _wanted(layout: dict[str, Any]) -> dict[str, str]:
     """What is watched, and what is put over it: a link's target, or itself read-only."""
     found = {path: "file" if not os.path.isdir(path) else "folder" for path in layout["read_only"]}
     found |= {path: "file" if with_what == "itself" else "folder" for path, with_what in layout["stubs"]}
+    found |= dict.fromkeys(layout.get("repositories", ()), "folder")
     return found | dict(layout.get("settings", ()))
 
 

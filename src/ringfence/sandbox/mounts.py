@@ -111,6 +111,14 @@ class Root:
         os.close(tree)
         os.close(point)
 
+    def copy(self, path: str) -> int:
+        """A detached copy of the mount at a path and of those below it."""
+        point = self.open(path)
+        try:
+            return clone_tree(point, 0, f"keep a copy of `{path}`")
+        finally:
+            os.close(point)
+
     def stand_in(self, path: str, target: str) -> None:
         """Mount a link in a file's place: what replaces the file by renaming is led to where the link leads."""
         stored = f"{STORE}/link%{target.strip('/').replace('/', '%')}"

@@ -99,6 +99,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
             *(copies.binds() if copies else ()),
         ],
         "settings": copies.links() if copies else [],
+        "repositories": [each.path for each in copies.folders] if copies else [],
         "masked": sorted({*hidden, *ours.masked, *sockets}),
         **_held(found, mounted, ours, Covered(ordered, [place[0] for place in private])),
     }
