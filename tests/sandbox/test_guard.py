@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.sandbox.boxes import Box, Place
 
 import ringfence
+from ringfence.policy.effective import WayPolicy
 from ringfence.sandbox.launch import Sandbox
+from ringfence.sandbox.syscalls import older
 
 
 async def _told(box: Box, count: int) -> list[tuple[str, str]]:
@@ -217,3 +220,36 @@ async def test_folders_of_repositories_that_are_removed_outside_stay_the_session
     assert again.out == "before\n"
     assert more.out == "after\nbefore\n"
     assert not os.listdir(git / name), "what is made there would run outside"
+
+
+_ELSEWHERE = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+folder, user = os.open(".", os.O_RDONLY), os.getuid()
+assert libc.unshare(0x10020000) == 0
+open("/proc/self/uid_map", "w").write(f"0 {user} 1")
+assert libc.mount(b"none", b"/", None, 0x44000, None) == 0
+assert libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) == 0
+os.chdir("/tmp")
+assert libc.syscall(ctypes.c_long(PIVOT_ROOT), b".", b".") == 0
+assert libc.umount2(b".", 2) == 0
+os.close(os.open("evil", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+os.rename("evil", ".mcp.json", src_dir_fd=folder, dst_dir_fd=folder)
+"""
+
+
+async def test_a_session_ends_whose_namespaces_inside_replace_what_is_protected(repository: Place) -> None:
+    (repository.workspace / ".mcp.json").write_text("{}")
+    plan = msgspec.structs.replace(repository.plan(), ways=WayPolicy(nested_namespaces=True))
+    sandbox = await Sandbox.start(plan)
+    try:
+        box = Box(sandbox, repository)
+        await box.python(_ELSEWHERE.replace("PIVOT_ROOT", str(older("pivot_root"))))
+        said = await _told(box, 1)
+    finally:
+        await sandbox.close()
+
+    # The kernel allows it, and does not say who did it.
+    assert said == [("lost", ".mcp.json")]
+    assert (repository.workspace / ".mcp.json").read_text() == "", "or this shows nothing"

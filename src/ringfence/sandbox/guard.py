@@ -6,7 +6,7 @@ heeds nothing that anybody inside says, and tells the session what it did.
 
 The kernel says when a mount is taken away, and when a file that bears one is moved. Neither can be brought about from
 inside, so whatever runs there does not wake the guard. Where the kernel does not say so, every change in the folders of
-what is protected is looked at instead.
+what is protected is looked at instead. Where namespaces may be made inside, either can be brought about there too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Guard:
         self._wanted = _wanted(layout)
         self._pinned = frozenset(layout["pinned"]) - self._wanted.keys()
         """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
+        self._nested = bool(layout.get("nested"))
         self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
         self._folders: dict[int, str] = {}
         """Those in which every change is looked at, by the number of the watch."""
@@ -174,6 +175,10 @@ class Guard:
                     # them.
                     return
                 made = self._protect(path, folder)
+                if self._nested:
+                    # SECURITY: who leaves all mounts in a namespace of their own, but for an open folder, can replace
+                    # in it what is protected here (T3). It may have been somebody inside, who must not go on.
+                    break
             except OSError:
                 break
             finally:
