@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.sandbox.boxes import Box, Place
+from tests.sandbox.boxes import RULES, Box, Place
 
 import ringfence
-from ringfence.policy.effective import WayPolicy
+from ringfence.policy.effective import Access, WayPolicy
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.syscalls import older
 
@@ -253,3 +253,73 @@ async def test_a_session_ends_whose_namespaces_inside_replace_what_is_protected(
     # The kernel allows it, and does not say who did it.
     assert said == [("lost", ".mcp.json")]
     assert (repository.workspace / ".mcp.json").read_text() == "", "or this shows nothing"
+
+
+@pytest.mark.parametrize(("moved", "told"), [(".git/hooks", "held"), (".git", "lost")])
+async def test_what_may_not_be_read_hides_no_move_from_the_guard(repository: Place, moved: str, told: str) -> None:
+    # Its folder is then watched for every change, beside being watched for its own move.
+    (repository.workspace / ".git" / "hooks").chmod(0)
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        await asyncio.sleep(0.3)
+        os.rename(repository.workspace / moved, repository.workspace / f"{moved}.mine")
+        said = await _told(Box(sandbox, repository), 1)
+    finally:
+        await sandbox.close()
+
+    assert said == [(told, os.path.basename(moved))]
+
+
+async def test_names_of_one_file_are_each_protected_again(repository: Place) -> None:
+    names = [".mcp.json", "opencode.json"]
+    (repository.workspace / names[0]).write_text("{}")
+    os.link(repository.workspace / names[0], repository.workspace / names[1])
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        await asyncio.sleep(0.3)
+        said = []
+        for name in names:
+            os.rename(repository.workspace / name, repository.workspace / f"{name}.mine")
+            said += await _told(box, 1)
+        tried = await box.shell(f"echo evil > {names[0]} || echo evil > {names[1]}")
+    finally:
+        await sandbox.close()
+
+    assert said == [("held", name) for name in names]
+    assert tried.code != 0
+
+
+@pytest.mark.parametrize("where", ["inside", "outside"])
+async def test_a_session_goes_on_after_a_repository_in_the_workspace_was_moved(repository: Place, where: str) -> None:
+    library = repository.workspace / "library"
+    library.mkdir()
+    repository.host("git", "init", "-q", "library")
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        if where == "inside":
+            assert (await box.shell("mv library other")).code == 0
+        else:
+            os.rename(library, library.with_name("other"))
+        repository.git("config", "branch.main.description", "mine")
+        said = await _told(box, 1)
+        tried = await box.shell("echo evil > other/.git/hooks/pre-commit || mv other/.git/hooks x")
+    finally:
+        await sandbox.close()
+
+    assert said == [("again", "config")]
+    assert tried.code != 0
+
+
+async def test_something_hidden_keeps_nothing_else_from_being_watched(repository: Place) -> None:
+    (repository.workspace / "tools" / "hooks").mkdir(parents=True)
+    repository.git("config", "core.hooksPath", "tools/hooks")
+    sandbox = await Sandbox.start(repository.plan(rules=(*RULES, ("tools", Access.DENY))))
+    try:
+        repository.git("config", "branch.main.description", "mine")
+        said = await _told(Box(sandbox, repository), 1)
+    finally:
+        await sandbox.close()
+
+    assert said == [("again", "config")]

@@ -18,13 +18,19 @@ from _struct import pack, unpack_from
 
 from ringfence.sandbox import mounts, syscalls
 
-_IN_FOLDER = 0x01000000 | 0x40 | 0x80 | 0x100 | 0x200
+# SECURITY: what is watched already stays watched as it was. A folder may be protected itself, and be one in which every
+# change is looked at.
+_AS_WELL = 0x20000000
+_IN_FOLDER = _AS_WELL | 0x01000000 | 0x40 | 0x80 | 0x100 | 0x200
 """Folders only: moved from, moved to, created, deleted."""
-_MOVED_ITSELF = 0x02000000 | 0x800
+_MOVED = 0x800
+_MOVED_ITSELF = _AS_WELL | 0x02000000 | _MOVED
 """No link is followed."""
 _OVERFLOW = 0x4000
 _NO_CROSSING = 0x01
 _MISSING = 2
+_MOVED_AWAY = (_MISSING, 20, 40)
+"""ENOENT, ENOTDIR, ELOOP: another folder, or none, is where the folder of something protected was."""
 _EVENT = 16
 _TRIES = 8
 """So often is a name protected again that somebody outside keeps replacing."""
@@ -40,15 +46,15 @@ class Guard:
     def __init__(self, layout: dict[str, Any], link: socket) -> None:
         self._link = link
         self._root = mounts.Root.entered()
-        self._wanted = _wanted(layout)
-        self._pinned = frozenset(layout["pinned"]) - self._wanted.keys()
+        # Nobody inside reaches what is below something hidden, and neither does this process.
+        hidden = tuple(f"{each}/" for each in layout.get("masked", ()))
+        self._wanted = {path: how for path, how in _wanted(layout).items() if not path.startswith(hidden)}
+        self._pinned = frozenset(each for each in layout["pinned"] if not each.startswith(hidden)) - self._wanted.keys()
         """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
         self._nested = bool(layout.get("nested"))
         self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
         self._folders: dict[int, str] = {}
         """Those in which every change is looked at, by the number of the watch."""
-        self._moves: dict[int, str] = {}
-        """What is told when it is moved."""
         self._copies = {path: self._copy(path) for path in layout.get("repositories", ())}
         """What is put in the place of a folder again that the session has one of its own for."""
         try:
@@ -97,9 +103,9 @@ class Guard:
     def _stands(self, path: str) -> bool:
         try:
             folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-        except OSError:
-            # Hidden, or moved with a folder above, which is pinned as well.
-            return True
+        except OSError as error:
+            # Moved with a folder above, or removed with it.
+            return error.errno in _MOVED_AWAY
         try:
             return _is_mount(folder, os.path.basename(path))
         finally:
@@ -116,7 +122,7 @@ class Guard:
         try:
             opened = self._root.open(folder, os.O_PATH | os.O_DIRECTORY)
         except OSError:
-            # Below something that is hidden: nobody inside can reach it either.
+            # Looked at next, and nothing to be watched.
             return
         try:
             if not self._watch_moves(opened, paths):
@@ -141,7 +147,7 @@ class Guard:
                 name = os.fsencode(os.path.basename(path))
                 watch = syscalls.LIBC.inotify_add_watch(self._events, name, _MOVED_ITSELF)
                 try:
-                    self._moves[syscalls.checked(watch, f"watch `{path}`")] = path
+                    syscalls.checked(watch, f"watch `{path}`")
                 except OSError as error:
                     # What is missing is made at the next look, and watched then.
                     if error.errno != _MISSING:
@@ -157,10 +163,10 @@ class Guard:
             watch, mask, _, length = unpack_from("iIII", data, at)
             name = os.fsdecode(data[at + _EVENT : at + _EVENT + length].split(b"\0")[0])
             at += _EVENT + length
-            if mask & _OVERFLOW:
-                # More happened than was told: everything is looked at.
+            if mask & (_OVERFLOW | _MOVED):
+                # More happened than was told, or it is not certain to what: a file may have several names.
                 return [*self._pinned, *self._wanted]
-            path = self._moves.get(watch) or f"{self._folders.get(watch, '')}/{name}"
+            path = f"{self._folders.get(watch, '')}/{name}"
             if path in self._wanted or path in self._pinned:
                 found.append(path)
         return found
@@ -168,7 +174,13 @@ class Guard:
     def _look(self, path: str) -> None:
         """Protect it where it is not, and watch what bears the mount then; until it stays."""
         for _ in range(_TRIES):
-            folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+            try:
+                folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+            except OSError as error:
+                if error.errno in _MOVED_AWAY:
+                    # Its mount with it, or all of it was removed. If a pinned folder was, that is looked at as well.
+                    return
+                break
             try:
                 if _is_mount(folder, os.path.basename(path)) or self._is_alone():
                     # INVARIANT: whoever sweeps up after a session that was killed must not have it made anew behind
@@ -179,11 +191,14 @@ class Guard:
                     # SECURITY: who leaves all mounts in a namespace of their own, but for an open folder, can replace
                     # in it what is protected here (T3). It may have been somebody inside, who must not go on.
                     break
-            except OSError:
+                self._watch(os.path.dirname(path), [path])
+            except OSError as error:
+                if error.errno == _MISSING:
+                    # Removed again, or its folder was.
+                    continue
                 break
             finally:
                 os.close(folder)
-            self._watch(os.path.dirname(path), [path])
             self._tell("held" if made else "again", path)
         self._tell("lost", path)
 
