@@ -323,3 +323,22 @@ async def test_something_hidden_keeps_nothing_else_from_being_watched(repository
         await sandbox.close()
 
     assert said == [("again", "config")]
+
+
+async def test_git_may_replace_a_control_file_outside_by_removing_it_first(repository: Place) -> None:
+    file = repository.workspace / ".mcp.json"
+    for content in ("{}", '{"mine": 1}'):
+        file.write_text(content)
+        repository.git("add", ".mcp.json")
+        repository.git("commit", "-qm", content)
+    sandbox = await Sandbox.start(repository.plan())
+    try:
+        box = Box(sandbox, repository)
+        for _ in range(30):
+            for commit, content in (("HEAD~1", "{}"), ("main", '{"mine": 1}')):
+                # It makes the file only where there is none.
+                repository.git("checkout", "-q", commit)
+                assert file.read_text() == content
+                assert await _told(box, 1) == [("again", ".mcp.json")]
+    finally:
+        await sandbox.close()

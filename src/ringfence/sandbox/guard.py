@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from _socket import socket
 from _struct import pack, unpack_from
 
@@ -34,6 +35,8 @@ _MOVED_AWAY = (_MISSING, 20, 40)
 _EVENT = 16
 _TRIES = 8
 """So often is a name protected again that somebody outside keeps replacing."""
+_GAP_SECONDS, _STEP_SECONDS = 0.01, 0.00002
+"""How long a name may be missing before a place holder is made, and how often that is looked at."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -204,17 +207,34 @@ class Guard:
 
     def _protect(self, path: str, folder: int) -> bool:
         """Put the mount on it again; whether the name was missing."""
-        how = self._wanted[path]
-        made = _hold(folder, os.path.basename(path), is_folder=how == "folder")
-        copy = self._copies.get(path, -1)
+        until = time.monotonic() + _GAP_SECONDS
+        while True:
+            try:
+                self._cover(path)
+            except OSError as error:
+                if error.errno != _MISSING:
+                    raise
+            else:
+                return False
+            # Git and editors remove a file and make it anew, and fail half-way where another has made it before them.
+            # Whoever waits inside to make it is faster than we are in any case.
+            if time.monotonic() > until:
+                break
+            time.sleep(_STEP_SECONDS)
+        made = _hold(folder, os.path.basename(path), is_folder=self._wanted[path] == "folder")
+        self._cover(path)
+        return made
+
+    def _cover(self, path: str) -> None:
+        how, copy = self._wanted[path], self._copies.get(path, -1)
         if copy >= 0:
-            self._root.mount(copy, path, folder=True)
+            self._root.put(copy, path)
+            os.close(copy)
             self._copies[path] = self._copy(path)
         elif how.startswith("/"):
             self._root.stand_in(path, how)
         else:
             self._root.rebind(path, syscalls.RDONLY)
-        return made
 
     def _copy(self, path: str) -> int:
         """A copy of what is mounted on a path, for the next time; -1 where nothing is any more."""

@@ -106,10 +106,22 @@ class Root:
         """Bind a path on itself, with attributes: this pins it against renaming too."""
         # A link is bound as a link: it stays what it is and can no more be replaced.
         point = self.open(target, os.O_PATH | os.O_NOFOLLOW)
-        tree = clone_tree(point, NOSUID | NODEV | attributes, f"bind `{target}` on itself")
-        attach(tree, point, f"bind `{target}` on itself")
-        os.close(tree)
-        os.close(point)
+        try:
+            tree = clone_tree(point, NOSUID | NODEV | attributes, f"bind `{target}` on itself")
+            try:
+                attach(tree, point, f"bind `{target}` on itself")
+            finally:
+                os.close(tree)
+        finally:
+            os.close(point)
+
+    def put(self, tree: int, path: str) -> None:
+        """Put a detached mount, which stays the caller's to close, on a path that is there."""
+        point = self.open(path, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            attach(tree, point, f"mount on `{path}`")
+        finally:
+            os.close(point)
 
     def copy(self, path: str) -> int:
         """A detached copy of the mount at a path and of those below it."""
@@ -125,11 +137,14 @@ class Root:
         with suppress(FileExistsError):
             os.symlink(target, stored[1:], dir_fd=self._descriptor)
         source = self.open(stored, os.O_PATH | os.O_NOFOLLOW)
-        point = self.open(path, os.O_PATH | os.O_NOFOLLOW)
-        tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"put a link on `{path}`")
-        attach(tree, point, f"put a link on `{path}`")
-        for each in (tree, source, point):
-            os.close(each)
+        try:
+            tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"put a link on `{path}`")
+        finally:
+            os.close(source)
+        try:
+            self.put(tree, path)
+        finally:
+            os.close(tree)
 
     def cover(self, target: str, folder_with: str = "folder") -> None:
         """Cover a path by something empty; a folder of mode 000, a file of mode 000, an empty readable folder, or one
