@@ -54,7 +54,6 @@ types: $(DEV_STAMP)
 # What `make test` drives is installed by the first test that needs it; here beforehand, while something else runs.
 agents:
 	@$(or $(PYTHON),python3) -m tests.e2e.installed
-	@$(or $(PYTHON),python3) -m tests.debian
 
 test-fast: $(DEV_STAMP)
 	@$(COMPILED)

@@ -42,13 +42,12 @@ class Person:
     home: Path
     project: Path
     warm: Warm
-    path: str = "/usr/local/bin:/usr/bin:/bin"
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             "HOME": str(self.home),
-            "PATH": self.path,
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
         }
 

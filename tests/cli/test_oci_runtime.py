@@ -10,22 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-from tests import debian
 from tests.cli.conftest import Person
-from tests.e2e.installed import Unavailable
+from tests.debian import program
 
 pytestmark = pytest.mark.slow
 SECONDS = 10.0
 
 
 @pytest.fixture(params=["crun", "runc"])
-def runtime(request: pytest.FixtureRequest, person: Person) -> str:
+def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    try:
-        folder = os.path.dirname(debian.program(name))
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    person.path = f"{folder}:{person.path}"
+    program(name, name)
     return name
 
 

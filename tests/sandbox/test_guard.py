@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -324,6 +325,82 @@ async def test_something_hidden_keeps_nothing_else_from_being_watched(repository
         await sandbox.close()
 
     assert said == [("again", "config")]
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["renamed over", "moved away first", "removed first", "removed with its folder", "folder moved away", "a link"],
+)
+async def test_a_secret_that_is_replaced_outside_stays_hidden(place: Place, way: str) -> None:
+    folder = place.workspace / "config"
+    folder.mkdir()
+    secret, new = folder / ".env", place.workspace / "new"
+    secret.write_text("KEY=old")
+    new.write_text("KEY=new")
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        box = Box(sandbox, place)
+        await box.shell("true")
+        match way:
+            case "moved away first":
+                secret.rename(folder / ".env~")
+            case "removed first":
+                secret.unlink()
+                await asyncio.sleep(0.3)
+            case "removed with its folder":
+                shutil.rmtree(folder)
+                await asyncio.sleep(0.3)
+                folder.mkdir()
+                await asyncio.sleep(0.1)
+            case "folder moved away":
+                folder.rename(place.workspace / "before")
+                folder.mkdir()
+            case "a link":
+                (place.workspace / "elsewhere").write_text("KEY=new")
+                new.unlink()
+                new.symlink_to("../elsewhere")
+        new.rename(secret)
+        said = await _told(box, 1)
+        read = await box.shell("cat config/.env config/.env~ before/.env; echo KEY=mine > config/.env; true")
+    finally:
+        await sandbox.close()
+
+    assert said == [("hidden", ".env")]
+    assert "KEY" not in read.out
+    assert secret.read_text() == "KEY=new"
+
+
+@pytest.mark.parametrize("way", ["renamed over", "removed first"])
+async def test_what_a_rule_shows_read_only_stays_so_when_it_is_replaced_outside(place: Place, way: str) -> None:
+    file, new = place.workspace / "schema", place.workspace / "new"
+    file.write_text("old")
+    new.write_text("new")
+    sandbox = await Sandbox.start(place.plan(rules=(*RULES, ("schema", Access.READ))))
+    try:
+        box = Box(sandbox, place)
+        if way == "removed first":
+            file.unlink()
+            await asyncio.sleep(0.3)
+        new.rename(file)
+        said = await _told(box, 1)
+        tried = await box.shell("cat schema; echo evil > schema; mv schema x")
+    finally:
+        await sandbox.close()
+
+    assert said == [("again", "schema")]
+    assert (tried.code, tried.out, file.read_text()) == (1, "new", "new")
+
+
+async def test_a_secret_cannot_be_moved_or_replaced_inside(place: Place) -> None:
+    (place.workspace / ".env").write_text("KEY=old")
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        done = await Box(sandbox, place).shell("mv .env x; ln -f other .env; rm -f .env; cat .env")
+    finally:
+        await sandbox.close()
+
+    assert done.code != 0
+    assert (place.workspace / ".env").read_text() == "KEY=old"
 
 
 async def test_a_control_file_may_be_replaced_outside_by_removing_it_first(place: Place) -> None:

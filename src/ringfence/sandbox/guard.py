@@ -1,12 +1,13 @@
-"""Keeps what is protected inside protected when somebody outside replaces it: the kernel takes a mount away from a name
-that is renamed over or removed elsewhere, as `git config` and editors do.
+"""Keeps what is protected inside protected, and what is hidden there hidden, when somebody outside replaces it: the
+kernel takes a mount away from a name that is renamed over or removed elsewhere, as `git config` and editors do.
 
 Runs in the launcher, beside the sandbox and not in it, with the one capability that mounting takes. It follows no link,
 heeds nothing that anybody inside says, and tells the session what it did.
 
 The kernel says when a mount is taken away, and when a file that bears one is moved. Neither can be brought about from
 inside, so whatever runs there does not wake the guard. Where the kernel does not say so, every change in the folders of
-what is protected is looked at instead. Where namespaces may be made inside, either can be brought about there too.
+what is protected is looked at instead, and likewise where something hidden was removed and may come back. Where
+namespaces may be made inside, either can be brought about there too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _MOVED = 0x800
 _MOVED_ITSELF = _AS_WELL | 0x02000000 | _MOVED
 """No link is followed."""
 _OVERFLOW = 0x4000
+_GONE = 0x8000
+"""A watch has ended with what it was for."""
 _NO_CROSSING = 0x01
 _MISSING = 2
 _MOVED_AWAY = (_MISSING, 20, 40)
@@ -54,6 +57,15 @@ class Guard:
         self._wanted = {path: how for path, how in _wanted(layout).items() if not path.startswith(hidden)}
         self._pinned = frozenset(each for each in layout["pinned"] if not each.startswith(hidden)) - self._wanted.keys()
         """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
+        covered = dict.fromkeys(layout.get("read", ()), "read") | dict.fromkeys(layout.get("masked", ()), "hidden")
+        self._covered = {
+            path: how for path, how in covered.items() if not path.startswith(hidden) and self._exists(path)
+        }
+        """What nobody inside may read, or write, by a rule of the policy."""
+        self._awaited: dict[str, str] = {}
+        """Of those, which are missing, and the folder in which every change is looked at for that."""
+        self._awaiting: set[int] = set()
+        """The numbers of those watches."""
         self._nested = bool(layout.get("nested"))
         self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
         self._folders: dict[int, str] = {}
@@ -65,11 +77,15 @@ class Guard:
             self._mounts = self._root.open("/proc/1/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             self._mounts = -1
-        folders: dict[str, list[str]] = {}
-        for path in (*self._pinned, *self._wanted):
-            folders.setdefault(os.path.dirname(path), []).append(path)
-        for folder, paths in folders.items():
-            self._watch(folder, paths)
+        self._watch_all([*self._pinned, *self._wanted])
+        try:
+            self._watch_all([*self._covered])
+            for folder in {each for path in self._covered for each in _above(path)}:
+                self._watch_folder(folder, _MOVED_ITSELF)
+        except OSError as error:
+            # There may be many of them, and the kernel takes so many watches.
+            self._tell("unhidden", error.strerror or str(error))
+            self._covered = {}
 
     def serve(self, child: int) -> None:
         """Until the sandbox's process 1 ends, or the session is gone, which ends everything inside."""
@@ -79,14 +95,14 @@ class Guard:
         poll.register(self._events, select.POLLIN)
         if self._mounts >= 0:
             poll.register(self._mounts, select.POLLPRI)
-        changed = [*self._pinned, *self._wanted]
+        changed = self._all()
         while self._look_at(changed):
             happened = {descriptor for descriptor, _ in poll.poll()}
             if ended in happened:
                 return
             changed = self._changed() if self._events in happened else []
             if self._mounts in happened:
-                changed = [*self._pinned, *self._wanted]
+                changed = self._all()
             if self._is_alone():
                 return
 
@@ -99,8 +115,22 @@ class Guard:
                 self._tell("lost", path)
                 return False
         for path in paths:
-            if path not in self._pinned:
+            if path in self._covered:
+                # Before the others: what was read cannot be taken back.
+                self._cover_again(path)
+        for path in paths:
+            if path in self._wanted:
                 self._look(path)
+        return True
+
+    def _all(self) -> list[str]:
+        return [*self._pinned, *self._covered, *self._wanted]
+
+    def _exists(self, path: str) -> bool:
+        try:
+            os.close(self._root.open(path, os.O_PATH | os.O_NOFOLLOW))
+        except OSError:
+            return False
         return True
 
     def _stands(self, path: str) -> bool:
@@ -119,6 +149,13 @@ class Guard:
         poll = select.poll()
         poll.register(self._link, 0)
         return bool(poll.poll(0))
+
+    def _watch_all(self, paths: list[str]) -> None:
+        folders: dict[str, list[str]] = {}
+        for path in paths:
+            folders.setdefault(os.path.dirname(path), []).append(path)
+        for folder, inside in folders.items():
+            self._watch(folder, inside)
 
     def _watch(self, folder: str, paths: list[str]) -> None:
         """Hear of what happens to paths in a folder."""
@@ -168,9 +205,16 @@ class Guard:
             at += _EVENT + length
             if mask & (_OVERFLOW | _MOVED):
                 # More happened than was told, or it is not certain to what: a file may have several names.
-                return [*self._pinned, *self._wanted]
+                self._awaited.clear()
+                return self._all()
+            if watch in self._awaiting:
+                if mask & _GONE:
+                    self._awaiting.remove(watch)
+                    self._awaited.clear()
+                    return self._all()
+                found += self._awaited
             path = f"{self._folders.get(watch, '')}/{name}"
-            if path in self._wanted or path in self._pinned:
+            if path in self._wanted or path in self._pinned or path in self._covered:
                 found.append(path)
         return found
 
@@ -205,12 +249,78 @@ class Guard:
             self._tell("held" if made else "again", path)
         self._tell("lost", path)
 
+    def _cover_again(self, path: str) -> None:
+        """Hide it where it is not, or make it read-only; where it is missing, nothing is made, and it is covered when
+        it comes back."""
+        how = self._covered[path]
+        for _ in range(_TRIES):
+            try:
+                if self._is_covered(path) or self._is_alone():
+                    self._awaited.pop(path, None)
+                    return
+                if how == "hidden":
+                    self._root.cover(path)
+                else:
+                    self._root.rebind(path, syscalls.RDONLY)
+                self._watch(os.path.dirname(path), [path])
+                self._watch_above(path)
+            except OSError as error:
+                if error.errno not in _MOVED_AWAY:
+                    break
+                try:
+                    if self._await(path):
+                        return
+                except OSError:
+                    break
+                # It may have come back before that was watched for.
+                continue
+            self._tell("hidden" if how == "hidden" else "again", path)
+        self._tell("lost", path)
+
+    def _is_covered(self, path: str) -> bool:
+        folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+        try:
+            return _is_mount(folder, os.path.basename(path))
+        finally:
+            os.close(folder)
+
+    def _await(self, path: str) -> bool:
+        """Look at every change in the nearest folder above something missing; whether that was done already."""
+        above = next(each for each in (*_above(path), "/") if self._exists(each))
+        if self._awaited.get(path) == above:
+            return True
+        self._watch_above(path)
+        watch = self._watch_folder(above, _IN_FOLDER | _MOVED)
+        if watch is not None:
+            self._awaiting.add(watch)
+            self._awaited[path] = above
+        return False
+
+    def _watch_above(self, path: str) -> None:
+        """Hear when a folder above something hidden is moved: another one may take its place."""
+        for folder in _above(path):
+            self._watch_folder(folder, _MOVED_ITSELF)
+
+    def _watch_folder(self, path: str, what: int) -> int | None:
+        """The number of a watch on a folder itself; None where there is no such folder."""
+        try:
+            folder = self._root.open(path, os.O_PATH | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno in _MOVED_AWAY:
+                return None
+            raise
+        try:
+            os.fchdir(folder)
+            return syscalls.checked(syscalls.LIBC.inotify_add_watch(self._events, b".", what), f"watch `{path}`")
+        finally:
+            os.close(folder)
+
     def _protect(self, path: str, folder: int) -> bool:
         """Put the mount on it again; whether the name was missing."""
         until = time.monotonic() + _GAP_SECONDS
         while True:
             try:
-                self._cover(path)
+                self._mount_again(path)
             except OSError as error:
                 if error.errno != _MISSING:
                     raise
@@ -222,10 +332,10 @@ class Guard:
                 break
             time.sleep(_STEP_SECONDS)
         made = _hold(folder, os.path.basename(path), is_folder=self._wanted[path] == "folder")
-        self._cover(path)
+        self._mount_again(path)
         return made
 
-    def _cover(self, path: str) -> None:
+    def _mount_again(self, path: str) -> None:
         how, copy = self._wanted[path], self._copies.get(path, -1)
         if copy >= 0:
             self._root.put(copy, path)
@@ -267,6 +377,14 @@ def _wanted(layout: dict[str, Any]) -> dict[str, str]:
     found |= {path: "file" if with_what == "itself" else "folder" for path, with_what in layout["stubs"]}
     found |= dict.fromkeys(layout.get("repositories", ()), "folder")
     return found | dict(layout.get("settings", ()))
+
+
+def _above(path: str) -> list[str]:
+    """The folders above a path, the nearest first, without the root."""
+    found = []
+    while (path := os.path.dirname(path)) != "/":
+        found.append(path)
+    return found
 
 
 def _is_mount(folder: int, name: str) -> bool:

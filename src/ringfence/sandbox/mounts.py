@@ -149,12 +149,19 @@ class Root:
     def cover(self, target: str, folder_with: str = "folder") -> None:
         """Cover a path by something empty; a folder of mode 000, a file of mode 000, an empty readable folder, or one
         that says to Git that it has nothing."""
-        point = self.open(target)
-        source = self.open(f"{STORE}/{folder_with if _is_folder(point) else 'file'}")
-        tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"cover `{target}`")
-        attach(tree, point, f"cover `{target}`")
-        for each in (tree, source, point):
-            os.close(each)
+        point = self.open(target, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            source = self.open(f"{STORE}/{folder_with if _is_folder(point) else 'file'}")
+            try:
+                tree = clone_tree(source, NOSUID | NODEV | RDONLY, f"cover `{target}`")
+            finally:
+                os.close(source)
+            try:
+                attach(tree, point, f"cover `{target}`")
+            finally:
+                os.close(tree)
+        finally:
+            os.close(point)
 
     def write(self, path: str, content: bytes, mode: int) -> None:
         """Write a file of ours. One that its owner may write is a private copy; any other cannot be replaced, because

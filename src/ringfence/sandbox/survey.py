@@ -99,6 +99,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
             *(copies.binds() if copies else ()),
         ],
         "settings": copies.links() if copies else [],
+        "read": _read_below([*bound, *([own, *shared] if staged else [])]),
         "repositories": [each.path for each in copies.folders] if copies else [],
         "masked": sorted({*hidden, *ours.masked, *sockets}),
         **_held(found, mounted, ours, Covered(ordered, [place[0] for place in private])),
@@ -192,6 +193,16 @@ def _held(
         ],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
     }
+
+
+def _read_below(bound: list[Bind]) -> list[str]:
+    """What a rule shows read-only in a folder that may be written."""
+    writable = [bind.target for bind in bound if bind.writable]
+    return [
+        bind.target
+        for bind in bound
+        if not bind.writable and any(bind.target != each and covers(each, bind.target) for each in writable)
+    ]
 
 
 def _ignores(plan: Plan, workspace: str, mounted: Iterable[tuple[str, str]]) -> tuple[str, str]:

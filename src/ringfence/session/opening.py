@@ -366,6 +366,10 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
             return
         if what == "none":
             text = f"what is protected is not watched ({shown}): do not replace control files while the session runs"
+        elif what == "unhidden":
+            text = f"what is hidden is not watched ({shown}): another file in its place can be read inside"
+        elif what == "hidden":
+            text = f"`{shown}` was replaced outside while the session ran: for a moment, what runs inside could read it"
         else:
             text = f"`{shown}` was replaced or removed outside while the session ran; it is protected again: look at it"
         governed.replaced = (*governed.replaced, text)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests import debian
-from tests.e2e.installed import Unavailable
+from tests.debian import program
 from tests.sandbox.boxes import Box, Place
 from tests.sandbox.test_image import rootfs
 
@@ -26,11 +25,7 @@ SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def contained(plan: Plan, name: str) -> Plan:
-    try:
-        program = debian.program(name)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    return msgspec.structs.replace(plan, runtime=Runtime(name=name, program=os.path.realpath(program)))
+    return msgspec.structs.replace(plan, runtime=Runtime(name=name, program=os.path.realpath(program(name, name))))
 
 
 @pytest.fixture(params=["crun", "runc"])

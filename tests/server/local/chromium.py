@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from playwright.sync_api import CDPSession, Page, sync_playwright
-from tests import debian
-from tests.e2e.installed import Unavailable
+from tests.debian import program
 
 _AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -20,19 +18,16 @@ _AUTHENTICATOR = {
 }
 
 
-def program() -> str:
+def installed() -> str:
     """Where it is; skips where it cannot be had."""
-    try:
-        return debian.program("chromium-headless-shell")
-    except Unavailable as reason:
-        pytest.skip(str(reason))
+    return program("chromium-headless-shell", "chromium-headless-shell")
 
 
 @contextmanager
 def browser() -> Iterator[tuple[Page, CDPSession, str]]:
     """A page, the way to its authenticator, and the authenticator's id."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program(), args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=installed(), args=["--no-sandbox"])
         try:
             page = chromium.new_context(viewport={"width": 1000, "height": 800}).new_page()
             devtools = page.context.new_cdp_session(page)

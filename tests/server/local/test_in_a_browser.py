@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from tests.server.local.chromium import browser, program
+from tests.server.local.chromium import browser, installed
 from tests.server.local.serving import Site, running
 
 from ringfence.approvals.objects import Scope
@@ -36,7 +36,7 @@ def _add_passkey(page: Page, site: Site) -> None:
 
 
 def test_a_person_approves_with_a_passkey_and_denies_with_the_keyboard(tmp_path: Path) -> None:
-    program()
+    installed()
     by_passkey = Terms(thresholds=(Threshold(assurance=Authentication.PASSKEY),))
     with running(tmp_path) as site, browser() as (page, _, _):
         problems: list[str] = []
@@ -54,6 +54,8 @@ def test_a_person_approves_with_a_passkey_and_denies_with_the_keyboard(tmp_path:
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         page.wait_for_selector("#prompt")
+        # No person is quicker than the page's script.
+        page.wait_for_load_state()
         lines = page.eval_on_selector_all("#prompt .line", "all => all.map(one => one.textContent)")
         _shot(page, "request")
         page.keyboard.press("s")

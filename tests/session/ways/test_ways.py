@@ -14,8 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests import debian
-from tests.e2e.installed import Unavailable
+from tests.debian import program
 
 import ringfence
 from ringfence.model.event import WayUsed
@@ -291,11 +290,9 @@ async def test_without_an_agent_the_session_says_so(project: Path) -> None:
 @pytest.fixture
 def bus(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The person's message bus."""
-    try:
-        folders = {os.path.dirname(debian.program(each)) for each in ("dbus-daemon", "xdg-dbus-proxy", "dbus-send")}
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    monkeypatch.setenv("PATH", os.pathsep.join((*folders, os.environ["PATH"])))
+    program("dbus-daemon", "dbus-daemon")
+    program("dbus-send", "dbus-bin")
+    program("xdg-dbus-proxy", "xdg-dbus-proxy")
     address = f"unix:path={tmp_path}/bus"
     process = subprocess.Popen(["dbus-daemon", "--session", "--nofork", f"--address={address}"])
     while not (tmp_path / "bus").exists():
