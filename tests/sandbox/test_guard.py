@@ -329,7 +329,10 @@ async def test_something_hidden_keeps_nothing_else_from_being_watched(repository
 
 @pytest.mark.parametrize(
     "way",
-    ["renamed over", "moved away first", "removed first", "removed with its folder", "folder moved away", "a link"],
+    [
+        *("renamed over", "moved away first", "removed first", "removed with its folder"),
+        *("removed with its folder, which is open", "folder moved away", "a link"),
+    ],
 )
 async def test_a_secret_that_is_replaced_outside_stays_hidden(place: Place, way: str) -> None:
     folder = place.workspace / "config"
@@ -347,11 +350,13 @@ async def test_a_secret_that_is_replaced_outside_stays_hidden(place: Place, way:
             case "removed first":
                 secret.unlink()
                 await asyncio.sleep(0.3)
-            case "removed with its folder":
+            case "removed with its folder" | "removed with its folder, which is open":
+                held = os.open(folder, os.O_PATH) if "open" in way else os.open(place.workspace, os.O_PATH)
                 shutil.rmtree(folder)
                 await asyncio.sleep(0.3)
                 folder.mkdir()
                 await asyncio.sleep(0.1)
+                os.close(held)
             case "folder moved away":
                 folder.rename(place.workspace / "before")
                 folder.mkdir()

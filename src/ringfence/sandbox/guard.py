@@ -31,6 +31,8 @@ _MOVED_ITSELF = _AS_WELL | 0x02000000 | _MOVED
 _OVERFLOW = 0x4000
 _GONE = 0x8000
 """A watch has ended with what it was for."""
+_FOLDER = 0x40000000
+"""It happened to a folder."""
 _NO_CROSSING = 0x01
 _MISSING = 2
 _MOVED_AWAY = (_MISSING, 20, 40)
@@ -57,10 +59,7 @@ class Guard:
         self._wanted = {path: how for path, how in _wanted(layout).items() if not path.startswith(hidden)}
         self._pinned = frozenset(each for each in layout["pinned"] if not each.startswith(hidden)) - self._wanted.keys()
         """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
-        covered = dict.fromkeys(layout.get("read", ()), "read") | dict.fromkeys(layout.get("masked", ()), "hidden")
-        self._covered = {
-            path: how for path, how in covered.items() if not path.startswith(hidden) and self._exists(path)
-        }
+        self._covered = {path: how for path, how in layout.get("covered", ()) if not path.startswith(hidden)}
         """What nobody inside may read, or write, by a rule of the policy."""
         self._awaited: dict[str, str] = {}
         """Of those, which are missing, and the folder in which every change is looked at for that."""
@@ -171,6 +170,7 @@ class Guard:
                 self._folders[syscalls.checked(watch, "watch a folder")] = folder
         finally:
             os.close(opened)
+            _leave()
 
     def _watch_moves(self, folder: int, paths: list[str]) -> bool:
         """Whether the kernel says when what bears a mount is moved, as it says when a mount is taken away."""
@@ -193,8 +193,8 @@ class Guard:
                     if error.errno != _MISSING:
                         return False
         finally:
-            os.fchdir(folder)
             os.close(uncovered)
+            _leave()
         return True
 
     def _changed(self) -> list[str]:
@@ -208,8 +208,8 @@ class Guard:
                 self._awaited.clear()
                 return self._all()
             if watch in self._awaiting:
-                if mask & _GONE:
-                    self._awaiting.remove(watch)
+                if mask & (_GONE | _FOLDER):
+                    # Another folder may bear the name by now.
                     self._awaited.clear()
                     return self._all()
                 found += self._awaited
@@ -285,15 +285,17 @@ class Guard:
             os.close(folder)
 
     def _await(self, path: str) -> bool:
-        """Look at every change in the nearest folder above something missing; whether that was done already."""
+        """Look at every change in the folders above something missing; whether that was done already."""
         above = next(each for each in (*_above(path), "/") if self._exists(each))
         if self._awaited.get(path) == above:
             return True
-        self._watch_above(path)
-        watch = self._watch_folder(above, _IN_FOLDER | _MOVED)
-        if watch is not None:
-            self._awaiting.add(watch)
-            self._awaited[path] = above
+        # SECURITY: in all of them. Of a folder that is removed the kernel says nothing itself while somebody, who may
+        # be inside, has it open.
+        for folder in _above(path):
+            watch = self._watch_folder(folder, _IN_FOLDER | _MOVED)
+            if watch is not None:
+                self._awaiting.add(watch)
+        self._awaited[path] = above
         return False
 
     def _watch_above(self, path: str) -> None:
@@ -314,6 +316,7 @@ class Guard:
             return syscalls.checked(syscalls.LIBC.inotify_add_watch(self._events, b".", what), f"watch `{path}`")
         finally:
             os.close(folder)
+            _leave()
 
     def _protect(self, path: str, folder: int) -> bool:
         """Put the mount on it again; whether the name was missing."""
@@ -377,6 +380,11 @@ def _wanted(layout: dict[str, Any]) -> dict[str, str]:
     found |= {path: "file" if with_what == "itself" else "folder" for path, with_what in layout["stubs"]}
     found |= dict.fromkeys(layout.get("repositories", ()), "folder")
     return found | dict(layout.get("settings", ()))
+
+
+def _leave() -> None:
+    """Stay in no folder that is watched: the kernel does not say that one is removed in which somebody is."""
+    os.chdir("/")
 
 
 def _above(path: str) -> list[str]:

@@ -92,6 +92,7 @@ def survey(plan: Plan, name: str) -> Surveyed:
     # What is made for this sandbox takes the place of the host's here too.
     bound = [bind for bind in bound if bind.target not in {path for path, *_ in ignoring}]
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
+    masked = sorted({*hidden, *ours.masked, *sockets})
     layout |= {
         "files": [*_files(plan, workspace, _accounts(plan, *_ids(plan), home), ordered), *ignoring],
         "binds": [
@@ -99,9 +100,12 @@ def survey(plan: Plan, name: str) -> Surveyed:
             *(copies.binds() if copies else ()),
         ],
         "settings": copies.links() if copies else [],
-        "read": _read_below([*bound, *([own, *shared] if staged else [])]),
         "repositories": [each.path for each in copies.folders] if copies else [],
-        "masked": sorted({*hidden, *ours.masked, *sockets}),
+        "masked": masked,
+        "covered": [
+            *((path, "hidden") for path in masked if os.path.lexists(path)),
+            *((path, "read") for path in _read_below(ordered) if os.path.lexists(path)),
+        ],
         **_held(found, mounted, ours, Covered(ordered, [place[0] for place in private])),
     }
     notices = (*plan.notices, *about_own, *about_asked, *about_hidden, *about_sockets, *found.notices, *ours.notices)
