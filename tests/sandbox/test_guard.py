@@ -16,6 +16,7 @@ from tests.sandbox.boxes import RULES, Box, Place
 
 import ringfence
 from ringfence.policy.effective import Access, WayPolicy
+from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.syscalls import older
 
@@ -406,6 +407,69 @@ async def test_a_secret_cannot_be_moved_or_replaced_inside(place: Place) -> None
 
     assert done.code != 0
     assert (place.workspace / ".env").read_text() == "KEY=old"
+
+
+async def test_a_place_holder_of_the_guard_goes_with_a_session_that_is_killed(place: Place) -> None:
+    (place.workspace / ".mcp.json").write_text("{}")
+    program = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from tests.sandbox.boxes import Place\n"
+        "from ringfence.sandbox.launch import Sandbox\n"
+        "async def main():\n"
+        "    place = Place(*map(Path, sys.argv[1:]))\n"
+        "    sandbox, said = await Sandbox.start(place.plan()), []\n"
+        "    sandbox.take_guard(lambda *what: said.append(what))\n"
+        "    os.unlink(place.workspace / '.mcp.json')\n"
+        "    while not said: await asyncio.sleep(0.01)\n"
+        "    print(*said, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    places = (place.root, place.home, place.workspace, place.state)
+    done = await asyncio.to_thread(
+        subprocess.run, (sys.executable, "-c", program, *places), capture_output=True, text=True, timeout=30
+    )
+    left = place.names()
+
+    stubs.sweep(str(place.state))
+
+    assert done.stdout == f"('held', '{place.workspace}/.mcp.json')\n", done.stderr
+    assert ".mcp.json" in left
+    assert ".mcp.json" not in place.names()
+
+
+async def test_without_a_watch_to_be_had_what_is_replaced_is_protected_again_and_the_session_says_so(
+    place: Place,
+) -> None:
+    (place.workspace / ".mcp.json").write_text("{}")
+    (place.workspace / "new").write_text("{}")
+    # As where editors have taken all watches that an account may have: no more of them, for all that is started here.
+    program = (
+        "import asyncio, ctypes, os, struct, sys\n"
+        "from pathlib import Path\n"
+        "from tests.sandbox.boxes import Box, Place\n"
+        "from ringfence.sandbox.launch import Sandbox\n"
+        "call, error = (294 if os.uname().machine == 'x86_64' else 26), 24\n"
+        "steps = (0x20, 0, 0, 0), (0x15, 0, 1, call), (6, 0, 0, 0x50000 | error), (6, 0, 0, 0x7fff0000)\n"
+        "code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *each) for each in steps))\n"
+        "libc, filters = ctypes.CDLL(None), struct.pack('HxxxxxxQ', len(steps), ctypes.addressof(code))\n"
+        "assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filters, 0, 0) == 0\n"
+        "async def main():\n"
+        "    place = Place(*map(Path, sys.argv[1:]))\n"
+        "    sandbox, said = await Sandbox.start(place.plan()), []\n"
+        "    sandbox.take_guard(lambda *what: said.append(what))\n"
+        "    os.rename(place.workspace / 'new', place.workspace / '.mcp.json')\n"
+        "    while len(said) < 2: await asyncio.sleep(0.01)\n"
+        "    done = await Box(sandbox, place).shell('echo evil > .mcp.json')\n"
+        "    await sandbox.close()\n"
+        "    print([what for what, _ in said], done.code)\n"
+        "asyncio.run(main())\n"
+    )
+    argv = (sys.executable, "-c", program, *map(str, (place.root, place.home, place.workspace, place.state)))
+    done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=30)
+
+    assert done.stdout == "['none', 'again'] 1\n", done.stderr
 
 
 async def test_a_control_file_may_be_replaced_outside_by_removing_it_first(place: Place) -> None:

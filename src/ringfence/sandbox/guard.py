@@ -66,7 +66,12 @@ class Guard:
         self._awaiting: set[int] = set()
         """The numbers of those watches."""
         self._nested = bool(layout.get("nested"))
-        self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
+        try:
+            self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
+        except OSError as error:
+            # Editors take many of them. Of mounts that are taken away the kernel says so all the same.
+            self._tell("none", error.strerror or str(error))
+            self._events = -1
         self._folders: dict[int, str] = {}
         """Those in which every change is looked at, by the number of the watch."""
         self._copies = {path: self._copy(path) for path in layout.get("repositories", ())}
@@ -75,6 +80,8 @@ class Guard:
             # That of process 1, which has the same mounts: this process has no number in there.
             self._mounts = self._root.open("/proc/1/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
+            if self._events < 0:
+                raise
             self._mounts = -1
         self._watch_all([*self._pinned, *self._wanted])
         try:
@@ -91,7 +98,8 @@ class Guard:
         ended = os.pidfd_open(child)
         poll = select.poll()
         poll.register(ended, select.POLLIN)
-        poll.register(self._events, select.POLLIN)
+        if self._events >= 0:
+            poll.register(self._events, select.POLLIN)
         if self._mounts >= 0:
             poll.register(self._mounts, select.POLLPRI)
         changed = self._all()
@@ -158,6 +166,8 @@ class Guard:
 
     def _watch(self, folder: str, paths: list[str]) -> None:
         """Hear of what happens to paths in a folder."""
+        if self._events < 0:
+            return
         try:
             opened = self._root.open(folder, os.O_PATH | os.O_DIRECTORY)
         except OSError:
@@ -304,7 +314,9 @@ class Guard:
             self._watch_folder(folder, _MOVED_ITSELF)
 
     def _watch_folder(self, path: str, what: int) -> int | None:
-        """The number of a watch on a folder itself; None where there is no such folder."""
+        """The number of a watch on a folder itself; None where there is no such folder, or nothing to watch with."""
+        if self._events < 0:
+            return None
         try:
             folder = self._root.open(path, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:

@@ -234,6 +234,15 @@ class Sandbox:
         for what, path in said:
             on_guard(what, path)
 
+    def _hold(self, path: str) -> None:
+        """Remember a place holder that the guard has made, for whoever sweeps up after a session that is killed too."""
+        self._held.append(path)
+        if self._plan is None or self._plan.staging is not None:
+            return
+        facts = self._plan.facts
+        with contextlib.suppress(OSError):
+            stubs.note(facts.state or stubs.usual_state(facts.home), path, str(self._launcher))
+
     def _hear_guard(self) -> None:
         assert self._guard is not None
         try:
@@ -245,7 +254,7 @@ class Sandbox:
             return
         what, _, path = data.decode(errors="replace").partition(" ")
         if what == "held":
-            self._held.append(path)
+            self._hold(path)
         if self._on_guard is None:
             self._guard_said.append((what, path))
         else:

@@ -108,6 +108,19 @@ def sweep(state: str) -> int:
         return before - len(entries)
 
 
+def note(state: str, path: str, user: str) -> None:
+    """Put a place holder into the manifest that was made while a session ran, so that it goes with a killed one too."""
+    owner = (os.getpid(), _started(os.getpid()) or 0, user)
+    with _manifest(state) as entries:
+        content = None if os.path.isdir(path) else ""
+        stub = Stub(workspace=os.path.dirname(path), name=os.path.basename(path), content=content)
+        entry = next((each for each in entries if each.stub == stub), None)
+        if entry is None:
+            entries.append(Entry(stub=stub, users=[owner]))
+        elif owner not in entry.users:
+            entry.users.append(owner)
+
+
 def remove_untouched(path: str) -> None:
     """Remove a place holder that was made while a session ran, where it is still empty."""
     for content in (None, ""):

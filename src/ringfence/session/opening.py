@@ -365,7 +365,7 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
             _lose(governed.lost, SandboxLost(text, remedy="look at it before you use it; then start another session"))
             return
         if what == "none":
-            text = f"what is protected is not watched ({shown}): do not replace control files while the session runs"
+            text = f"what is protected is not fully watched ({shown}): move no control files while the session runs"
         elif what == "unhidden":
             text = f"what is hidden is not watched ({shown}): another file in its place can be read inside"
         elif what == "hidden":
