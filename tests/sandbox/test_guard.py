@@ -15,7 +15,8 @@ import pytest
 from tests.sandbox.boxes import RULES, Box, Place
 
 import ringfence
-from ringfence.policy.effective import Access, WayPolicy
+from ringfence.policy.control_files import ControlFile, Direct, Staged
+from ringfence.policy.effective import Access, ControlFilePolicy, WayPolicy
 from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.syscalls import older
@@ -374,6 +375,35 @@ async def test_a_secret_that_is_replaced_outside_stays_hidden(place: Place, way:
     assert said == [("hidden", ".env")]
     assert "KEY" not in read.out
     assert secret.read_text() == "KEY=new"
+
+
+async def test_a_secret_is_hidden_again_at_once_while_control_files_are_missing(place: Place) -> None:
+    """As after `git clean -fdx`, which removes all place holders; each of them is then waited for."""
+    secret, new = place.workspace / ".env", place.workspace / "new"
+    secret.write_text("KEY=old")
+    names = [f"rule{number}" for number in range(40)]
+    for each in names:
+        (place.workspace / each).write_text("")
+    control = tuple(
+        ControlFile(pattern=each, why="a test", direct=Direct.PROTECT, staged=Staged.REFUSE) for each in names
+    )
+    plan = msgspec.structs.replace(place.plan(), control_files=ControlFilePolicy(rows=control))
+    sandbox = await Sandbox.start(plan)
+    try:
+        box = Box(sandbox, place)
+        await box.shell("true")
+        new.write_text("KEY=new")
+        for each in names:
+            (place.workspace / each).unlink()
+        new.rename(secret)
+        await asyncio.sleep(0.1)
+        read = await box.shell("cat .env")
+        said = await _told(box, 41)
+    finally:
+        await sandbox.close()
+
+    assert read.out == ""
+    assert ("hidden", ".env") in said
 
 
 @pytest.mark.parametrize("way", ["renamed over", "removed first"])

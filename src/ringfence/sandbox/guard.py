@@ -83,6 +83,13 @@ class Guard:
             if self._events < 0:
                 raise
             self._mounts = -1
+        self._poll = select.poll()
+        if self._events >= 0:
+            self._poll.register(self._events, select.POLLIN)
+        if self._mounts >= 0:
+            self._poll.register(self._mounts, select.POLLPRI)
+        self._is_due = False
+        """Whether everything is to be looked at, because the kernel said so while something was waited for."""
         self._watch_all([*self._pinned, *self._wanted])
         try:
             self._watch_all([*self._covered])
@@ -96,19 +103,15 @@ class Guard:
     def serve(self, child: int) -> None:
         """Until the sandbox's process 1 ends, or the session is gone, which ends everything inside."""
         ended = os.pidfd_open(child)
-        poll = select.poll()
-        poll.register(ended, select.POLLIN)
-        if self._events >= 0:
-            poll.register(self._events, select.POLLIN)
-        if self._mounts >= 0:
-            poll.register(self._mounts, select.POLLPRI)
+        self._poll.register(ended, select.POLLIN)
         changed = self._all()
         while self._look_at(changed):
-            happened = {descriptor for descriptor, _ in poll.poll()}
+            happened = {descriptor for descriptor, _ in self._poll.poll(0 if self._is_due else None)}
             if ended in happened:
                 return
             changed = self._changed() if self._events in happened else []
-            if self._mounts in happened:
+            if self._mounts in happened or self._is_due:
+                self._is_due = False
                 changed = self._all()
             if self._is_alone():
                 return
@@ -287,6 +290,17 @@ class Guard:
             self._tell("hidden" if how == "hidden" else "again", path)
         self._tell("lost", path)
 
+    def _cover_meanwhile(self) -> None:
+        """While something else is waited for: of many that are missing, each is, and nothing hidden can be that long
+        without its cover."""
+        happened = {descriptor for descriptor, _ in self._poll.poll(0)}
+        if self._mounts in happened:
+            # It is said once.
+            self._is_due = True
+        if happened:
+            for path in self._covered:
+                self._cover_again(path)
+
     def _is_covered(self, path: str) -> bool:
         folder = self._root.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
         try:
@@ -345,6 +359,7 @@ class Guard:
             # Whoever waits inside to make it is faster than we are in any case.
             if time.monotonic() > until:
                 break
+            self._cover_meanwhile()
             time.sleep(_STEP_SECONDS)
         made = _hold(folder, os.path.basename(path), is_folder=self._wanted[path] == "folder")
         self._mount_again(path)
