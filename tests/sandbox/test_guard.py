@@ -406,6 +406,35 @@ async def test_a_secret_is_hidden_again_at_once_while_control_files_are_missing(
     assert ("hidden", ".env") in said
 
 
+async def test_what_is_made_beside_missing_secrets_keeps_no_other_from_being_hidden_again(place: Place) -> None:
+    secret, new = place.workspace / ".env", place.workspace / "new"
+    secret.write_text("KEY=old")
+    for number in range(300):
+        (place.workspace / "keys" / str(number)).mkdir(parents=True)
+        (place.workspace / "keys" / str(number) / ".env").write_text("KEY")
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        box = Box(sandbox, place)
+        # Now they are missing, and each may come back.
+        await box.shell("mv keys other")
+        await _asleep(box)
+        await box.python("import os\nfor n in range(4000): open('x', 'w').close(); os.unlink('x')")
+        new.write_text("KEY=new")
+        new.rename(secret)
+        await asyncio.sleep(0.05)
+        read = await box.shell("cat .env")
+        said = await _told(box, 1)
+        (place.workspace / "keys" / "7").mkdir(parents=True)
+        (place.workspace / "keys" / "7" / ".env").write_text("KEY")
+        said += await _told(box, 1)
+        again = await box.shell("cat keys/7/.env")
+    finally:
+        await sandbox.close()
+
+    assert (read.out, again.out) == ("", "")
+    assert said == [("hidden", ".env")] * 2
+
+
 @pytest.mark.parametrize("way", ["renamed over", "removed first"])
 async def test_what_a_rule_shows_read_only_stays_so_when_it_is_replaced_outside(place: Place, way: str) -> None:
     file, new = place.workspace / "schema", place.workspace / "new"

@@ -63,8 +63,8 @@ class Guard:
         """What nobody inside may read, or write, by a rule of the policy."""
         self._awaited: dict[str, str] = {}
         """Of those, which are missing, and the folder in which every change is looked at for that."""
-        self._awaiting: set[int] = set()
-        """The numbers of those watches."""
+        self._awaiting: dict[int, set[str]] = {}
+        """Those folders, by the numbers of their watches."""
         self._nested = bool(layout.get("nested"))
         try:
             self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
@@ -211,7 +211,8 @@ class Guard:
         return True
 
     def _changed(self) -> list[str]:
-        data, at, found = os.read(self._events, 65536), 0, list[str]()
+        data, at, found = os.read(self._events, 65536), 0, dict[str, None]()
+        touched, renewed = set[str](), set[str]()
         while at < len(data):
             watch, mask, _, length = unpack_from("iIII", data, at)
             name = os.fsdecode(data[at + _EVENT : at + _EVENT + length].split(b"\0")[0])
@@ -221,13 +222,29 @@ class Guard:
                 self._awaited.clear()
                 return self._all()
             if watch in self._awaiting:
-                if mask & (_GONE | _FOLDER):
-                    # Another folder may bear the name by now.
-                    self._awaited.clear()
-                    return self._all()
-                found += self._awaited
+                if mask & _GONE:
+                    renewed |= self._awaiting.pop(watch)
+                else:
+                    within = {f"{folder}/{name}" for folder in self._awaiting[watch]}
+                    (renewed if mask & _FOLDER else touched).update(within)
             path = f"{self._folders.get(watch, '')}/{name}"
             if path in self._wanted or path in self._pinned or path in self._covered:
+                found[path] = None
+        if touched or renewed:
+            found |= dict.fromkeys(self._come_back(touched, renewed))
+        return [*found]
+
+    def _come_back(self, touched: set[str], renewed: set[str]) -> list[str]:
+        """What is missing and may be there again. Whoever makes other files beside it, which can be anybody inside,
+        must not keep this process from what is replaced elsewhere."""
+        found = []
+        for path in [*self._awaited]:
+            way = (path, *_above(path))
+            if not renewed.isdisjoint(way):
+                # Another folder may bear the name by now.
+                del self._awaited[path]
+                found.append(path)
+            elif not touched.isdisjoint(way):
                 found.append(path)
         return found
 
@@ -318,7 +335,7 @@ class Guard:
         for folder in _above(path):
             watch = self._watch_folder(folder, _IN_FOLDER | _MOVED)
             if watch is not None:
-                self._awaiting.add(watch)
+                self._awaiting.setdefault(watch, set()).add(folder)
         self._awaited[path] = above
         return False
 
