@@ -435,6 +435,33 @@ async def test_what_is_made_beside_missing_secrets_keeps_no_other_from_being_hid
     assert said == [("hidden", ".env")] * 2
 
 
+async def test_folders_that_are_made_and_removed_inside_end_no_session(place: Place) -> None:
+    folders = [place.workspace / each for each in ("a", "a/b", "a/b/c", "a/b/c/d")]
+    folders[-1].mkdir(parents=True)
+    (folders[-1] / ".env").write_text("KEY=old")
+    program = (
+        "import os, time\n"
+        "until, names = time.time() + 3, ['a', 'a/b', 'a/b/c', 'a/b/c/d']\n"
+        "os.rename('a', 'before')\n"
+        "while time.time() < until:\n"
+        "    for name in names: os.mkdir(name)\n"
+        "    for name in reversed(names): os.rmdir(name)\n"
+    )
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        box = Box(sandbox, place)
+        await box.python(program)
+        folders[-1].mkdir(parents=True)
+        (folders[-1] / ".env").write_text("KEY=new")
+        said = await _told(box, 1)
+        read = await box.shell("cat a/b/c/d/.env")
+    finally:
+        await sandbox.close()
+
+    assert said == [("hidden", ".env")]
+    assert "KEY" not in read.out
+
+
 @pytest.mark.parametrize("way", ["renamed over", "removed first"])
 async def test_what_a_rule_shows_read_only_stays_so_when_it_is_replaced_outside(place: Place, way: str) -> None:
     file, new = place.workspace / "schema", place.workspace / "new"

@@ -282,7 +282,7 @@ class Guard:
     def _cover_again(self, path: str) -> None:
         """Hide it where it is not, or make it read-only; where it is missing, nothing is made, and it is covered when
         it comes back."""
-        how = self._covered[path]
+        how, missing = self._covered[path], False
         for _ in range(_TRIES):
             try:
                 if self._is_covered(path) or self._is_alone():
@@ -303,8 +303,14 @@ class Guard:
                 except OSError:
                     break
                 # It may have come back before that was watched for.
+                missing = True
                 continue
+            missing = False
             self._tell("hidden" if how == "hidden" else "again", path)
+        else:
+            if missing:
+                # Somebody makes and removes the folders above it, as anybody inside can, and the kernel says more.
+                return
         self._tell("lost", path)
 
     def _cover_meanwhile(self) -> None:
