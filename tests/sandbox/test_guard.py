@@ -239,24 +239,26 @@ os.chdir("/tmp")
 assert libc.syscall(ctypes.c_long(PIVOT_ROOT), b".", b".") == 0
 assert libc.umount2(b".", 2) == 0
 os.close(os.open("evil", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
-os.rename("evil", ".mcp.json", src_dir_fd=folder, dst_dir_fd=folder)
+os.rename("evil", "NAME", src_dir_fd=folder, dst_dir_fd=folder)
 """
 
 
-async def test_a_session_ends_whose_namespaces_inside_replace_what_is_protected(repository: Place) -> None:
-    (repository.workspace / ".mcp.json").write_text("{}")
-    plan = msgspec.structs.replace(repository.plan(), ways=WayPolicy(nested_namespaces=True))
+@pytest.mark.parametrize("name", [".mcp.json", ".env", "schema"])
+async def test_a_session_ends_whose_namespaces_inside_replace_what_is_protected(repository: Place, name: str) -> None:
+    (repository.workspace / name).write_text("{}")
+    rules = (*RULES, ("schema", Access.READ))
+    plan = msgspec.structs.replace(repository.plan(rules=rules), ways=WayPolicy(nested_namespaces=True))
     sandbox = await Sandbox.start(plan)
     try:
         box = Box(sandbox, repository)
-        await box.python(_ELSEWHERE.replace("PIVOT_ROOT", str(older("pivot_root"))))
+        await box.python(_ELSEWHERE.replace("PIVOT_ROOT", str(older("pivot_root"))).replace("NAME", name))
         said = await _told(box, 1)
     finally:
         await sandbox.close()
 
     # The kernel allows it, and does not say who did it.
-    assert said == [("lost", ".mcp.json")]
-    assert (repository.workspace / ".mcp.json").read_text() == "", "or this shows nothing"
+    assert said == [("lost", name)]
+    assert (repository.workspace / name).read_text() == "", "or this shows nothing"
 
 
 @pytest.mark.parametrize(("moved", "told"), [(".git/hooks", "held"), (".git", "lost")])

@@ -292,6 +292,9 @@ class Guard:
                     self._root.cover(path)
                 else:
                     self._root.rebind(path, syscalls.RDONLY)
+                if self._nested:
+                    # SECURITY: as in `_look`. What nobody inside may write would have been written there (T29).
+                    break
                 self._watch(os.path.dirname(path), [path])
                 self._watch_above(path)
             except OSError as error:
