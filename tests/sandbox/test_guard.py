@@ -527,18 +527,23 @@ async def test_a_place_holder_of_the_guard_goes_with_a_session_that_is_killed(pl
     assert ".mcp.json" not in place.names()
 
 
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [("294 if os.uname().machine == 'x86_64' else 26", 24), ("254 if os.uname().machine == 'x86_64' else 27", 28)],
+    ids=["instance", "watch"],
+)
 async def test_without_a_watch_to_be_had_what_is_replaced_is_protected_again_and_the_session_says_so(
-    place: Place,
+    place: Place, call: str, error: int
 ) -> None:
-    (place.workspace / ".mcp.json").write_text("{}")
-    (place.workspace / "new").write_text("{}")
+    for name in (".mcp.json", ".env", "new", "secret"):
+        (place.workspace / name).write_text("{}")
     # As where editors have taken all watches that an account may have: no more of them, for all that is started here.
     program = (
-        "import asyncio, ctypes, os, struct, sys\n"
+        "import asyncio, ctypes, os, struct, sys, time\n"
         "from pathlib import Path\n"
         "from tests.sandbox.boxes import Box, Place\n"
         "from ringfence.sandbox.launch import Sandbox\n"
-        "call, error = (294 if os.uname().machine == 'x86_64' else 26), 24\n"
+        f"call, error = ({call}), {error}\n"
         "steps = (0x20, 0, 0, 0), (0x15, 0, 1, call), (6, 0, 0, 0x50000 | error), (6, 0, 0, 0x7fff0000)\n"
         "code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *each) for each in steps))\n"
         "libc, filters = ctypes.CDLL(None), struct.pack('HxxxxxxQ', len(steps), ctypes.addressof(code))\n"
@@ -548,16 +553,18 @@ async def test_without_a_watch_to_be_had_what_is_replaced_is_protected_again_and
         "    sandbox, said = await Sandbox.start(place.plan()), []\n"
         "    sandbox.take_guard(lambda *what: said.append(what))\n"
         "    os.rename(place.workspace / 'new', place.workspace / '.mcp.json')\n"
-        "    while len(said) < 2: await asyncio.sleep(0.01)\n"
-        "    done = await Box(sandbox, place).shell('echo evil > .mcp.json')\n"
+        "    os.rename(place.workspace / 'secret', place.workspace / '.env')\n"
+        "    until = time.time() + 10\n"
+        "    while len(said) < 4 and time.time() < until: await asyncio.sleep(0.01)\n"
+        "    done = await Box(sandbox, place).shell('cat .env; echo evil > .mcp.json')\n"
         "    await sandbox.close()\n"
-        "    print([what for what, _ in said], done.code)\n"
+        "    print(sorted(what for what, _ in said), done.code, done.out)\n"
         "asyncio.run(main())\n"
     )
     argv = (sys.executable, "-c", program, *map(str, (place.root, place.home, place.workspace, place.state)))
     done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=30)
 
-    assert done.stdout == "['none', 'again'] 1\n", done.stderr
+    assert done.stdout == "['again', 'hidden', 'none', 'unhidden'] 1 \n", done.stderr
 
 
 async def test_a_control_file_may_be_replaced_outside_by_removing_it_first(place: Place) -> None:

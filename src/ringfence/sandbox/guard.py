@@ -34,6 +34,8 @@ _GONE = 0x8000
 _FOLDER = 0x40000000
 """It happened to a folder."""
 _NO_CROSSING = 0x01
+_NO_MORE = 28
+"""ENOSPC: of watches."""
 _MISSING = 2
 _MOVED_AWAY = (_MISSING, 20, 40)
 """ENOENT, ENOTDIR, ELOOP: another folder, or none, is where the folder of something protected was."""
@@ -66,11 +68,12 @@ class Guard:
         self._awaiting: dict[int, set[str]] = {}
         """Those folders, by the numbers of their watches."""
         self._nested = bool(layout.get("nested"))
+        self._is_serving = self._is_short = False
+        """Whether the kernel gives fewer watches than are needed."""
         try:
             self._events = syscalls.checked(syscalls.LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "watch")
         except OSError as error:
-            # Editors take many of them. Of mounts that are taken away the kernel says so all the same.
-            self._tell("none", error.strerror or str(error))
+            self._fall_short(error)
             self._events = -1
         self._folders: dict[int, str] = {}
         """Those in which every change is looked at, by the number of the watch."""
@@ -96,15 +99,36 @@ class Guard:
             for folder in {each for path in self._covered for each in _above(path)}:
                 self._watch_folder(folder, _MOVED_ITSELF)
         except OSError as error:
-            # There may be many of them, and the kernel takes so many watches.
             self._tell("unhidden", error.strerror or str(error))
             self._covered = {}
+
+    def _fall_short(self, error: OSError) -> None:
+        """Go on with fewer watches: editors and whatever else rebuilds on changes take many, and of mounts that are
+        taken away the kernel says so all the same."""
+        if self._is_short:
+            return
+        self._is_short = True
+        self._tell("none", error.strerror or str(error))
+        if self._covered:
+            self._tell("unhidden", error.strerror or str(error))
+
+    def _add(self, name: bytes, what: int, path: str) -> int | None:
+        """The number of a watch on a name in the folder that this process is in; None where there are no more."""
+        try:
+            watch = syscalls.LIBC.inotify_add_watch(self._events, name, what)
+            return syscalls.checked(watch, f"watch `{path}`")
+        except OSError as error:
+            # SECURITY: later, whoever runs inside can have taken them, and the session ends instead (T19).
+            if error.errno != _NO_MORE or self._mounts < 0 or (self._is_serving and not self._is_short):
+                raise
+            self._fall_short(error)
+            return None
 
     def serve(self, child: int) -> None:
         """Until the sandbox's process 1 ends, or the session is gone, which ends everything inside."""
         ended = os.pidfd_open(child)
         self._poll.register(ended, select.POLLIN)
-        changed = self._all()
+        self._is_serving, changed = True, self._all()
         while self._look_at(changed):
             happened = {descriptor for descriptor, _ in self._poll.poll(0 if self._is_due else None)}
             if ended in happened:
@@ -179,8 +203,9 @@ class Guard:
         try:
             if not self._watch_moves(opened, paths):
                 os.fchdir(opened)
-                watch = syscalls.LIBC.inotify_add_watch(self._events, b".", _IN_FOLDER)
-                self._folders[syscalls.checked(watch, "watch a folder")] = folder
+                watch = self._add(b".", _IN_FOLDER, folder)
+                if watch is not None:
+                    self._folders[watch] = folder
         finally:
             os.close(opened)
             _leave()
@@ -197,10 +222,8 @@ class Guard:
         try:
             os.fchdir(uncovered)
             for path in paths:
-                name = os.fsencode(os.path.basename(path))
-                watch = syscalls.LIBC.inotify_add_watch(self._events, name, _MOVED_ITSELF)
                 try:
-                    syscalls.checked(watch, f"watch `{path}`")
+                    self._add(os.fsencode(os.path.basename(path)), _MOVED_ITSELF, path)
                 except OSError as error:
                     # What is missing is made at the next look, and watched then.
                     if error.errno != _MISSING:
@@ -365,7 +388,7 @@ class Guard:
             raise
         try:
             os.fchdir(folder)
-            return syscalls.checked(syscalls.LIBC.inotify_add_watch(self._events, b".", what), f"watch `{path}`")
+            return self._add(b".", what, path)
         finally:
             os.close(folder)
             _leave()
