@@ -527,6 +527,30 @@ async def test_a_place_holder_of_the_guard_goes_with_a_session_that_is_killed(pl
     assert ".mcp.json" not in place.names()
 
 
+async def test_a_place_holder_of_the_guard_stays_for_as_long_as_another_session_needs_it(repository: Place) -> None:
+    paths = [repository.workspace / name for name in (".vscode", ".git/hooks")]
+    paths[0].mkdir()
+    first = await Sandbox.start(repository.plan())
+    try:
+        for path in paths:
+            shutil.rmtree(path)
+        await _told(Box(first, repository), 2)
+        second = await Sandbox.start(repository.plan())
+    finally:
+        await first.close()
+    said: list[tuple[str, str]] = []
+    try:
+        second.take_guard(lambda *what: said.append(what))
+        await asyncio.sleep(0.3)
+        standing = [path.exists() for path in paths]
+    finally:
+        await second.close()
+
+    assert said == []
+    assert standing == [True, True]
+    assert not any(path.exists() for path in paths)
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [("294 if os.uname().machine == 'x86_64' else 26", 24), ("254 if os.uname().machine == 'x86_64' else 27", 28)],

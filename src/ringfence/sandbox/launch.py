@@ -239,9 +239,8 @@ class Sandbox:
         self._held.append(path)
         if self._plan is None or self._plan.staging is not None:
             return
-        facts = self._plan.facts
         with contextlib.suppress(OSError):
-            stubs.note(facts.state or stubs.usual_state(facts.home), path, str(self._launcher))
+            stubs.note(_state(self._plan), path, str(self._launcher))
 
     def _hear_guard(self) -> None:
         assert self._guard is not None
@@ -403,8 +402,9 @@ class Sandbox:
             if self._group is not None:
                 await asyncio.to_thread(self._group.remove)
             self._release()
+            shared = None if self._plan is None or self._plan.staging is not None else _state(self._plan)
             for path in self._held:
-                stubs.remove_untouched(path)
+                stubs.remove_untouched(path, shared)
 
     def _next(self) -> int:
         self._last += 1
@@ -537,6 +537,11 @@ async def launch(plan: Plan, *, tier: str = "A", on_lost: Callable[[], None] | N
         yield sandbox
     finally:
         await sandbox.close()
+
+
+def _state(plan: Plan) -> str:
+    """Where it is kept what is made on the host."""
+    return plan.facts.state or stubs.usual_state(plan.facts.home)
 
 
 async def _reap(pid: int) -> None:

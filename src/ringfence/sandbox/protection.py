@@ -110,7 +110,7 @@ class _Search:
     """Collects what is to be protected, by absolute paths."""
 
     def __init__(self, place_holders: frozenset[tuple[str, str]]) -> None:
-        self._place_holders = place_holders
+        self._place_holders = frozenset(f"{workspace}/{name}" for workspace, name in place_holders)
         self.pinned: list[str] = []
         self.read_only: list[str] = []
         self.settings: list[str] = []
@@ -122,7 +122,7 @@ class _Search:
         root = open_plain(base, os.O_PATH | os.O_DIRECTORY)
         try:
             for name, row in rows:
-                kind = None if (base, name) in self._place_holders else _kind(root, name)
+                kind = None if f"{base}/{name}" in self._place_holders else _kind(root, name)
                 if kind is None:
                     held = _place_holder(root, base, name, row)
                     self.wanted += held
@@ -160,7 +160,7 @@ class _Search:
     def _protect(self, root: int, base: str, row: ControlFile) -> None:
         above = _folders_above(row.pattern)
         for name in (*above, row.pattern):
-            kind = None if (base, name) in self._place_holders else _kind(root, name)
+            kind = None if f"{base}/{name}" in self._place_holders else _kind(root, name)
             if kind is None:
                 # A folder that is missing on the way is kept from being made: with it, the file could be.
                 self.wanted.append(Stub(workspace=base, name=name, content=None))
@@ -183,12 +183,12 @@ class _Search:
         """Protect a workspace that is a repository itself, without `.git`; keep one without any from becoming one."""
         root = open_plain(workspace, os.O_PATH | os.O_DIRECTORY)
         try:
-            if (workspace, ".git") not in self._place_holders and _kind(root, ".git") is not None:
+            if f"{workspace}/.git" not in self._place_holders and _kind(root, ".git") is not None:
                 return
             there = [
                 name
                 for name in ("HEAD", "objects", "refs")
-                if (workspace, name) not in self._place_holders and _kind(root, name) is not None
+                if f"{workspace}/{name}" not in self._place_holders and _kind(root, name) is not None
             ]
         finally:
             os.close(root)
@@ -232,7 +232,7 @@ class _Search:
         root = open_plain(base, os.O_PATH | os.O_DIRECTORY)
         try:
             for each in (*_folders_above(name), name):
-                kind = None if (base, each) in self._place_holders else _kind(root, each)
+                kind = None if f"{base}/{each}" in self._place_holders else _kind(root, each)
                 if kind is None:
                     self.wanted.append(Stub(workspace=base, name=each, content=content if each == name else None))
                     if each != name:

@@ -35,6 +35,14 @@ class Stub(msgspec.Struct, frozen=True, kw_only=True):
     content: str | None
     """None for a folder."""
 
+    @property
+    def path(self) -> str:
+        return f"{self.workspace}/{self.name}"
+
+    def is_same(self, other: Stub) -> bool:
+        """One may be named from the folder that it lies in, and another from the workspace."""
+        return (self.path, self.content) == (other.path, other.content)
+
 
 class Entry(msgspec.Struct, kw_only=True):
     """A place holder and the sessions that need it."""
@@ -59,7 +67,7 @@ def claim(
         _sweep(entries)
         standing = []
         for stub in look(frozenset((entry.stub.workspace, entry.stub.name) for entry in entries)):
-            entry = next((each for each in entries if each.stub == stub), None)
+            entry = next((each for each in entries if each.stub.is_same(stub)), None)
             if entry is not None:
                 entry.users.append(owner)
                 standing.append(stub)
@@ -114,15 +122,18 @@ def note(state: str, path: str, user: str) -> None:
     with _manifest(state) as entries:
         content = None if os.path.isdir(path) else ""
         stub = Stub(workspace=os.path.dirname(path), name=os.path.basename(path), content=content)
-        entry = next((each for each in entries if each.stub == stub), None)
+        entry = next((each for each in entries if each.stub.is_same(stub)), None)
         if entry is None:
             entries.append(Entry(stub=stub, users=[owner]))
         elif owner not in entry.users:
             entry.users.append(owner)
 
 
-def remove_untouched(path: str) -> None:
-    """Remove a place holder that was made while a session ran, where it is still empty."""
+def remove_untouched(path: str, state: str | None = None) -> None:
+    """Remove a place holder that was made while a session ran, where it is still empty, and no other session needs it
+    by the manifest of a state folder."""
+    if state is not None and path in {f"{workspace}/{name}" for workspace, name in standing(state)}:
+        return
     for content in (None, ""):
         _remove(Stub(workspace=os.path.dirname(path), name=os.path.basename(path), content=content))
 
@@ -131,9 +142,9 @@ def _release(state: str, owner: tuple[int, int, str], made: tuple[Stub, ...]) ->
     # Somebody may have removed the whole folder, and the manifest with it, while the session ran.
     os.makedirs(state, mode=0o700, exist_ok=True)
     with _manifest(state) as entries:
-        lost = [stub for stub in made if not any(each.stub == stub for each in entries)]
+        lost = [stub for stub in made if not any(each.stub.is_same(stub) for each in entries)]
         _leave(entries, owner)
-        for stub in sorted(lost, key=lambda each: -each.name.count("/")):
+        for stub in sorted(lost, key=lambda each: -each.path.count("/")):
             _remove(stub)
 
 
@@ -148,7 +159,7 @@ def _sweep(entries: list[Entry]) -> None:
         entry.users = [user for user in entry.users if _started(user[0]) == user[1]]
     gone = [entry for entry in entries if not entry.users]
     # Deepest first, so that a folder is empty when its turn comes.
-    for entry in sorted(gone, key=lambda each: -each.stub.name.count("/")):
+    for entry in sorted(gone, key=lambda each: -each.stub.path.count("/")):
         _remove(entry.stub)
     entries[:] = [entry for entry in entries if entry.users]
 
