@@ -249,6 +249,21 @@ async def test_place_holders_are_shared_by_sessions_and_removed_by_the_last(repo
     assert _everything(repository.workspace) == before
 
 
+async def test_a_second_session_starts_where_the_first_has_a_place_holder_for_a_repository(place: Place) -> None:
+    first = await Sandbox.start(place.plan())
+    try:
+        second = await Sandbox.start(place.plan())
+    finally:
+        await first.close()
+    try:
+        tried = await Box(second, place).shell("git init -q; mkdir -p .git/hooks")
+    finally:
+        await second.close()
+
+    assert tried.code != 0
+    assert place.names() == set()
+
+
 async def test_a_file_the_user_makes_in_a_place_holder_is_not_removed(repository: Place) -> None:
     sandbox = await Sandbox.start(repository.plan())
     (repository.workspace / ".vscode" / "settings.json").write_text("{}")

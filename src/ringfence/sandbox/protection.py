@@ -124,7 +124,10 @@ class _Search:
             for name, row in rows:
                 kind = None if f"{base}/{name}" in self._place_holders else _kind(root, name)
                 if kind is None:
-                    held = _place_holder(root, base, name, row)
+                    above = os.path.dirname(name)
+                    # Nothing is made in a place holder, which is covered.
+                    is_held = bool(above) and f"{base}/{above}" in self._place_holders
+                    held = [] if is_held else _place_holder(root, base, name, row)
                     self.wanted += held
                     if held:
                         self._private(row, f"{base}/{name}", stat.S_IFDIR if row.stub is None else stat.S_IFREG)
