@@ -49,6 +49,24 @@ async def test_what_git_ignores_for_the_person_stays_ignored(repository: Place, 
     assert said == "!! x.mine\n0\n"
 
 
+@pytest.mark.parametrize("what", ["a link", "a folder"])
+async def test_a_staged_session_starts_where_a_rule_shows_the_ignores_otherwise(repository: Place, what: str) -> None:
+    ignores = repository.home / "mine" / "ignores"
+    ignores.parent.mkdir()
+    ignores.write_text("*.mine\n")
+    (repository.home / ".ignores").symlink_to("mine/ignores")
+    named, shown = ("~/.ignores", "~/.ignores") if what == "a link" else ("~/mine", "~/mine/ignores")
+    (repository.home / ".gitconfig").write_text(f"[core]\n\texcludesFile = {named}\n")
+    (repository.workspace / "x.mine").write_text("x")
+
+    rules = (*RULES, (shown, Access.READ))
+    said = await _said(repository, "git status --short --ignored x.mine", staged=True, rules=rules)
+
+    # Git itself takes no folder of ignores.
+    assert said == ("!! x.mine\n0\n" if what == "a link" else said)
+    assert ignores.read_text() == "*.mine\n"
+
+
 async def test_settings_of_the_machine_hold_in_a_staged_session(repository: Place) -> None:
     machine = Path("/etc/gitconfig")
     before = machine.read_text() if machine.exists() else ""

@@ -77,7 +77,8 @@ def survey(plan: Plan, name: str) -> Surveyed:
     ordered = [bind for bind in unique([*binds, own, *shared]) if bind.target not in made]
     staged = _staged(plan, workspace, shared)
     private = [*PRIVATE, (home, 0o700, HOME_SIZE)]
-    layout = _arranged(plan, workspace, home, private, ordered, staged, links)
+    layout = _arranged(plan, workspace, home, private, ordered, staged)
+    followed = [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)]
     bound = [bind for bind in ordered if bind not in (own, *shared)] if staged else ordered
     ours = own_places(plan.facts.own, plan.facts.program, tuple(ordered))
     looked, about_hidden = looked_for(plan, workspace)
@@ -90,10 +91,12 @@ def survey(plan: Plan, name: str) -> Surveyed:
     copies = _private_git(plan, found, inner, name, release, own=f"{workspace}/.git/config", ignores=ignores)
     ignoring = _ignoring(ignores, home, named, bound) if staged and plan.image is None else []
     # What is made for this sandbox takes the place of the host's here too.
-    bound = [bind for bind in bound if bind.target not in {path for path, *_ in ignoring}]
+    placed = {path for path, *_ in ignoring}
+    bound = [bind for bind in bound if bind.target not in placed]
     sockets, about_sockets = hidden_sockets(workspace, looked.special, [*asked, *shared], links)
     masked = sorted({*hidden, *ours.masked, *sockets})
     layout |= {
+        "links": [each for each in followed if each[0] not in placed],
         "files": [*_files(plan, workspace, _accounts(plan, *_ids(plan), home), ordered), *ignoring],
         "binds": [
             *((bind.source, bind.target, bind.writable, bind.required) for bind in bound),
@@ -137,7 +140,6 @@ def _arranged(
     private: Sequence[tuple[str, int, str]],
     ordered: list[Bind],
     staged: Sequence[overlay.Overlay],
-    links: Links,
 ) -> dict[str, object]:
     """The sandbox without what is held in it and the files in it: who one is there, its own folders, and its ways
     out."""
@@ -153,7 +155,6 @@ def _arranged(
         "shared_memory": SHARED_MEMORY,
         "private": [place for place in private if place[0] not in {bind.target for bind in ordered}],
         "overlays": [(each.covered, (each.covered, each.holders, each.upper, each.work)) for each in staged],
-        "links": [(path, to) for path, to in sorted(links.found.items()) if not _shown(path, ordered)],
         "writable": [place[0] for place in private]
         + ["/dev/shm", "/dev/pts"]  # noqa: S108
         + [bind.target for bind in ordered if bind.writable],
@@ -243,7 +244,7 @@ def _ignoring(ignores: str, home: str, named: str, bound: list[Bind]) -> list[tu
     return [
         (path, os.fsencode(text), 0o644)
         for path, text in found
-        if not any(bind.target != path and covers(bind.target, path) for bind in bound)
+        if not any(bind.target != path and (covers(bind.target, path) or covers(path, bind.target)) for bind in bound)
     ]
 
 
