@@ -10,6 +10,7 @@ import asyncio
 import datetime
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import cache, partial
@@ -86,6 +87,9 @@ _NO_REPOSITORY = (
     "this folder is no Git repository, and none can be made in it during a session; "
     "if you want one, leave and type `git init` first"
 )
+_SAID = 20
+"""So often is the same thing that was replaced put on record: moving folders, anybody inside can bring it about."""
+
 _NO_STAND_INS = (
     "commands that a shell inside starts have the session's plan, whatever profile the policy has for them: "
     "to ask for each takes tier A"
@@ -358,6 +362,8 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
     """What is replaced outside while a session runs loses its protection inside for a moment; longer than that, and
     the session ends."""
 
+    times = Counter[str]()
+
     def said(what: str, path: str) -> None:
         shown = shortened(visible(path), 120)
         if what == "lost":
@@ -372,7 +378,11 @@ def _watch_protection(governed: Governed, sandbox: Sandbox) -> None:
             text = f"`{shown}` was replaced outside while the session ran: for a moment, what runs inside could read it"
         else:
             text = f"`{shown}` was replaced or removed outside while the session ran; it is protected again: look at it"
-        governed.replaced = (*governed.replaced, text)
+        times[text] += 1
+        if times[text] > _SAID:
+            return
+        if times[text] == 1:
+            governed.replaced = (*governed.replaced, text)
         governed.tally.record_soon(NoticeGiven(topic="protection", text=text))
 
     sandbox.take_guard(said)
