@@ -464,6 +464,28 @@ async def test_folders_that_are_made_and_removed_inside_end_no_session(place: Pl
     assert "KEY" not in read.out
 
 
+@pytest.mark.parametrize("name", ["moved", "two words"])
+async def test_a_secret_stays_hidden_where_its_folder_was_moved_to_inside(place: Place, name: str) -> None:
+    secret, new = place.workspace / "config" / ".env", place.workspace / "new"
+    secret.parent.mkdir()
+    secret.write_text("KEY=old")
+    new.write_text("KEY=new")
+    sandbox = await Sandbox.start(place.plan())
+    try:
+        box = Box(sandbox, place)
+        # An editor that is told to save `config/.env` follows the link.
+        await box.shell(f"mv config 'before'; mv before '{name}'; ln -s '{name}' config")
+        await _asleep(box)
+        new.rename(secret)
+        said = await _told(box, 1)
+        read = await box.shell("cat config/.env")
+    finally:
+        await sandbox.close()
+
+    assert said == [("hidden", ".env")]
+    assert read.out == ""
+
+
 @pytest.mark.parametrize("way", ["renamed over", "removed first"])
 async def test_what_a_rule_shows_read_only_stays_so_when_it_is_replaced_outside(place: Place, way: str) -> None:
     file, new = place.workspace / "schema", place.workspace / "new"

@@ -13,6 +13,7 @@ namespaces may be made inside, either can be brought about there too.
 from __future__ import annotations
 
 import os
+import re
 import select
 import time
 from _socket import socket
@@ -40,6 +41,9 @@ _MISSING = 2
 _MOVED_AWAY = (_MISSING, 20, 40)
 """ENOENT, ENOTDIR, ELOOP: another folder, or none, is where the folder of something protected was."""
 _EVENT = 16
+_COVERS = tuple(os.fsencode(f"{mounts.STORE}/{name}") for name in ("file", "folder"))
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+"""In the kernel's list of mounts: blanks, newlines and backslashes."""
 _TRIES = 8
 """So often is a name protected again that somebody outside keeps replacing."""
 _GAP_SECONDS, _STEP_SECONDS = 0.01, 0.00002
@@ -63,6 +67,8 @@ class Guard:
         """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
         self._covered = {path: how for path, how in layout.get("covered", ()) if not path.startswith(hidden)}
         """What nobody inside may read, or write, by a rule of the policy."""
+        self._followed: set[str] = set()
+        """Of those, the places to which folders were moved with something hidden in them."""
         self._awaited: dict[str, str] = {}
         """Of those, which are missing, and the folder in which every change is looked at for that."""
         self._awaiting: dict[int, set[str]] = {}
@@ -93,6 +99,9 @@ class Guard:
             self._poll.register(self._mounts, select.POLLPRI)
         self._is_due = False
         """Whether everything is to be looked at, because the kernel said so while something was waited for."""
+        self._most = 2 * len(self._covered) + 64
+        self._others = frozenset(self._hiding()) - self._covered.keys()
+        """What is hidden and nobody replaces, in `/proc`."""
         self._watch_all([*self._pinned, *self._wanted])
         try:
             self._watch_all([*self._covered])
@@ -243,6 +252,7 @@ class Guard:
             if mask & (_OVERFLOW | _MOVED):
                 # More happened than was told, or it is not certain to what: a file may have several names.
                 self._awaited.clear()
+                self._follow()
                 return self._all()
             if watch in self._awaiting:
                 if mask & _GONE:
@@ -256,6 +266,33 @@ class Guard:
         if touched or renewed:
             found |= dict.fromkeys(self._come_back(touched, renewed))
         return [*found]
+
+    def _follow(self) -> None:
+        """Find what is hidden where it was moved to with its folder, which anybody inside can do: a link in the old
+        place would lead whoever replaces it there."""
+        # The oldest first. Whatever runs inside can bring about any number of them, each of which is looked at then.
+        moved = {*[path for path in self._hiding() if path not in self._others][: self._most]}
+        for path in self._followed - moved:
+            del self._covered[path]
+        self._followed = moved - (self._covered.keys() - self._followed)
+        for path in self._followed - self._covered.keys():
+            self._covered[path] = "hidden"
+            try:
+                self._watch_all([path])
+                self._watch_above(path)
+            except OSError:
+                self._tell("lost", path)
+
+    def _hiding(self) -> list[str]:
+        """Where something empty covers what is hidden."""
+        if self._mounts < 0:
+            return []
+        os.lseek(self._mounts, 0, os.SEEK_SET)
+        data = b""
+        while more := os.read(self._mounts, 65536):
+            data += more
+        rows = [line.split(b" ", 5) for line in data.splitlines()]
+        return [os.fsdecode(_ESCAPED.sub(_plain, row[4])) for row in rows if row[3] in _COVERS]
 
     def _come_back(self, touched: set[str], renewed: set[str]) -> list[str]:
         """What is missing and may be there again. Whoever makes other files beside it, which can be anybody inside,
@@ -456,6 +493,10 @@ def _wanted(layout: dict[str, Any]) -> dict[str, str]:
     found |= {path: "file" if with_what == "itself" else "folder" for path, with_what in layout["stubs"]}
     found |= dict.fromkeys(layout.get("repositories", ()), "folder")
     return found | dict(layout.get("settings", ()))
+
+
+def _plain(escaped: re.Match[bytes]) -> bytes:
+    return bytes([int(escaped[1], 8)])
 
 
 def _leave() -> None:
