@@ -489,7 +489,9 @@ class Guard:
 
 def _wanted(layout: dict[str, Any]) -> dict[str, str]:
     """What is watched, and what is put over it: a link's target, or itself read-only."""
-    found = {path: "file" if not os.path.isdir(path) else "folder" for path in layout["read_only"]}
+    # By what was there when it was surveyed: it may have been removed since.
+    folders = frozenset(layout.get("folders", ()))
+    found = {path: "folder" if path in folders else "file" for path in layout["read_only"]}
     found |= {path: "file" if with_what == "itself" else "folder" for path, with_what in layout["stubs"]}
     found |= dict.fromkeys(layout.get("repositories", ()), "folder")
     return found | dict(layout.get("settings", ()))

@@ -189,13 +189,15 @@ def _held(
 ) -> dict[str, object]:
     """What nothing inside changes, although it lies where commands may write."""
     mounted = tuple(mounted)
+    read_only = [
+        *found.read_only,
+        *covered.without(ours.read_only),
+        *(each for each, what in mounted if what == "itself"),
+    ]
     return {
         "pinned": [*covered.without(ours.pinned), *found.pinned],
-        "read_only": [
-            *found.read_only,
-            *covered.without(ours.read_only),
-            *(each for each, what in mounted if what == "itself"),
-        ],
+        "read_only": read_only,
+        "folders": [path for path in read_only if os.path.isdir(path)],
         "stubs": [(each, what) for each, what in mounted if what != "itself"],
     }
 
