@@ -464,8 +464,12 @@ async def test_folders_that_are_made_and_removed_inside_end_no_session(place: Pl
     assert "KEY" not in read.out
 
 
-@pytest.mark.parametrize("name", ["moved", "two words"])
-async def test_a_secret_stays_hidden_where_its_folder_was_moved_to_inside(place: Place, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "backup"), [("moved", False), ("two words", False), ("moved", True)], ids=["", "blank", "backup"]
+)
+async def test_a_secret_stays_hidden_where_its_folder_was_moved_to_inside(
+    place: Place, name: str, backup: bool
+) -> None:
     secret, new = place.workspace / "config" / ".env", place.workspace / "new"
     secret.parent.mkdir()
     secret.write_text("KEY=old")
@@ -476,9 +480,12 @@ async def test_a_secret_stays_hidden_where_its_folder_was_moved_to_inside(place:
         # An editor that is told to save `config/.env` follows the link.
         await box.shell(f"mv config 'before'; mv before '{name}'; ln -s '{name}' config")
         await _asleep(box)
+        if backup:
+            secret.rename(f"{secret}~")
+            await asyncio.sleep(0.1)
         new.rename(secret)
         said = await _told(box, 1)
-        read = await box.shell("cat config/.env")
+        read = await box.shell("cat config/.env config/.env~")
     finally:
         await sandbox.close()
 

@@ -67,7 +67,7 @@ class Guard:
         """Folders above: what is below them in the sandbox is not what was looked at once they are moved."""
         self._covered = {path: how for path, how in layout.get("covered", ()) if not path.startswith(hidden)}
         """What nobody inside may read, or write, by a rule of the policy."""
-        self._followed: set[str] = set()
+        self._followed: dict[str, None] = {}
         """Of those, the places to which folders were moved with something hidden in them."""
         self._awaited: dict[str, str] = {}
         """Of those, which are missing, and the folder in which every change is looked at for that."""
@@ -270,18 +270,24 @@ class Guard:
     def _follow(self) -> None:
         """Find what is hidden where it was moved to with its folder, which anybody inside can do: a link in the old
         place would lead whoever replaces it there."""
-        # The oldest first. Whatever runs inside can bring about any number of them, each of which is looked at then.
-        moved = {*[path for path in self._hiding() if path not in self._others][: self._most]}
-        for path in self._followed - moved:
-            del self._covered[path]
-        self._followed = moved - (self._covered.keys() - self._followed)
-        for path in self._followed - self._covered.keys():
+        moved = [path for path in self._hiding() if path not in self._others]
+        for path in moved:
+            if path in self._covered:
+                continue
+            self._followed[path] = None
             self._covered[path] = "hidden"
             try:
                 self._watch_all([path])
                 self._watch_above(path)
             except OSError:
                 self._tell("lost", path)
+        for path in [*self._followed]:
+            # Where it was moved away, as by an editor that keeps a copy, it may be made anew. The oldest are forgotten
+            # first: whatever runs inside can bring about any number of them, each of which is looked at.
+            gone = not self._exists(os.path.dirname(path)) or len(self._followed) > self._most
+            if gone and path not in moved:
+                del self._followed[path], self._covered[path]
+                self._awaited.pop(path, None)
 
     def _hiding(self) -> list[str]:
         """Where something empty covers what is hidden."""
