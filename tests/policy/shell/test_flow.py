@@ -80,6 +80,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=300, deadline=None)
 @given(text=statements())
 @example(text="foo\nX='*'\nfoo $X\n")
+@example(text="export X={a,b}\nfoo $X\n")
+@example(text="readonly X={a,b}\nfoo $X\n")
+@example(text="declare X={a..a}\nfoo $X\n")
+@example(text="export X={a}\nfoo $X\n")
 def test_every_command_that_bash_runs_was_told(folder: Path, text: str) -> None:
     script = parse(text, home=HOME)
     functions = set(script.functions)

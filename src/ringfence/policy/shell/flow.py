@@ -39,7 +39,7 @@ from ringfence.policy.shell.variables import (
     changes,
     literal,
 )
-from ringfence.policy.shell.words import DEFAULT_IFS, Known, value, words
+from ringfence.policy.shell.words import DEFAULT_IFS, Known, is_braced, value, words
 
 MAX_COMMANDS = 500
 MAX_TOLD = 16
@@ -401,7 +401,7 @@ class Flow:
                 found.append(Word(text=text.raw, raw=text.raw))
                 continue
             match = ASSIGNMENT.match(text.raw) if declares else None
-            if match is not None and text.pieces:
+            if match is not None and text.pieces and not is_braced(text, known):
                 found.append(value(text, known, begin=match.end()))
             else:
                 found.extend(words(text, known))
@@ -470,7 +470,16 @@ class Flow:
             if match is None:
                 continue
             self.variables.set(match[1], ())
-            if certain and word.text is not None and self.resolves and not match[2] and match[1] not in self.frozen:
+            # SECURITY: of what braces make, another one may be the one that counts.
+            alone = sum(one.raw == word.raw for one in found) == 1
+            if (
+                certain
+                and alone
+                and word.text is not None
+                and self.resolves
+                and not match[2]
+                and match[1] not in self.frozen
+            ):
                 self.variables.set(match[1], (word.text.partition("=")[2],))
             if match[1] == "HOME" or name == "readonly" or "r" in options:
                 self.frozen.add(match[1])

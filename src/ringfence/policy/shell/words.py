@@ -119,6 +119,14 @@ def words(text: Text, known: Known) -> tuple[Word, ...]:
     return tuple(found)
 
 
+def is_braced(text: Text, known: Known) -> bool:
+    """Whether braces in it are expanded, which Bash does in every argument, also where it looks like an assignment."""
+    if not any("{" in piece.text for piece in text.pieces if not (piece.quoted or piece.hole)):
+        return False
+    cells = _cells(text.pieces, known)
+    return _braces(cells) != [cells]
+
+
 def value(text: Text, known: Known, *, begin: int = 0) -> Word:
     """The value that an assignment gives: neither split nor made of braces, with a tilde behind each colon.
 
