@@ -32,11 +32,13 @@ from ringfence.policy.shell.tree import Command, Dialect, Feed, Issue, Redirect,
 from ringfence.policy.shell.variables import (
     ASSIGNMENT,
     DECLARES,
+    IDENTIFIER,
     Values,
     Variables,
     acting,
     change_of,
     changes,
+    gives_attributes,
     literal,
 )
 from ringfence.policy.shell.words import DEFAULT_IFS, Known, is_braced, value, words
@@ -465,6 +467,9 @@ class Flow:
         # SECURITY: outside of a function `local` fails and changes nothing, so that the old value may be the one.
         certain = once and name != "local"
         options = "".join(word.text for word in found[1:] if word.text is not None and word.text[:1] == "-")
+        if any(gives_attributes(word.text) for word in found[1:]):
+            # SECURITY: whatever is assigned later becomes another value: a number, a name, or of other letters.
+            self.variables.fixed.update(*(IDENTIFIER.findall(word.text or word.raw) for word in found[1:]))
         for word in found[1:]:
             match = ASSIGNMENT.match(word.raw)
             if match is None:

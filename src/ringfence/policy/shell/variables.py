@@ -163,10 +163,13 @@ def _named(words: Sequence[str | None]) -> Change:
 def _declared(words: Sequence[str | None]) -> Change:
     """A name without a value may get an attribute; an option that changes how values are read makes all unknown."""
     change = Change()
-    for word in words:
-        if word is None or (word[:1] in {"-", "+"} and not _HARMLESS_DECLARE.fullmatch(word)):
-            change.everything = True
+    change.everything = any(word is None or gives_attributes(word) for word in words)
     return change
+
+
+def gives_attributes(word: str | None) -> bool:
+    """Whether an argument of a declaration is an option that changes how values are read."""
+    return word is not None and word[:1] in {"-", "+"} and not _HARMLESS_DECLARE.fullmatch(word)
 
 
 def changes(statement: Statement | None, held: Mapping[str, Values] | None = None) -> Change:
