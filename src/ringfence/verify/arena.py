@@ -20,6 +20,8 @@ from ringfence.verify.stage import Person
 WEB4, WEB6 = "1.1.1.1", "2606:4700:4700::1111"
 METADATA4, METADATA6 = "169.254.169.254", "fd00:ec2::254"
 PRIVATE = "10.20.30.40"
+OWN_PORT = 47124
+"""Of the services on the arena's own loopback. The machine's has connections of others, which may hold any number."""
 ADDRESSES = (WEB4, WEB6, METADATA4, METADATA6, PRIVATE)
 
 Listener: TypeAlias = tuple[str, str, int]
@@ -32,8 +34,8 @@ LISTENERS: dict[str, Listener] = {
     "metadata": ("tcp", METADATA4, 80),
     "metadata6": ("tcp", METADATA6, 80),
     "private": ("tcp", PRIVATE, 5432),
-    "loopback": ("tcp", "127.0.0.1", 47124),
-    "loopback6": ("tcp", "::1", 47124),
+    "loopback": ("tcp", "127.0.0.1", OWN_PORT),
+    "loopback6": ("tcp", "::1", OWN_PORT),
     "loopback-neighbour": ("tcp", "127.0.0.9", 3128),
     "udp": ("udp", WEB4, 443),
     "udp6": ("udp", WEB6, 443),
@@ -45,11 +47,10 @@ LISTENERS: dict[str, Listener] = {
 """Name, protocol, address and port of each listener. One that the kernel cannot open is left out."""
 
 
-_OWN = ("127.0.0.1", "127.0.0.9", "::1")
-
-
 class Arena:
     """The namespace, kept open by one process, and its listeners."""
+
+    own_port = OWN_PORT
 
     def __init__(
         self, addresses: Sequence[str] = (), listeners: Mapping[str, tuple[str, str, int]] | None = None
@@ -122,11 +123,15 @@ class Loopback:
     pid = 0
 
     def __init__(self) -> None:
+        # The kernel picks the port: any fixed one may be held by a connection, also by one that ended a minute ago.
+        self.own_port = 0
         self.sockets: dict[str, socket.socket] = {}
-        for name, (protocol, address, port) in LISTENERS.items():
-            if address in _OWN:
-                with suppress(OSError):
-                    self.sockets[name] = listen(protocol, address, port)
+        with suppress(OSError):
+            self.sockets["loopback"] = listen("tcp", "127.0.0.1", 0)
+            self.own_port = self.sockets["loopback"].getsockname()[1]
+            self.sockets["loopback6"] = listen("tcp", "::1", self.own_port)
+        with suppress(OSError):
+            self.sockets["loopback-neighbour"] = listen(*LISTENERS["loopback-neighbour"])
 
     def __enter__(self) -> Self:
         return self

@@ -49,6 +49,7 @@ def carry_out(
             SETUPS[name](stage, *words)
         if attack.arena and arena:
             stage.arena_prefix, stage.network = arena.prefix(person), arena.pid
+            stage.words["own_port"] = str(arena.own_port)
             stage.ear = Ear(arena.listeners(), stage.origins)
         if attack.first:
             start(stage, wrap(stage, source.command(*_filled(stage, attack.first))), Streams(timeout=timeout), warm)
