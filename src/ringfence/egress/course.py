@@ -20,7 +20,7 @@ from ringfence.egress.exchange import Exchange, Side, bodyless
 from ringfence.egress.facts import facts
 from ringfence.egress.form_steps import FormSteps
 from ringfence.egress.held import Share
-from ringfence.egress.http1_ends import Http1Server
+from ringfence.egress.http1_ends import NO_ANSWER, Http1Server
 from ringfence.egress.http_fields import Said, said, said_once
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
@@ -176,6 +176,41 @@ class Course:
             return self._collect_first(MOST_BODY, self._judge)
         return self._judge()
 
+    # a request that began the short way
+
+    def take_over(
+        self, head: RequestHead, header: Said, action: ConnectAction, authorization: Authorization | None
+    ) -> None:
+        """Go on with a request without a body, of which nobody wants to know more: `unjudged`, `authorized`, `amended`
+        or `sent` says from where."""
+        self._head, self._said = head, header
+        self._action, self._authorization = action, authorization
+        self.state = State.ANSWER
+
+    def unjudged(self) -> None:
+        """Whoever is asked if it may go failed."""
+        self._denied(self._unjudged(), False)
+
+    def sent(
+        self, upstream: Upstream, *, broken: bool = False, came: bytes | None = None, failed: ServerFailed | None = None
+    ) -> None:
+        """It was sent over a connection that was kept. `broken`: that takes nothing any more, `came`: so much was read,
+        `failed`: it failed then."""
+        assert self._head is not None and self._said is not None
+        self.state = State.MOVES
+        self._prepared = Prepared(self._head, b"")
+        self._upstream, self.address = upstream, upstream.address
+        upstream.then = self._server_ready
+        server = self._alone = self._server = Http1Server(upstream, self.named, upgrade=False)
+        server.took(self._head, self._said, came, broken=broken)
+        if failed is None and came == b"":
+            failed = ServerFailed(NO_ANSWER)
+        if failed is not None:
+            return self.server_failed(failed)
+        if broken:
+            return self._exchanging().start(b"")
+        return self._server_ready()
+
     def _posing(self, found: Posing) -> None:
         """Its server may take it for another request than the one that is judged."""
         return self.refuse(self._core.refuse(self._poses(found)))
@@ -268,9 +303,9 @@ class Course:
             logger.exception("the authorisation of %s failed", action.host)
             return self._denied(self._unjudged(), False)
         if answer.given is not None:
-            return self._authorized(answer.given)
+            return self.authorized(answer.given)
         self._asking = answer
-        return answer.wait(cancel, self._owner.guarded, self._authorized)
+        return answer.wait(cancel, self._owner.guarded, self.authorized)
 
     def _ask(self, ask: Callable[[Callable[[Decision], None]], Cancel], then: Callable[[Decision], None]) -> None:
         """Ask somebody, and go on with the answer, which may come now or later."""
@@ -289,7 +324,8 @@ class Course:
         text = "the request could not be judged, because of an internal error"
         return refusal.built_in(self.action, "gateway.error", text)
 
-    def _authorized(self, authorization: Authorization) -> None:
+    def authorized(self, authorization: Authorization) -> None:
+        """Whoever is asked said whether it may go."""
         if authorization.decision.verdict is not Verdict.ALLOW:
             return self._denied(authorization.decision, True)
         self._authorization = authorization
@@ -319,20 +355,8 @@ class Course:
     def _allowed(self) -> None:
         head, amendments = self._head, self._inspection.amendments
         assert head is not None
-        if amendments and not self._amend(head, amendments):
-            return self._denied(self.fault(), False)
-        if self._form and not self._client.finished:
-            self._steps = (*self._steps, FormSteps(head, self._poses))
-        if not self._steps:
-            self._prepared = Prepared(head, bytes(self._first) if self._client.finished else None)
-            return self._connect()
-        most = max(one.whole for one in self._steps)
-        if most and not self._client.finished:
-            return self._collect_first(most, self._prepare)
-        return self._prepare()
-
-    def _amend(self, head: RequestHead, amendments: tuple[Amendment, ...]) -> bool:
-        """Whether everybody who may want to look into the request could say so."""
+        if not amendments:
+            return self.amended(())
         request = Request(
             destination=self._destination,
             secure=self._secure,
@@ -340,12 +364,24 @@ class Course:
             action=self.action,
             decision=self.authorization.decision,
         )
-        try:
-            self._steps = tuple([made for one in amendments if (made := one(request)) is not None])
-        except Exception:
-            logger.exception("an amendment failed")
-            return False
-        return True
+        return self.amended(stepping(amendments, request))
+
+    def amended(self, steps: tuple[Steps, ...] | None) -> None:
+        """It is allowed, and these steps look into it; None where somebody could not say so."""
+        head = self._head
+        assert head is not None
+        if steps is None:
+            return self._denied(self.fault(), False)
+        self._steps = steps
+        if self._form and not self._client.finished:
+            self._steps = (*steps, FormSteps(head, self._poses))
+        if not self._steps:
+            self._prepared = Prepared(head, bytes(self._first) if self._client.finished else None)
+            return self._connect()
+        most = max(one.whole for one in self._steps)
+        if most and not self._client.finished:
+            return self._collect_first(most, self._prepare)
+        return self._prepare()
 
     def _denied(self, decision: Decision, recorded: bool) -> None:
         self.refuse(refusal.denied(decision) if recorded else self._core.refuse(decision))
@@ -650,3 +686,12 @@ class Course:
         """The denial that a fault of ours comes to."""
         text = "the request could not be looked into, because of an internal error"
         return refusal.built_in(self._described(), "gateway.error", text)
+
+
+def stepping(amendments: tuple[Amendment, ...], request: Request) -> tuple[Steps, ...] | None:
+    """The steps of everybody who wants to look into a request; None where one of them failed to say so."""
+    try:
+        return tuple([made for one in amendments if (made := one(request)) is not None])
+    except Exception:
+        logger.exception("an amendment failed")
+        return None

@@ -16,6 +16,7 @@ from ringfence.egress.upstreams import Upstream
 from ringfence.egress.whole_answers import passed_on
 from ringfence.model.host import Destination
 
+NO_ANSWER = "it closed the connection without an answer"
 _TOGETHER = 65_536
 _LONGEST_HEAD = 262_144
 _PASSED_ON = ResponseHead(status=200, fields=(), length=0)
@@ -200,6 +201,12 @@ class Http1Server:
             self.broken = True
         return not (self.broken or self._rest or leg.ready)
 
+    def took(self, head: RequestHead, header: Said, came: bytes | None, *, broken: bool) -> None:
+        """As behind `begin`, for a request without a body that was sent before; `came` is what was read since."""
+        self._method, self._binds, self.broken = head.method, header.binds, broken
+        if came:
+            self._rest, self.said = came, True
+
     def send(self, data: bytes) -> None:
         """A piece of the body."""
         self._write(as_chunk(data) if self._chunked else data)
@@ -282,7 +289,7 @@ class Http1Server:
         answer = self._answer
         if answer is None:
             cut = bool(self._rest)
-            raise ServerFailed("its answer is cut short" if cut else "it closed the connection without an answer")
+            raise ServerFailed("its answer is cut short" if cut else NO_ANSWER)
         if self.finished:
             self.broken = True
         else:

@@ -27,6 +27,8 @@ _NOT_FOR_CLIENTS = frozenset((b"transfer-encoding", b"alt-svc"))
 AGREEMENTS = frozenset((b"authorization", b"proxy-authorization", b"www-authenticate"))
 SPEAKING = _HOP_BY_HOP | _NOT_FOR_CLIENTS | AGREEMENTS
 """The names of what is about the message or its connection, beside those that begin with `proxy-`."""
+_MORE = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+"""What makes a request more than its head, or its answer more than an answer."""
 _USUAL = frozenset((b"close", b"keep-alive"))
 _FEW, _SHORT = 48, 4096
 """So many fields, and so many bytes of them: what is longer is not kept for the next time."""
@@ -56,6 +58,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What goes on, whatever protocol carries it: neither framing nor what was for us."""
     lines: bytes
     """The same as HTTP/1 writes it, each line with its end."""
+    plain: bool
+    """Whether all of that is as usual: it neither tells of a body nor asks for anything but an answer."""
 
 
 def said(fields: tuple[Field, ...]) -> Said:
@@ -71,8 +75,11 @@ def said_once(fields: tuple[Field, ...]) -> Said:
     for_server = tuple(field for field in fields if field[0] not in taken_off) if taken_off else fields
     passed = tuple(field for field in for_server if _goes_on(field[0], tokens))
     names = [name for name, _ in fields]
+    closes, words = b"close" in tokens, other_words(fields)
+    twice = next((name.decode("ascii") for name in sorted(ONCE) if names.count(name) > 1), "")
+    bound = any(binds(field) for field in fields)
     return Said(
-        closes=b"close" in tokens,
+        closes=closes,
         upgrades=frozenset(
             token.strip().lower().partition(b"/")[0]
             for name, value in fields
@@ -80,11 +87,12 @@ def said_once(fields: tuple[Field, ...]) -> Said:
             for token in value.split(b",")
             if token.strip()
         ),
-        words=other_words(fields),
-        twice=next((name.decode("ascii") for name in sorted(ONCE) if names.count(name) > 1), ""),
+        words=words,
+        twice=twice,
         expects=any(name == b"expect" and value.lower() == b"100-continue" for name, value in fields),
         sized=b"content-length" in names,
-        binds=any(binds(field) for field in fields),
+        binds=bound,
+        plain=not (closes or words or twice or bound or taken_off or _MORE.intersection(names)),
         for_server=for_server,
         passed=passed,
         lines=b"".join(map(_line, passed)),

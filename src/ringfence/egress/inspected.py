@@ -28,6 +28,7 @@ from ringfence.egress.reached import Reached
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.request_owner import State as Progress
 from ringfence.egress.request_owner import Told
+from ringfence.egress.short_way import ShortWay
 from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.egress.websocket import WebSocket
 from ringfence.model.action import ConnectAction
@@ -93,6 +94,9 @@ class Inspected:
         self._hangup = bool(edges & HANGUP)
         self._head: RequestHead | None = None
         self._course: Course | None = None
+        self._short: ShortWay | None = None
+        """What takes most requests but the first, where requests go to the host that they name, by its own name."""
+        self._shortens = inspection.route is None and not wanted.origin.startswith("host_port:")
         self._websocket: WebSocket | None = None
         self._address = ""
         self._reached = Reached()
@@ -140,11 +144,11 @@ class Inspected:
             case State.HANDSHAKE:
                 self._shake()
             case State.COURSE:
-                assert self._course is not None
-                if self._course.state is Progress.ANSWER:
+                course, short = self._course, self._short
+                if course is not None and course.state is not Progress.ANSWER:
+                    course.move()
+                elif course is not None or (short is not None and short.asks):
                     self._look_after_client()
-                else:
-                    self._course.move()
             case State.WEBSOCKET:
                 assert self._websocket is not None
                 self._websocket.move()
@@ -252,7 +256,16 @@ class Inspected:
             if problem is not None:
                 return self._refuse(self._core.refuse(problem))
         self._state = State.COURSE
-        course = self._course = Course(
+        if again and self._shortens:
+            short = self._short
+            if short is None:
+                short = self._short = self._short_way()
+            if short.start(head, header):
+                return None
+        return self.course().start(head, header)
+
+    def _short_way(self) -> ShortWay:
+        return ShortWay(
             self._core,
             self._inspection,
             self._upstreams,
@@ -262,7 +275,20 @@ class Inspected:
             origin=self._origin,
             secure=self._secure,
         )
-        return course.start(head, header)
+
+    def course(self) -> Course:
+        """A course for the request."""
+        self._course = Course(
+            self._core,
+            self._inspection,
+            self._upstreams,
+            self,
+            self._client,
+            self._destination,
+            origin=self._origin,
+            secure=self._secure,
+        )
+        return self._course
 
     def _unacceptable(self, head: RequestHead, header: Said) -> Decision | None:
         if head.method == "CONNECT":
@@ -295,17 +321,28 @@ class Inspected:
 
     def answered(self, *, keep: bool) -> None:
         """The request is answered."""
-        course, core = self._course, self._core
+        course = self._course
         if course is None or course.destination is not self._reached.last or course.address != self._address:
             self._forget()
         if not keep:
             return self._leave_orderly("")
-        self._head = self._course = None
+        self._course = None
+        return self._next()
+
+    def passed(self, address: str) -> None:
+        """The request went the short way, and is answered."""
+        if address != self._address or self._destination is not self._reached.last:
+            self._address = address
+            self._reached.add(self._destination, address)
+        return self._next()
+
+    def _next(self) -> None:
+        core = self._core
+        self._head = None
         self._state = State.REQUEST
         core.expect(self, core.limits.idle_seconds, self._idle)
         if self._client.unread or self._leg.ready:
             self.again()
-        return None
 
     def failed(self, error: str, *, reset: bool, code: int | None = None) -> None:
         """The request cannot be answered."""
@@ -396,6 +433,10 @@ class Inspected:
         if self._course is not None:
             self._course.end(error)
             self._forget()
+        elif self._short is not None:
+            address = self._short.end()
+            self._address = address or self._address
+            self._reached.add(self._destination, address)
 
     def _end(self, error: str, *, reset: bool) -> None:
         if self not in self._core.open:
@@ -403,7 +444,7 @@ class Inspected:
         self._state = State.OVER
         self._core.leave(self)
         self._end_course(error)
-        self._course = None  # else the two hold each other
+        self._course = self._short = None  # else the two hold each other
         if reset:
             self._core.engine.discard(self._leg.sock, reset=True)
         else:
