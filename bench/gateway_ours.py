@@ -43,6 +43,8 @@ from ringfence.session.tally import Tally
 from ringfence.telemetry.ledger import Ledger
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_SPOKEN = ("http", "tls")
+"""What a rule without a protocol opens."""
 _REASON = Reason(rule="bench", layer="project", source="ringfence.toml:1", verdict=Verdict.ALLOW, text="measured")
 _TUNNELS = '[[network.rule]]\nhosts = ["localhost", "127.0.0.0/8", "::1"]\nverdict = "allow"\n'
 _REQUESTS = (
@@ -90,7 +92,7 @@ async def _instant(
         verdict = Verdict.ALLOW if seen and action.host == "localhost" else Verdict.DENY
         decision = Decision(verdict=verdict, action=action, reasons=(_REASON,), policy="")
         reads = asked.inspect and action.method is None
-        done(Authorization(decision=decision, declared=_LOOPBACK, needs_request=reads))
+        done(Authorization(decision=decision, declared=_LOOPBACK, protocols=_SPOKEN, needs_request=reads))
         return _nothing
 
     yield Gateway(authorize, inspection=Inspection(authority=authority), trust=trust)

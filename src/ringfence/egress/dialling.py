@@ -56,6 +56,7 @@ class Dialling:
         "_problem",
         "_resolution_used",
         "_server",
+        "_speaks_first",
         "_stage",
         "address",
     )
@@ -69,7 +70,9 @@ class Dialling:
         action: ConnectAction,
         destination: Destination,
         authorization: Authorization,
+        speaks_first: bool = False,
     ) -> None:
+        """`speaks_first`: a server of this kind waits until it is spoken to."""
         self.address = ""
         """The address that was dialled last."""
         self._core = core
@@ -79,6 +82,7 @@ class Dialling:
         self._destination = destination
         self._authorization = authorization
         self._addresses: list[str] = []
+        self._speaks_first = speaks_first
         self._problem = "it has no address"
         self._server: socket.socket | None = None
         self._resolution_used = False
@@ -170,6 +174,10 @@ class Dialling:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
                 server = self._server = bare(family, _DIAL, socket.IPPROTO_TCP)
+                if self._speaks_first:
+                    # The handshake's last segment goes with the first bytes, or alone when they take 0.2 s: one segment
+                    # less, and the server wakes up once. One that speaks first would be told that much later.
+                    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
             except OSError as error:
                 return self._unreachable(f"no socket can be opened ({error.strerror})", status=503)
             code = server.connect_ex((address, self._destination.port))

@@ -33,6 +33,8 @@ from ringfence.model.host import Destination
 logger = logging.getLogger(__name__)
 
 
+_ASKED = frozenset(("http", "tls"))
+"""The protocols whose servers say nothing before they are asked."""
 _DATABASE = frozenset(("postgresql", "tcp"))
 """The protocols that rules name for what logs in to a database."""
 
@@ -149,6 +151,7 @@ class Opening:
                 action=self._action,
                 destination=self._wanted.destination,
                 authorization=authorization,
+                speaks_first=spoken is not None and _ASKED.issuperset(spoken),
             )
             dialling.start()
         return None

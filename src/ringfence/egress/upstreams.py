@@ -218,7 +218,13 @@ class Connecting:
         self.address = ""
         """The address that was dialled last."""
         self._dialling: Dialling | None = Dialling(
-            core, stage, self, action=action, destination=destination, authorization=authorization
+            core,
+            stage,
+            self,
+            action=action,
+            destination=destination,
+            authorization=authorization,
+            speaks_first=True,
         )
 
     def start(self) -> None:
