@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from ipaddress import ip_network
 
 import pytest
 from tests.egress.conversing import CHOSEN, CONNECTED, Server, connect, socks
-from tests.egress.gatewaying import LOOPBACK, Names, allow, allow_loopback, answer, gateway_on
+from tests.egress.gatewaying import LOOPBACK, Names, allow, allow_loopback, answer, gateway_on, listening
 
 from ringfence.egress import Authorization, Cancel, Resolution
 from ringfence.egress.dialling import Dialling
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.event import ConnectionClosed
+
+_SEGMENTS = 140
+"""Where the kernel's `struct tcp_info` has how many segments were received."""
 
 
 @pytest.mark.parametrize(
@@ -161,3 +166,36 @@ async def test_the_machines_own_resolver_finds_localhost(server: Server, dials) 
             client = await dials(gateway)
             client.says(connect("localhost", server.port))
             await client.hears(CONNECTED)
+
+
+@pytest.mark.parametrize(
+    ("protocols", "segments"), [(("http", "tls"), 2), (("http", "tcp", "tls"), 3), (("ssh",), 3), (None, 3)]
+)
+async def test_the_handshake_ends_with_the_first_bytes_only_where_no_server_speaks_first(
+    protocols: tuple[str, ...] | None, segments: int
+) -> None:
+    def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        done(answer(action, declared=LOOPBACK, protocols=protocols))
+        return lambda: None
+
+    async def received(listener: socket.socket) -> int:
+        """How many segments had come when the first bytes were there."""
+        port = listener.getsockname()[1]
+        async with gateway_on("proxy", authorize) as gateway, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port if segments == 2 else b"SSH-2.0-x\r\n")
+            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            with client:
+                await asyncio.get_running_loop().sock_recv(client, 4096)
+                (count,) = struct.unpack_from(
+                    "=I", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), _SEGMENTS
+                )
+            writer.close()
+        return int(struct.unpack_from("=I", info, _SEGMENTS)[0])
+
+    with listening() as listener:
+        listener.setblocking(False)
+        # A machine that takes longer than the kernel waits for the first bytes makes it one segment more.
+        assert min([await received(listener) for _ in range(3)]) == segments
