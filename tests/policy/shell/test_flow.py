@@ -86,6 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(text="export X={a}\nfoo $X\n")
 @example(text='declare -i X=git\nX=git\nfoo "$X"\n')
 @example(text='declare -u X\nX=git\nfoo "$X"\n')
+@example(text='declare $(printf -- -i) X=git\nX=git\nfoo "$X"\n')
 def test_every_command_that_bash_runs_was_told(folder: Path, text: str) -> None:
     script = parse(text, home=HOME)
     functions = set(script.functions)

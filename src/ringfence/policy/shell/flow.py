@@ -467,7 +467,9 @@ class Flow:
         # SECURITY: outside of a function `local` fails and changes nothing, so that the old value may be the one.
         certain = once and name != "local"
         options = "".join(word.text for word in found[1:] if word.text is not None and word.text[:1] == "-")
-        if any(gives_attributes(word.text) for word in found[1:]):
+        # An argument that is only known when it runs may be an option; what is assigned is none.
+        unknown = any(word.text is None and ASSIGNMENT.match(word.raw) is None for word in found[1:])
+        if (unknown and name != "export") or any(gives_attributes(word.text) for word in found[1:]):
             # SECURITY: whatever is assigned later becomes another value: a number, a name, or of other letters.
             self.variables.fixed.update(*(IDENTIFIER.findall(word.text or word.raw) for word in found[1:]))
         for word in found[1:]:
