@@ -21,11 +21,12 @@ CHOICES = {
         "PROGRAM", "PROGRAM WORD", "PROGRAM WORD WORD", "NAME=VALUE", "NAME=VALUE", "NAME=VALUE NAME=VALUE",
         "NAME=VALUE PROGRAM WORD", "NAME+=VALUE", "export NAME=VALUE", "readonly NAME=VALUE", "declare NAME=VALUE",
         "local NAME=VALUE", "declare -i NAME=VALUE", "declare -r NAME=VALUE", "export -n NAME=VALUE", "unset NAME",
-        "export NAME", "declare $(printf -- -u) NAME=VALUE", "read NAME x", "let NAME=3", "printf -v NAME x", "read NAME <<< VALUE", "read NAME <<E\nq $X\nE",
+        "export NAME", "read NAME x", "let NAME=3", "printf -v NAME x", "read NAME <<< VALUE", "read NAME <<E\nq $X\nE",
         "((X=1))", "((Y++))", "[[ $X == git ]]", "[[ X=7 -eq 7 ]]", "[ -n x ]", "set -- a b", "declare -n X=Y",
         ": ${Z:=zz}", "true", "false", "{X}<&0", "exec 3>&1", "X[0]=e", "Y=(a b)", "trap 'X=t' EXIT", "eval X=ev",
         "getopts ab X", "mapfile X <<< q", "shopt -s lastpipe", "X=1 export Y", "break", "return", "wait -p X",
         "command read X <<< q", "readonly X", "X=q :", "command export X=q", "f VALUE", "unset -f f", "cd VALUE",
+        "declare $(printf -- -u) NAME=VALUE",
     ],
     "compound": [
         "STATEMENT && STATEMENT", "STATEMENT || STATEMENT", "STATEMENT | STATEMENT", "STATEMENT; STATEMENT",

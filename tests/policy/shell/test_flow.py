@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import signal
 import subprocess
 from fnmatch import fnmatchcase
@@ -28,20 +29,24 @@ def ran(text: str, folder: Path) -> list[list[str]]:
     # Beside the folder in which it runs: a glob would find it.
     record = folder.parent / f"{folder.name}-record"
     record.write_bytes(b"")
-    with subprocess.Popen(
-        ["/bin/bash", "--norc", "--noprofile", "-c", f"exec 2>/dev/null; {RECORD}{text}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,  # its end comes when the last one in the background has ended
-        cwd=folder,
-        # Functions that call themselves in the background would fill the machine.
-        env={"LC_ALL": "C.UTF-8", "PATH": "/nowhere", "HOME": HOME, "RECORD_TO": str(record), "FUNCNEST": "4"},
-        start_new_session=True,
-    ) as process:
-        try:
-            process.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
+    # Everything that it starts holds this end, also what has another output: the other end tells when all have ended.
+    alive, held = os.pipe()
+    with os.fdopen(alive, "rb") as alive_end:
+        process = subprocess.Popen(
+            ["/bin/bash", "--norc", "--noprofile", "-c", f"exec 2>/dev/null; {RECORD}{text}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            # Functions that call themselves in the background would fill the machine.
+            env={"LC_ALL": "C.UTF-8", "PATH": "/nowhere", "HOME": HOME, "RECORD_TO": str(record), "FUNCNEST": "4"},
+            pass_fds=(held,),
+            start_new_session=True,
+        )
+        os.close(held)
+        if not select.select([alive_end], [], [], 5)[0]:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            alive_end.read()
+        process.wait()
     parts = record.read_bytes().decode("utf-8", "surrogateescape").split("\0")
     found = []
     while parts and parts[0]:
