@@ -7,7 +7,6 @@ import asyncio
 import gc
 import json
 import os
-import signal
 import sys
 import time
 
@@ -118,9 +117,6 @@ class _Conductor:
             stage=governed.stage,
             on_started=on_started,
         )
-        # A terminal that goes away tells twice, by the kernel and by its shell: the second time must not keep the end
-        # of the session off the record.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         duration = int((time.monotonic() - started) * 1000)
         await governed.tally.record(CommandEnded(command=number, exit_code=code, duration_ms=duration))
         return decision, code

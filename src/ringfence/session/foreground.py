@@ -14,7 +14,7 @@ from ringfence.session.stage import Stage
 from ringfence.session.streams import Kind, Streams
 from ringfence.session.terminal import TerminalRelay, window_size
 
-_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 HANG_UP_SECONDS = 5.0
 """How long a command may take to end after its terminal is gone or it was told to end."""
 
@@ -29,7 +29,10 @@ async def run_in_front(
     stage: Stage,
     on_started: Callable[[int], None],
 ) -> int:
-    """Run a command to its end and return its exit code; 128+N when signal N ended it."""
+    """Run a command to its end and return its exit code; 128+N when signal N ended it.
+
+    From then on a terminal that goes away is no reason to end: what is left to do is putting the end on record.
+    """
     terminal_out = streams.terminal_out
     pty = await sandbox.open_pty(*window_size(terminal_out)) if terminal_out is not None else None
     with ExitStack() as cleanup:
@@ -38,6 +41,7 @@ async def run_in_front(
         deliver: list[Callable[[signal.Signals], None]] = [waiting.append]
         for number in _PASSED_ON:
             cleanup.enter_context(_on_signal(number, lambda number=number: deliver[0](number)))
+        cleanup.enter_context(_on_hangup(lambda: deliver[0](signal.SIGHUP)))
         command = await sandbox.spawn(argv, env=environment, cwd=cwd, stdin=ends[0], stdout=ends[1], stderr=ends[2])
         on_started(command.pid)
         # A signal that came while the command was being started is the command's as well.
@@ -98,3 +102,26 @@ def _on_signal(number: signal.Signals, handler: object) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _on_hangup(handler: Callable[[], None]) -> Iterator[None]:
+    """A terminal that goes away tells twice, by the kernel and by its shell: the second time is for nobody.
+
+    The loop's own way to stop listening has a moment at which the signal would end this program.
+    """
+    loop = asyncio.get_running_loop()
+
+    def came(number: int, frame: object) -> None:
+        loop.call_soon_threadsafe(handler)
+
+    try:
+        signal.signal(signal.SIGHUP, came)
+    except ValueError:
+        # Not the main thread of the program, as above.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
