@@ -144,11 +144,11 @@ class Inspected:
             case State.HANDSHAKE:
                 self._shake()
             case State.COURSE:
-                course, short = self._course, self._short
-                if course is not None and course.state is not Progress.ANSWER:
-                    course.move()
-                elif course is not None or (short is not None and short.asks):
+                moves = self._course is not None and self._course.state is not Progress.ANSWER
+                if not moves or self._client.finished:
                     self._look_after_client()
+                if moves and self._course is not None:
+                    self._course.move()
             case State.WEBSOCKET:
                 assert self._websocket is not None
                 self._websocket.move()
@@ -159,7 +159,8 @@ class Inspected:
                 pass
 
     def _look_after_client(self) -> None:
-        """While somebody else has to do something: when the client goes, so do we. Over TLS it says so within."""
+        """While others have to do something, its server among them: when the client goes, so do we. Over TLS it says so
+        within."""
         client = self._client
         while self._leg.ready and len(client.unread) <= self._core.limits.head:
             data = self._leg.read()
