@@ -24,10 +24,10 @@ from ringfence.egress.http1_ends import NO_ANSWER, Http1Server
 from ringfence.egress.http_fields import Said, said, said_once
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.http_response import ResponseHead
-from ringfence.egress.inspection import Amendment, Held, Inspection, Request, Steps
+from ringfence.egress.inspection import Held, Inspection, Request, Steps
 from ringfence.egress.judging import Answer, calls_in
 from ringfence.egress.posing import Posing, may_pose_in_form, posing, posing_in_form
-from ringfence.egress.preparing import Preparation, Prepared, prepare
+from ringfence.egress.preparing import Preparation, Prepared, prepare, stepping
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.request_body import MOST_BODY
 from ringfence.egress.request_owner import Link, Owner, State, Told
@@ -686,12 +686,3 @@ class Course:
         """The denial that a fault of ours comes to."""
         text = "the request could not be looked into, because of an internal error"
         return refusal.built_in(self._described(), "gateway.error", text)
-
-
-def stepping(amendments: tuple[Amendment, ...], request: Request) -> tuple[Steps, ...] | None:
-    """The steps of everybody who wants to look into a request; None where one of them failed to say so."""
-    try:
-        return tuple([made for one in amendments if (made := one(request)) is not None])
-    except Exception:
-        logger.exception("an amendment failed")
-        return None

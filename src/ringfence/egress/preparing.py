@@ -5,14 +5,17 @@ A generator, because any step may hold: what it yields waits for an answer, and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from typing import TypeAlias
 
 import msgspec
 
 from ringfence.egress.http_head import RequestHead
-from ringfence.egress.inspection import Chain, Held, Steps
+from ringfence.egress.inspection import Amendment, Chain, Held, Request, Steps
 from ringfence.model.decision import Decision
+
+logger = logging.getLogger(__name__)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -24,6 +27,15 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 Preparation: TypeAlias = Generator[Held, Held, Prepared]
+
+
+def stepping(amendments: tuple[Amendment, ...], request: Request) -> tuple[Steps, ...] | None:
+    """The steps of everybody who wants to look into a request; None where one of them failed to say so."""
+    try:
+        return tuple([made for one in amendments if (made := one(request)) is not None])
+    except Exception:
+        logger.exception("an amendment failed")
+        return None
 
 
 def prepare(

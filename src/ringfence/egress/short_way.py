@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ringfence.egress.authorization import Authorization
 from ringfence.egress.core import Core
-from ringfence.egress.course import Course, stepping
+from ringfence.egress.course import Course
 from ringfence.egress.ends import ENOUGH, ServerFailed
 from ringfence.egress.http1_ends import Http1Client
 from ringfence.egress.http_fields import Said
@@ -21,6 +21,7 @@ from ringfence.egress.http_forward import reissued
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Inspection, Request
 from ringfence.egress.judging import Answer
+from ringfence.egress.preparing import stepping
 from ringfence.egress.upstreams import Key, Upstream, Upstreams
 from ringfence.egress.whole_answers import passed_on
 from ringfence.model.action import ConnectAction
