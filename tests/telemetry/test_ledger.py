@@ -78,12 +78,21 @@ async def test_what_is_recorded_again_is_written_as_if_it_were_the_first_time(pa
 
 
 async def test_starting_does_not_wait_for_the_database(path: str) -> None:
+    os.mkdir(os.path.dirname(path))
+    locker = sqlite3.connect(path, isolation_level=None)
+    locker.execute("BEGIN EXCLUSIVE")
+
     ledger = await Ledger.start(path, session="s")
-
-    assert not os.path.exists(path)
-
+    outcomes: list[Receipt | LedgerBroken] = []
+    ledger.record_soon(notice(), outcomes.append)
+    await asyncio.sleep(0.1)
+    before = len(outcomes)
+    locker.execute("ROLLBACK")
+    locker.close()
     await ledger.record(notice())
     await ledger.close()
+
+    assert (before, [type(one) for one in outcomes]) == (0, [Receipt])
 
 
 async def test_the_record_is_its_owners_alone(path: str) -> None:
