@@ -306,6 +306,36 @@ async def test_who_wants_to_look_into_a_request_is_asked_once_and_does(path: byt
     assert [b"x-seen" in one for one in told.served].count(True) == (path == b"/look")
 
 
+async def test_a_fault_on_the_way_to_the_long_one_leaves_no_connection_to_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    ended = asyncio.Event()
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(_OK)
+        await reader.readuntil(b"\r\n\r\n")
+        monkeypatch.setattr(inspected, "Course", failing)
+        writer.write(_CHUNKS)
+        assert await reader.read() == b""
+        ended.set()
+
+    told = Told()
+    async with server(answers, secure=False) as port, inspecting(Asks(told)) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(b"CONNECT a.test:%d HTTP/1.1\r\n\r\n" % port)
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(2):
+            writer.write(get().replace(b"PORT", b"%d" % port))
+            await whole(reader)
+        async with asyncio.timeout(2):
+            await ended.wait()
+        await leave(writer)
+
+
 async def test_a_grant_that_is_revoked_ends_it() -> None:
     told = Told()
     waits = asyncio.Event()

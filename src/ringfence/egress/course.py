@@ -179,10 +179,16 @@ class Course:
     # a request that began the short way
 
     def take_over(
-        self, head: RequestHead, header: Said, action: ConnectAction, authorization: Authorization | None
+        self,
+        head: RequestHead,
+        header: Said,
+        action: ConnectAction,
+        authorization: Authorization | None,
+        upstream: Upstream | None,
     ) -> None:
         """Go on with a request without a body, of which nobody wants to know more: `unjudged`, `authorized`, `amended`
-        or `sent` says from where."""
+        or `sent` says from where. `upstream` is the connection that it was sent over, if it was."""
+        self._upstream = upstream
         self._head, self._said = head, header
         self._action, self._authorization = action, authorization
         self.state = State.ANSWER
@@ -191,15 +197,14 @@ class Course:
         """Whoever is asked if it may go failed."""
         self._denied(self._unjudged(), False)
 
-    def sent(
-        self, upstream: Upstream, *, broken: bool = False, came: bytes | None = None, failed: ServerFailed | None = None
-    ) -> None:
+    def sent(self, *, broken: bool = False, came: bytes | None = None, failed: ServerFailed | None = None) -> None:
         """It was sent over a connection that was kept. `broken`: that takes nothing any more, `came`: so much was read,
         `failed`: it failed then."""
-        assert self._head is not None and self._said is not None
+        upstream = self._upstream
+        assert self._head is not None and self._said is not None and upstream is not None
         self.state = State.MOVES
         self._prepared = Prepared(self._head, b"")
-        self._upstream, self.address = upstream, upstream.address
+        self.address = upstream.address
         upstream.then = self._server_ready
         server = self._alone = self._server = Http1Server(upstream, self.named, upgrade=False)
         server.took(self._head, self._said, came, broken=broken)

@@ -434,7 +434,7 @@ class Inspected:
         if self._course is not None:
             self._course.end(error)
             self._forget()
-        elif self._short is not None:
+        if self._short is not None:
             address = self._short.end()
             self._address = address or self._address
             self._reached.add(self._destination, address)

@@ -135,9 +135,10 @@ class ShortWay:
         """A course that the request goes on as."""
         head, header, action = self._head, self._said, self._action
         assert head is not None and header is not None and action is not None
-        self._answer = self._upstream = None
         course = self._owner.course()
-        course.take_over(head, header, action, self._authorization)
+        course.take_over(head, header, action, self._authorization, self._upstream)
+        # Only now: what goes wrong on the way there has to find the server's connection with one of the two.
+        self._answer = self._upstream = None
         return course
 
     def _authorized(self, authorization: Authorization) -> None:
@@ -168,7 +169,7 @@ class ShortWay:
         try:
             upstream.leg.write(said)
         except OSError:
-            return self._course().sent(upstream, broken=True)
+            return self._course().sent(broken=True)
         return None
 
     def _answered(self) -> None:
@@ -178,16 +179,16 @@ class ShortWay:
         try:
             leg, pass_on = upstream.leg, client.pass_on
             if leg.waiting or client.waiting > ENOUGH or pass_on is None:
-                return self._course().sent(upstream)
+                return self._course().sent()
             try:
                 data = leg.read() if leg.ready else None
             except OSError as error:
-                return self._course().sent(upstream, failed=ServerFailed((error.strerror or str(error)).lower()))
+                return self._course().sent(failed=ServerFailed((error.strerror or str(error)).lower()))
             if data is None:
                 return None
             whole = passed_on(data)
             if whole is None:
-                return self._course().sent(upstream, came=data)
+                return self._course().sent(came=data)
             pass_on(whole)
             self._upstream = None
             self._upstreams.give(upstream)
