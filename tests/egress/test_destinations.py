@@ -11,6 +11,7 @@ from ipaddress import ip_network
 import pytest
 from tests.egress.conversing import CHOSEN, CONNECTED, Server, connect, socks
 from tests.egress.gatewaying import LOOPBACK, Names, allow, allow_loopback, answer, gateway_on, listening
+from tests.egress.inspecting import inspecting
 
 from ringfence.egress import Authorization, Cancel, Resolution
 from ringfence.egress.dialling import Dialling
@@ -197,3 +198,34 @@ async def test_the_handshake_ends_with_the_first_bytes_only_where_no_server_spea
         listener.setblocking(False)
         # A machine that takes longer than the kernel waits for the first bytes makes it one segment more.
         assert min([await received(listener) for _ in range(3)]) == segments
+
+
+@pytest.mark.parametrize("inspected", [False, True])
+async def test_the_first_answer_in_two_pieces_waits_for_nothing(inspected: bool) -> None:
+    def authorize(action: ConnectAction, origin: str, done: Callable[[Authorization], None]) -> Cancel:
+        reads = inspected and action.method is None
+        done(answer(action, declared=LOOPBACK, protocols=("http", "tls"), needs_request=reads))
+        return lambda: None
+
+    async def took(listener: socket.socket) -> float:
+        """How long the second piece took, which the server's kernel sends when it knows that the first one is there."""
+        port, loop = listener.getsockname()[1], asyncio.get_running_loop()
+        async with inspecting(authorize) as gateway, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port)
+            client, _ = await loop.sock_accept(listener)
+            with client:
+                await loop.sock_recv(client, 4096)
+                began = loop.time()
+                for piece in (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"body"):
+                    await loop.sock_sendall(client, piece)
+                await reader.readuntil(b"body")
+            writer.close()
+        return loop.time() - began
+
+    with listening() as listener:
+        listener.setblocking(False)
+        # The kernel holds an acknowledgement back for 0.04 s at least.
+        assert min([await took(listener) for _ in range(5)]) < 0.03

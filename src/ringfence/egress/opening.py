@@ -144,6 +144,8 @@ class Opening:
                 decision = refusal.built_in(self._action, "credentials.unavailable", text, step)
                 return self._refuse(self._core.refuse(decision))
             self._authorization = authorization
+            # At the sandbox's own loopback nobody looks at what is spoken first.
+            seen = spoken is not None and not self._wanted.origin.startswith("host_port:")
             dialling = self._dialling = Dialling(
                 self._core,
                 self,
@@ -151,7 +153,7 @@ class Opening:
                 action=self._action,
                 destination=self._wanted.destination,
                 authorization=authorization,
-                speaks_first=spoken is not None and _ASKED.issuperset(spoken),
+                speaks_first=seen and _ASKED.issuperset(spoken or ()),
             )
             dialling.start()
         return None

@@ -166,6 +166,10 @@ class Tunnel:
             self._up.run(events & HANGUP)
         else:
             self._up.start()
+        if checked:
+            # Where the handshake ended with these bytes, the kernel would go on to hold back what it got of an answer,
+            # and a server that writes one in two pieces waits for that before the second.
+            self._server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _requests_pump(self, first: bytes) -> RequestsPump:
         destination = self._wanted.destination

@@ -224,7 +224,8 @@ class Connecting:
             action=action,
             destination=destination,
             authorization=authorization,
-            speaks_first=True,
+            # In the clear, a first answer in two pieces would wait for the kernel that holds back what it got of one.
+            speaks_first=context is not None,
         )
 
     def start(self) -> None:
