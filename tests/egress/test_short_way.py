@@ -4,6 +4,7 @@ tell: the same is asked, sent, heard and put on record as where a route, which l
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -15,9 +16,11 @@ from tests.egress.gatewaying import LOOPBACK, answer
 from tests.egress.inspecting import inspecting, leave, server, tunnel
 
 from ringfence.egress import Authorization, Cancel, inspected
+from ringfence.egress.course import Course
 from ringfence.egress.http_fields import Said
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Amendment, Request, Steps
+from ringfence.egress.judging import Answer
 from ringfence.egress.short_way import ShortWay
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision, Verdict
@@ -334,6 +337,19 @@ async def test_a_fault_on_the_way_to_the_long_one_leaves_no_connection_to_the_se
         async with asyncio.timeout(2):
             await ended.wait()
         await leave(writer)
+
+
+@pytest.mark.parametrize("path", [b"/late", b"/late/deny", b"/never"])
+@pytest.mark.parametrize("short", [True, False])
+async def test_a_request_that_somebody_was_asked_about_is_gone_at_once(path: bytes, short: bool) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        told = await conversed([get(b"/1"), get(path)], saying(_OK), short=short, hurry=path == b"/never")
+        left = [one for one in gc.get_objects() if isinstance(one, ShortWay | Course | Answer)]
+    finally:
+        gc.enable()
+    assert len(told.asked) == 2 and left == []
 
 
 async def test_a_grant_that_is_revoked_ends_it() -> None:

@@ -38,6 +38,7 @@ class Answer(Generic[Given]):
             return
         self._over = True
         then, guarded, self._cancel = self._then, self._guarded, None
+        self._then = self._guarded = None  # else this and who asked hold each other
         if then is None or guarded is None:
             self.given = given
         else:
@@ -53,6 +54,7 @@ class Answer(Generic[Given]):
         """Nobody waits any more."""
         self._over = True
         cancel, self._cancel = self._cancel, None
+        self._then = self._guarded = None
         if cancel is not None:
             cancel()
 
