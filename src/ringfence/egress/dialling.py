@@ -177,7 +177,10 @@ class Dialling:
                 if self._speaks_first:
                     # The handshake's last segment goes with the first bytes, or alone when they take 0.2 s: one segment
                     # less, and the server wakes up once. One that speaks first would be told that much later.
-                    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+                    try:  # noqa: SIM105  once for each connection
+                        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+                    except OSError:  # not every kernel has it
+                        pass
             except OSError as error:
                 return self._unreachable(f"no socket can be opened ({error.strerror})", status=503)
             code = server.connect_ex((address, self._destination.port))

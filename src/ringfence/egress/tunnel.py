@@ -3,6 +3,7 @@ then leaves the bytes to two pumps and counts them."""
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -169,7 +170,8 @@ class Tunnel:
         if checked:
             # Where the handshake ended with these bytes, the kernel would go on to hold back what it got of an answer,
             # and a server that writes one in two pieces waits for that before the second.
-            self._server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            with contextlib.suppress(OSError):
+                self._server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _requests_pump(self, first: bytes) -> RequestsPump:
         destination = self._wanted.destination
