@@ -1,4 +1,6 @@
-"""A client that leaves while its request is with its server: the server hears of it, and nothing is kept for nobody."""
+"""A client that leaves while its request is with its server: the server hears of it, and the connection is recorded.
+
+The second of two bare requests, which nobody looks into, is one that goes the short way."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.inspection import Held, Inspection, Request, Steps
 from ringfence.egress.judging import Answer, calls_in
 from ringfence.egress.posing import Posing, may_pose_in_form, posing, posing_in_form
-from ringfence.egress.preparing import Preparation, Prepared, prepare, stepping
+from ringfence.egress.preparing import Preparation, Prepared, prepare, steps_of
 from ringfence.egress.refusal import Refusal
 from ringfence.egress.request_body import MOST_BODY
 from ringfence.egress.request_owner import Link, Owner, State, Told
@@ -142,7 +142,7 @@ class Course:
     @property
     def authorization(self) -> Authorization:
         """How it was allowed."""
-        assert self._authorization is not None
+        assert self._authorization is not None and self._authorization.decision.verdict is Verdict.ALLOW
         return self._authorization
 
     @property
@@ -331,6 +331,7 @@ class Course:
 
     def authorized(self, authorization: Authorization) -> None:
         """Whoever is asked said whether it may go."""
+        # SECURITY: nothing goes to a server before this, or its twin in `ShortWay`, has seen an allow.
         if authorization.decision.verdict is not Verdict.ALLOW:
             return self._denied(authorization.decision, True)
         self._authorization = authorization
@@ -369,7 +370,7 @@ class Course:
             action=self.action,
             decision=self.authorization.decision,
         )
-        return self.amended(stepping(amendments, request))
+        return self.amended(steps_of(amendments, request))
 
     def amended(self, steps: tuple[Steps, ...] | None) -> None:
         """It is allowed, and these steps look into it; None where somebody could not say so."""
@@ -486,8 +487,8 @@ class Course:
         if self._link is not None and self._link.carry(self):
             return None
         if not fresh:
-            key = (self._destination.host.name, self._destination.port, self._secure)
-            upstream = self._upstreams.take(key)
+            to, private = self._destination, self.authorization.private
+            upstream = self._upstreams.take((to.host.name, to.port, self._secure, private))
             if upstream is not None:
                 return self._use(upstream)
         self._connecting = self._upstreams.connect(
@@ -646,7 +647,7 @@ class Course:
         again = upstream is not None and upstream.used > 1 and not server.said
         self._release()
         if again and exchange.replayable and self._prepared is not None and self._prepared.body is not None:
-            # It was closed while it waited for us: nobody has seen the request.
+            # A kept connection died without a word. To ask again does no harm: nothing but reads, without a body.
             self._exchange = self._server = None
             return self._connect(fresh=True)
         if again:

@@ -49,6 +49,7 @@ class Dialling:
         "_addresses",
         "_authorization",
         "_awaited",
+        "_client_first",
         "_core",
         "_destination",
         "_dialler",
@@ -56,7 +57,6 @@ class Dialling:
         "_problem",
         "_resolution_used",
         "_server",
-        "_speaks_first",
         "_stage",
         "address",
     )
@@ -70,9 +70,9 @@ class Dialling:
         action: ConnectAction,
         destination: Destination,
         authorization: Authorization,
-        speaks_first: bool = False,
+        client_first: bool = False,
     ) -> None:
-        """`speaks_first`: a server of this kind waits until it is spoken to."""
+        """`client_first`: the server is one that says nothing before it is spoken to."""
         self.address = ""
         """The address that was dialled last."""
         self._core = core
@@ -82,7 +82,7 @@ class Dialling:
         self._destination = destination
         self._authorization = authorization
         self._addresses: list[str] = []
-        self._speaks_first = speaks_first
+        self._client_first = client_first
         self._problem = "it has no address"
         self._server: socket.socket | None = None
         self._resolution_used = False
@@ -174,9 +174,9 @@ class Dialling:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
                 server = self._server = bare(family, _DIAL, socket.IPPROTO_TCP)
-                if self._speaks_first:
-                    # The handshake's last segment goes with the first bytes, or alone when they take 0.2 s: one segment
-                    # less, and the server wakes up once. One that speaks first would be told that much later.
+                if self._client_first:
+                    # The handshake's last segment goes with the client's first bytes, or alone when they take 0.2 s:
+                    # one less, and the server wakes up once. One that speaks first would hear of us that much later.
                     try:  # noqa: SIM105  once for each connection
                         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
                     except OSError:  # not every kernel has it

@@ -117,7 +117,7 @@ class Exchange:
 
     @property
     def replayable(self) -> bool:
-        """Whether the server can be asked again elsewhere without anybody noticing: nothing came, nothing was sent."""
+        """Whether the server can be asked again elsewhere: nothing came, no body was sent, and twice does no harm."""
         head = self._head
         return not self._server.said and head.method in _HARMLESS and not head.chunked and not head.length
 

@@ -129,8 +129,8 @@ class Gateway:
         return self._entrances[kind]
 
     def close_matching(self, matches: Callable[[str, int], bool]) -> int:
-        """End every connection, open or waiting, to a host and port for which `matches` says so: a grant was revoked.
-        Says how many there were."""
+        """End every client's connection, open or waiting, to a host and port for which `matches` says so: a grant was
+        revoked. Says how many there were. Those to servers that wait for another request stay: each is judged anew."""
         found = []
         for stage in self._core.open:
             destination = stage.destination

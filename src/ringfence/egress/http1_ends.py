@@ -157,7 +157,8 @@ class Http1Server:
         """The head of the answer that is not followed by another one."""
         self._body: FramedBody | None = None
         """Its body, once a piece of it was asked for."""
-        self._rest, upstream.rest = upstream.rest, b""
+        self._rest = b""
+        """What was read and not yet understood."""
 
     @property
     def waiting(self) -> int:
@@ -202,7 +203,7 @@ class Http1Server:
         return not (self.broken or self._rest or leg.ready)
 
     def took(self, head: RequestHead, header: Said, came: bytes | None, *, broken: bool) -> None:
-        """As behind `begin`, for a request without a body that was sent before; `came` is what was read since."""
+        """Be as `begin` leaves it, for a request without a body that was sent before; `came` is what was read since."""
         self._method, self._binds, self.broken = head.method, header.binds, broken
         if came:
             self._rest, self.said = came, True

@@ -95,8 +95,9 @@ class Inspected:
         self._head: RequestHead | None = None
         self._course: Course | None = None
         self._short: ShortWay | None = None
-        """What takes most requests but the first, where requests go to the host that they name, by its own name."""
+        """What takes most requests but the first."""
         self._shortens = inspection.route is None and not wanted.origin.startswith("host_port:")
+        """Whether every request goes to the host that it names, by the name that its server knows."""
         self._websocket: WebSocket | None = None
         self._address = ""
         self._reached = Reached()
@@ -159,8 +160,8 @@ class Inspected:
                 pass
 
     def _look_after_client(self) -> None:
-        """While others have to do something, its server among them: when the client goes, so do we. Over TLS it says so
-        within."""
+        """While others have to do something, its server among them: when the client goes, so do we. Over TLS its
+        goodbye is in the stream, so that we read on, up to the length of a head."""
         client = self._client
         while self._leg.ready and len(client.unread) <= self._core.limits.head:
             data = self._leg.read()
@@ -250,20 +251,21 @@ class Inspected:
             if len(header.lines) < _SHORT:
                 self._said = (head.fields, header)
         self._client.expect(head, header)
-        # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew.
-        again = head.destination is self._named and head.target is Target.ORIGIN and self._origin != "http"
-        if not again or header.upgrades:
+        # SECURITY: the certificate, the name in the TLS hello and this are one host, on every request anew. The parser
+        # gives one `Destination` for one Host line, as long as it remembers it: what is the very same passed already.
+        known = head.destination is self._named and head.target is Target.ORIGIN and self._origin != "http"
+        if not known or header.upgrades:
             problem = self._unacceptable(head, header)
             if problem is not None:
                 return self._refuse(self._core.refuse(problem))
         self._state = State.COURSE
-        if again and self._shortens:
+        if known and self._shortens:
             short = self._short
             if short is None:
                 short = self._short = self._short_way()
             if short.start(head, header):
                 return None
-        return self.course().start(head, header)
+        return self.new_course().start(head, header)
 
     def _short_way(self) -> ShortWay:
         return ShortWay(
@@ -277,7 +279,7 @@ class Inspected:
             secure=self._secure,
         )
 
-    def course(self) -> Course:
+    def new_course(self) -> Course:
         """A course for the request."""
         self._course = Course(
             self._core,
@@ -424,13 +426,13 @@ class Inspected:
         """Let the client read what it was told, then close."""
         self._error = error
         if self._leg.waiting and not self._leg.flush():
-            self._end_course(error)
+            self._end_request(error)
             self._state = State.CLOSING
             self._core.expect(self, self._core.limits.half_closed_seconds, lambda: self._end(error, reset=True))
             return
         self._end(error, reset=False)
 
-    def _end_course(self, error: str) -> None:
+    def _end_request(self, error: str) -> None:
         if self._course is not None:
             self._course.end(error)
             self._forget()
@@ -444,7 +446,7 @@ class Inspected:
             return
         self._state = State.OVER
         self._core.leave(self)
-        self._end_course(error)
+        self._end_request(error)
         self._course = self._short = None  # else the two hold each other
         if reset:
             self._core.engine.discard(self._leg.sock, reset=True)

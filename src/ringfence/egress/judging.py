@@ -1,7 +1,6 @@
-"""May this request go? Whoever is asked answers now or later; then there are the calls of tools in it, each to be asked
-about.
+"""An answer that comes now or later, and the calls of tools in a request.
 
-It decides nothing. When nobody waits any more, nobody is asked any more.
+When nobody waits for an answer any more, nobody is asked any more.
 """
 
 from __future__ import annotations

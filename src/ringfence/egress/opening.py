@@ -153,7 +153,7 @@ class Opening:
                 action=self._action,
                 destination=self._wanted.destination,
                 authorization=authorization,
-                speaks_first=seen and _ASKED.issuperset(spoken or ()),
+                client_first=seen and _ASKED.issuperset(spoken or ()),
             )
             dialling.start()
         return None

@@ -29,7 +29,7 @@ class Prepared(msgspec.Struct, frozen=True):
 Preparation: TypeAlias = Generator[Held, Held, Prepared]
 
 
-def stepping(amendments: tuple[Amendment, ...], request: Request) -> tuple[Steps, ...] | None:
+def steps_of(amendments: tuple[Amendment, ...], request: Request) -> tuple[Steps, ...] | None:
     """The steps of everybody who wants to look into a request; None where one of them failed to say so."""
     try:
         return tuple([made for one in amendments if (made := one(request)) is not None])

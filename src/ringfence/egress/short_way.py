@@ -21,8 +21,8 @@ from ringfence.egress.http_forward import reissued
 from ringfence.egress.http_head import RequestHead
 from ringfence.egress.inspection import Inspection, Request
 from ringfence.egress.judging import Answer
-from ringfence.egress.preparing import stepping
-from ringfence.egress.upstreams import Key, Upstream, Upstreams
+from ringfence.egress.preparing import steps_of
+from ringfence.egress.upstreams import Upstream, Upstreams
 from ringfence.egress.whole_answers import passed_on
 from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Verdict
@@ -46,7 +46,7 @@ class Owner(Protocol):
         """The request is over: `address` answered it, and the client may send another one."""
         ...
 
-    def course(self) -> Course:
+    def new_course(self) -> Course:
         """A course for the request, which goes on there."""
         ...
 
@@ -55,8 +55,8 @@ class ShortWay:
     """Of one client and one host, for one request after the other."""
 
     __slots__ = (
-        *("_amendments", "_authorize", "_client", "_core", "_destination", "_key", "_origin", "_owner", "_port"),
-        *("_action", "_answer", "_authorization", "_head", "_name", "_said", "_secure", "_upstream", "_upstreams"),
+        *("_amendments", "_authorize", "_client", "_core", "_destination", "_origin", "_owner", "_port"),
+        *("_action", "_question", "_authorization", "_head", "_name", "_said", "_secure", "_upstream", "_upstreams"),
         "_wants",
     )
 
@@ -83,11 +83,10 @@ class ShortWay:
         self._origin = origin
         self._secure = secure
         self._name, self._port = destination.host.name, destination.port
-        self._key: Key = (self._name, self._port, secure)
         self._head: RequestHead | None = None
         self._said: Said | None = None
         self._action: ConnectAction | None = None
-        self._answer: Answer[Authorization] | None = None
+        self._question: Answer[Authorization] | None = None
         self._authorization: Authorization | None = None
         self._upstream: Upstream | None = None
 
@@ -96,17 +95,18 @@ class ShortWay:
         if not header.plain or head.method != "GET" or not head.minor:
             return False
         wanted = self._wants(self._name, self._port)
-        if wanted.operations or wanted.query or wanted.headers:
+        # What else rules ask about (the body, calls of tools, forms) a request without a body does not have.
+        if wanted.anything:
             return False
         self._head, self._said = head, header
         action = self._action = ConnectAction(host=self._name, port=self._port, method="GET", path=head.path)
         self._authorization = None
-        answer = self._answer = Answer()
+        answer = self._question = Answer()
         try:
             cancel = self._authorize(action, self._origin, answer)
         except Exception:
             logger.exception("the authorisation of %s failed", action.host)
-            self._course().unjudged()
+            self._hand_over().unjudged()
             return True
         if answer.given is not None:
             self._authorized(answer.given)
@@ -114,14 +114,9 @@ class ShortWay:
             answer.wait(cancel, self._owner.guarded, self._authorized)
         return True
 
-    @property
-    def asks(self) -> bool:
-        """Whether it is not known yet if the request may go."""
-        return self._answer is not None
-
     def end(self) -> str:
         """Nobody waits for the request any more: the address that it was sent to, if it was."""
-        answer, self._answer = self._answer, None
+        answer, self._question = self._question, None
         if answer is not None:
             answer.stop()
         upstream, self._upstream = self._upstream, None
@@ -131,22 +126,24 @@ class ShortWay:
         self._core.engine.discard(upstream.leg.sock)
         return upstream.address
 
-    def _course(self) -> Course:
+    def _hand_over(self) -> Course:
         """A course that the request goes on as."""
         head, header, action = self._head, self._said, self._action
         assert head is not None and header is not None and action is not None
-        course = self._owner.course()
+        course = self._owner.new_course()
         course.take_over(head, header, action, self._authorization, self._upstream)
         # Only now: what goes wrong on the way there has to find the server's connection with one of the two.
-        self._answer = self._upstream = None
+        self._question = self._upstream = None
         return course
 
     def _authorized(self, authorization: Authorization) -> None:
         head, header, action = self._head, self._said, self._action
         assert head is not None and header is not None and action is not None
-        self._answer, self._authorization = None, authorization
+        self._question = None
+        # SECURITY: nothing goes to a server before this, or its twin in `Course`, has seen an allow.
         if authorization.decision.verdict is not Verdict.ALLOW:
-            return self._course().authorized(authorization)
+            return self._hand_over().authorized(authorization)
+        self._authorization = authorization
         if self._amendments:
             # SECURITY: one that looks into the request does so in the course; here nobody does.
             request = Request(
@@ -156,39 +153,39 @@ class ShortWay:
                 action=action,
                 decision=authorization.decision,
             )
-            steps = stepping(self._amendments, request)
+            steps = steps_of(self._amendments, request)
             if steps is None or steps:
-                return self._course().amended(steps)
-        upstream = self._upstreams.take(self._key)
+                return self._hand_over().amended(steps)
+        upstream = self._upstreams.take((self._name, self._port, self._secure, authorization.private))
         if upstream is None:
-            return self._course().amended(())
+            return self._hand_over().amended(())
         self._upstream = upstream
-        upstream.then = self._answered
+        upstream.then = self._server_ready
         upstream.used += 1
-        said = reissued(head, self._destination, header, length=-1, keep=True, secure=self._secure)
+        first = reissued(head, self._destination, header, length=-1, keep=True, secure=self._secure)
         try:
-            upstream.leg.write(said)
+            upstream.leg.write(first)
         except OSError:
-            return self._course().sent(broken=True)
+            return self._hand_over().sent(broken=True)
         return None
 
-    def _answered(self) -> None:
+    def _server_ready(self) -> None:
         upstream, client = self._upstream, self._client
         if upstream is None:
             return None
         try:
             leg, pass_on = upstream.leg, client.pass_on
             if leg.waiting or client.waiting > ENOUGH or pass_on is None:
-                return self._course().sent()
+                return self._hand_over().sent()
             try:
                 data = leg.read() if leg.ready else None
             except OSError as error:
-                return self._course().sent(failed=ServerFailed((error.strerror or str(error)).lower()))
+                return self._hand_over().sent(failed=ServerFailed((error.strerror or str(error)).lower()))
             if data is None:
                 return None
             whole = passed_on(data)
             if whole is None:
-                return self._course().sent(came=data)
+                return self._hand_over().sent(came=data)
             pass_on(whole)
             self._upstream = None
             self._upstreams.give(upstream)

@@ -21,8 +21,11 @@ from ringfence.model.action import ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.model.host import Destination
 
-Key: TypeAlias = tuple[str, int, bool]
-"""Host, port, and whether it is TLS."""
+Key: TypeAlias = tuple[str, int, bool, bool]
+"""Host, port, whether it is TLS, and whether the name may lead to an address of one's own network.
+
+SECURITY: the last depends on the method and the path that a rule is about, so what was dialled for one request is not
+for every other one of that host. What else is asked of an address goes by host and port alone."""
 
 _NO_PROTOCOL = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
 _KEPT = 64
@@ -33,7 +36,7 @@ _KEPT_SECONDS = 20.0
 class Upstream:
     """One connection to a server."""
 
-    __slots__ = ("address", "key", "leg", "rest", "then", "used", "waits")
+    __slots__ = ("address", "key", "leg", "then", "used", "waits")
 
     def __init__(self, leg: Leg, key: Key, address: str, waits: Callable[[Upstream], None]) -> None:
         """`waits` is called with what happens while it waits for its next request."""
@@ -42,8 +45,6 @@ class Upstream:
         self.address = address
         self.used = 0
         """How many requests it has carried."""
-        self.rest = b""
-        """What was read and not yet understood."""
         self.waits = waits
         self.then: Callable[[], None] | None = None
         """Who uses it, and hears of what happens."""
@@ -106,7 +107,7 @@ class Upstreams:
         waiting = self._idle.get(key)
         if waiting is None:
             waiting = self._idle[key] = []
-        if upstream.rest or self._count >= _KEPT or len(waiting) >= _KEPT_PER_HOST:
+        if self._count >= _KEPT or len(waiting) >= _KEPT_PER_HOST:
             self.dismiss(upstream)
             return
         waiting.append((self._now() + _KEPT_SECONDS, upstream))
@@ -191,7 +192,7 @@ class Connecting:
     """A connection to a server that is being made: dialled, then, where it is secure, verified."""
 
     __slots__ = (
-        *("_context", "_core", "_destination", "_dialling", "_leg", "_over", "_stage", "_waiter", "_waits"),
+        *("_context", "_core", "_destination", "_dialling", "_leg", "_over", "_private", "_stage", "_waiter", "_waits"),
         "address",
     )
 
@@ -213,6 +214,7 @@ class Connecting:
         self._context = context
         self._waits = waits
         self._destination = destination
+        self._private = authorization.private
         self._leg: TlsLeg | None = None
         self._over = False
         self.address = ""
@@ -224,8 +226,9 @@ class Connecting:
             action=action,
             destination=destination,
             authorization=authorization,
-            # In the clear, a first answer in two pieces would wait for the kernel that holds back what it got of one.
-            speaks_first=context is not None,
+            # Not in the clear: a server that writes head and body apart would wait 0.04 s for the first one's delayed
+            # acknowledgement. Tunnels end the delay by a call of their own.
+            client_first=context is not None,
         )
 
     def start(self) -> None:
@@ -296,7 +299,7 @@ class Connecting:
     def _ready(self, leg: Leg) -> None:
         self._over = True
         destination = self._destination
-        key = (destination.host.name, destination.port, self._context is not None)
+        key = (destination.host.name, destination.port, self._context is not None, self._private)
         upstream = Upstream(leg, key, self.address, self._waits)
         self._core.engine.handle(leg.sock, upstream.stirred)
         self._waiter.upstream_ready(upstream)

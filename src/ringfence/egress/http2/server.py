@@ -191,6 +191,8 @@ class Http2Link:
         self._leaving: list[Carrier] = []
         self._connecting: Connecting | None = None
         self._waiting: list[Course] = []
+        self._private = False
+        """Whether the connection was made for requests that may go to one's own network."""
         self._alone = False
         """Whether the server speaks HTTP/1.1 only."""
         self._going: set[Course] = set()
@@ -202,8 +204,11 @@ class Http2Link:
         """Take a request, unless the server cannot carry it beside others."""
         if self._alone or course.destination != self.destination or not course.secure:
             return self._let_go(course)
-        carrier = self._carrier
-        if carrier is not None and not carrier.going:
+        carrier = None if self._carrier is None or self._carrier.going else self._carrier
+        # SECURITY: an address of one's own network is dialled for some requests to a host, and not for others.
+        if (carrier or self._connecting) and course.authorization.private is not self._private:
+            return self._let_go(course)
+        if carrier is not None:
             carrier.take(course)
             return True
         self._waiting.append(course)
@@ -288,6 +293,7 @@ class Http2Link:
         self._core.enter(course)
 
     def _connect(self, course: Course) -> None:
+        self._private = course.authorization.private
         self._connecting = self._upstreams.connect(
             self,
             self,
