@@ -133,3 +133,28 @@ class Box:
 def _read(descriptor: int) -> str:
     with os.fdopen(descriptor, "rb") as file:
         return file.read().decode(errors="replace")
+
+
+async def told_by_guard(box: Box, count: int) -> list[tuple[str, str]]:
+    """What the guard says first, so many things, each with the last part of its path."""
+    said: list[tuple[str, str]] = []
+    box.sandbox.take_guard(lambda what, path: said.append((what, os.path.basename(path))))
+    async with asyncio.timeout(20):
+        while len(said) < count:
+            await asyncio.sleep(0.01)
+    return said
+
+
+async def guard_asleep(box: Box) -> int:
+    """How often the guard was woken, once it has nothing left to do."""
+    before, count = -1, 0
+    async with asyncio.timeout(20):
+        while before != count:
+            await asyncio.sleep(0.3)
+            before, count = count, guard_woken(box)
+    return count
+
+
+def guard_woken(box: Box) -> int:
+    with open(f"/proc/{box.sandbox._launcher}/status", encoding="ascii") as stream:
+        return next(int(line.split()[1]) for line in stream if line.startswith("voluntary_ctxt_switches"))

@@ -12,30 +12,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.sandbox.boxes import RULES, Box, Place
+from tests.sandbox.boxes import RULES, Box, Place, guard_asleep, guard_woken, told_by_guard
 
 import ringfence
-from ringfence.policy.control_files import ControlFile, Direct, Staged
-from ringfence.policy.effective import Access, ControlFilePolicy, WayPolicy
+from ringfence.policy.effective import Access, WayPolicy
 from ringfence.sandbox import stubs
 from ringfence.sandbox.launch import Sandbox
 from ringfence.sandbox.syscalls import older
-
-
-async def _told(box: Box, count: int) -> list[tuple[str, str]]:
-    said: list[tuple[str, str]] = []
-    box.sandbox.take_guard(lambda what, path: said.append((what, os.path.basename(path))))
-    async with asyncio.timeout(20):
-        while len(said) < count:
-            await asyncio.sleep(0.01)
-    return said
 
 
 async def test_settings_that_git_replaces_outside_stay_behind_the_copy(git_box: Box) -> None:
     place = git_box.place
 
     place.git("config", "branch.main.description", "mine")
-    said = await _told(git_box, 1)
+    said = await told_by_guard(git_box, 1)
     tried = await git_box.shell("git config core.fsmonitor evil; echo evil >> .git/config; mv .git/config x")
 
     assert said == [("again", "config")]
@@ -51,7 +41,7 @@ async def test_a_control_file_that_an_editor_replaces_stays_read_only(repository
         box = Box(sandbox, repository)
         (repository.workspace / "new").write_text('{"mine": 1}')
         os.rename(repository.workspace / "new", repository.workspace / ".mcp.json")
-        said = await _told(box, 1)
+        said = await told_by_guard(box, 1)
         tried = await box.shell("echo evil > .mcp.json; rm .mcp.json")
     finally:
         await sandbox.close()
@@ -75,7 +65,7 @@ async def test_what_is_removed_outside_cannot_be_made_inside(repository: Place, 
             path.unlink()
         else:
             path.rmdir()
-        said = await _told(box, 1)
+        said = await told_by_guard(box, 1)
         tried = await box.shell("echo evil > .mcp.json && exit 1; echo evil > .vscode/tasks.json")
     finally:
         await sandbox.close()
@@ -96,7 +86,7 @@ async def test_what_is_moved_away_outside_cannot_be_made_inside(repository: Plac
     try:
         box = Box(sandbox, repository)
         os.rename(path, f"{path}.mine")
-        said = await _told(box, 1)
+        said = await told_by_guard(box, 1)
         tried = await box.shell(f"mkdir -p {name}; echo evil > {name}/evil || echo evil > {name}")
         is_made = os.path.exists(f"{path}/evil") or (path.is_file() and "evil" in path.read_text())
     finally:
@@ -113,32 +103,17 @@ async def test_what_runs_inside_does_not_wake_the_guard(git_box: Box) -> None:
     busy = "for n in $(seq 200); do : > x$n; mv x$n y; rm y; done; for n in $(seq 5); do git status; git add a; done"
 
     git_box.place.git("config", "branch.main.description", "first")
-    assert await _told(git_box, 1) == [("again", "config")]
-    before = await _asleep(git_box)
+    assert await told_by_guard(git_box, 1) == [("again", "config")]
+    before = await guard_asleep(git_box)
     done = await git_box.shell(busy)
-    woken = _woken(git_box) - before
+    woken = guard_woken(git_box) - before
     git_box.place.git("config", "branch.main.description", "mine")
-    said = await _told(git_box, 1)
+    said = await told_by_guard(git_box, 1)
 
     assert done.code == 0, done.err
     assert woken == 0
     assert said == [("again", "config")]
-    assert _woken(git_box) > before, "it is the guard that is counted"
-
-
-async def _asleep(box: Box) -> int:
-    """How often the guard was woken, once it has nothing left to do."""
-    before, count = -1, 0
-    async with asyncio.timeout(20):
-        while before != count:
-            await asyncio.sleep(0.3)
-            before, count = count, _woken(box)
-    return count
-
-
-def _woken(box: Box) -> int:
-    with open(f"/proc/{box.sandbox._launcher}/status", encoding="ascii") as stream:
-        return next(int(line.split()[1]) for line in stream if line.startswith("voluntary_ctxt_switches"))
+    assert guard_woken(git_box) > before, "it is the guard that is counted"
 
 
 _WITHOUT_WORD = """
@@ -193,7 +168,7 @@ async def test_a_session_learns_that_the_folder_of_what_is_protected_was_moved(
         os.rename(repository.workspace / ".git", repository.root / "away")
         if put_back:
             repository.host("git", "init", "-q")
-        said = await _told(Box(sandbox, repository), 1)
+        said = await told_by_guard(Box(sandbox, repository), 1)
     finally:
         await sandbox.close()
 
@@ -213,10 +188,10 @@ async def test_folders_of_repositories_that_are_removed_outside_stay_the_session
         place.git("gc", "-q")
     else:
         (git / name).rmdir()
-    said = await _told(git_box, 1)
+    said = await told_by_guard(git_box, 1)
     again = await git_box.shell(f"ls .git/{name}; {make.replace('{}', 'after')}")
     (git / name).rmdir()
-    second = await _told(git_box, 1)
+    second = await told_by_guard(git_box, 1)
     more = await git_box.shell(f"ls .git/{name}")
 
     assert before.code == again.code == 0, again.err
@@ -252,7 +227,7 @@ async def test_a_session_ends_whose_namespaces_inside_replace_what_is_protected(
     try:
         box = Box(sandbox, repository)
         await box.python(_ELSEWHERE.replace("PIVOT_ROOT", str(older("pivot_root"))).replace("NAME", name))
-        said = await _told(box, 1)
+        said = await told_by_guard(box, 1)
     finally:
         await sandbox.close()
 
@@ -269,7 +244,7 @@ async def test_what_may_not_be_read_hides_no_move_from_the_guard(repository: Pla
     try:
         await asyncio.sleep(0.3)
         os.rename(repository.workspace / moved, repository.workspace / f"{moved}.mine")
-        said = await _told(Box(sandbox, repository), 1)
+        said = await told_by_guard(Box(sandbox, repository), 1)
     finally:
         await sandbox.close()
 
@@ -287,7 +262,7 @@ async def test_names_of_one_file_are_each_protected_again(repository: Place) -> 
         said = []
         for name in names:
             os.rename(repository.workspace / name, repository.workspace / f"{name}.mine")
-            said += await _told(box, 1)
+            said += await told_by_guard(box, 1)
         tried = await box.shell(f"echo evil > {names[0]} || echo evil > {names[1]}")
     finally:
         await sandbox.close()
@@ -309,132 +284,13 @@ async def test_a_session_goes_on_after_a_repository_in_the_workspace_was_moved(r
         else:
             os.rename(library, library.with_name("other"))
         repository.git("config", "branch.main.description", "mine")
-        said = await _told(box, 1)
+        said = await told_by_guard(box, 1)
         tried = await box.shell("echo evil > other/.git/hooks/pre-commit || mv other/.git/hooks x")
     finally:
         await sandbox.close()
 
     assert said == [("again", "config")]
     assert tried.code != 0
-
-
-async def test_something_hidden_keeps_nothing_else_from_being_watched(repository: Place) -> None:
-    (repository.workspace / "tools" / "hooks").mkdir(parents=True)
-    repository.git("config", "core.hooksPath", "tools/hooks")
-    sandbox = await Sandbox.start(repository.plan(rules=(*RULES, ("tools", Access.DENY))))
-    try:
-        repository.git("config", "branch.main.description", "mine")
-        said = await _told(Box(sandbox, repository), 1)
-    finally:
-        await sandbox.close()
-
-    assert said == [("again", "config")]
-
-
-@pytest.mark.parametrize(
-    "way",
-    [
-        *("renamed over", "moved away first", "removed first", "removed with its folder"),
-        *("removed with its folder, which is open", "folder moved away", "a link"),
-    ],
-)
-async def test_a_secret_that_is_replaced_outside_stays_hidden(place: Place, way: str) -> None:
-    folder = place.workspace / "config"
-    folder.mkdir()
-    secret, new = folder / ".env", place.workspace / "new"
-    secret.write_text("KEY=old")
-    new.write_text("KEY=new")
-    sandbox = await Sandbox.start(place.plan())
-    try:
-        box = Box(sandbox, place)
-        await box.shell("true")
-        match way:
-            case "moved away first":
-                secret.rename(folder / ".env~")
-            case "removed first":
-                secret.unlink()
-                await asyncio.sleep(0.3)
-            case "removed with its folder" | "removed with its folder, which is open":
-                held = os.open(folder, os.O_PATH) if "open" in way else os.open(place.workspace, os.O_PATH)
-                shutil.rmtree(folder)
-                await asyncio.sleep(0.3)
-                folder.mkdir()
-                await asyncio.sleep(0.1)
-                os.close(held)
-            case "folder moved away":
-                folder.rename(place.workspace / "before")
-                folder.mkdir()
-            case "a link":
-                (place.workspace / "elsewhere").write_text("KEY=new")
-                new.unlink()
-                new.symlink_to("../elsewhere")
-        new.rename(secret)
-        said = await _told(box, 1)
-        read = await box.shell("cat config/.env config/.env~ before/.env; echo KEY=mine > config/.env; true")
-    finally:
-        await sandbox.close()
-
-    assert said == [("hidden", ".env")]
-    assert "KEY" not in read.out
-    assert secret.read_text() == "KEY=new"
-
-
-async def test_a_secret_is_hidden_again_at_once_while_control_files_are_missing(place: Place) -> None:
-    """As after `git clean -fdx`, which removes all place holders; each of them is then waited for."""
-    secret, new = place.workspace / ".env", place.workspace / "new"
-    secret.write_text("KEY=old")
-    names = [f"rule{number}" for number in range(40)]
-    for each in names:
-        (place.workspace / each).write_text("")
-    control = tuple(
-        ControlFile(pattern=each, why="a test", direct=Direct.PROTECT, staged=Staged.REFUSE) for each in names
-    )
-    plan = msgspec.structs.replace(place.plan(), control_files=ControlFilePolicy(rows=control))
-    sandbox = await Sandbox.start(plan)
-    try:
-        box = Box(sandbox, place)
-        await box.shell("true")
-        new.write_text("KEY=new")
-        for each in names:
-            (place.workspace / each).unlink()
-        new.rename(secret)
-        await asyncio.sleep(0.1)
-        read = await box.shell("cat .env")
-        said = await _told(box, 41)
-    finally:
-        await sandbox.close()
-
-    assert read.out == ""
-    assert ("hidden", ".env") in said
-
-
-async def test_what_is_made_beside_missing_secrets_keeps_no_other_from_being_hidden_again(place: Place) -> None:
-    secret, new = place.workspace / ".env", place.workspace / "new"
-    secret.write_text("KEY=old")
-    for number in range(300):
-        (place.workspace / "keys" / str(number)).mkdir(parents=True)
-        (place.workspace / "keys" / str(number) / ".env").write_text("KEY")
-    sandbox = await Sandbox.start(place.plan())
-    try:
-        box = Box(sandbox, place)
-        # Now they are missing, and each may come back.
-        await box.shell("mv keys other")
-        await _asleep(box)
-        await box.python("import os\nfor n in range(4000): open('x', 'w').close(); os.unlink('x')")
-        new.write_text("KEY=new")
-        new.rename(secret)
-        await asyncio.sleep(0.05)
-        read = await box.shell("cat .env")
-        said = await _told(box, 1)
-        (place.workspace / "keys" / "7").mkdir(parents=True)
-        (place.workspace / "keys" / "7" / ".env").write_text("KEY")
-        said += await _told(box, 1)
-        again = await box.shell("cat keys/7/.env")
-    finally:
-        await sandbox.close()
-
-    assert (read.out, again.out) == ("", "")
-    assert said == [("hidden", ".env")] * 2
 
 
 async def test_folders_that_are_made_and_removed_inside_end_no_session(place: Place) -> None:
@@ -455,75 +311,13 @@ async def test_folders_that_are_made_and_removed_inside_end_no_session(place: Pl
         await box.python(program)
         folders[-1].mkdir(parents=True)
         (folders[-1] / ".env").write_text("KEY=new")
-        said = await _told(box, 1)
+        said = await told_by_guard(box, 1)
         read = await box.shell("cat a/b/c/d/.env")
     finally:
         await sandbox.close()
 
     assert said == [("hidden", ".env")]
     assert "KEY" not in read.out
-
-
-@pytest.mark.parametrize(
-    ("name", "backup"), [("moved", False), ("two words", False), ("moved", True)], ids=["", "blank", "backup"]
-)
-async def test_a_secret_stays_hidden_where_its_folder_was_moved_to_inside(
-    place: Place, name: str, backup: bool
-) -> None:
-    secret, new = place.workspace / "config" / ".env", place.workspace / "new"
-    secret.parent.mkdir()
-    secret.write_text("KEY=old")
-    new.write_text("KEY=new")
-    sandbox = await Sandbox.start(place.plan())
-    try:
-        box = Box(sandbox, place)
-        # An editor that is told to save `config/.env` follows the link.
-        await box.shell(f"mv config 'before'; mv before '{name}'; ln -s '{name}' config")
-        await _asleep(box)
-        if backup:
-            secret.rename(f"{secret}~")
-            await asyncio.sleep(0.1)
-        new.rename(secret)
-        said = await _told(box, 1)
-        read = await box.shell("cat config/.env config/.env~")
-    finally:
-        await sandbox.close()
-
-    assert said == [("hidden", ".env")]
-    assert read.out == ""
-
-
-@pytest.mark.parametrize("way", ["renamed over", "removed first"])
-async def test_what_a_rule_shows_read_only_stays_so_when_it_is_replaced_outside(place: Place, way: str) -> None:
-    file, new = place.workspace / "schema", place.workspace / "new"
-    file.write_text("old")
-    new.write_text("new")
-    sandbox = await Sandbox.start(place.plan(rules=(*RULES, ("schema", Access.READ))))
-    try:
-        box = Box(sandbox, place)
-        if way == "removed first":
-            file.unlink()
-            await asyncio.sleep(0.3)
-        new.rename(file)
-        said = await _told(box, 1)
-        tried = await box.shell("cat schema; echo evil > schema; mv schema x")
-    finally:
-        await sandbox.close()
-
-    assert said == [("again", "schema")]
-    assert (tried.code, tried.out, file.read_text()) == (1, "new", "new")
-
-
-async def test_a_secret_cannot_be_moved_or_replaced_inside(place: Place) -> None:
-    (place.workspace / ".env").write_text("KEY=old")
-    sandbox = await Sandbox.start(place.plan())
-    try:
-        done = await Box(sandbox, place).shell("mv .env x; ln -f other .env; rm -f .env; cat .env")
-    finally:
-        await sandbox.close()
-
-    assert done.code != 0
-    assert (place.workspace / ".env").read_text() == "KEY=old"
 
 
 async def test_a_place_holder_of_the_guard_goes_with_a_session_that_is_killed(place: Place) -> None:
@@ -563,7 +357,7 @@ async def test_a_place_holder_of_the_guard_stays_for_as_long_as_another_session_
     try:
         for path in paths:
             shutil.rmtree(path)
-        await _told(Box(first, repository), 2)
+        await told_by_guard(Box(first, repository), 2)
         second = await Sandbox.start(repository.plan())
     finally:
         await first.close()
@@ -637,7 +431,7 @@ async def test_a_control_file_may_be_replaced_outside_by_removing_it_first(place
                 file.open("x").close()
             except FileExistsError:
                 refused += 1
-            said += await _told(box, 1)
+            said += await told_by_guard(box, 1)
         tried = await box.shell("echo evil > .mcp.json")
     finally:
         await sandbox.close()
