@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from tests.approvals.made import SITE, Memory, Says, Time, answer, command, connection, decision, desk_at
+from tests.policy.making import EMPTY, document, policy
 
 from ringfence.approvals.desk import Desk
 from ringfence.approvals.gate import Gate
@@ -13,6 +16,7 @@ from ringfence.approvals.objects import Grant, Scope
 from ringfence.approvals.prompt import prompt
 from ringfence.model.action import Action, CommandAction, ConnectAction, Effect, EffectKind
 from ringfence.model.decision import Decision, Placement, Verdict
+from ringfence.policy.evaluate import Context, Evaluator
 
 FETCH = command("curl", "https://a.example/")
 
@@ -29,13 +33,13 @@ def evaluate(action: Action) -> Decision:
 class Scene:
     """A gate with somebody who says yes."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Callable[[Action], Decision] = evaluate) -> None:
         self.time = Time()
         self.recorder = Memory()
         self.desk: Desk = desk_at(":memory:", self.time)
         self.asked = Says(lambda request: answer(request, approve=True, scope=Scope.ONCE))
         self.gate = Gate(
-            evaluate=evaluate,
+            evaluate=judge,
             desk=self.desk,
             channel=self.asked,
             recorder=self.recorder,
@@ -80,6 +84,20 @@ async def test_the_answer_ends_after_a_few_minutes() -> None:
         await scene.decide(connection("a.example"))
 
     assert scene.questions == [FETCH, connection("a.example")]
+
+
+async def test_a_yes_to_one_request_answers_no_other_request_of_its_host() -> None:
+    rules = "[[network.rule]]\nhosts = ['a.example']\nmethods = ['POST']\nverdict = 'ask'\n"
+    scene = Scene(Evaluator(policy(document(rules), base=EMPTY), Context(home="/home/u", workspace="/w")).evaluate)
+    harmless, harmful = (
+        ConnectAction(host="a.example", port=443, method="POST", path=path) for path in ("/comment", "/delete")
+    )
+    async with scene.gate:
+        await scene.decide(harmless)
+        await scene.decide(harmful)
+        await scene.decide(harmless)
+
+    assert scene.questions == [harmless, harmful, harmless]
 
 
 async def test_a_revoked_approval_opens_nothing() -> None:

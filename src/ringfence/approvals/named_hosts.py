@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.approvals import matchers
 from ringfence.approvals.objects import NANOSECONDS, ONCE_SECONDS, Grant
-from ringfence.model.action import ConnectAction, EffectKind
+from ringfence.model.action import CommandAction, ConnectAction, EffectKind
 from ringfence.model.decision import Decision
 
 MAX_HOSTS = 1_000
@@ -32,6 +32,9 @@ class NamedHosts:
 
     def note(self, decision: Decision, grant: Grant, now_ns: int) -> None:
         """Keep the destinations of a command that a grant allowed."""
+        # SECURITY: a connection names its host as well, and a yes to one request is none to the others there.
+        if not isinstance(decision.action, CommandAction):
+            return
         asking = frozenset(matchers.asking(decision))
         until = min(now_ns + ONCE_SECONDS * NANOSECONDS, max(grant.expires_ns, now_ns))
         for effect in decision.effects:
