@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -54,6 +54,21 @@ class Scene:
 
     def states(self) -> list[State]:
         return [request.state for request in self.desk.requests()]
+
+
+class Person:
+    """Somebody who reads what is asked, and takes a while."""
+
+    name = "test"
+    refusal = ""
+
+    def __init__(self, say: Callable[[Request], Awaitable[Outcome]]) -> None:
+        self._say = say
+        self.seen: list[Request] = []
+
+    async def ask(self, request: Request) -> Outcome:
+        self.seen.append(request)
+        return await self._say(request)
 
 
 def saying(*, approve: bool, scope: Scope = Scope.ONCE) -> Says:
@@ -328,6 +343,27 @@ async def test_a_flock_of_connections_is_one_question_for_all_that_wait() -> Non
     assert [each.result().verdict for each in flock] == [Verdict.ALLOW] * 6
     assert channel.number == 1
     assert [(grant.max_uses, grant.uses) for grant in scene.desk.grants()] == [(6, 6)]
+
+
+async def test_two_things_that_are_found_in_equal_requests_are_two_questions() -> None:
+    upload = ConnectAction(host="host", port=443, method="POST", path="/upload")
+    tokens, keys = decision(upload, Verdict.ASK, "a-token"), decision(upload, Verdict.ASK, "a-key")
+
+    async def person(request: Request) -> Outcome:
+        await asyncio.sleep(0.05)
+        shown = any("a-token" in line for line in request.prompt)
+        return answer(request, approve=shown, scope=Scope.SESSION)
+
+    channel = Person(person)
+    scene = Scene(channel)
+    async with scene.gate as gate, asyncio.TaskGroup() as tasks:
+        both = [
+            tasks.create_task(gate.decide(upload, asked_by="gateway", within=lambda _, found=found: found))
+            for found in (tokens, keys)
+        ]
+
+    assert [each.result().verdict for each in both] == [Verdict.ALLOW, Verdict.DENY]
+    assert [request.asking for request in channel.seen] == [("user/a-token",), ("user/a-key",)]
 
 
 async def test_leaving_the_gate_denies_what_is_open() -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from ringfence.approvals.transitions import State
 from ringfence.approvals.voting import Terms
+from ringfence.model import canonical
 from ringfence.model.action import Action, Effect
 from ringfence.model.decision import Placement, Risk
 from ringfence.model.vote import Scope, Vote, binding
@@ -82,7 +83,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dedupe(self) -> str:
         """What makes two open questions the same one."""
-        return f"{self.session}|{self.digest}|{self.policy}"
+        # SECURITY: of two equal requests, one may carry a secret that the other does not: then another rule asks.
+        asked = canonical.digest([self.placement.value, self.override, *self.asking])
+        return f"{self.session}|{self.digest}|{self.policy}|{asked}"
 
     @property
     def binding(self) -> str:
