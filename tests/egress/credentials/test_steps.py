@@ -149,6 +149,7 @@ FOREIGN = [
     "GET /bot123456789:AAattackersownbotattackersownbotatt/sendDocument",
     f"GET /repos/acme/x\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.{OTHER}",
     "GET /repos/acme/x\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.YXR0YWNrZXI",
+    f"GET /repos/acme/x\nSec-Anything: {OTHER}",
 ]
 
 
@@ -167,6 +168,24 @@ def test_where_no_credential_may_go_none_goes(written: str) -> None:
     carried = carrying('[[no_credentials]]\nhosts = ["api.test"]\n')
 
     assert rule_of(sent(carried, request(written))) == "credentials.none"
+
+
+@pytest.mark.parametrize(
+    ("bound", "written", "rule"),
+    [
+        (_bound("header", 'header = "X-Team"'), "GET /\nX-Team: attackers", "credentials.foreign"),
+        (_bound("header", 'header = "X-Team"'), "GET /\nx_team: attackers", "credentials.foreign"),
+        (_bound("header", 'header = "X-Team"'), f"GET /\nX-Team: {SHOWN}\nX_Team: attackers", "credentials.foreign"),
+        (_bound("header", 'header = "X-Team"'), "GET /?x-team=blue\nX-Teams: blue", ""),
+        (_bound("query", 'query = "team"'), "GET /?team=attackers", "credentials.foreign"),
+        (_bound("query", 'query = "team"'), "GET /?Te%61m[]=attackers", "credentials.foreign"),
+        (_bound("query", 'query = "team"'), f"GET /?team={SHOWN}&team=attackers", "credentials.foreign"),
+        (_bound("query", 'query = "key"'), "GET /?key=short", "credentials.foreign"),
+        (_bound("query", 'query = "team"'), "GET /?teams=blue\nteam: blue", ""),
+    ],
+)
+def test_where_a_policy_says_that_a_credential_stands_no_other_one_stands(bound: str, written: str, rule: str) -> None:
+    assert rule_of(sent(carrying(bound), request(written))) == rule
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ringfence.egress.credentials.presented import Place, Presented, presented, shown_name
+from ringfence.egress.credentials.presented import Own, Place, Presented, presented, shown_name
 from ringfence.egress.credentials.secret import Credential
 from ringfence.egress.http_fields import said
 from ringfence.egress.http_head import RequestHead
 from ringfence.model.host import Destination
 from ringfence.policy.credentials import CredentialTable
-from ringfence.policy.effective import Attach, CredentialRule, Origin
+from ringfence.policy.effective import Attach, CredentialForm, CredentialRule, Origin
 from ringfence.policy.operations import SAFE
+from ringfence.policy.request_paths import query_key
 
+_HEADER, _QUERY = CredentialForm.HEADER, CredentialForm.QUERY
 _OTHER_METHOD = frozenset(
     (b"x-http-method-override", b"x-http-method", b"x-method-override", b"x-original-method", b"x-rewrite-method")
 )
@@ -55,11 +57,11 @@ def choose(
 ) -> Chosen | Refused | None:
     """What a request gets; None for one that shows no credential and gets none."""
     known = tuple(credentials)
-    shows = (*presented(head), *in_body)
+    here = table.pinning(to.host, to.port)
+    shows = (*presented(head, _own(here)), *in_body)
     forbidding = table.forbidding(to.host, to.port)
     if forbidding is not None:
         return _forbidden(shows, to, forbidding.reason, forbidding.origin)
-    here = table.pinning(to.host, to.port)
     bound_here = {rule.id for rule in table.of_host(to.host, to.port)}
     if not here:
         return _elsewhere(head, to, known)
@@ -90,6 +92,15 @@ def choose(
     if credential.name not in bound and not credential.for_anybody:
         return _not_bound(credential, head, to)
     return _fit(head, to, credential, secure=secure) or Chosen(credential=credential, shown=shown)
+
+
+def _own(rules: Iterable[CredentialRule]) -> Own:
+    """Where a host takes credentials by the policy's own words: a name that only it knows for one is one as well."""
+    named = {form: [rule.field for rule in rules if rule.form is form] for form in (_HEADER, _QUERY)}
+    return Own(
+        headers=frozenset(field.lower().replace("_", "-") for field in named[_HEADER]),
+        keys=frozenset(map(query_key, named[_QUERY])),
+    )
 
 
 def _attached(head: RequestHead, to: Destination, bound: list[Credential], *, secure: bool) -> Chosen | Refused | None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote_plus
 import msgspec
 
 from ringfence.egress.http_head import RequestHead
+from ringfence.policy.request_paths import query_key
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -104,9 +105,22 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True):
                 return f"in the body, as `{self.name}`"
 
 
-def presented(head: RequestHead) -> tuple[Presented, ...]:
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a host takes its credentials beside the usual places, because a policy says so: whatever stands there is
+    one."""
+
+    headers: frozenset[str] = frozenset()
+    """In lower case, with a dash for each underscore."""
+    keys: frozenset[str] = frozenset()
+    """Of queries, as `query_key` has them."""
+
+
+NOWHERE = Own()
+
+
+def presented(head: RequestHead, own: Own = NOWHERE) -> tuple[Presented, ...]:
     """The credentials of a head, each once."""
-    return tuple(dict.fromkeys((*_in_fields(head), *_in_query(head.query), *_in_path(head.path))))
+    return tuple(dict.fromkeys((*_in_fields(head, own), *_in_query(head.query, own), *_in_path(head.path))))
 
 
 def in_form(body: bytes) -> tuple[Presented, ...]:
@@ -220,7 +234,7 @@ def shown_name(name: str) -> str:
     return "".join(one if one.isalnum() or one in "-_." else "?" for one in name[:40])
 
 
-def _in_fields(head: RequestHead) -> Iterator[Presented]:
+def _in_fields(head: RequestHead, own: Own) -> Iterator[Presented]:
     for name, raw in head.fields:
         value = raw.decode("latin-1").strip()
         if not value:
@@ -231,7 +245,11 @@ def _in_fields(head: RequestHead) -> Iterator[Presented]:
             yield Presented(place=Place.COOKIE, value=value)
         elif name == b"sec-websocket-protocol":
             yield from _in_protocols(value)
-        elif not name.startswith(b"sec-") and (name in _NAMED_SO or _is_secret_field(name, value)):
+        elif (
+            _SHAPES.search(value)
+            or (own.headers and name.decode("latin-1").replace("_", "-") in own.headers)
+            or (not name.startswith(b"sec-") and (name in _NAMED_SO or _is_secret_field(name, value)))
+        ):
             yield Presented(place=Place.HEADER, name=shown_name(name.decode("latin-1")), value=value)
 
 
@@ -239,7 +257,7 @@ def _is_secret_field(name: bytes, value: str) -> bool:
     text = name.decode("latin-1")
     words = [word for word in _SPLIT.split(text) if word]
     is_key = len(words) > 1 and words[-1] == "key" and words[-2] not in _NO_KEY_OF
-    return is_key or (is_secret_name(text) and not _says_kind(words, value)) or _SHAPES.search(value) is not None
+    return is_key or (is_secret_name(text) and not _says_kind(words, value))
 
 
 def _says_kind(words: list[str], value: str) -> bool:
@@ -277,11 +295,12 @@ def _in_protocols(value: str) -> Iterator[Presented]:
             yield Presented(place=Place.HEADER, name="sec-websocket-protocol", value=rest)
 
 
-def _in_query(query: str) -> Iterator[Presented]:
+def _in_query(query: str, own: Own) -> Iterator[Presented]:
     for part in re.split("[&;]", query.removeprefix("?")):
         name, _, raw = part.partition("=")
         name, value = unquote_plus(name), unquote_plus(raw)
-        if value and (is_secret_name(name) or _is_key(name, value) or _SHAPES.search(value)):
+        is_own = bool(own.keys) and query_key(name) in own.keys
+        if value and (is_own or is_secret_name(name) or _is_key(name, value) or _SHAPES.search(value)):
             yield Presented(place=Place.QUERY, name=shown_name(name), value=value)
         elif _SHAPES.search(name):
             yield Presented(place=Place.QUERY, name="?", value=name)
