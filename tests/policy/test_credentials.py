@@ -188,6 +188,11 @@ def test_two_patterns_overlap_where_some_host_is_meant_by_both(first: str, secon
         ("api.test", 443, "GET", "/repos//acme/shop", False),
         ("api.test", 443, "GET", "/repos/acme/%252e%252e/other", False),
         ("api.test", 443, "GET", "/repos/acme\\..\\other", False),
+        ("api.test", 443, "GET", "/repos/acme/..%20/other", False),
+        ("api.test", 443, "GET", "/repos/acme/.%20./other", False),
+        ("api.test", 443, "GET", "/repos/acme/..%09/other", False),
+        ("api.test", 443, "GET", "/repos/acme/%25u002e%25u002e/other", False),
+        ("api.test", 443, "GET", "/repos/acme/a%20b", True),
         ("api.test", 443, "GET", "", False),
     ],
 )

@@ -5,17 +5,15 @@ Pure. A path that a server may read as another one than we do is never one that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from ringfence.model.host import Host
 from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import CredentialForm, CredentialPolicy, CredentialRule, NoCredentials, Origin
 from ringfence.policy.globs import Glob, components
+from ringfence.policy.request_paths import plainly
 
-_AMBIGUOUS = re.compile(r"(?:^|/)\.{1,2}(?:/|;|$)|//|\\|;")
 WEB_PORTS = (80, 443)
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
 class CredentialTable:
@@ -129,8 +127,5 @@ def _fits(rule: CredentialRule, globs: list[Glob], method: str, path: str) -> bo
 
 def _names(path: str) -> tuple[str, ...] | None:
     """The names in a path, or nothing where two programs could read it differently."""
-    plain = path.partition("?")[0]
-    decoded = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
-    if _AMBIGUOUS.search(decoded) or _ESCAPE.search(decoded) or not decoded.isascii() or not plain.startswith("/"):
-        return None
-    return components(decoded)
+    plain = plainly(path)
+    return None if plain is None else components(plain)
