@@ -20,6 +20,7 @@ from ringfence.policy.effective import (
     Origin,
     SourceKind,
 )
+from ringfence.policy.judges.connect import ConnectJudge
 from ringfence.policy.layers import Layer
 
 
@@ -223,6 +224,18 @@ def test_hosts_with_a_credential_for_everybody_are_always_looked_into() -> None:
     assert _faults(passing, Layer.REQUIREMENTS) == [
         "`pass_through` closes our eyes, and requirements only tighten; write it in `policy.toml`"
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "port", "looked_for"),
+    [("methods = ['GET', 'POST']", 443, True), ("", 443, False), ("methods = ['GET']", 8443, False)],
+)
+def test_where_a_credential_is_bound_to_methods_a_form_names_no_other_one(
+    more: str, port: int, looked_for: bool
+) -> None:
+    judge = ConnectJudge(policy(document(_bind(more=more)), base=EMPTY))
+
+    assert judge.wants("api.test", port).methods is looked_for
 
 
 def test_a_database_has_its_own_port_and_is_no_host_of_requests() -> None:

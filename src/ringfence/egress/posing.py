@@ -22,6 +22,7 @@ _HOSTS = frozenset((b"x-forwarded-host", b"x-host", b"x-original-host", b"x-http
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"))
 _ALL = _METHODS | _PATHS | _HOSTS
 _KEYS = frozenset(("_method", "_httpmethod", "$method"))
+_QUERY_KEYS = _KEYS | {name.decode() for name in _METHODS}
 _FORWARDED = re.compile(r'(?i)(?:^|[;,])\s*host\s*=\s*("[^"]*"|[^;,\s]*)')
 _PART = re.compile(rb"(?i)(?<![a-z0-9_-])name(\*[0-9]{0,3}\*?)?\s{0,256}=\s{0,256}([^\r\n;]{1,200})")
 """What a part of a form says that it is called."""
@@ -63,6 +64,11 @@ def posing(head: RequestHead, words: tuple[tuple[bytes, bytes], ...], to: Destin
     if head.method == "POST" and "ethod" in unquote_plus(head.query).lower():
         return _listed(head, head.query.removeprefix("?"))
     return None
+
+
+def names_method(query: str) -> bool:
+    """Whether a query has a key by which a server may take the request for one of another method."""
+    return any(_word(part.partition("=")[0]) in _QUERY_KEYS for part in re.split("[&;]", query.removeprefix("?")))
 
 
 def may_pose_in_form(head: RequestHead) -> bool:

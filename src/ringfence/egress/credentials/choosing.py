@@ -14,6 +14,7 @@ from ringfence.egress.credentials.presented import Own, Place, Presented, presen
 from ringfence.egress.credentials.secret import Credential
 from ringfence.egress.http_fields import said
 from ringfence.egress.http_head import RequestHead
+from ringfence.egress.posing import names_method
 from ringfence.model.host import Destination
 from ringfence.policy.credentials import CredentialTable
 from ringfence.policy.effective import Attach, CredentialForm, CredentialRule, Origin
@@ -26,7 +27,6 @@ _OTHER_METHOD = frozenset(
 )
 _OTHER_PATH = frozenset((b"x-original-url", b"x-rewrite-url", b"x-forwarded-uri", b"x-forwarded-prefix"))
 _OTHER_HOST = frozenset((b"x-forwarded-host", b"x-host", b"x-original-host", b"forwarded"))
-_METHOD_KEYS = frozenset(("_method", "_httpmethod", "x-http-method-override", "$method", "%24method"))
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,14 +119,14 @@ def _fit(head: RequestHead, to: Destination, credential: Credential, *, secure: 
     if not secure:
         text = f"credential `{rule.id}` never goes to `{to}` in the clear"
         return _refused("credentials.clear", text, "use https", rule)
-    fields = {name for name, _ in head.fields}
-    keys = {part.partition("=")[0].lower() for part in head.query.removeprefix("?").split("&")}
+    # SECURITY: some servers make one variable of a dash and an underscore.
+    fields = {name.replace(b"_", b"-") for name, _ in head.fields}
     others = fields & _OTHER_HOST
     if rule.methods:
         others |= fields & _OTHER_METHOD
     if rule.paths:
         others |= fields & _OTHER_PATH
-    if others or (rule.methods and keys & _METHOD_KEYS):
+    if others or (rule.methods and names_method(head.query)):
         named = sorted(others)[0].decode() if others else "_method"
         text = f"`{named}` makes another request of this one than credential `{rule.id}` is bound to"
         return _refused("credentials.unbound", text, "leave it out", rule)

@@ -335,14 +335,17 @@ class ConnectJudge:
                 )
 
     def wants(self, name: str, port: int) -> FactsWanted:
-        """What has to be read of a request to a destination so that every rule about it can be judged."""
-        rules = self._table.rules(parse_host(name), port)
+        """What has to be read of a request to a destination so that every rule about it can be judged, and what its
+        credentials are bound to."""
+        host = parse_host(name)
+        rules = self._table.rules(host, port)
         return FactsWanted(
             operations=any(rule.operations for rule in rules),
             body=any(needs_body(rule.operations) for rule in rules if rule.operations),
             query=tuple(dict.fromkeys(key for rule in rules for key, _ in rule.query)),
             headers=tuple(dict.fromkeys(key for rule in rules for key, _ in rule.headers)),
-            methods=any(rule.methods for rule in rules),
+            methods=any(rule.methods for rule in rules)
+            or any(bound.methods for bound in self._credentials.of_host(host, port)),
         )
 
     def _path(self, rule: HostRule, path: str) -> bool | None:
