@@ -132,7 +132,9 @@ class Approvals(RuleBasedStateMachine):
         at=st.integers(0, 14),
     )
     def is_killed(self, request: Request, what: str, at: int) -> None:
+        # Here, and not where it is killed: no two votes have one name.
         vote = self._vote(request, "ada", approve=what == "yes", scope=Scope.ONCE)
+        report = self._report(request, ran=True)
         acts: dict[str, Callable[[Desk], object]] = {
             "ask": lambda desk: self._opened(desk, "first", "two", 60),
             "yes": lambda desk: desk.cast(vote),
@@ -143,7 +145,7 @@ class Approvals(RuleBasedStateMachine):
             "cancel": lambda desk: desk.move(request.id, Trigger.CANCEL),
             "sweep": lambda desk: desk.sweep(),
             "delegate": lambda desk: desk.move(request.id, Trigger.DELEGATE),
-            "report": lambda desk: desk.report(self._report(request, ran=True), Trigger.REPORT),
+            "report": lambda desk: desk.report(report, Trigger.REPORT),
             "revoke": lambda desk: [desk.revoke(grant.id) for grant in desk.grants()],
         }
         if what == "use" and self._state(request) is State.INVALIDATED:
