@@ -185,6 +185,19 @@ def test_an_approval_that_is_not_used_lapses(desk: Desk, time: Time) -> None:
     assert now.state is State.LAPSED
 
 
+def test_an_approval_that_lapsed_stays_so_when_the_clock_goes_back(desk: Desk, time: Time) -> None:
+    request = opened(desk, PUSH)
+    desk.cast(vote(request))
+    time.pass_seconds(300)
+    now = desk.request(request.id)
+    assert now is not None
+    assert now.state is State.LAPSED
+
+    time.pass_seconds(-10)
+
+    assert desk.use(request.id) is None
+
+
 def test_an_approval_for_once_is_not_remembered(desk: Desk) -> None:
     desk.cast(vote(opened(desk, PUSH)))
 

@@ -312,7 +312,10 @@ class Desk:
         """Take one use of the grant that a request made; None where there is none left."""
         with self._transaction():
             found, grant = self._store.request(request_id), self._store.grant_of(request_id)
-            if found is None or grant is None or not self._store.consume(grant.id, self._now_ns()):
+            # A clock that goes back and forth makes the grant of what has lapsed look like new.
+            if found is None or grant is None or found.state is State.LAPSED:
+                return None
+            if not self._store.consume(grant.id, self._now_ns()):
                 return None
             after = step(found.state, Trigger.CONSUME)
             if not isinstance(after, Illegal):
