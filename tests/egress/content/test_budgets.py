@@ -8,16 +8,22 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from tests.approvals.made import POLICY, SITE, Memory, Time, decision, desk_at
+from tests.approvals.made import answer as yes
 from tests.egress.gatewaying import allow_loopback, gateway_on
 from tests.egress.inspecting import Asked, inspecting, leave, server, tunnel
 from tests.egress.test_inspected import OK, Reader, Writer
 
+from ringfence.approvals.channels.channel import Outcome
+from ringfence.approvals.gate import Gate
+from ringfence.approvals.objects import Request
 from ringfence.egress.content.budgets import Budgets
 from ringfence.egress.inspection import Inspection
 from ringfence.model.decision import Decision, Verdict
 from ringfence.model.event import ConnectionClosed
 from ringfence.model.host import HOST_LOOPBACK, Destination, parse_host
 from ringfence.policy.effective import ContentBudget, Origin
+from ringfence.session.network import confirming
 
 HERE = Origin(layer="user", source="policy.toml:3")
 MEGABYTE = 1_000_000
@@ -259,3 +265,58 @@ async def test_an_answer_that_comes_while_somebody_is_asked_waits_for_what_they_
 
     assert not said.startswith(b"HTTP/1.1 200")
     assert more is not None and more.verdict is Verdict.ASK
+
+
+async def test_one_yes_allows_as_much_again_once_for_all_that_waited_for_it() -> None:
+    async def serve(reader: Reader, writer: Writer) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
+            writer.write(OK)
+
+    person = Person()
+    time = Time()
+    gate = Gate(
+        evaluate=decision, desk=desk_at(":memory:", time), channel=person, recorder=Memory(), clock=time, site=SITE
+    )
+    budgets = Budgets((budget("*", over=Verdict.ASK),))
+
+    async def post(proxy: int, port: int, size: int) -> bytes:
+        reader, writer = await tunnel(proxy, port)
+        writer.write(f"POST /x HTTP/1.1\r\nHost: a.test:{port}\r\nContent-Length: {size}\r\n\r\n".encode())
+        writer.write(b"x" * size)
+        answer = await reader.read(1 << 16)
+        await leave(writer)
+        return answer
+
+    async with (
+        asyncio.timeout(20),
+        server(serve) as port,
+        gate,
+        inspecting(Asked(), amendments=(budgets,), confirm=confirming(gate, POLICY)) as gateway,
+        asyncio.TaskGroup() as tasks,
+    ):
+        assert await post(gateway.port, port, 999_000) == OK
+        waiting = [tasks.create_task(post(gateway.port, port, 300_000)) for _ in range(3)]
+        while person.waiting < 1:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        person.answered.set()
+        assert [await one for one in waiting] == [OK] * 3
+        assert (await post(gateway.port, port, 500_000), person.waiting) == (OK, 2)
+
+
+class Person:
+    """Says yes once it is told to."""
+
+    name = "test"
+    refusal = ""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.answered = asyncio.Event()
+
+    async def ask(self, request: Request) -> Outcome:
+        self.waiting += 1
+        await self.answered.wait()
+        return yes(request)

@@ -75,10 +75,11 @@ class Budgets:
         over = [one for one in self._counted if one.means(to) and one.left(to) <= 0]
         return _decision(to, over) if over else None
 
-    def allow(self, to: Destination, ids: tuple[str, ...]) -> None:
-        """Somebody said yes to going beyond these."""
+    def allow(self, to: Destination, ids: tuple[str, ...], size: int = 1) -> None:
+        """Somebody said yes to going beyond these with so many bytes: as much again may be sent, unless there is room
+        meanwhile. SECURITY: all who wait hear one yes, and it is meant once."""
         for one in self._counted:
-            if one.id in ids:
+            if one.id in ids and one.left(to) < size:
                 one.allowed[one.key(to)] += 1
 
     def __call__(self, request: Request) -> Steps | None:
@@ -114,7 +115,7 @@ class _Counting(Steps):
     def confirmed(self, held: Held) -> None:
         """Somebody said yes: as much again may be sent, and what was held is the first of it."""
         to = self._request.destination
-        self._budgets.allow(to, tuple(one.rule for one in held.decision.reasons))
+        self._budgets.allow(to, tuple(one.rule for one in held.decision.reasons), self._asked_for)
         self._budgets.count(to, self._asked_for)
 
     def _spend(self, size: int) -> Decision | None:
