@@ -296,7 +296,14 @@ def test_two_credentials_of_a_host_are_told_apart_by_their_placeholders() -> Non
         ("text/plain", b'{"title": "api_key"}', ""),
         ("text/plain", b"[section]\nname = 1", ""),
         ("application/octet-stream", b"\0" * 2_000_000, ""),
-        ("application/x-git-receive-pack-request", b'{"api_key": "abc"}', ""),
+        ("application/x-www-form-urlencoded, x", b"a=%20&access_token=abc", "credentials.foreign"),
+        ("application/x-www-form-urlencoded x", b"a= &access_token=abc", "credentials.foreign"),
+        ("application/x-www-form-urlencoded", b'{"api_key": "abc"}', "credentials.foreign"),
+        ("application/x-www-form-urlencoded", b"<r><api_key>abc</api_key></r>", "credentials.foreign"),
+        ("application/x-www-form-urlencoded", b'{"title": "a"}', ""),
+        ("application/octet-stream", b"access_token=abc", "credentials.foreign"),
+        ("image/png", b"a=b&access_token=abc\n", "credentials.foreign"),
+        ("text/event-stream", b'{"api_key": "abc"}', "credentials.foreign"),
         ("application/x-www-form-urlencoded", b"a=" + b"b" * 2_000_000, "credentials.foreign"),
     ],
     ids=lambda value: repr(value[:40]),
@@ -305,6 +312,44 @@ def test_a_credential_in_a_form_is_found(kind: str, body: bytes, rule: str) -> N
     written = f"POST /repos/acme/x\nContent-Type: {kind}\nContent-Length: {len(body)}"
 
     assert rule_of(sent(carrying(GITHUB), request(written), body)) == rule
+
+
+@pytest.mark.parametrize("size", [1, 3, 4096])
+@pytest.mark.parametrize(
+    ("kind", "body", "goes"),
+    [
+        ("application/grpc", b"\0\0\0\0\x05hello", True),
+        ("application/grpc+proto", b"\1\0\0\0\x05hello", True),
+        ("application/grpc", b"", True),
+        ("application/grpc", b"\0", True),
+        ("application/grpc", b'{"api_key": "abc"}', False),
+        ("application/grpc-web-text", b"access_token=abc", False),
+        ("application/connect+proto", b"<r><api_key>abc</api_key></r>", False),
+        ("application/x-git-upload-pack-request", b"0014command=ls-refs\n0000", True),
+        ("application/x-git-receive-pack-request", b"0000PACK", True),
+        ("application/x-git-receive-pack-request", b'{"api_key": "abc"}', False),
+        ("application/x-git-x", b"access_token=abc", False),
+        ("application/x-git-x", b"00ff=1&access_token=abc", False),
+    ],
+)
+def test_what_says_that_it_is_a_stream_begins_as_one(kind: str, body: bytes, goes: bool, size: int) -> None:
+    steps = carrying(GITHUB).wallet(request(f"POST /repos/acme/x\nContent-Type: {kind}\nContent-Length: 99"))
+    assert steps is not None
+
+    passed = [steps.sent(body[at : at + size]) for at in range(0, len(body), size)]
+
+    assert any(isinstance(piece, Held) for piece in passed) is not goes
+    if goes:
+        assert b"".join(piece for piece in (*passed, steps.all_sent()) if isinstance(piece, bytes)) == body
+
+
+def test_a_form_in_parts_that_is_packed_does_not_go() -> None:
+    fields = "Content-Type: multipart/form-data; boundary=b\nContent-Length: 9"
+
+    packed = request(f"POST /repos/acme/x\n{fields}\nContent-Encoding: gzip")
+    plain = request(f"POST /repos/acme/x\n{fields}\nContent-Encoding: identity")
+
+    assert [rule_of(sent(carrying(GITHUB), one)) for one in (packed, plain)] == ["credentials.foreign", ""]
 
 
 @pytest.mark.parametrize(
@@ -391,6 +436,8 @@ def test_a_credential_in_a_form_of_parts_is_stopped_before_its_value(size: int) 
         ("form-data", b'Content-Disposition: form-data; filename="name"; name="api%5Fkey"'),
         ("form-data", b"Content-Disposition: form-data; name*=utf-8''api_key"),
         ("form-data", b'content-disposition:form-data;name = "api_key"'),
+        ("form-data", b'Content-Disposition: form-data; name="X-Amz-Credential"'),
+        ("form-data", b'Content-Disposition: form-data; name="GoogleAccessId"'),
         ("mixed", b"Content-Type: application/http\r\n\r\nGET /x HTTP/1.1\r\nAuthorization: Bearer abc"),
         ("batch", b"Content-Type: application/http\n\nGET /x HTTP/1.1\nX-Goog-Api-Key: abc"),
     ],

@@ -151,7 +151,7 @@ def in_multipart(piece: bytes) -> tuple[Presented, ...]:
     for found in _FIELD_NAME.finditer(piece):
         text = found[2].decode("latin-1").strip()
         names.append(unquote_plus(text.rpartition("'")[2] if found[1] else text))
-    secret = [name for name in names if _joined(name) in _JSON_KEYS or _joined(name) in ("token", "password", "secret")]
+    secret = [name for name in names if _joined(name) in _PARTS]
     return tuple(Presented(place=Place.BODY, name=shown_name(name), value="?") for name in secret)
 
 
@@ -214,6 +214,15 @@ def in_object(values: dict[str, object]) -> tuple[Presented, ...]:
 _JSON_KEYS = frozenset(
     ("accesstoken", "privatetoken", "apikey", "clientsecret", "refreshtoken", "authtoken", "apitoken")
 )
+
+
+_PARTS = _JSON_KEYS | frozenset(
+    (
+        *("token", "password", "secret", "authorization", "awsaccesskeyid", "xamzcredential", "xamzsignature"),
+        *("googleaccessid", "xgoogcredential", "xgoogsignature", "ossaccesskeyid"),
+    )
+)
+"""Names of parts, those included with which a form is signed that uploads to a bucket."""
 
 
 def is_secret_name(name: str) -> bool:

@@ -6,6 +6,7 @@ server, and in nothing else that leaves here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -47,9 +48,16 @@ MOST_JSON = 16 * 1024 * 1024
 MOST_PARTS = 1_000_000
 """How many parts a JSON may have: reading that many takes about a second, and nobody is served meanwhile."""
 _LONGEST_NAME = 500
-_STREAMED = (b"application/grpc", b"application/connect+", b"application/x-git-", b"text/event-stream")
-"""What is answered before it ends, or is no text."""
+_FRAMED = re.compile(rb"[\x00\x01]")
+_STREAMED = (
+    (b"application/grpc", _FRAMED),
+    (b"application/connect+", _FRAMED),
+    (b"application/x-git-", re.compile(rb"0[0-9a-f]{3}(?![=&])")),
+)
+"""What is answered before it ends, or is no text, and how it begins. What begins otherwise only says so."""
+_BEGINNING = 5
 _COOKIES = frozenset((b"set-cookie", b"set-cookie2"))
+_TYPE_END = re.compile(rb"[;,\s]")
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -128,16 +136,20 @@ class Pinned(Steps):
         self._whole_answer: bytes | None = None
         self._last = b""
         kind = _kind(request.head.fields)
+        coded = _value(request.head.fields, b"content-encoding").lower() not in (b"", b"identity")
+        streamed = None if coded else next((begins for start, begins in _STREAMED if kind.startswith(start)), None)
         self._in_parts = kind.startswith(b"multipart/")
         self._in_requests = self._in_parts and kind != b"multipart/form-data"
         self._begins = b""
         """The beginning of a body that is called neither a form nor JSON."""
         if kind == _FORM or kind.endswith(b"json"):
             self.whole = MOST_FORM if kind == _FORM else MOST_JSON
-        elif not self._in_parts and not kind.startswith(_STREAMED) and _has_body(request.head):
+        elif not self._in_parts and streamed is None and _has_body(request.head):
             self.whole = MOST_FORM
         if _is_signed(request.head) and _has_body(request.head):
             self.whole = MOST_SIGNED
+        self._begins_as = None if self.whole else streamed
+        """How the body has to begin, until it has begun."""
         if self.whole:
             self._body = None if _has_body(request.head) else b""
 
@@ -187,12 +199,18 @@ class Pinned(Steps):
 
     def sent(self, data: bytes) -> bytes | Held:
         """A piece of the body; a form in parts is stopped at the name of a part that holds a credential."""
+        if self._begins_as is not None:
+            return self._begun(self._begins_as, data)
         if not self._in_parts:
             return data
         seen, self._last = self._last + data, (self._last + data)[-_LONGEST_NAME:]
         for one in (*in_multipart(seen), *(in_requests(seen) if self._in_requests else ())):
             return self._foreign(one)
         return data
+
+    def all_sent(self) -> bytes | Held:
+        """What was kept back of a body that is over before it has begun."""
+        return self._last if self._begins_as is not None else b""
 
     def response(self, head: ResponseHead) -> ResponseHead | Held:
         """The head of the answer without values, and without cookies: a session made with a credential is one too."""
@@ -201,7 +219,7 @@ class Pinned(Steps):
         self._coding = b", ".join(codings).decode("latin-1").strip().lower()
         if self._coding not in ("", "identity") and Packed.knows(self._coding):
             self._packed = Packed(self._coding, self._wallet.echo)
-        kind = _kind(head.fields)
+        kind = _value(head.fields, b"content-type").lower()
         if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
             self._whole_answer, self.gathers = b"", True
         fields = []
@@ -269,6 +287,19 @@ class Pinned(Steps):
         """A message without values."""
         return self._clean(data)
 
+    def _begun(self, begins_as: re.Pattern[bytes], data: bytes) -> bytes | Held:
+        """The beginning of a body that is looked into no further, as long as it is what it says."""
+        self._last += data
+        if len(self._last) < _BEGINNING:
+            return b""
+        data, self._last, self._begins_as = self._last, b"", None
+        if begins_as.match(data) is None:
+            text = "a body that is not what it says cannot be looked into for other credentials"
+            return self._hold(self._unseen(text, "say in its `Content-Type` what it is"))
+        for one in in_plain_text(data):
+            return self._foreign(one)
+        return data
+
     def _collected(self, data: bytes) -> bytes:
         """Keeps an answer until it is whole, because there may be a token in it. A longer one goes on as it is: a token
         in it would be one that no host takes."""
@@ -289,6 +320,9 @@ class Pinned(Steps):
         kind = _kind(head.fields)
         if kind.endswith(b"json"):
             return self._in_json(head, lines=kind.endswith(b"ndjson"))
+        if self._in_parts and _value(head.fields, b"content-encoding").lower() not in (b"", b"identity"):
+            text = "a form in parts that is packed cannot be looked into for other credentials"
+            return self._unseen(text, "send it as it is")
         if kind != _FORM:
             return () if self._in_parts or not self._begins or _is_signed(head) else self._in_anything(head, kind)
         if _value(head.fields, b"content-encoding"):
@@ -297,7 +331,9 @@ class Pinned(Steps):
         if self._body is None:
             text = f"a form of more than {MOST_FORM:,} bytes cannot be looked into for other credentials"
             return self._unseen(text, "send less")
-        return in_form(self._body)
+        # There are clients that call everything a form, and servers that know them.
+        other = self._in_anything(head, kind) if self._body else ()
+        return other if isinstance(other, Refused) else (*in_form(self._body), *other)
 
     def _in_json(self, head: RequestHead, *, lines: bool) -> tuple[Presented, ...] | Refused:
         """Those of a JSON body, or of one with a JSON text on every line."""
@@ -335,7 +371,7 @@ class Pinned(Steps):
                 return in_loose_json(body.decode("utf-8", "replace"))
         if kind.endswith(b"xml") or body.lstrip().startswith(b"<"):
             return in_xml(body.decode("utf-8", "replace"))
-        return in_plain_text(body) if whole and kind in (b"", b"text/plain") else ()
+        return in_plain_text(body) if whole and kind != _FORM else ()
 
     def _unseen(self, text: str, step: str) -> Refused:
         return Refused(rule="credentials.foreign", text=text, next_step=step, origin=self._origin())
@@ -412,7 +448,8 @@ def _readable(fields: Fields) -> Fields:
 
 
 def _kind(fields: Fields) -> bytes:
-    return _value(fields, b"content-type").partition(b";")[0].strip().lower()
+    # SECURITY: for some servers the type ends at a comma or a blank, too.
+    return _TYPE_END.split(_value(fields, b"content-type").strip().lower(), maxsplit=1)[0]
 
 
 def _value(fields: Fields, name: bytes) -> bytes:
