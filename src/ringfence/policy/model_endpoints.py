@@ -36,6 +36,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """What its clients read errors in."""
     beside: tuple[str, ...] = ()
     """Globs over the paths of requests there that ask no model anything."""
+    asking: tuple[str, ...] = ()
+    """Globs over those of them that ask one all the same, in a form that is not read."""
 
 
 class Meant(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,7 @@ PROVIDERS = (
         hosts=("chatgpt.com",),
         base="/backend-api/codex",
         beside=("/backend-api/codex/analytics-events/*", "/backend-api/wham/*", "/backend-api/plugins/*", "/ces/*"),
+        asking=("/backend-api/wham/tasks*",),
     ),
     Provider(
         name="gcp.gemini", hosts=("generativelanguage.googleapis.com",), base="/v1beta", interface=Interface.GEMINI
@@ -103,7 +106,8 @@ _GEMINI = re.compile(r".*/models/([A-Za-z0-9._@-]{1,200}):(generateContent|strea
 _CODE_ASSIST = re.compile(r"/v1internal:(generateContent|streamGenerateContent)")
 """Where the model is named in the body."""
 _VERTEX_ANTHROPIC = re.compile(r".*/publishers/anthropic/models/([A-Za-z0-9._@-]{1,200}):(rawPredict|streamRawPredict)")
-_DEPLOYMENT = re.compile(r"/openai/deployments/([A-Za-z0-9._-]{1,200})/chat/completions")
+_DEPLOYMENT = re.compile(r"/(?:deployments|engines)/([^/]*)", re.IGNORECASE)
+"""What names the model in the path, wherever it stands: then what the body says is not what is asked."""
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
 
@@ -112,10 +116,17 @@ def meaning(provider: Provider, method: str, path: str) -> Meant | None:
 
     SECURITY: a path that is spelled in any other way than clients spell it is not known.
     """
-    if method in _HARMLESS or path.endswith(_COUNTING):
+    if method in _HARMLESS:
         return Meant()
-    if any(fnmatchcase(path, glob) for glob in provider.beside) and "%" not in path and plainly(path) is not None:
+    # SECURITY: whoever cuts a path off, or decodes it first, sees another one before what we take for its end.
+    if "%" in path or ";" in path or "\\" in path:
+        return None
+    if path.endswith(_COUNTING):
         return Meant()
+    if any(fnmatchcase(path, glob) for glob in provider.beside) and plainly(path) is not None:
+        # Some servers make no difference between capitals.
+        asks = any(fnmatchcase(path.lower(), glob) for glob in provider.asking)
+        return None if asks else Meant()
     if (found := _GEMINI.fullmatch(path)) is not None:
         return Meant(interface=Interface.GEMINI, model=found[1], streams=found[2].startswith("stream"))
     if (found := _VERTEX_ANTHROPIC.fullmatch(path)) is not None:
@@ -124,6 +135,8 @@ def meaning(provider: Provider, method: str, path: str) -> Meant | None:
         return Meant(interface=Interface.GEMINI, streams=found[1].startswith("stream"))
     for ending, interface in _ENDINGS:
         if path.endswith(ending):
-            deployment = _DEPLOYMENT.fullmatch(path)
-            return Meant(interface=interface, model="" if deployment is None else deployment[1])
+            named = _DEPLOYMENT.findall(path)
+            if len(named) > 1 or named == [""]:
+                return None
+            return Meant(interface=interface, model="".join(named))
     return None

@@ -30,6 +30,7 @@ from ringfence.policy.model_endpoints import PROVIDERS, Interface, Meant, Provid
 ANYWHERE = Provider(name="", hosts=("m.test",))
 OPENAI = next(one for one in PROVIDERS if one.name == "openai")
 ANTHROPIC = next(one for one in PROVIDERS if one.name == "anthropic")
+CHATGPT = next(one for one in PROVIDERS if "chatgpt.com" in one.hosts)
 
 
 def read(
@@ -486,6 +487,33 @@ def test_a_request_that_can_be_read_in_two_ways_or_in_none_is_not_read(body: byt
         (OPENAI, "POST", "/v1/Responses", None),
         (ANTHROPIC, "POST", "/v1/messages/batches", None),
         (ANTHROPIC, "POST", "/api/%2e%2e/v1/complete", None),
+        (ANYWHERE, "POST", "/v1/messages%3Fx=/messages/count_tokens", None),
+        (ANYWHERE, "POST", "/v1/completions;/messages/count_tokens", None),
+        (ANYWHERE, "POST", "/v1/batches%3F/chat/completions", None),
+        (ANYWHERE, "POST", "/v1/batches;/responses", None),
+        (ANYWHERE, "POST", "/v1beta/models/large:generateContent%3F/models/small:generateContent", None),
+        (ANYWHERE, "POST", "/v1beta/models/large:generateContent;/models/small:generateContent", None),
+        (ANYWHERE, "POST", "/openai/deployments/gpt%20big/chat/completions", None),
+        (ANYWHERE, "POST", "/openai/deployments/a/deployments/b/chat/completions", None),
+        (ANYWHERE, "POST", "/openai/deployments//chat/completions", None),
+        (
+            ANYWHERE,
+            "POST",
+            "/openai/deployments/gpt-big/extensions/chat/completions",
+            Meant(interface=Interface.CHAT, model="gpt-big"),
+        ),
+        (
+            ANYWHERE,
+            "POST",
+            "/ai/OpenAI/Deployments/gpt-big/chat/completions",
+            Meant(interface=Interface.CHAT, model="gpt-big"),
+        ),
+        (ANYWHERE, "POST", "/v1/engines/gpt-big/responses", Meant(interface=Interface.RESPONSES, model="gpt-big")),
+        (ANYWHERE, "POST", "/models/chat/completions", Meant(interface=Interface.CHAT)),
+        (CHATGPT, "POST", "/backend-api/wham/tasks", None),
+        (CHATGPT, "POST", "/backend-api/wham/Tasks/", None),
+        (CHATGPT, "GET", "/backend-api/wham/tasks/list", Meant()),
+        (CHATGPT, "POST", "/backend-api/wham/apps", Meant()),
     ],
 )
 def test_what_a_path_means_is_known_or_said_not_to_be(
