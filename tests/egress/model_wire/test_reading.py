@@ -19,6 +19,7 @@ from tests.egress.model_wire.streams import MESSAGES, STREAMS, WHOLE, sent
 from ringfence.egress.http_response import ResponseHead
 from ringfence.egress.model_wire.answers import Answer, take
 from ringfence.egress.model_wire.asked import Asked, read_request
+from ringfence.egress.model_wire.shapes import Values
 from ringfence.egress.model_wire.spending import Spending
 from ringfence.egress.model_wire.unpacking import Unreadable, readable, unpacking
 from ringfence.egress.model_wire.watching import Exchange, Place
@@ -356,7 +357,7 @@ def test_no_request_makes_the_reading_fail(interface: Interface, body: object) -
     try:
         said = read_request(Meant(interface=interface), json.dumps(body).encode(), strict=True)
     except Unreadable:
-        assert not isinstance(body, dict)
+        assert not isinstance(body, dict) or {"models", "fallbacks", "response"} & body.keys()
     else:
         assert said.interface is interface
 
@@ -439,6 +440,49 @@ def test_the_model_of_a_message_may_stand_in_an_object_of_its_own() -> None:
     said = read_request(Meant(interface=Interface.RESPONSES), json.dumps(body).encode(), strict=True)
 
     assert (said.kind, said.models) == ("response.create", ("gpt-5.5",))
+
+
+@pytest.mark.parametrize(
+    ("more", "models"),
+    [
+        ({"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "b"}]}, ("a", "b")),
+        ({"tools": [{"type": "image_generation", "model": "b"}, {"type": "web_search"}]}, ("a", "b")),
+        ({"tools": [{"type": "x:advisor", "parameters": {"model": "b", "models": ["c"]}}]}, ("a", "b", "c")),
+        ({"tools": [{"type": "function", "name": "f", "parameters": {"properties": {"model": {}}}}]}, ("a",)),
+        ({"plugins": [{"id": "x", "models": ["b"]}]}, ("a", "b")),
+        ({"fallbacks": ["b", {"model": "c", "temperature": 0}]}, ("a", "b", "c")),
+        ({"response": {"model": "a", "tools": [{"type": "x", "model": "b"}]}}, ("a", "b")),
+        ({"models": [], "fallbacks": None}, ("a",)),
+    ],
+)
+def test_the_models_that_a_request_makes_its_provider_ask_are_asked_too(more: Values, models: tuple[str, ...]) -> None:
+    said = read_request(Meant(interface=Interface.CHAT), json.dumps({"model": "a", **more}).encode(), strict=True)
+
+    assert said.models == models
+
+
+def test_a_tool_names_no_model_for_a_request_that_names_none() -> None:
+    body = {"prompt": {"id": "x"}, "tools": [{"type": "image_generation", "model": "b"}], "fallbacks": ["b"]}
+
+    assert read_request(Meant(interface=Interface.RESPONSES), json.dumps(body).encode(), strict=True).models == ()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"models": "b"},
+        {"models": [{"id": "b"}]},
+        {"fallbacks": [{"a": ["b"]}]},
+        {"fallbacks": {"a": "b"}},
+        {"Fallbacks": []},
+    ],
+)
+def test_further_models_that_are_named_in_another_way_are_not_read_where_it_matters(more: Values) -> None:
+    body = json.dumps({"model": "a", **more}).encode()
+
+    with pytest.raises(Unreadable):
+        read_request(Meant(interface=Interface.CHAT), body, strict=True)
+    assert read_request(Meant(interface=Interface.CHAT), body, strict=False).models == ("a",)
 
 
 @pytest.mark.parametrize(

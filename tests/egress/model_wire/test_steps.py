@@ -243,6 +243,9 @@ async def test_another_model_is_denied_in_the_words_of_its_interface(
         ("/v1/batches", {"model": "m-1"}, {}),
         ("/v1/messages/count_tokens", {"model": "x-1"}, {"x-http-method-override": "PUT"}),
         ("/v1beta/models/m-1:generateContent", {"model": "x-1"}, {}),
+        ("/v1/messages", {"model": "m-1", "tools": [{"type": "advisor_20260301", "model": "x-1"}]}, {}),
+        ("/v1/chat/completions", {"model": "m-1", "fallbacks": ["x-1"]}, {}),
+        ("/ai/openai/deployments/x-1/chat/completions", {"model": "m-1"}, {}),
     ],
 )
 async def test_no_way_of_asking_gets_past_the_list(path: str, body: object, fields: dict[str, str]) -> None:

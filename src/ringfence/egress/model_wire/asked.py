@@ -10,8 +10,14 @@ from ringfence.egress.model_wire.unpacking import Unreadable
 from ringfence.policy.model_endpoints import Interface, Meant
 
 _NAMES = frozenset(
-    ("model", "models", "response", "request", "max_tokens", "max_output_tokens", "max_completion_tokens")
+    (
+        *("model", "models", "fallbacks", "tools", "plugins", "response", "request"),
+        *("max_tokens", "max_output_tokens", "max_completion_tokens"),
+    )
 )
+_FURTHER = ("models", "fallbacks")
+_SERVED = ("tools", "plugins")
+"""What a provider runs itself may ask another model: an adviser, a maker of pictures."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +25,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     interface: Interface
     models: tuple[str, ...] = ()
-    """The model; further ones where the request names them for the case that the first cannot answer."""
+    """The model; further ones where the request names them for the case that the first cannot answer, or for a tool of
+    the provider's."""
     prompt: str = ""
     """The last words of the person; what tools said is none."""
     streams: bool = False
@@ -50,6 +57,11 @@ def read_request(meant: Meant, body: bytes, *, strict: bool) -> Asked:
     odd = next((key for key in found if key not in _NAMES and key.casefold() in _NAMES), None)
     if strict and odd is not None:
         raise Unreadable(f"its key {odd!r} is spelled in a way that servers differ on"[:200])
+    unnamed = next(
+        (key for one in (found, values(found.get("response"))) for key in _FURTHER if _hides(one.get(key))), ""
+    )
+    if strict and unnamed:
+        raise Unreadable(f"its key {unnamed!r} names models in a way that is not known")
     return asked(meant, found, size=len(body))
 
 
@@ -82,11 +94,33 @@ def asked(meant: Meant, said: Values, *, size: int) -> Asked:
 
 
 def _models(in_path: str, said: Values, inner: Values) -> tuple[str, ...]:
-    named = [in_path, text(said.get("model")).removeprefix("models/"), text(inner.get("model"))]
-    more = said.get("models")
-    if isinstance(more, list):
-        named += [text(one) for one in more]
-    return tuple(dict.fromkeys(filter(None, named)))
+    main = [in_path, text(said.get("model")).removeprefix("models/"), text(inner.get("model"))]
+    main += [name for one in (said, inner) for name in _listed(one.get("models"))]
+    if not any(main):
+        return ()
+    more = [name for one in (said, inner) for name in (*_listed(one.get("fallbacks")), *_of_tools(one))]
+    return tuple(dict.fromkeys(filter(None, (*main, *more))))
+
+
+def _listed(names: object) -> list[str]:
+    """The models of a list, each by its name or as an object that has it."""
+    return [_name(one) for one in names] if isinstance(names, list) else []
+
+
+def _name(one: object) -> str:
+    return text(one.get("model")) if isinstance(one, dict) else text(one)
+
+
+def _hides(names: object) -> bool:
+    """Whether further models are named in another way than that."""
+    return bool(names) and not (isinstance(names, list) and all(map(_name, names)))
+
+
+def _of_tools(said: Values) -> list[str]:
+    """The models that the provider's own tools ask."""
+    tools = [one for key in _SERVED for one in rows(said.get(key))]
+    places = [place for one in tools for place in (one, values(one.get("parameters")))]
+    return [name for place in places for name in (text(place.get("model")), *_listed(place.get("models")))]
 
 
 def _prompt(turns: object) -> str:

@@ -46,8 +46,9 @@ class ModelWatch:
         if provider is None:
             return None
         meant = meaning(provider, head.method, head.path)
-        if _is_websocket(head) and head.path.endswith("/responses"):
-            return Talking(self, request, provider)
+        spoken = meaning(provider, "POST", head.path) if _is_websocket(head) else None
+        if spoken is not None and spoken.interface is Interface.RESPONSES and head.path.endswith("/responses"):
+            return Talking(self, request, provider, msgspec.structs.replace(spoken, streams=True))
         why = _unknown(head, meant)
         if why or meant is None:
             limits = self.table.policy.limits
@@ -196,16 +197,17 @@ class Asking(Steps):
 class Talking(Steps):
     """Requests and answers over one WebSocket, one after the other, as Responses has them."""
 
-    def __init__(self, watch: ModelWatch, request: Request, provider: Provider) -> None:
+    def __init__(self, watch: ModelWatch, request: Request, provider: Provider, meant: Meant) -> None:
         self._watch = watch
         self._request = request
         self._provider = provider
+        self._meant = meant
         self._exchange: Exchange | None = None
 
     def message_sent(self, data: bytes, *, text: bool) -> bytes | Held:
         """A request, or something about one."""
         limits = self._watch.table.policy.limits
-        meant = Meant(interface=Interface.RESPONSES, streams=True)
+        meant = self._meant
         try:
             said = read_request(meant, data, strict=limits)
         except Unreadable as error:
