@@ -150,6 +150,8 @@ FOREIGN = [
     f"GET /repos/acme/x\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.{OTHER}",
     "GET /repos/acme/x\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.YXR0YWNrZXI",
     f"GET /repos/acme/x\nSec-Anything: {OTHER}",
+    "GET /repos/acme/x\nSec-WebSocket-Protocol: token, 0123456789abcdef",
+    "GET /repos/acme/x\nSec-WebSocket-Protocol: chat, bearer\nSec-WebSocket-Protocol: attackers.own.token",
 ]
 
 
@@ -393,12 +395,17 @@ def test_a_credential_in_a_packed_json_is_found(coding: str, body: bytes, rule: 
         (b'{"api_key": "abc"}', False, False),
         ('{"api_key": "abc"}'.encode("utf-16-le"), False, False),
         (b'{"p": "' + b"a" * 2_000_000 + b'", "api_key": "abc"}', True, False),
+        (b'{"type": "connection_init", "payload": {"Authorization": "Bearer abc"}}', True, False),
+        (b'{"type": "connection_init", "payload": {"headers": [{"x-admin-secret": "abc"}]}}', True, False),
+        (b'{"type": "subscribe", "payload": {"extensions": {"auth": {"api_token": "abc"}}}}', True, False),
+        (b'{"type": "connection_init", "payload": {"locale": "en", "page_token": "abc"}}', True, True),
+        (b'{"type": "subscribe", "payload": {"variables": {"secret": "abc"}}}', True, True),
         (b'42["event", {"a": 1}]', True, True),
         (b"ping", True, True),
         (b"", True, True),
         (b"{\x80\xff", False, True),
     ],
-    ids=range(10),
+    ids=range(15),
 )
 def test_a_message_logs_in_with_no_other_credential(message: bytes, text: bool, goes: bool) -> None:
     steps = carrying(GITHUB).wallet(request("GET /repos/acme/x"))

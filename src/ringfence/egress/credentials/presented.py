@@ -202,6 +202,28 @@ def in_value(value: object) -> tuple[Presented, ...]:
     return tuple(found)
 
 
+def in_message(value: object) -> tuple[Presented, ...]:
+    """Those of a message of a WebSocket: where clients of GraphQL log in, at any depth and by whatever name."""
+    found = list(in_value(value))
+    if isinstance(value, dict) and isinstance(value.get("payload"), dict):
+        payload = value["payload"]
+        found += _deeply(payload if value.get("type") == "connection_init" else payload.get("extensions"))
+    return tuple(found)
+
+
+def _deeply(value: object) -> Iterator[Presented]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        for name, inner in one.items() if isinstance(one, dict) else ():
+            if isinstance(inner, str) and inner and is_secret_name(name):
+                yield Presented(place=Place.BODY, name=shown_name(name), value=inner)
+            else:
+                waiting.append(inner)
+
+
 def in_object(values: dict[str, object]) -> tuple[Presented, ...]:
     """Those of the outermost keys of a JSON body, as far as their names are what APIs call their own credentials."""
     return tuple(
@@ -244,6 +266,10 @@ def shown_name(name: str) -> str:
 
 
 def _in_fields(head: RequestHead, own: Own) -> Iterator[Presented]:
+    # Servers read several lines of them as one.
+    protocols = b",".join(raw for name, raw in head.fields if name == b"sec-websocket-protocol")
+    if protocols:
+        yield from _in_protocols(protocols.decode("latin-1"))
     for name, raw in head.fields:
         value = raw.decode("latin-1").strip()
         if not value:
@@ -253,7 +279,7 @@ def _in_fields(head: RequestHead, own: Own) -> Iterator[Presented]:
         elif name in (b"cookie", b"cookie2"):
             yield Presented(place=Place.COOKIE, value=value)
         elif name == b"sec-websocket-protocol":
-            yield from _in_protocols(value)
+            continue
         elif (
             _SHAPES.search(value)
             or (own.headers and name.decode("latin-1").replace("_", "-") in own.headers)
@@ -297,11 +323,16 @@ def _authorization(value: str) -> Presented:
 
 
 def _in_protocols(value: str) -> Iterator[Presented]:
-    # A browser's WebSocket has no headers of its own, so that some APIs take the key as a protocol.
+    # A browser's WebSocket has no headers of its own, so that some APIs take the key as a protocol, behind its name.
+    before = ""
     for protocol in (one.strip() for one in value.split(",")):
         start, _, rest = protocol.rpartition(".")
-        if (start and is_secret_name(start) and len(rest) >= _LONG_ENOUGH) or _SHAPES.search(protocol):
+        named = start or before
+        if (named and is_secret_name(named) and len(rest) >= _LONG_ENOUGH) or _SHAPES.search(protocol):
             yield Presented(place=Place.HEADER, name="sec-websocket-protocol", value=rest)
+        elif is_secret_name(before) and len(protocol) >= _LONG_ENOUGH:
+            yield Presented(place=Place.HEADER, name="sec-websocket-protocol", value=protocol)
+        before = protocol
 
 
 def _in_query(query: str, own: Own) -> Iterator[Presented]:

@@ -20,6 +20,7 @@ from ringfence.egress.credentials.presented import (
     Presented,
     in_form,
     in_loose_json,
+    in_message,
     in_multipart,
     in_plain_text,
     in_requests,
@@ -467,7 +468,7 @@ def _in_message(data: bytes, *, text: bool) -> tuple[Presented, ...]:
             return ()  # something else that happens to begin with a brace
         raise
     _bounded(data)
-    return in_value(read_json(data))
+    return in_message(read_json(data))
 
 
 def _bounded(text: bytes) -> None:
