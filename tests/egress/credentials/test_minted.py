@@ -83,6 +83,46 @@ def test_a_token_is_swapped_in_the_answer_and_back_in_the_next_request() -> None
     assert [one.path for one in carried.used] == ["/token", "/v2/acme/app/manifests/1"]
 
 
+def test_a_server_that_repeats_a_token_does_not_hand_it_inside() -> None:
+    carried = carrying(HUB)
+    shown = _token(_asked(carried, LOGIN, json.dumps({"token": TOKEN}).encode()))
+    push = f"PUT /v2/acme/app/manifests/1\nAuthorization: Bearer {shown}"
+
+    def repeated(answer: bytes, coding: bytes = b"") -> list[bytes | Held]:
+        of = request(push, host="registry.hub.test")
+        steps = carried.wallet(of)
+        assert steps is not None
+        steps.request(of.head)
+        saw = ((b"x-saw", TOKEN.encode()), (b"content-encoding", coding))
+        head = steps.response(ResponseHead(status=401, fields=saw))
+        assert isinstance(head, ResponseHead)
+        return [
+            head.field(b"x-saw") or b"",
+            steps.received(answer[:30]),
+            steps.received(answer[30:]),
+            steps.all_received(),
+        ]
+
+    head, *plain = repeated(b"you said " + TOKEN.encode())
+    packed = repeated(gzip.compress(TOKEN.encode() * 9, mtime=0), b"gzip")
+
+    assert head == shown.encode()
+    assert b"".join(one for one in plain if isinstance(one, bytes)) == b"you said " + shown.encode()
+    assert any(isinstance(one, Held) for one in packed)
+    assert {one.reasons[0].rule for one in carried.refused} == {"credentials.echo"}
+
+
+def test_a_token_that_is_given_again_is_the_same_one() -> None:
+    carried = carrying(HUB)
+    body = json.dumps({"token": TOKEN}).encode()
+    shown = _token(_asked(carried, LOGIN, body))
+
+    again = _asked(carried, f"GET /token?scope=repository:acme/app:pull\nAuthorization: Bearer {shown}", body)
+
+    assert _token(again) == shown
+    assert [one.secret.reveal() for one in carried.wallet.minted.credentials()] == [TOKEN]
+
+
 @pytest.mark.parametrize(
     ("written", "host", "rule"),
     [

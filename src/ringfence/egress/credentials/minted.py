@@ -13,6 +13,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from ringfence.egress.credentials.echo import Echo
 from ringfence.egress.credentials.secret import UPPER, AwsKeys, Credential, Secret, Token, letters
 from ringfence.policy.effective import CredentialForm, CredentialRule
 
@@ -38,12 +39,20 @@ class Minted:
     def __init__(self, token: Token) -> None:
         self._token = token
         self._by_value: OrderedDict[str, Credential] = OrderedDict()
+        self._echoes: dict[str, Echo] = {}
         self.taken_out = 0
         """How many of them were replaced by something that cannot be used."""
 
     def credentials(self) -> tuple[Credential, ...]:
         """Each as a credential of its own, with the name of the one it was made for."""
         return tuple(self._by_value.values())
+
+    def echo(self, shown: Credential, credentials: tuple[Credential, ...]) -> Echo:
+        """What must not come back to a request that shows one of them: its value, beside those of the session."""
+        echo = self._echoes.get(shown.placeholder)
+        if echo is None:
+            echo = self._echoes[shown.placeholder] = Echo((*credentials, shown))
+        return echo
 
     def replaced(self, body: bytes, rule: CredentialRule, *, for_anybody: bool) -> bytes:
         """An answer with placeholders for what was made in it, as long as it was; `ValueError` where something in it
@@ -104,6 +113,8 @@ class Minted:
         return body
 
     def _keep(self, value: str, rule: CredentialRule, *, for_anybody: bool) -> str:
+        if any(one.placeholder == value for one in self._by_value.values()):
+            return value  # the one that the request showed, given again
         known = self._by_value.get(value)
         if known is None:
             known = Credential(
@@ -119,4 +130,5 @@ class Minted:
     def _remember(self, value: str, credential: Credential) -> None:
         self._by_value[value] = credential
         if len(self._by_value) > MOST_TOKENS:
-            self._by_value.popitem(last=False)
+            _, last = self._by_value.popitem(last=False)
+            self._echoes.pop(last.placeholder, None)

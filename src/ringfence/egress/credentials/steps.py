@@ -126,7 +126,8 @@ class Pinned(Steps):
         self._wallet = wallet
         self._request = request
         self._body: bytes | None = b""
-        self._stream = EchoStream(wallet.echo)
+        self._echo = wallet.echo
+        self._stream = EchoStream(self._echo)
         self._packed: Packed | None = None
         self._coding = ""
         self._shows_one = False
@@ -184,6 +185,9 @@ class Pinned(Steps):
         except SignatureInvalid as wrong:
             text = f"the request cannot be signed with credential `{found.credential.name}`: {wrong}"
             return self._hold(_because(found.credential, "credentials.signature", text, ""))
+        if found.credential.minted:
+            self._echo = wallet.minted.echo(found.credential, wallet.credentials)
+            self._stream = EchoStream(self._echo)
         self._shows_one = not found.credential.for_anybody
         if found.credential.for_anybody:
             return amended
@@ -219,7 +223,7 @@ class Pinned(Steps):
         codings = [value for name, value in head.fields if name == b"content-encoding"]
         self._coding = b", ".join(codings).decode("latin-1").strip().lower()
         if self._coding not in ("", "identity") and Packed.knows(self._coding):
-            self._packed = Packed(self._coding, self._wallet.echo)
+            self._packed = Packed(self._coding, self._echo)
         kind = _value(head.fields, b"content-type").lower()
         if self._minting is not None and (b"json" in kind or b"xml" in kind) and head.status == 200:
             self._whole_answer, self.gathers = b"", True
@@ -387,7 +391,7 @@ class Pinned(Steps):
         return next(iter(self._wallet.table.saying(to.host, to.port)), BUILT_IN)
 
     def _clean(self, data: bytes) -> bytes:
-        cleaned, found = self._wallet.echo.replaced(data)
+        cleaned, found = self._echo.replaced(data)
         self._tell(found)
         return cleaned
 
