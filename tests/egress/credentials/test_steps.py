@@ -150,6 +150,9 @@ FOREIGN = [
     f"GET /repos/acme/x\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.{OTHER}",
     "GET /repos/acme/x\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.YXR0YWNrZXI",
     f"GET /repos/acme/x\nSec-Anything: {OTHER}",
+    "GET /repos/acme/x;jsessionid=ABCDEF0123456789/y",
+    "GET /repos/acme/x?PHPSESSID=abcdef0123456789",
+    "GET /(S(lit3py55t21z5v55vlm25s55)F(abc))/repos/acme/x",
     "GET /repos/acme/x\nSec-WebSocket-Protocol: token, 0123456789abcdef",
     "GET /repos/acme/x\nSec-WebSocket-Protocol: chat, bearer\nSec-WebSocket-Protocol: attackers.own.token",
 ]
@@ -193,6 +196,7 @@ def test_where_a_policy_says_that_a_credential_stands_no_other_one_stands(bound:
 @pytest.mark.parametrize(
     "written",
     [
+        "GET /repos/acme/Query(S)/f(x)/(a)?session_id=1\nMcp-Session-Id: 1",
         "PUT /@acme%2fshop\nnpm-auth-type: web\nnpm-command: publish",
         "GET /repos/acme/x?page=2&per_page=100&page_token=abc&continuationToken=abc&key=color&q=token",
         "GET /repos/acme/x\nIdempotency-Key: 7c1b\nX-CSRF-Token: abc\nX-GitHub-Api-Version: 2022-11-28",

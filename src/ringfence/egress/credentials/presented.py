@@ -26,6 +26,7 @@ _SECRET_WORDS = frozenset(
         *("auth", "authorization", "authentication", "token", "tokens", "apikey", "secret", "password", "passwd"),
         *("credential", "credentials", "jwt", "signature", "sig", "accesstoken", "authtoken", "privatetoken", "pat"),
         *("passphrase", "bearer", "hapikey", "awsaccesskeyid", "apptoken", "usertoken", "clientsecret", "oauth", "pwd"),
+        *("jsessionid", "phpsessid"),
     )
 )
 """A place that is called so, or has one of these in its name, holds a credential."""
@@ -58,6 +59,8 @@ _SHAPES = re.compile(
     r"|(?:webhooks/[0-9]{15,20}/|services/T[A-Z0-9]{7,}/B[A-Z0-9]{7,}/)[\w-]{20,})"
 )
 _LONG_ENOUGH = 8
+_IN_URL = re.compile(r"/\((?:[A-Z]\([^()/]{1,200}\)){1,9}\)(?=/|$)")
+"""A session, or a login, that a server of ASP.NET takes from the path where there are no cookies."""
 
 
 class Place(StrEnum):
@@ -357,6 +360,8 @@ def _in_path(path: str) -> Iterator[Presented]:
         name, _, value = parameter.partition("/")[0].partition("=")
         if value and is_secret_name(unquote_plus(name)):
             yield Presented(place=Place.PATH, name=shown_name(name), value=unquote_plus(value))
+    for session in _IN_URL.findall(path):
+        yield Presented(place=Place.PATH, value=session)
     for found in _SHAPES.finditer(unquote_plus(path.replace("+", "%2B"))):
         yield Presented(place=Place.PATH, value=found[0])
 
