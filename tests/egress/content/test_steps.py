@@ -138,6 +138,15 @@ async def test_nothing_of_a_request_with_a_secret_reaches_the_server(place: str)
     ]
 
 
+async def test_what_is_known_is_found_in_pieces_that_stand_in_several_fields() -> None:
+    session = Session(on_secret=OnSecret.OFF)
+
+    answer, heard, _ = await spoken(session, post(b"", f"X-A: {CANARY[:20]}", "X-B: 1", f"X-C: {CANARY[20:]}"))
+
+    assert (heard, answer[:13]) == (b"", b"HTTP/1.1 403 ")
+    assert session.found() == [("variable X", "the headers", "denied")]
+
+
 async def test_everyday_requests_pass_as_they_are() -> None:
     session = Session()
     body = json.dumps({"model": "m", "messages": [{"content": "fix the bug\nplease"}] * 50}).encode()

@@ -208,10 +208,16 @@ class Screened(Steps):
             found += self._scan.text("the query", head.query.encode(), also=self._counts_in_query)
         # Some kinds are known by the name that stands before them.
         lines = [(name, name + b": " + value) for name, value in head.fields if name not in _FRAMING]
-        if lines and self._scan.text("the headers", b"\r\n".join(line for _, line in lines)):
+        together = self._scan.text("the headers", b"\r\n".join(line for _, line in lines)) if lines else []
+        if together:
+            alone: list[Finding] = []
             for name, line in lines:
                 place = f"header {name.decode('latin-1')}"
-                found += self._scan.text(place, line, also=partial(self._counts, name))
+                alone += self._scan.text(place, line, also=partial(self._counts, name))
+            # What is known may stand in several fields, a piece in each.
+            seen = {(one.kind, one.name) for one in alone}
+            in_pieces = [one for one in together if one.kind is not Kind.SECRET and (one.kind, one.name) not in seen]
+            found += alone + in_pieces
         return found
 
     def _counts(self, field: bytes, match: Match) -> bool:
