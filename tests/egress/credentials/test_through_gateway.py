@@ -101,6 +101,21 @@ async def test_each_request_of_a_connection_is_held_to_its_binding() -> None:
     assert b"credential `key` is bound on `a.test` to /ours/**, not to GET /gists" in got
 
 
+async def test_neither_another_key_by_the_name_of_the_binding_nor_a_body_of_another_name_gets_through() -> None:
+    repeating = Repeating()
+    async with server(repeating) as port:
+        named = _policy(port).replace('form = "bearer"', 'form = "header"\nheader = "X-Team"')
+        here = f"Host: a.test:{port}\r\n"
+        stream = 'Content-Type: application/grpc\r\nContent-Length: 19\r\n\r\n{"api_key": "other"}'
+
+        key = await _asks(carrying(named), port, f"GET /ours/a HTTP/1.1\r\n{here}X-Team: attackers\r\n\r\n")
+        body = await _asks(carrying(named), port, f"POST /ours/a HTTP/1.1\r\n{here}{stream}")
+
+    assert [answer[:13] for answer in (key, body)] == [b"HTTP/1.1 403 "] * 2
+    assert b"other" not in b"".join(repeating.got)
+    assert b"attackers" not in b"".join(repeating.got)
+
+
 async def test_an_answer_before_the_answer_repeats_nothing() -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
