@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.policy.compare.pairs import PATH_RULES, PATHS, judging
 from tests.policy.making import EMPTY, document, judge, policy
@@ -12,12 +12,17 @@ from ringfence.model.action import FileAction, FileOperation
 from ringfence.model.decision import Verdict
 from ringfence.policy.compare.difference import Area, Difference, Side, side
 from ringfence.policy.compare.files import file_differences, path_kinds
-from ringfence.policy.effective import PathRule
+from ringfence.policy.effective import Access, Origin, PathRule
+
+
+def _rule(pattern: str, access: Access) -> PathRule:
+    return PathRule(pattern=pattern, access=access, origin=Origin(layer="user", source="f:1"))
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(PATH_RULES, PATH_RULES, st.lists(PATHS, min_size=1, max_size=12))
+@example([], [_rule("/a", Access.READ), _rule("/*", Access.WRITE)], ["/etc"])
 def test_a_file_that_is_judged_differently_has_a_difference_for_the_rule_of_each_policy(
     first: list[PathRule], second: list[PathRule], paths: list[str]
 ) -> None:

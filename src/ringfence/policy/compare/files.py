@@ -55,7 +55,7 @@ class _Walk:
         self._walk = PathWalk(list(patterns))
 
     def kinds(self, *, closely: Evaluator) -> Iterator[str]:
-        tables = [self._table(SYSTEM_RULES, closely=False)]
+        tables = [self._table(SYSTEM_RULES, closely=True)]
         for evaluator in self._evaluators:
             rules = evaluator.policy.filesystem
             # What the administrator denies holds against whatever is deeper: its deepest rule is kept apart.
