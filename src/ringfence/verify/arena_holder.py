@@ -11,8 +11,9 @@ def main(descriptor: int, spec: dict[str, Any]) -> None:
     """Set up, hand out, wait."""
     subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
     for address in spec["addresses"]:
-        length = "/128" if ":" in address else "/32"
-        subprocess.run(("ip", "address", "add", address + length, "dev", "lo"), check=True)
+        # Without `nodad` the kernel takes a moment before anybody may listen there.
+        length = ("/128", "nodad") if ":" in address else ("/32",)
+        subprocess.run(("ip", "address", "add", address + length[0], "dev", "lo", *length[1:]), check=True)
     subprocess.run(("ip", "route", "add", "default", "dev", "lo"), check=True)
     control = socket.socket(fileno=descriptor)
     for name, (protocol, address, port) in spec["listeners"].items():
