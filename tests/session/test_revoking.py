@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from tests.approvals.made import SITE, Memory, Says, Time, answer, command, connection, decision, desk_at
 
+from ringfence.approvals.gate import Gate
 from ringfence.approvals.objects import Grant, Scope
-from ringfence.model.decision import Placement
+from ringfence.model.action import Action, Effect, EffectKind
+from ringfence.model.decision import Decision, Placement, Verdict
 from ringfence.model.situations import RingfenceError
 from ringfence.session import revoking
 from ringfence.session.revoking import close_revoked
@@ -31,6 +34,11 @@ GRANT = Grant(
 )
 
 
+def matching(grant: Grant) -> frozenset[str]:
+    """What a remembered answer about connections opens, and no other one."""
+    return frozenset((grant.matcher,))
+
+
 class Gateway:
     """Open connections to two destinations."""
 
@@ -47,7 +55,9 @@ class Gateway:
         return closed
 
 
-async def after_looks(gateway: Gateway, answers: list[list[Grant] | None]) -> None:
+async def after_looks(
+    gateway: Gateway, answers: list[list[Grant] | None], opened: Callable[[Grant], frozenset[str]] = matching
+) -> None:
     """Look as often as there are answers; None is a store that cannot be read."""
     left = list(answers)
     done = asyncio.Event()
@@ -62,7 +72,7 @@ async def after_looks(gateway: Gateway, answers: list[list[Grant] | None]) -> No
 
     with contextlib.suppress(asyncio.CancelledError):
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-            task = group.create_task(close_revoked(gateway, grants, session="s", workspace="/w"))
+            task = group.create_task(close_revoked(gateway, grants, opened, session="s", workspace="/w"))
             await done.wait()
             await asyncio.sleep(0)
             task.cancel()
@@ -98,3 +108,30 @@ async def test_what_a_grant_opened_ends_when_it_is_revoked(
     await after_looks(gateway, answers)
 
     assert gateway.open == left
+
+
+@pytest.mark.parametrize(
+    ("approved", "scope"),
+    [(command("curl", "https://a.test/"), Scope.SESSION), (connection("a.test"), Scope.ONCE)],
+)
+async def test_a_connection_ends_with_the_answer_that_opened_it_whatever_that_was_about(
+    approved: Action, scope: Scope
+) -> None:
+    def evaluate(action: Action) -> Decision:
+        effects = (Effect(kind=EffectKind.CONNECT, object="a.test:443"),)
+        return msgspec.structs.replace(decision(action), effects=effects)
+
+    time, gateway = Time(), Gateway()
+    desk = desk_at(":memory:", time)
+    says = Says(lambda request: answer(request, approve=True, scope=scope))
+    gate = Gate(evaluate=evaluate, desk=desk, channel=says, recorder=Memory(), clock=time, site=SITE)
+    async with gate:
+        await gate.decide(approved, asked_by="exec")
+        assert (await gate.decide(connection("a.test"), asked_by="gateway")).verdict is Verdict.ALLOW
+        [*grants] = gate.grants()
+        for grant in grants:
+            desk.revoke(grant.id)
+
+        await after_looks(gateway, [grants, list(gate.grants())], gate.opened)
+
+    assert gateway.open == [("b.test", 443)]

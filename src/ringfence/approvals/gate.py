@@ -193,6 +193,10 @@ class Gate:
         """All grants there are, also those of other sessions."""
         return self._desk.grants()
 
+    def opened(self, grant: Grant) -> frozenset[str]:
+        """The connections that a grant is about or has allowed in this session, as matchers."""
+        return frozenset((grant.matcher, *self._named.opened(grant.id)))
+
     def _judge(self, action: Action, within: Callable[[Action], Decision] | None = None) -> Decision:
         try:
             return (within or self._evaluate)(action)

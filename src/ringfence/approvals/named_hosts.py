@@ -10,7 +10,7 @@ import msgspec
 
 from ringfence.approvals import matchers
 from ringfence.approvals.objects import NANOSECONDS, ONCE_SECONDS, Grant
-from ringfence.model.action import CommandAction, ConnectAction, EffectKind
+from ringfence.model.action import Action, CommandAction, ConnectAction, EffectKind
 from ringfence.model.decision import Decision
 
 MAX_HOSTS = 1_000
@@ -29,11 +29,14 @@ class NamedHosts:
 
     def __init__(self) -> None:
         self._named: dict[str, _Named] = {}
+        self._opened: dict[str, set[str]] = {}
+        """By grant the connections that it has allowed, as matchers."""
 
     def note(self, decision: Decision, grant: Grant, now_ns: int) -> None:
-        """Keep the destinations of a command that a grant allowed."""
+        """Keep the destinations of a command that a grant allowed, or the connection that it opened."""
         # SECURITY: a connection names its host as well, and a yes to one request is none to the others there.
         if not isinstance(decision.action, CommandAction):
+            self._open(decision.action, grant)
             return
         asking = frozenset(matchers.asking(decision))
         until = min(now_ns + ONCE_SECONDS * NANOSECONDS, max(grant.expires_ns, now_ns))
@@ -55,4 +58,17 @@ class NamedHosts:
             return None
         # SECURITY: a rule that did not ask about the command, such as one on a path of the host, was not answered.
         asking = matchers.asking(decision)
-        return named.grant if asking and named.asking.issuperset(asking) else None
+        if not asking or not named.asking.issuperset(asking):
+            return None
+        self._open(action, named.grant)
+        return named.grant
+
+    def opened(self, grant_id: str) -> frozenset[str]:
+        """The connections that a grant has allowed, for when it is taken back."""
+        return frozenset(self._opened.get(grant_id, ()))
+
+    def _open(self, action: Action, grant: Grant) -> None:
+        if isinstance(action, ConnectAction):
+            self._opened.setdefault(grant.id, set()).add(matchers.remembered(action))
+            while len(self._opened) > MAX_HOSTS:
+                del self._opened[next(iter(self._opened))]

@@ -94,7 +94,9 @@ class Places:
         sandbox.take_arrivals(gateway.arrive)
         background = await stack.enter_async_context(Background())
         background.start(
-            close_revoked(gateway, gate.grants, session=self._asked.session, workspace=self._asked.workspace)
+            close_revoked(
+                gateway, gate.grants, gate.opened, session=self._asked.session, workspace=self._asked.workspace
+            )
         )
         ways = Ways(policy.ways, sandbox, self._tally, self._asked.outside, self._asked.places.home)
         await ways.open(stack, background.start)

@@ -474,8 +474,10 @@ async def _connect(
     gateway.serve(listeners)
     governed.sandbox.take_arrivals(gateway.arrive)
     _watch_protection(governed, governed.sandbox)
-    revoked = close_revoked(gateway, governed.gate.grants, session=governed.session, workspace=governed.workspace)
-    background.start(revoked)
+    gate = governed.gate
+    background.start(
+        close_revoked(gateway, gate.grants, gate.opened, session=governed.session, workspace=governed.workspace)
+    )
     ways = Ways(governed.policy.ways, governed.sandbox, tally, asked.outside, asked.places.home)
     await ways.open(stack, background.start)
     governed.notices = (*governed.notices, *ways.notices)

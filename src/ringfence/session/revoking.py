@@ -35,12 +35,14 @@ class Closes(Protocol):
 async def close_revoked(
     gateway: Closes,
     grants: Callable[[], Iterable[Grant]],
+    opened: Callable[[Grant], frozenset[str]],
     *,
     session: str,
     workspace: str,
 ) -> None:
-    """Look for grants that were revoked since, as long as the session lasts."""
-    watch = _Watch(gateway, grants, session, workspace)
+    """Look for grants that were revoked since, as long as the session lasts. `opened`: the connections that a grant has
+    allowed, as matchers."""
+    watch = _Watch(gateway, grants, opened, session, workspace)
     while True:
         watch.look()
         await asyncio.sleep(EVERY_SECONDS)
@@ -49,9 +51,17 @@ async def close_revoked(
 class _Watch:
     """What is known of revoked grants."""
 
-    def __init__(self, gateway: Closes, grants: Callable[[], Iterable[Grant]], session: str, workspace: str) -> None:
+    def __init__(
+        self,
+        gateway: Closes,
+        grants: Callable[[], Iterable[Grant]],
+        opened: Callable[[Grant], frozenset[str]],
+        session: str,
+        workspace: str,
+    ) -> None:
         self._gateway = gateway
         self._grants = grants
+        self._opened = opened
         self._session = session
         self._workspace = workspace
         self._gone: frozenset[str] | None = None
@@ -72,9 +82,9 @@ class _Watch:
         for grant in revoked:
             ours = self._session == grant.session or self._workspace == grant.workspace
             if self._gone is not None and grant.id not in self._gone and ours:
-                _close(self._gateway, grant.matcher)
+                _close(self._gateway, self._opened(grant))
         self._failed, self._gone = 0, frozenset(grant.id for grant in revoked)
 
 
-def _close(gateway: Closes, matcher: str) -> None:
-    gateway.close_matching(lambda host, port: connection(host, port) == matcher)
+def _close(gateway: Closes, opened: frozenset[str]) -> None:
+    gateway.close_matching(lambda host, port: connection(host, port) in opened)
