@@ -265,7 +265,11 @@ class Inspected:
                 short = self._short = self._short_way()
             if short.start(head, header):
                 return None
-        return self.new_course().start(head, header)
+        course = self.new_course()
+        course.start(head, header)
+        if self._course is course:
+            self.destination = course.destination  # it may be led to another host, and ends with what allows that
+        return None
 
     def _short_way(self) -> ShortWay:
         return ShortWay(

@@ -137,6 +137,26 @@ async def test_a_request_is_judged_and_answered_where_it_goes_and_the_next_one_g
     ]
 
 
+async def test_a_revoked_grant_ends_a_request_that_was_led_to_its_host() -> None:
+    async def slow(reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nbegun")
+        await reader.read()
+
+    async with server(slow, name="b.test") as port, asyncio.timeout(10):
+        policy = ModelPolicy(hosts=(ModelHost(hosts="a.test", origin=HERE),), routes=(to("a.test", port=port),))
+        async with inspecting(route=Router(ModelTable(policy), lambda _: False)) as gateway:
+            reader, writer = await tunnel(gateway.port, port)
+            writer.write(posted("/v1/messages", {"model": "m-1"}, port))
+            await reader.readuntil(b"begun")
+
+            assert gateway.gateway.close_matching(lambda host, _: host == "b.test") == 1
+
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            await leave(writer)
+
+
 async def test_a_route_opens_nothing() -> None:
     refused = Asked(lambda action: Verdict.DENY if action.host == "b.test" else Verdict.ALLOW)
     heard: list[bytes] = []
