@@ -16,13 +16,14 @@ from tests.egress.test_inspected_rules import posted
 
 from ringfence.egress.http_head import RequestHead, Target
 from ringfence.egress.http_response import ResponseHead
-from ringfence.egress.inspection import Held, Request
+from ringfence.egress.inspection import Held, Request, Steps
 from ringfence.egress.tool_lists import ToolLists
 from ringfence.model.action import ConnectAction, McpAction
 from ringfence.model.decision import Decision, Reason, Verdict
 from ringfence.model.host import Destination, parse_host
 
 LIST = {"jsonrpc": "2.0", "id": 7, "method": "tools/list"}
+TWICE = b'{"jsonrpc":"2.0","id":7,"result":{"tools":[]},"result":{"tools":[{"name":"evil"}]}}'
 BOTH = (b"Content-Type: application/json", b"Accept: application/json, text/event-stream", b"Connection: close")
 
 
@@ -106,14 +107,32 @@ async def heard(
     return found
 
 
-def listing() -> Request:
+def listing(path: str = "/mcp") -> Request:
     """A request for a list."""
     to = Destination(host=parse_host("a.test"), port=443)
     fields = ((b"content-type", b"application/json"), (b"accept", b"application/json, text/event-stream"))
-    head = RequestHead(method="POST", target=Target.ORIGIN, destination=to, path="/mcp", query="", fields=fields)
-    action = ConnectAction(host="a.test", port=443, method="POST", path="/mcp")
+    head = RequestHead(method="POST", target=Target.ORIGIN, destination=to, path=path, query="", fields=fields)
+    action = ConnectAction(host="a.test", port=443, method="POST", path=path)
     allowed = Decision(verdict=Verdict.ALLOW, action=action, reasons=(), policy="")
     return Request(destination=to, secure=True, head=head, action=action, decision=allowed)
+
+
+def waiting(lists: ToolLists, path: str = "/mcp") -> Steps:
+    """A client that has asked for a list, like every other one with number 7."""
+    step = lists(listing(path))
+    assert step is not None
+    step.body(json.dumps(LIST).encode(), complete=True)
+    assert isinstance(step.request(listing(path).head), RequestHead)
+    return step
+
+
+def hears(step: Steps, content: bytes) -> bytes | Held:
+    """What goes on to a client of an answer."""
+    step.response(ResponseHead(status=200, fields=((b"content-type", b"application/json"),)))
+    passed = step.received(content)
+    assert isinstance(passed, bytes)
+    rest = step.all_received()
+    return rest if isinstance(rest, Held) else passed + rest
 
 
 async def all_of(reader: Reader) -> bytes:
@@ -260,9 +279,7 @@ async def test_requests_that_are_not_of_mcp_are_not_looked_at() -> None:
 
 
 async def test_a_list_that_cannot_be_read_is_not_shown() -> None:
-    twice = b'{"jsonrpc":"2.0","id":7,"result":{"tools":[]},"result":{"tools":[{"name":"evil"}]}}'
-
-    [shown] = await heard(Lists(), reply(twice))
+    [shown] = await heard(Lists(), reply(TWICE))
 
     assert b"evil" not in shown
 
@@ -312,3 +329,46 @@ def test_no_list_that_is_awaited_is_forgotten_for_others_that_are_asked_for() ->
     [first] = lists.heard(listing(), json.loads(result("evil", number=0)), 100)
     assert first.verdict is Verdict.DENY
     assert lists.awaits(listing())
+
+
+def test_of_two_clients_that_ask_with_one_number_none_is_shown_a_list_that_cannot_be_read() -> None:
+    lists = ToolLists(Lists())
+    first, second = waiting(lists), waiting(lists)
+
+    assert hears(first, result("good")) == result("good")
+    assert isinstance(hears(second, TWICE), Held)
+
+
+def test_a_list_is_that_of_the_server_that_was_asked_whoever_else_asks_with_the_same_number() -> None:
+    seen = Lists()
+    lists = ToolLists(seen)
+    first, second = waiting(lists, "/one"), waiting(lists, "/two")
+
+    hears(first, result("a"))
+    hears(second, result("b"))
+
+    assert seen.seen == [("https/one", ["a"], True), ("https/two", ["b"], True)]
+
+
+@pytest.mark.parametrize("other", [result("good"), b'{"jsonrpc":"2.0","id":7,"result":{}}'])
+def test_an_answer_that_another_client_hears_does_not_end_the_wait_for_a_list(other: bytes) -> None:
+    lists = ToolLists(Lists())
+    step, stranger = waiting(lists), lists(listing())
+    assert stranger is not None
+
+    hears(stranger, other)
+
+    assert isinstance(hears(step, TWICE), Held)
+
+
+def test_a_list_that_nobody_asked_for_does_not_end_the_wait_for_another_one() -> None:
+    lists = ToolLists(Lists())
+    step, stranger = waiting(lists), lists(listing())
+    assert stranger is not None
+
+    hears(stranger, result("good"))
+    batch = b"[" + result("good", number=999) + b"]"
+    step.response(ResponseHead(status=200, fields=((b"content-type", b"text/event-stream"),)))
+
+    assert step.received(b"data: " + batch + b"\n\n") == b"data: " + batch + b"\n\n"
+    assert isinstance(step.received(b"data: " + TWICE + b"\n\n"), Held)

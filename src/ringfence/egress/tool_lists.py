@@ -53,8 +53,8 @@ class ToolLists:
 
     def __init__(self, judge: ListJudge) -> None:
         self._judge = judge
-        self._asked: dict[tuple[str, int, str], tuple[str, bool]] = {}
-        """Requests for a list that have no answer yet: where they went, and whether they ask for a further page."""
+        self._asked: dict[tuple[str, int, str, str], bool] = {}
+        """Requests for a list that have no answer yet, with where they went: whether they ask for a further page."""
         self._pages: dict[str, list[object]] = {}
         self._paged: dict[str, int] = {}
         """How many bytes those are."""
@@ -71,33 +71,26 @@ class ToolLists:
 
     def note(self, request: Request, message: object) -> bool:
         """A message of a client: does it ask for a list? False where there is no room to remember that."""
-        for one in message if isinstance(message, list) else [message]:
-            if isinstance(one, dict) and one.get("method") == "tools/list":
-                parameters = one.get("params")
-                further = isinstance(parameters, dict) and parameters.get("cursor") is not None
-                key = _key(request, one.get("id"))
-                # SECURITY: none is forgotten for another one, or whoever is inside decides which answers are judged.
-                if key not in self._asked and len(self._asked) >= _MOST_ASKED:
-                    return False
-                self._asked[key] = (_address(request), further)
+        for number, one in _asking(message):
+            parameters = one.get("params")
+            further = isinstance(parameters, dict) and parameters.get("cursor") is not None
+            # Each client counts from one: that two ask the servers of one host with the same number is usual.
+            key = (*_place(request), number, _address(request))
+            # SECURITY: none is forgotten for another one, or whoever is inside decides which answers are judged.
+            if key not in self._asked and len(self._asked) >= _MOST_ASKED:
+                return False
+            self._asked[key] = further
         return True
 
     def awaits(self, request: Request) -> bool:
         """Whether a list is to come from where this request goes."""
-        where = _key(request, None)[:2]
+        where = _place(request)
         return any(key[:2] == where for key in self._asked)
 
     def heard(self, request: Request, message: object, size: int) -> Iterator[Decision]:
         """The decisions about the lists in a message of a server that is so many bytes long."""
-        for one in message if isinstance(message, list) else [message]:
-            result = one.get("result") if isinstance(one, dict) else None
-            if not isinstance(one, dict) or not isinstance(result, dict):
-                continue
-            number = _key(request, one.get("id"))
-            tools = result.get("tools")
-            identity, further = self._asked.pop(number, (_address(request), False))
-            if not isinstance(tools, list):
-                continue
+        for number, result, tools in _lists(message):
+            identity, further = self._answered(request, number)
             so_far = [*(self._pages.get(identity, ()) if further else ()), *tools]
             whole = not isinstance(result.get("nextCursor"), str)
             if not whole and not self._remember(identity, so_far, size, further=further):
@@ -108,6 +101,13 @@ class ToolLists:
                 self._paged.pop(identity, None)
             server = request.destination.host.name
             yield self._judge.listed(server, identity, so_far, whole=whole)
+
+    def _answered(self, request: Request, number: str) -> tuple[str, bool]:
+        """Who was asked for a list with this number, and whether for a further page: the server that answers, if it
+        was."""
+        own = (*_place(request), number, _address(request))
+        found = own if own in self._asked else next((key for key in self._asked if key[:3] == own[:3]), own)
+        return found[3], self._asked.pop(found, False)
 
     def _remember(self, identity: str, tools: list[object], size: int, *, further: bool) -> bool:
         known = self._paged.get(identity, 0)
@@ -131,6 +131,9 @@ class _Looking(Steps):
         self._request = request
         self.whole = MOST_QUESTION if asks else 0
         self._has_room = True
+        self._own: set[str] = set()
+        """The numbers of the lists that this request asks for. SECURITY: what comes elsewhere does not end the wait for
+        them, or a server that says a list to somebody else says what it likes here."""
         self._media = b""
         """How the answer is read; `_UNNAMED`: as what it turns out to be, for a list is awaited. Empty: not at all."""
         self._coding = b""
@@ -148,7 +151,9 @@ class _Looking(Steps):
 
     def body(self, data: bytes, *, complete: bool) -> None:
         if b"tools" in data or b"\\u" in data:
-            self._has_room = self._lists.note(self._request, read_json(data))
+            message = read_json(data)
+            self._own = {number for number, _ in _asking(message)}
+            self._has_room = self._lists.note(self._request, message)
 
     def request(self, head: RequestHead) -> RequestHead | Held:
         if not self._has_room:
@@ -170,7 +175,7 @@ class _Looking(Steps):
         if len(types) > 1 or any(b"," in one.partition(b";")[0] for one in types):
             return self._unread("an answer says more than once of which type it is")
         media = b"".join(types).partition(b";")[0].strip().lower()
-        awaited = self._lists.awaits(self._request)
+        awaited = self._awaits()
         self._media = media if media in (_JSON, _EVENTS) else _UNNAMED if awaited else b""
         self._harmless = self._media == _UNNAMED and (head.status == 202 or head.status >= 400)
         self._coding = (head.field(b"content-encoding") or b"").strip().lower()
@@ -186,7 +191,7 @@ class _Looking(Steps):
         if self._media == _EVENTS:
             return self._events()
         if len(self._held) > MOST_ANSWER:
-            if self._lists.awaits(self._request):
+            if self._awaits():
                 return self._unread(f"a list of tools is longer than {MOST_ANSWER >> 20} MiB")
             self._media = b""
             return self._all()
@@ -250,7 +255,7 @@ class _Looking(Steps):
     def _judged(self, data: bytes, *messages: bytes) -> bytes | Held:
         """What may go on, or the strictest decision about the lists in it."""
         decisions: list[Decision] = []
-        awaited = self._lists.awaits(self._request)
+        awaited = self._awaits()
         for text in messages:
             if not awaited and b"tools" not in text and b"\\u" not in text:
                 continue
@@ -261,6 +266,7 @@ class _Looking(Steps):
                     return self._unread(f"an answer in place of a list of tools cannot be read: {error}")
                 continue
             decisions += self._lists.heard(self._request, message, len(text))
+            self._own.difference_update(number for number, _, _ in _lists(message))
         strictest = max(decisions, key=lambda one: one.verdict.strictness, default=None)
         if strictest is None or strictest.verdict is Verdict.ALLOW:
             return data
@@ -268,6 +274,10 @@ class _Looking(Steps):
         if any(one.verdict is Verdict.ASK and one.action != strictest.action for one in decisions):
             return self._unread("more than one list of tools that somebody has to be asked about comes at once")
         return Held(decision=strictest, data=data)
+
+    def _awaits(self) -> bool:
+        """Whether what comes may be a list that somebody asked for."""
+        return bool(self._own) or self._lists.awaits(self._request)
 
     def _all(self) -> bytes:
         whole = bytes(self._held)
@@ -306,8 +316,24 @@ def _parts(accept: bytes) -> Iterator[bytes]:
     return (part.partition(b";")[0].strip() for part in accept.split(b","))
 
 
-def _key(request: Request, number: object) -> tuple[str, int, str]:
-    return request.destination.host.name, request.destination.port, json.dumps(number)
+def _asking(message: object) -> Iterator[tuple[str, dict[str, object]]]:
+    """The requests for a list in a message, each with its number."""
+    for one in message if isinstance(message, list) else [message]:
+        if isinstance(one, dict) and one.get("method") == "tools/list":
+            yield json.dumps(one.get("id")), one
+
+
+def _lists(message: object) -> Iterator[tuple[str, dict[str, object], list[object]]]:
+    """The lists in a message: the number of the request that each answers, the whole answer, and the tools."""
+    for one in message if isinstance(message, list) else [message]:
+        result = one.get("result") if isinstance(one, dict) else None
+        tools = result.get("tools") if isinstance(result, dict) else None
+        if isinstance(one, dict) and isinstance(result, dict) and isinstance(tools, list):
+            yield json.dumps(one.get("id")), result, tools
+
+
+def _place(request: Request) -> tuple[str, int]:
+    return request.destination.host.name, request.destination.port
 
 
 def _address(request: Request) -> str:
