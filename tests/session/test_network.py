@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import cast
 
+import pytest
+from tests.egress.gatewaying import Names, gateway_on
+from tests.egress.inspecting import leave, server
 from tests.policy.making import EMPTY, document, policy
 
 from ringfence.approvals.gate import Gate
 from ringfence.egress.authorization import Authorization
+from ringfence.egress.inspection import Inspection
 from ringfence.model.action import Action, ConnectAction
 from ringfence.model.decision import Decision
 from ringfence.policy.evaluate import Context, Evaluator
@@ -86,3 +91,41 @@ host_keys = ["SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
         (("http", "tls"), (), True),
         (("ssh",), ("SHA256:" + "A" * 43,), False),
     ]
+
+
+@pytest.mark.parametrize("inspection", [None, Inspection()])
+async def test_an_address_that_is_opened_for_some_requests_is_not_reached_with_others(
+    inspection: Inspection | None,
+) -> None:
+    rules = "[[network.rule]]\nhosts = ['127.0.0.0/8']\nmethods = ['GET']\npaths = ['/public/**']\n"
+    rules += "verdict = 'allow'\n[[network.rule]]\nhosts = ['*']\nverdict = 'allow'\n"
+    evaluator = Evaluator(policy(document(rules), base=EMPTY), Context(home="/home/u", workspace="/w"))
+    judge = GatewayJudge(cast(Gate, OpenGate(evaluator)), evaluator)
+    heard: list[bytes] = []
+
+    async def own(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            heard.append((await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0])
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with (
+        asyncio.timeout(10),
+        server(own, secure=False) as port,
+        gateway_on("proxy", judge, resolver=Names({"rebound.test": ("127.0.0.1",)}), inspection=inspection) as gateway,
+    ):
+        answers = []
+        for host, line in (
+            ("127.0.0.1", "GET {}/public/x"),
+            ("127.0.0.1", "POST {}/admin"),
+            ("rebound.test", "POST {}/admin"),
+            ("rebound.test", "GET {}/public/x"),
+            ("127.0.0.1", "GET {}/public/y"),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            line = line.format(f"http://{host}:{port}")
+            writer.write(f"{line} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 0\r\n\r\n".encode())
+            answers.append((await reader.readuntil(b"\r\n")).split()[1])
+            await leave(writer)
+
+    assert answers == [b"200", b"403", b"403", b"403", b"200"]
+    assert heard == [b"GET /public/x HTTP/1.1", b"GET /public/y HTTP/1.1"]

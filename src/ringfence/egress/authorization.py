@@ -21,9 +21,10 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     """Only the verdict `allow` opens a connection; `ask` here means that nobody answered, which is a deny."""
     declared: tuple[Network, ...] = ()
-    """Ranges that rules name: addresses in them may be dialled although they are not public."""
+    """Ranges that rules name, for every request: addresses in them may be dialled although they are not public."""
     private: bool = False
-    """Whether the name may lead to an address of one's own network, whatever its range."""
+    """Whether the name may lead to an address of one's own network, whatever its range; where no name but an address
+    is asked for, whether it may be dialled for this request although it is not public."""
     chosen: bool = False
     """Whether the client chose the name or a part of it, so that looking it up carries something out: only a pattern
     opens it."""

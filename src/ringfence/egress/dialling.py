@@ -162,7 +162,7 @@ class Dialling:
         row = classify(address)
         if row.kind is AddressKind.GLOBAL or within(address, self._authorization.declared):
             return ""
-        if self._authorization.private and row.kind in OWN_NETWORK and self._destination.host.address is None:
+        if self._authorization.private and (row.kind in OWN_NETWORK or self._destination.host.address is not None):
             return ""
         return f"`{address}` is {row.why}, and no rule declares it"
 

@@ -22,7 +22,7 @@ from ringfence.model.decision import Decision
 from ringfence.model.host import Destination
 
 Key: TypeAlias = tuple[str, int, bool, bool]
-"""Host, port, whether it is TLS, and whether the name may lead to an address of one's own network.
+"""Host, port, whether it is TLS, and whether an address that is not public may be dialled for the request.
 
 SECURITY: the last depends on the method and the path that a rule is about, so what was dialled for one request is not
 for every other one of that host. What else is asked of an address goes by host and port alone."""

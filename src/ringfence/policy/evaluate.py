@@ -106,7 +106,8 @@ class Evaluator:
             return False
 
     def may_be_private(self, action: ConnectAction) -> bool:
-        """Whether the name may lead to an address of one's own network although no rule names its range."""
+        """Whether the name may lead to an address of one's own network although no rule names its range; whether an
+        address itself is what a rule about this request names."""
         try:
             return self._connections.may_be_private(action)
         except ValueError:
@@ -220,13 +221,15 @@ def evaluate(policy: Policy, action: Action, *, context: Context) -> Decision:
 
 
 def declared_networks(policy: Policy, *, port: int, named: bool) -> tuple[Network, ...]:
-    """The addresses and ranges that rules open on a port: there, a private address is what was meant.
+    """The addresses and ranges that rules open on a port, whatever is asked there: a private address is what was meant.
 
     `named`: the destination is a name. SECURITY: only what is allowed without a question speaks for where a name leads,
-    because whoever was asked about the name was not asked about the address. Rules that only tighten open nothing.
+    because whoever was asked about the name was not asked about the address. Rules that only tighten open nothing, and
+    what a rule opens for some requests is not open for others: `may_be_private` answers for each.
     """
     opening = (Verdict.ALLOW,) if named else (Verdict.ALLOW, Verdict.ASK)
-    return _ranges((rule for rule in policy.network.rules if rule.verdict in opening and rule.opens), port)
+    rules = policy.network.rules
+    return _ranges((one for one in rules if one.verdict in opening and one.opens and not one.looks_at_requests), port)
 
 
 def denied_networks(policy: Policy, *, port: int) -> tuple[Network, ...]:

@@ -58,7 +58,7 @@ def reach(evaluator: Evaluator, action: ConnectAction, address: str) -> Verdict:
     parsed = ip_address(address)
     kind = classify(address).kind
     meant = kind is AddressKind.GLOBAL or any(parsed in one for one in declared)
-    meant = meant or (named and kind in OWN_NETWORK and evaluator.may_be_private(action))
+    meant = meant or ((not named or kind in OWN_NETWORK) and evaluator.may_be_private(action))
     dialled = meant and not any(parsed in one for one in refused)
     return verdict if dialled else Verdict.DENY
 
@@ -70,21 +70,27 @@ class _Dialled:
         self._evaluator = evaluator
         rules = evaluator.policy.network.rules
         opening = [rule for rule in rules if rule.opens and rule.verdict is not Verdict.DENY]
-        self._for_literals = _Ranges(opening)
-        self._for_names = _Ranges([rule for rule in opening if rule.verdict is Verdict.ALLOW])
+        always = [rule for rule in opening if not rule.looks_at_requests]
+        self._for_literals = _Ranges(always)
+        self._for_names = _Ranges([rule for rule in always if rule.verdict is Verdict.ALLOW])
         self._denied = _Ranges([rule for rule in rules if rule.verdict is Verdict.DENY])
-        self.networks = {*self._for_literals.networks, *self._denied.networks}
-        self.ports = {*self._for_literals.ports, *self._denied.ports}
+        named = _Ranges(opening)
+        self.networks = {*named.networks, *self._denied.networks}
+        self.ports = {*named.ports, *self._denied.ports}
         self.opens_for_names = bool(self._for_names.networks) or any(rule.private for rule in opening)
 
     def may_be_private(self, action: ConnectAction) -> bool:
-        """Whether the name of a connection may lead into one's own network."""
+        """Whether the name of a connection may lead into one's own network, or its address is what a rule means."""
         return self._evaluator.may_be_private(action)
+
+    def allows_literal(self, action: ConnectAction) -> bool:
+        """Whether the gateway dials an address that is not public, and that is written out."""
+        return self.allows(action.host, action.port, named=False, private=self.may_be_private(action))
 
     def allows(self, address: str, port: int, *, named: bool, private: bool = False) -> bool:
         """Whether the gateway dials an address that is not public."""
         declared = self._for_names if named else self._for_literals
-        meant = declared.hold(address, port) or (private and classify(address).kind in OWN_NETWORK)
+        meant = declared.hold(address, port) or (private and (not named or classify(address).kind in OWN_NETWORK))
         return meant and not self._denied.hold(address, port)
 
 
@@ -126,8 +132,8 @@ def _literals(cases: Iterable[Judged], first: _Dialled, second: _Dialled) -> Ite
             yield _reached(
                 action,
                 action.host,
-                case.before.verdict if first.allows(action.host, action.port, named=False) else Verdict.DENY,
-                case.after.verdict if second.allows(action.host, action.port, named=False) else Verdict.DENY,
+                case.before.verdict if first.allows_literal(action) else Verdict.DENY,
+                case.after.verdict if second.allows_literal(action) else Verdict.DENY,
             )
 
 

@@ -205,11 +205,15 @@ class ConnectJudge:
         return next((origin for origin in passing if origin.layer in BINDING), next(iter(passing), None))
 
     def may_be_private(self, action: ConnectAction) -> bool:
-        """Whether a rule that allows it says that the name may lead to an address of one's own network."""
-        return any(
-            rule.private and rule.opens and rule.verdict is Verdict.ALLOW and self._applies(rule, action) is True
-            for rule in self._table.rules(parse_host(action.host), action.port)
-        )
+        """Whether a rule that allows it says that the name may lead to an address of one's own network; of an address,
+        whether a rule that opens it for such requests names it, or a range with it."""
+        host = parse_host(action.host)
+        rules = [one for one in self._table.rules(host, action.port) if one.opens]
+        if host.address is None:
+            rules = [one for one in rules if one.private and one.verdict is Verdict.ALLOW]
+        else:
+            rules = [one for one in rules if one.verdict is not Verdict.DENY and _in_range(one, host, action.port)]
+        return any(self._applies(one, action) is True for one in rules)
 
     def judge(self, action: ConnectAction) -> Finding:
         """The finding about a connection or request."""
@@ -456,6 +460,12 @@ def _not_public(host: Host) -> tuple[Reason, ...]:
         return ()
     text = f"address `{host}` is not public; only a rule that names it, or a range with it, opens it"
     return (built_in("address.private", Verdict.DENY, text),)
+
+
+def _in_range(rule: HostRule, host: Host, port: int) -> bool:
+    """Whether a rule names an address by itself, or by a range."""
+    patterns = (HostPattern.parse(text) for text in rule.hosts)
+    return any(one.network is not None and one.matches(host, port) for one in patterns)
 
 
 def _means(rule: HostRule, host: Host, port: int) -> bool:
