@@ -38,8 +38,12 @@ class Scene:
         self.recorder = Memory()
         self.desk: Desk = desk_at(":memory:", self.time)
         self.asked = Says(lambda request: answer(request, approve=True, scope=Scope.ONCE))
-        self.gate = Gate(
-            evaluate=judge,
+        self.judge = judge
+        self.gate = self.new_gate()
+
+    def new_gate(self) -> Gate:
+        return Gate(
+            evaluate=self.judge,
             desk=self.desk,
             channel=self.asked,
             recorder=self.recorder,
@@ -98,6 +102,25 @@ async def test_a_yes_to_one_request_answers_no_other_request_of_its_host() -> No
         await scene.decide(harmless)
 
     assert scene.questions == [harmless, harmful, harmless]
+
+
+@pytest.mark.parametrize("scope", [Scope.SESSION, Scope.REPO])
+async def test_an_answer_to_one_rule_is_none_to_another_one_about_the_same_host(scope: Scope) -> None:
+    rules = "[[network.rule]]\nhosts = ['a.example']\nmethods = ['POST']\npaths = ['/comment']\nverdict = 'ask'\n"
+    rules += "[[network.rule]]\nhosts = ['a.example']\nmethods = ['DELETE']\nverdict = 'ask'\n"
+    scene = Scene(Evaluator(policy(document(rules), base=EMPTY), Context(home="/home/u", workspace="/w")).evaluate)
+    scene.asked = Says(lambda request: answer(request, approve=True, scope=scope))
+    scene.gate = scene.new_gate()
+    comment, delete = (
+        ConnectAction(host="a.example", port=443, method=method, path=path)
+        for method, path in (("POST", "/comment"), ("DELETE", "/repo"))
+    )
+    async with scene.gate:
+        await scene.decide(comment)
+        await scene.decide(comment)
+        await scene.decide(delete)
+
+    assert scene.questions == [comment, delete]
 
 
 async def test_a_revoked_approval_opens_nothing() -> None:

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from ringfence.model.canonical import digest
 from ringfence.model.decision import Verdict
 from ringfence.model.host_pattern import HostPattern, PatternKind
 from ringfence.policy.effective import HostRule, Origin
@@ -94,11 +95,12 @@ def _rule(table: Table, ids: dict[str, str], layer: Layer) -> HostRule | None:
     operations = _operations(table)
     query = _predicates(table, "query", about="Keys of the query, each with a glob; all of them have to match.")
     headers = _predicates(table, "headers", about="Header fields, each with a glob; all of them have to match.")
+    looking = (methods, paths, operations, query, headers)
     private = _private(table, hosts, verdict)
     if protocol is not None:
-        _check_protocol(table, layer, verdict, looks=bool(methods or paths or operations or query or headers))
+        _check_protocol(table, layer, verdict, looks=any(looking))
     reason = table.take_text("reason", "", about="Why, for the person who is asked or denied.")
-    rule_id = take_id(table, ids, default=_named(hosts, verdict))
+    rule_id = take_id(table, ids, default=_named(hosts, verdict, looking))
     enforcement = take_enforcement(table)
     complete = table.require("hosts", "verdict")
     table.finish()
@@ -300,5 +302,8 @@ def _patterns(table: Table, key: str, *, about: str) -> tuple[tuple[str, Origin]
     return tuple(found)
 
 
-def _named(hosts: tuple[str, ...], verdict: Verdict | None) -> str:
-    return f"network.{verdict.value if verdict else 'rule'}:{hosts[0] if hosts else ''}"
+def _named(hosts: tuple[str, ...], verdict: Verdict | None, looking: tuple[object, ...]) -> str:
+    name = f"network.{verdict.value if verdict else 'rule'}:{hosts[0] if hosts else ''}"
+    # SECURITY: an answer is remembered for the rules that asked. Two about a host that ask about different requests are
+    # not one.
+    return f"{name}#{digest(looking).rpartition(':')[2][:8]}" if any(looking) and verdict is Verdict.ASK else name
