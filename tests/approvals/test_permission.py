@@ -8,8 +8,9 @@ from tests.approvals.made import SITE, Memory, Says, Time, answer, command, deci
 
 from ringfence.approvals.gate import Gate
 from ringfence.approvals.objects import Request, Scope
-from ringfence.approvals.permission import Permission
+from ringfence.approvals.permission import Permission, Quorum
 from ringfence.approvals.prompt import prompt
+from ringfence.approvals.voting import Threshold
 from ringfence.model.action import Action
 from ringfence.model.decision import Decision, Verdict
 
@@ -71,6 +72,17 @@ async def test_the_yes_of_somebody_who_may_not_give_it_is_a_deny() -> None:
 
     assert final.verdict is Verdict.DENY
     assert "`ada` may not approve under this policy; `bob` may" in final.message
+
+
+@pytest.mark.parametrize("rule", ["push", "network.ask:10.0.0.0/8", "mcp:forge/merge"])
+def test_a_remembered_answer_is_not_used_where_its_rule_takes_more_people_by_now(rule: str) -> None:
+    desk = desk_at(":memory:", Time())
+    asked = decision(PUSH, Verdict.ASK, rule)
+    desk.cast(vote(opened(desk, asked), scope=Scope.SESSION))
+    two = Permission(quorums=(Quorum(threshold=Threshold(approve=2), rules=(rule,)),))
+
+    assert desk.use_remembered(asked, session="session-1", workspace="/w", permission=two) is None
+    assert desk.use_remembered(asked, session="session-1", workspace="/w", permission=Permission()) is not None
 
 
 async def test_a_remembered_answer_wider_than_the_policy_permits_is_not_used() -> None:

@@ -103,7 +103,7 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if grant.scope is Scope.REPO and now_ns >= grant.created_ns + self.days * 24 * 3600 * NANOSECONDS:
             return False
-        rules = (name.rpartition("/")[2] for name in grant.asking)
+        rules = (name.partition("/")[2] for name in grant.asking)
         terms = self.terms(risk, rules, override=False)
         return voting.standing(terms, risk, votes, self.is_member) is Standing.APPROVED
 
